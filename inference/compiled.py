@@ -1,0 +1,60 @@
+"""numba's `njit`, cached on disk so that no run but the first one compiles, also where the program's folder is read-only.
+
+numba refuses to cache a function whose folder it cannot write to, even if the compiled code lies there already. A container
+that runs read-only or as another user than the one who built it is such a place: its caches are made when it is built
+(`python -m inference.compiled`).
+"""
+
+import logging
+import os
+
+from numba import config, njit
+from numba.core.caching import InTreeCacheLocator
+
+log = logging.getLogger(__name__)
+
+
+class ShippedCacheLocator(InTreeCacheLocator):
+    """The source file's __pycache__, whether it can be written to or not."""
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file) if os.path.exists(py_file) else None
+
+
+config.CACHE_LOCATOR_CLASSES = "inference.compiled.ShippedCacheLocator"
+
+
+def compiled(function):
+    """Compile a function at its first call without Python objects or the interpreter's lock, or load it from the cache."""
+    dispatcher = njit(cache=True, nogil=True)(function)
+    save = dispatcher._cache.save_overload
+
+    def save_if_possible(*args):
+        try:
+            save(*args)
+        except OSError as error:
+            log.debug("%s was compiled for this run only: %s", function.__name__, error)
+
+    dispatcher._cache.save_overload = save_if_possible
+    return dispatcher
+
+
+def warm_up() -> None:
+    """Compile everything that inference calls, by decoding two small cells with both streams."""
+    import numpy as np
+
+    from inference.nms import find_candidates, paint, suppress
+    from inference.watershed import decode_hover, resize_labels
+
+    grid = np.hypot(*(np.indices((16, 32)) - np.array([8, 8])[:, None, None]))
+    prob = np.exp(-np.minimum(grid, grid[:, ::-1]) / 4).astype(np.float32)[None]
+    candidates = find_candidates(prob, np.full((32, 16, 32), 14, np.float32), (0, 0), 0.5)
+    paint(suppress(candidates, 0.4), (64, 128))
+    hv = np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
+    labels, _ = decode_hover(prob[0], hv)
+    resize_labels(labels, (20, 40), (0.8, 0.8))
+
+
+if __name__ == "__main__":
+    warm_up()

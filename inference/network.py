@@ -1,0 +1,88 @@
+"""Run a segmenter on windows of an image: device, number format, batch size. The only torch on an image's way but the router's."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.checkpoint import load_checkpoint
+
+log = logging.getLogger(__name__)
+
+CPU_BATCH = 1  # windows a call; a 512x512 window fills the cores, and more would only take memory
+GPU_BATCH = 16
+GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 in bf16, with room to spare
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device for "auto", "cpu" or "cuda"; "auto" takes a GPU if there is one.
+
+    Raises
+    ------
+    ValueError
+        If "cuda" is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no usable GPU: start the container with --gpus all on a machine with an NVIDIA driver, or use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+class Network:
+    """A segmenter loaded from a checkpoint, with numpy arrays in and out.
+
+    kind : "stardist" or "hover"
+    config : the checkpoint's configuration
+    """
+
+    def __init__(self, path: Path, device: torch.device, dtype: torch.dtype | None = None):
+        model, self.config = load_checkpoint(path)
+        self.kind = model.kind
+        self.device, self.dtype = device, dtype or best_dtype(device)
+        self.model = model.to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
+        self.batch = CPU_BATCH
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            self.batch = max(1, min(GPU_BATCH, int(free // 2 // GPU_BYTES_PER_WINDOW)))
+
+    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, float32.
+
+        StarDist: probability (N, 1, h, w) in [0, 1] and distances (N, R, h, w) in pixels, which may be below 0.
+        Hover: logit of the cell probability (N, 1, h, w) and HV maps (N, 2, h, w).
+
+        When the GPU's memory does not suffice, the batch is halved for this and all later calls; when a single window
+        does not fit, the network moves to the CPU, with a warning.
+        """
+        try:
+            parts = [self._run(windows[i : i + self.batch]) for i in range(0, len(windows), self.batch)]
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if self.batch > 1:
+                self.batch //= 2
+                log.warning("not enough GPU memory: going on with %d windows at a time", self.batch)
+            else:
+                self.device, self.dtype = torch.device("cpu"), best_dtype(torch.device("cpu"))
+                self.model = self.model.to(device=self.device, dtype=self.dtype)
+                log.warning("not enough GPU memory for a single window: going on with the CPU")
+            return self(windows)
+        return tuple(np.concatenate(maps) for maps in zip(*parts))
+
+    @torch.inference_mode()
+    def _run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        batch = torch.from_numpy(windows).to(self.device).permute(0, 3, 1, 2)  # channels-last in memory already
+        first, second = self.model.coarse(batch.to(self.dtype) / 255)
+        if self.kind == "stardist":
+            first = torch.sigmoid(first.float())
+        else:
+            first = first[:, 1:].float() - first[:, :1].float()
+        return first.cpu().numpy(), second.float().cpu().numpy()

@@ -1,0 +1,227 @@
+"""An image's way from pixels to labels: normalise, route, bring the cells to the stream's size, run the network, decode."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inference.images import Picture, normalise, to_three_channels
+from inference.network import Network, choose_device
+from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
+from inference.routing import Route, RouterNetwork
+from inference.tiles import WINDOW, run_tiles, tile_image
+from inference.watershed import HoverSettings, decode_hover, resize_labels
+from models.stardist import RAYS
+from models.unet import DEEPEST_STRIDE, STRIDE
+
+log = logging.getLogger(__name__)
+
+ROUTER_FILE = "router.safetensors"
+STREAM_FILE = "class{}.safetensors"
+CLASS_NAMES = ("binary", "gray", "large colour", "small colour")
+HOVER_STRIDE = 2  # Hover's maps are decoded at half the working size, the size at which they are trained
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    """How an image is brought to the size at which its stream works best."""
+
+    probe_side: int = 2 * WINDOW - DEEPEST_STRIDE  # working pixels; a larger image is measured in its middle only
+    tolerance: float = 1.25  # a measured diameter this close to the assumed one is taken as equal
+    passes: int = 2  # measurements at most
+    fewest_cells: int = 3  # fewer say nothing about the size
+    largest_change: float = 2.5  # per measurement, either way
+    largest_image: float = 4.0  # an image is enlarged at most to this many times its pixels...
+    free_pixels: int = 1_000_000  # ...but always as far as this
+
+
+@dataclass
+class Segmentation:
+    """The result for one image.
+
+    labels : (H, W) int32, 0 is background, cells are 1..cells
+    stream : class of the network that ran, 0 to 3
+    route : what the router said; None if the stream was given
+    diameter : median cell diameter that the working size was chosen by, in pixels of the image
+    scale : working size over image size, (y, x)
+    seconds : time of each stage
+    """
+
+    labels: np.ndarray
+    cells: int
+    stream: int
+    route: Route | None
+    diameter: float
+    scale: tuple[float, float]
+    tiles: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Segmenter:
+    """All five networks of a weights folder; each one is loaded when the first image needs it.
+
+    Parameters
+    ----------
+    weights : folder with router.safetensors and class0.safetensors to class3.safetensors
+    device : "auto", "cpu" or "cuda"
+    stream : 0 to 3 to send every image to that network, None to let the router choose
+    """
+
+    def __init__(self, weights: Path, device: str = "auto", stream: int | None = None):
+        self.weights, self.device, self.stream = Path(weights), choose_device(device), stream
+        self.scale_settings = ScaleSettings()
+        self._networks: dict[int, Network] = {}
+        self._router: RouterNetwork | None = None
+
+    def network(self, stream: int) -> Network:
+        """The segmenter of a class."""
+        if stream not in self._networks:
+            self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device)
+        return self._networks[stream]
+
+    def route(self, image: np.ndarray) -> Route:
+        """The router's answer for a normalised image."""
+        if self._router is None:
+            self._router = RouterNetwork(self.weights / ROUTER_FILE)
+        return self._router(image)
+
+    def segment(self, picture: Picture, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
+        """Segment one image.
+
+        Parameters
+        ----------
+        picture : as `inference.images.read_image` gives it
+        on_tile : called after each tile with the number of tiles that the whole image has
+        """
+        clock = Stopwatch()
+        with clock("normalise"):
+            image = normalise(picture.pixels)
+        with clock("route"):
+            route = self.route(image)
+            stream = route.best if self.stream is None else self.stream
+        with clock("load"):
+            network = self.network(stream)
+        with clock("scale"):
+            diameter = self.measure_diameter(image, network, route.diameter)
+        scale = self.working_scale(image.shape, network, diameter)
+        labels, cells, scale, tiles = segment_at(image, network, scale, clock, on_tile)
+        return Segmentation(labels, cells, stream, route if self.stream is None else None, diameter, scale, tiles, clock.seconds)
+
+    def working_scale(self, shape: tuple[int, ...], network: Network, diameter: float) -> float:
+        """Factor that brings cells of `diameter` pixels to the network's, within what the image's size allows."""
+        settings, pixels = self.scale_settings, shape[0] * shape[1]
+        limit = max(1.0, min(settings.largest_image, settings.free_pixels / pixels * settings.largest_image))
+        return min(network.config["diameter"] / diameter, math.sqrt(limit))
+
+    def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
+        """Median cell diameter in pixels of the image, from the router's guess and the network's own cells in a part of the image."""
+        settings, diameter = self.scale_settings, max(guess, 1.0)
+        for _ in range(settings.passes):
+            scale = self.working_scale(image.shape, network, diameter)
+            part = centre(image, round(settings.probe_side / scale))
+            labels, cells, _, _ = segment_at(part, network, scale)
+            if cells < settings.fewest_cells:
+                break
+            areas = np.bincount(labels.ravel())[1:]
+            measured = 2 * math.sqrt(np.median(areas) / math.pi)
+            change = min(max(measured / diameter, 1 / settings.largest_change), settings.largest_change)
+            diameter *= change
+            if max(change, 1 / change) < settings.tolerance:
+                break
+        return diameter
+
+
+def centre(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of an image, at most `side` pixels high and wide."""
+    top, left = (max(0, (n - side) // 2) for n in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwatch | None" = None,
+               on_tile: Callable[[int], None] = lambda total: None) -> tuple[np.ndarray, int, tuple[float, float], int]:
+    """Labels of a normalised image, segmented at `scale` times its size.
+
+    Returns
+    -------
+    labels (H, W) int32, number of cells, the exact scale (y, x) after rounding to whole pixels, number of tiles.
+    """
+    clock = clock or Stopwatch()
+    height, width = image.shape[:2]
+    with clock("scale"):
+        working_shape = tuple(max(1, round(n * scale)) for n in (height, width))
+        working = image
+        if working_shape != (height, width):
+            shrink = working_shape[0] * working_shape[1] < height * width
+            working = cv2.resize(image, working_shape[::-1], interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+        working = to_three_channels(working)
+    exact = (working_shape[0] / height, working_shape[1] / width)
+    total = len(tile_image(*working_shape))
+    tiles = run_tiles(working, clock.timed("network", network), network.batch, lambda: on_tile(total))
+    decode = _decode_stardist if network.kind == "stardist" else _decode_hover
+    labels, cells = decode(tiles, network, working_shape, (height, width), exact, clock)
+    return labels, cells, exact, total
+
+
+def _decode_stardist(tiles, network, working_shape, shape, scale, clock) -> tuple[np.ndarray, int]:
+    """Candidates of every tile, one suppression over all of them, polygons painted at the image's own size."""
+    settings = StarDistSettings(**network.config.get("stardist", {}))
+    parts = []
+    for tile, (prob, dist) in tiles:
+        with clock("decode"):
+            grid = tile.owned_grid()
+            parts.append(find_candidates(prob, dist, (grid[0].start, grid[1].start), settings.prob_threshold))
+    with clock("decode"):
+        survivors = suppress(Candidates.concatenate(parts, RAYS), settings.overlap_threshold)
+        return paint(survivors, shape, scale)
+
+
+def _decode_hover(tiles, network, working_shape, shape, scale, clock) -> tuple[np.ndarray, int]:
+    """The tiles' maps put together on the 1/4 grid, decoded at half the working size, labels brought to the image's size."""
+    settings = HoverSettings(**network.config.get("hover", {}))
+    grid = tuple(-(-n // STRIDE) for n in working_shape)
+    maps = np.zeros((3, *grid), np.float32)
+    for tile, (cell, hv) in tiles:
+        rows, columns = tile.owned_grid()
+        maps[0, rows, columns], maps[1:, rows, columns] = cell[0], hv
+    with clock("decode"):
+        half = tuple(STRIDE // HOVER_STRIDE * n for n in grid)
+        logit, vertical, horizontal = (cv2.resize(m, half[::-1], interpolation=cv2.INTER_LINEAR) for m in maps)
+        labels, cells = decode_hover(1 / (1 + np.exp(-logit)), np.stack((vertical, horizontal)), settings)
+        labels = resize_labels(labels, shape, tuple(s / HOVER_STRIDE for s in scale))
+        return _renumber(labels, cells)
+
+
+def _renumber(labels: np.ndarray, cells: int) -> tuple[np.ndarray, int]:
+    """Close the gaps left by cells that vanished (beyond the image's border, or thinner than its pixels)."""
+    present = np.bincount(labels.ravel(), minlength=cells + 1) > 0
+    present[0] = False
+    table = np.cumsum(present, dtype=np.int32) * present
+    return table.astype(np.int32)[labels], int(present.sum())
+
+
+class Stopwatch:
+    """Seconds spent in each named stage."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str):
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def timed(self, stage: str, function: Callable) -> Callable:
+        """`function`, with its time counted to a stage."""
+        def wrapped(*args):
+            with self(stage):
+                return function(*args)
+        return wrapped

@@ -1,0 +1,105 @@
+"""One file format for all five networks: safetensors with the configuration in its metadata. Nothing is ever unpickled.
+
+Weights of two or more dimensions are stored as float16, or as int8 with one scale for each output channel; everything else
+(biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FORMAT = "multistream-cellseg 1"
+STORAGES = ("float16", "int8")
+SCALE_SUFFIX = ":scale"
+
+
+class CheckpointError(ValueError):
+    """A weights file that is missing, damaged or of another program. The message names the file and the remedy."""
+
+
+def _builders() -> dict:
+    """Kind of network -> class. Imported here, so that the router alone does not pay for timm."""
+    from models.hover import ConvNeXtHover
+    from models.router import Router
+    from models.stardist import ConvNeXtStarDist
+
+    return {c.kind: c for c in (ConvNeXtStarDist, ConvNeXtHover, Router)}
+
+
+def save_checkpoint(path: Path, model: nn.Module, config: dict, storage: str = "float16") -> None:
+    """Write a network.
+
+    Parameters
+    ----------
+    model : one of the classes with a `kind`
+    config : JSON-serialisable; `network` holds the constructor's arguments, the other keys are for the reader: what the
+        network was trained on, and the settings that inference needs
+    storage : "float16" or "int8"
+    """
+    if storage not in STORAGES:
+        raise ValueError(f"storage must be one of {STORAGES}, got {storage!r}")
+    tensors = {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        if value.ndim < 2 or not value.is_floating_point():
+            tensors[name] = value
+        elif storage == "float16":
+            tensors[name] = value.half()
+        else:
+            tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
+    metadata = {"format": FORMAT, "kind": model.kind, "config": json.dumps(config, sort_keys=True)}
+    partial = Path(f"{path}.part")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """OxI... float -> int8 of the same shape and float32 scales of shape (O,), so that weight is near int8 * scale."""
+    scale = weight.flatten(1).abs().amax(dim=1).clamp(min=1e-12) / 127
+    rows = (-1,) + (1,) * (weight.ndim - 1)
+    return torch.round(weight / scale.view(rows)).to(torch.int8), scale.float()
+
+
+def dequantise(weight: Tensor, scale: Tensor) -> Tensor:
+    """Inverse of `quantise`, float32."""
+    return weight.float() * scale.view((-1,) + (1,) * (weight.ndim - 1))
+
+
+def read_config(path: Path) -> tuple[str, dict]:
+    """Kind of network and configuration, without reading the weights."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such weights file; give the folder that holds it with --weights") from None
+    except Exception as error:
+        raise CheckpointError(f"{path}: damaged weights file ({error}); fetch the weights again and compare weights/SHA256SUMS") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
+    return metadata["kind"], json.loads(metadata["config"])
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
+    """Read a network, in evaluation mode on the CPU, and its configuration."""
+    kind, config = read_config(path)
+    with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
+        model = _builders()[kind](**config["network"])
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        state = {}
+        for name in names:
+            if name.endswith(SCALE_SUFFIX):
+                continue
+            value = file.get_tensor(name)
+            if name + SCALE_SUFFIX in names:
+                value = dequantise(value, file.get_tensor(name + SCALE_SUFFIX))
+            state[name] = value.float() if value.is_floating_point() else value
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: weights do not fit a {kind} network with {config['network']} ({error})") from None
+    return model.eval().requires_grad_(False), config

@@ -1,0 +1,38 @@
+"""The router: a ResNet18 that tells which of the four streams an image belongs to, and how large its cells look."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from models.unet import IMAGE_MEAN, IMAGE_STD
+
+CLASSES = 4
+VIEW_SIZE = 224  # pixels; the input of the network (paper, section 2.1)
+VIEW_SHORTER_SIDE = 256  # the image is resized to this before the centre crop
+
+
+class RouterOutput(NamedTuple):
+    """classes : NxK logits; log_diameter : N, natural logarithm of the median cell diameter in pixels of the view."""
+
+    classes: Tensor
+    log_diameter: Tensor
+
+
+class Router(nn.Module):
+    """ResNet18 with four class logits, as in the paper, and a fifth output for the size of the cells."""
+
+    kind = "router"
+
+    def __init__(self, pretrained: bool = False):
+        super().__init__()
+        self.network = resnet18(weights="IMAGENET1K_V1" if pretrained else None)
+        self.network.fc = nn.Linear(self.network.fc.in_features, CLASSES + 1)
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
+
+    def forward(self, views: Tensor) -> RouterOutput:
+        """Nx3x224x224 in [0, 1] -> class logits and log diameter."""
+        out = self.network((views - self.mean) / self.std)
+        return RouterOutput(out[:, :CLASSES], out[:, CLASSES])

@@ -1,0 +1,72 @@
+"""ConvNeXt-UNet: a timm ConvNeXt as encoder, four convolution blocks as decoder (paper, section 2.2)."""
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STRIDE = 4  # the decoder ends at 1/4 of the input size, where ConvNeXt's stem begins
+DEEPEST_STRIDE = 32  # input height and width must be multiples of this
+MIN_CHANNELS = 64  # a small encoder (atto: 40 at 1/4) would be narrower than the 33 StarDist maps made from it
+
+# The usual ImageNet statistics of RGB in [0, 1]; timm's ConvNeXt weights expect them.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class ConvBlock(nn.Sequential):
+    """Twice: 3x3 convolution, ReLU, batch normalisation. Keeps height and width."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(out_channels),
+        )
+
+
+class ConvNeXtUNet(nn.Module):
+    """Feature extractor shared by both kinds of segmenter.
+
+    Parameters
+    ----------
+    encoder : str
+        Name of any ConvNeXt in timm, such as ``convnext_small`` (the paper's) or ``convnext_atto``.
+    layer_scale : float or None
+        Initial value of ConvNeXt's layer scale. None keeps timm's 1e-6, which suits pre-trained weights; an encoder
+        that starts from random weights trains faster from 0.5.
+    pretrained : bool
+        Start from timm's ImageNet weights. They are downloaded, so this is for training only.
+    """
+
+    def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
+        super().__init__()
+        options = {} if layer_scale is None else {"ls_init_value": layer_scale}
+        self.encoder = timm.create_model(encoder, features_only=True, pretrained=pretrained, **options)
+        strides = self.encoder.feature_info.reduction()
+        if strides != [4, 8, 16, 32]:
+            raise ValueError(f"encoder {encoder!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] is needed")
+        skips = self.encoder.feature_info.channels()
+        widths = [max(MIN_CHANNELS, c) for c in skips]
+        self.deepest = ConvBlock(skips[3], widths[3])
+        self.blocks = nn.ModuleList(ConvBlock(widths[i + 1] + skips[i], widths[i]) for i in (2, 1, 0))
+        self.out_channels = widths[0]
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Nx3xHxW in [0, 1], H and W multiples of 32 -> NxCx(H/4)x(W/4)."""
+        *skips, deepest = self.encoder((images - self.mean) / self.std)
+        x = self.deepest(deepest)  # 1/32
+        for block, skip in zip(self.blocks, reversed(skips)):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat((x, skip), dim=1))  # 1/16, 1/8, 1/4
+        return x
+
+
+def upsample(maps: Tensor, factor: int = STRIDE) -> Tensor:
+    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first (DESIGN, section 4)."""
+    return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)

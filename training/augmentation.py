@@ -1,0 +1,127 @@
+"""Augmentations of a training crop: the paper's eight (section 3.3), and four that the README's deviations list.
+
+Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
+Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.
+"""
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+# Paper, section 3.3: probabilities, and the zoom range. The other ranges are MONAI's defaults or narrower.
+FLIP, ROTATE_90, NOISE = 0.5, 0.5, 0.5
+CONTRAST, SMOOTH, HISTOGRAM_SHIFT = 0.25, 0.25, 0.25
+ZOOM = (0.5, 2.0)
+NOISE_STD = (0.0, 0.08)
+GAMMA = (0.5, 2.0)
+SMOOTH_SIGMA = (0.25, 1.5)  # pixels
+HISTOGRAM_POINTS = 8
+# Ours, for microscopes that are not in the training data.
+INVERT, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.3, 0.1, 0.1
+
+
+def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float, float], size: int, rng: Generator):
+    """Random crop and zoom: the window of `size` output pixels around `centre`, magnified by `zoom`.
+
+    The window is moved inside the image; where the image is smaller than it, the image is mirrored and the labels are 0.
+
+    Parameters
+    ----------
+    image : uint8 array of shape (H, W) or (H, W, 3)
+    labels : integer array of shape (H, W)
+    centre : (y, x) in pixels of `image`
+
+    Returns
+    -------
+    image (size, size[, 3]) uint8, labels (size, size) int32, known (size, size) float32: 1 inside the image, 0 in padding.
+    """
+    slices, out, places = [], [], []
+    for position, length in zip(centre, labels.shape):
+        extent = min(length, max(1, round(size / zoom)))
+        start = int(np.clip(round(position - extent / 2), 0, length - extent))
+        pixels = min(size, max(1, round(extent * zoom)))
+        slices.append(slice(start, start + extent))
+        out.append(pixels)
+        places.append(int(rng.integers(0, size - pixels + 1)))
+    crop = cv2.resize(image[tuple(slices)], (out[1], out[0]), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    rows, columns = ((np.arange(n) + 0.5) * ((s.stop - s.start) / n) for n, s in zip(out, slices))
+    cells = labels[tuple(slices)][rows.astype(np.intp)[:, None], columns.astype(np.intp)]
+    pad = [(p, size - n - p) for p, n in zip(places, out)]
+    crop = np.pad(crop, pad + [(0, 0)] * (crop.ndim - 2), mode="symmetric")
+    known = np.pad(np.ones(out, np.float32), pad)
+    return crop, np.pad(cells, pad).astype(np.int32), known
+
+
+def flip_and_turn(arrays: list[np.ndarray], rng: Generator) -> list[np.ndarray]:
+    """One random axis flip and one random number of quarter turns, the same for all (H, W, ...) arrays."""
+    if rng.random() < FLIP:
+        axis = int(rng.integers(2))
+        arrays = [np.flip(a, axis) for a in arrays]
+    if rng.random() < ROTATE_90:
+        turns = int(rng.integers(1, 4))
+        arrays = [np.rot90(a, turns) for a in arrays]
+    return [np.ascontiguousarray(a) for a in arrays]
+
+
+def gaussian_noise(image: np.ndarray, rng: Generator) -> np.ndarray:
+    return image + rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(*NOISE_STD))
+
+
+def adjust_contrast(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Gamma correction, log-uniform between GAMMA's ends."""
+    return np.power(np.clip(image, 0, 1), np.float32(np.exp(rng.uniform(*np.log(GAMMA)))))
+
+
+def gaussian_smooth(image: np.ndarray, rng: Generator) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), rng.uniform(*SMOOTH_SIGMA))
+
+
+def histogram_shift(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """A random monotone piecewise linear map of the intensities."""
+    points = np.linspace(0, 1, HISTOGRAM_POINTS)
+    moved = points.copy()
+    for i in range(1, HISTOGRAM_POINTS - 1):
+        moved[i] = rng.uniform(moved[i - 1], points[i + 1])
+    return np.interp(image.ravel(), points, moved).astype(np.float32).reshape(image.shape)
+
+
+def invert(image: np.ndarray, rng: Generator) -> np.ndarray:
+    return 1 - image
+
+
+def colour_gain(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Another stain or white balance: a gain and an offset for each channel (for the one channel of a gray image)."""
+    shape = image.shape[2:]
+    return image * rng.uniform(0.7, 1.3, shape).astype(np.float32) + rng.uniform(-0.15, 0.15, shape).astype(np.float32)
+
+
+def desaturate(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Towards the mean of the channels, by a random part of the way."""
+    if image.ndim == 2:
+        return image
+    part = np.float32(rng.random())
+    return image * (1 - part) + part * image.mean(axis=2, keepdims=True)
+
+
+def channel_order(image: np.ndarray, rng: Generator) -> np.ndarray:
+    return image if image.ndim == 2 else image[:, :, rng.permutation(3)]
+
+
+INTENSITY = (
+    (NOISE, gaussian_noise),
+    (CONTRAST, adjust_contrast),
+    (SMOOTH, gaussian_smooth),
+    (HISTOGRAM_SHIFT, histogram_shift),
+    (INVERT, invert),
+    (COLOUR_GAIN, colour_gain),
+    (DESATURATE, desaturate),
+    (CHANNEL_ORDER, channel_order),
+)
+
+
+def change_intensity(image: np.ndarray, rng: Generator, changes=INTENSITY) -> np.ndarray:
+    """Each change with its probability, in their order; the result is clipped to [0, 1]."""
+    for probability, change in changes:
+        if rng.random() < probability:
+            image = change(image, rng)
+    return np.clip(image, 0, 1)

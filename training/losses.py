@@ -1,0 +1,78 @@
+"""The losses of the paper's section 2.2, with the corrections that DESIGN and the README's deviations explain.
+
+All take maps of shape NxCxhxw and a weight of shape Nx1xhxw that is 0 where the truth is unknown (padding), and return
+scalars. Sums run over the whole batch.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.hover import HoverMaps
+from models.stardist import StarDistMaps
+
+MAE_WEIGHT = 0.3  # paper, section 2.2; cross entropy and Dice have weight 1
+EPSILON = 1e-6
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of NxCxhxw values over the pixels, each counted by its weight (Nx1xhxw)."""
+    return (values * weight).sum() / (weight.sum() * values.shape[1] + EPSILON)
+
+
+def dice_loss(prediction: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """1 - 2*sum(a*b) / (sum(a^2) + sum(b^2)): 0 for equal maps, 1 for maps that do not meet.
+
+    The paper's denominator has plain sums, which is unbounded below for distances in pixels; with squares (Milletari et
+    al. 2016) the loss has its minimum where prediction and truth agree, for probabilities and distances alike.
+    """
+    overlap = (weight * prediction * truth).sum()
+    total = (weight * (prediction**2 + truth**2)).sum()
+    return 1 - (2 * overlap + EPSILON) / (total + EPSILON)
+
+
+def stardist_loss(maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor, reference_radius: float | None = None) -> dict[str, Tensor]:
+    """Cross entropy of the probability, Dice and 0.3 MAE of the distances weighted by the true probability.
+
+    Parameters
+    ----------
+    maps : prob as a logit and dist in pixels, as `ConvNeXtStarDist.coarse` gives them
+    prob : Nx1xhxw in [0, 1]
+    dist : NxRxhxw in pixels
+    reference_radius : float, optional
+        If given, the absolute error of a pixel is divided by its mean true distance and multiplied by this radius (pixels),
+        so that large cells do not outweigh small ones. None is the paper's plain MAE.
+    """
+    cross_entropy = weighted_mean(F.binary_cross_entropy_with_logits(maps.prob, prob, reduction="none"), weight)
+    inside = weight * prob
+    dice = dice_loss(maps.dist, dist, inside)
+    error = (maps.dist - dist).abs()
+    if reference_radius is not None:
+        error = error * (reference_radius / dist.mean(dim=1, keepdim=True).clamp(min=1))
+    return {"ce": cross_entropy, "dice": dice, "mae": MAE_WEIGHT * weighted_mean(error, inside)}
+
+
+def hover_gradients(hv: Tensor) -> Tensor:
+    """Vertical gradient of the vertical map and horizontal gradient of the horizontal one, by central differences.
+
+    Nx2xhxw (y, x) -> Nx2xhxw, in units a pixel; the outermost rows and columns are one-sided.
+    """
+    return torch.cat((torch.gradient(hv[:, :1], dim=2)[0], torch.gradient(hv[:, 1:], dim=3)[0]), dim=1)
+
+
+def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    """Cross entropy and Dice of the cell pixels, MSE of the HV maps, MSE of their gradients within cells; weights 1.
+
+    Parameters
+    ----------
+    maps : cp as logits and hv, as `ConvNeXtHover.coarse` gives them
+    cell : Nx1xhxw, 1 in cells and 0 outside
+    hv : Nx2xhxw in [-1, 1], y then x
+    """
+    log_probability = F.log_softmax(maps.cp, dim=1)
+    truth = torch.cat((1 - cell, cell), dim=1)
+    cross_entropy = -2 * weighted_mean(log_probability * truth, weight)  # the mean runs over both channels, one of them 0
+    dice = dice_loss(log_probability[:, 1:].exp(), cell, weight)
+    mse = weighted_mean((maps.hv - hv) ** 2, weight)
+    msge = weighted_mean((hover_gradients(maps.hv) - hover_gradients(hv)) ** 2, weight * cell)
+    return {"cp_ce": cross_entropy, "cp_dice": dice, "hv_mse": mse, "hv_msge": msge}

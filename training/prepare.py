@@ -1,0 +1,247 @@
+"""Turn published data sets into manifests that the training commands read.
+
+    python -m training.prepare neurips   downloads/neurips    data/neurips  --unlabelled release-part1
+    python -m training.prepare cellpose  downloads/cellpose   data/cellpose
+    python -m training.prepare omnipose  downloads/datasets   data/omnipose
+    python -m training.prepare sartorius downloads/sartorius  data/sartorius --unlabelled train_semi_supervised
+    python -m training.prepare dsb2018   downloads/dsb2018    data/dsb2018
+    python -m training.prepare pairs     my/microscope        data/mine     --images raw --labels cells
+    python -m training.prepare merge data/all.csv data/*/manifest.csv
+
+Each layout is expected as it is unpacked:
+
+    neurips     images/cell_00001.bmp, labels/cell_00001_label.tiff, in SOURCE_DIR or in its Training-labeled (train) and
+                Tuning (test set); zenodo.org/records/10719375
+    cellpose    train/000_img.png, train/000_masks.png, the same in train_cyto2 and test; www.cellpose.org/dataset
+    omnipose    bact_phase/train_sorted/SPECIES/x.tif, x_masks.tif, the same in test_sorted, bact_fluor, worm, worm_high_res;
+                osf.io/xmury
+    sartorius   train.csv (run-length encoded cells), train/ID.png; Kaggle, sartorius-cell-instance-segmentation
+    dsb2018     ID/images/ID.png, ID/masks/*.png, in SOURCE_DIR or in its stage1_train; Kaggle, data-science-bowl-2018
+    shared      manifest.csv with image, label, split, source; splits and sources stay as they are
+    pairs       images/x.png, labels/x.tif (or x_label, x_labels, x_mask, x_masks)
+
+The command writes OUT_DIR/manifest.csv (image, label, split, source, modality, partial). Images and labels stay where they are,
+named by relative paths, but for what has to be made, below OUT_DIR:
+
+- labels of sartorius and dsb2018, as zlib TIFF. Where cells overlap the first one keeps the pixel; the log counts such pixels.
+- images that are not stored as the challenge stores them: one channel for fluorescence, three for everything else. The cue rules
+  go by the channels (one channel is class 0), so that a gray fluorescence image in an RGBA file would become class 1, 2 or 3, and
+  a phase image of one channel class 0. This concerns sartorius, omnipose and dsb2018, whose modality is known (dsb2018: gray on
+  dark background is fluorescence), and others with --modality. --keep-channels leaves the images as they were published.
+
+The publisher's own test set becomes val (--test-set). Without one, a share of the train images does: an image's side depends on
+--seed and its file stem alone (sartorius: on its sample_id, as a sample was imaged several times), so that adding images moves
+none. All files are read and checked. If any is missing, damaged or does not fit, all problems are listed, nothing is written, and
+the exit code is 1; --skip leaves files out.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from training.readers.dsb2018 import list_dsb2018
+from training.readers.listing import Entry, Listing, Problem, stem
+from training.readers.making import Maker
+from training.readers.manifest import SPLITS, list_manifest, write_manifest
+from training.readers.pairs import list_cellpose, list_neurips, list_omnipose, list_pairs
+from training.readers.sartorius import list_sartorius
+
+log = logging.getLogger(__name__)
+
+VAL_FRACTION = 0.1  # of the train images of a data set without a test set of its own
+
+
+class Layout(NamedTuple):
+    """A published folder structure."""
+
+    reader: Callable[..., Listing]
+    modality: str | None  # of its unlabelled images, as Entry.modality
+    help: str
+
+
+LAYOUTS = {
+    "neurips": Layout(list_neurips, "", "NeurIPS 2022 Cell Segmentation Challenge"),
+    "cellpose": Layout(list_cellpose, "", "Cellpose"),
+    "omnipose": Layout(list_omnipose, "", "Omnipose: bacteria and worms"),
+    "sartorius": Layout(list_sartorius, "phase", "Kaggle Sartorius Cell Instance Segmentation"),
+    "dsb2018": Layout(list_dsb2018, None, "Kaggle Data Science Bowl 2018, stage1_train"),
+    "pairs": Layout(list_pairs, "", "a folder of images and a folder of labels"),
+}
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
+    for layout, (_, _, text) in LAYOUTS.items():
+        add = add_layout(commands, layout, text)
+        add("--val-fraction", type=fraction, metavar="SHARE",
+            help=f"share of the train images that becomes val [{VAL_FRACTION}, or 0 where the publisher's test set becomes val]")
+        add("--seed", type=int, default=0, help="of the choice of val [0]")
+        add("--test-set", choices=("val", "train", "leave-out"), default="val",
+            help="what the publisher's own test set becomes [val]")
+        add("--unlabelled", type=Path, action="append", default=[], metavar="DIR",
+            help="folder of unlabelled images, within SOURCE_DIR or anywhere; may be repeated")
+        add("--source", default=layout, metavar="NAME", help=f"in column source [{layout}]")
+        add("--modality", metavar="NAME", help="in column modality, such as phase; decides the channels [known or empty]")
+        add("--partial", action="store_true", help="only some of the cells of each image are labelled")
+        add("--keep-channels", action="store_true", help="do not convert images to the challenge's channels")
+        if layout == "pairs":
+            add("--images", default="images", metavar="DIR", help="folder of images [images]")
+            add("--labels", default="labels", metavar="DIR", help="folder of labels [labels]")
+            add("--label-suffix", metavar="TEXT", help="what a label has after its image's stem [nothing, _label(s) or _mask(s)]")
+    add_layout(commands, "shared", "a folder that has a manifest.csv")
+    merge = commands.add_parser("merge", help="join manifests into one", description="Join manifests into one.")
+    merge.add_argument("out", type=Path, help="the manifest to write")
+    merge.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    return parser.parse_args(argv)
+
+
+def add_layout(commands, layout: str, text: str) -> Callable:
+    """A sub-command with the arguments that every layout has; returns its `add_argument`."""
+    parser = commands.add_parser(layout, help=text, description=f"{text}; python -m training.prepare -h shows the files.")
+    add = parser.add_argument
+    add("source_dir", type=Path, metavar="SOURCE_DIR", help="the data set as it was unpacked")
+    add("out_dir", type=Path, metavar="OUT_DIR", help="gets manifest.csv, and the labels and images that must be made")
+    add("--skip", action="append", default=[], metavar="PATTERN",
+        help="images to leave out, such as 'cell_0050*' or train/758_img.png; may be repeated")
+    return add
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
+    return value
+
+
+def list_data_set(args: argparse.Namespace) -> Listing:
+    """What the layout's reader finds, with the command's options applied."""
+    if args.layout == "shared":
+        listing = list_manifest(args.source_dir / "manifest.csv")
+    else:
+        own = {k: getattr(args, k) for k in ("images", "labels", "label_suffix") if k in args}
+        listing = LAYOUTS[args.layout].reader(args.source_dir, args.source, **own)
+        for folder in args.unlabelled:
+            add_unlabelled(listing, args.source_dir / folder, args.source, LAYOUTS[args.layout].modality)
+        changes = {"partial": args.partial} | ({} if args.modality is None else {"modality": args.modality})
+        listing.entries = draw_splits([dataclasses.replace(e, **changes) for e in listing.entries],
+                                      args.test_set, args.val_fraction, args.seed)
+    listing.entries = [e for e in listing.entries if not any(e.image.match(s) for s in args.skip)]
+    listing.problems = [p for p in listing.problems if not any(p.path.match(s) for s in args.skip)]
+    return listing
+
+
+def add_unlabelled(listing: Listing, folder: Path, source: str, modality: str | None) -> None:
+    """Add the images of a folder and its sub-folders as unlabelled."""
+    for image in listing.images_of(folder, recursive=True):
+        name = str(Path(folder.name) / image.relative_to(folder).with_name(stem(image)))
+        listing.entries.append(Entry(image, None, "unlabelled", source, modality, name, group=name))
+
+
+def draw_splits(entries: list[Entry], test_set: str, val_fraction: float | None, seed: int) -> list[Entry]:
+    """Turn the test set into `test_set` (val, train or leave-out), then `val_fraction` of the train images into val."""
+    if val_fraction is None:
+        val_fraction = 0 if test_set == "val" and any(e.split == "test" for e in entries) else VAL_FRACTION
+    entries = [dataclasses.replace(e, split=test_set) if e.split == "test" else e for e in entries]
+    return [dataclasses.replace(e, split="val") if e.split == "train" and in_validation(e.group, val_fraction, seed) else e
+            for e in entries if e.split != "leave-out"]
+
+
+def in_validation(group: str, val_fraction: float, seed: int) -> bool:
+    """Whether a group of images is one of the val set: the same in every run and on every machine."""
+    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < val_fraction * 2**64
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Run one layout; returns the exit code."""
+    out = args.out_dir
+    if out.resolve().is_relative_to(args.source_dir.resolve()):
+        log.error("%s: OUT_DIR lies in SOURCE_DIR, where its files would be taken for published ones; give another folder", out)
+        return 1
+    listing, new = list_data_set(args), not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=out) as staging:
+        maker, entries = Maker(out, Path(staging), args.layout == "shared" or args.keep_channels), []
+        with logging_redirect_tqdm():
+            for entry in tqdm(listing.entries, desc=args.layout, unit="image", disable=None):
+                try:
+                    entries.append(maker.finish(entry))
+                except ValueError as error:
+                    listing.problems.append(Problem(entry.image, str(error)))
+        refused = refuse(listing, args.source_dir)
+        if not refused:
+            maker.publish()
+            write_manifest(out / "manifest.csv", entries)
+    if refused:
+        if new:
+            out.rmdir()
+        return 1
+    if maker.overlap:
+        log.info("overlapping cells: %d pixels (images: %d) stay with the first cell; cells wholly under others, which are lost: "
+                 "%d", maker.overlap, maker.overlapping, maker.hidden)
+    log_counts(out / "manifest.csv", entries)
+    return 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    """Join manifests; returns the exit code."""
+    joined, first = Listing(), {}
+    for manifest in args.manifests:
+        listing = list_manifest(manifest)
+        joined.entries += listing.entries
+        joined.problems += listing.problems
+        for entry in listing.entries:
+            other = first.setdefault(entry.image.resolve(), (manifest, entry))
+            if other[1] is not entry:
+                joined.report(entry.image, f"listed in {other[0]} and in {manifest}; take one of the lines out")
+    if refuse(joined, args.out):
+        return 1
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(args.out, joined.entries)
+    log_counts(args.out, joined.entries)
+    return 0
+
+
+def refuse(listing: Listing, about: Path) -> bool:
+    """Whether there are problems, or no images; logs them all."""
+    if not listing.entries and not listing.problems:
+        listing.report(about, "no image is left; check the path and --skip")
+    for problem in listing.problems:
+        log.error(problem.text)
+    if listing.problems:
+        log.error("nothing was written: %d problem%s, see above", len(listing.problems), "s" if len(listing.problems) > 1 else "")
+    return bool(listing.problems)
+
+
+def log_counts(manifest: Path, entries: list[Entry]) -> None:
+    """One line with the number of images of each split."""
+    counts = Counter(e.split for e in entries)
+    log.info("%s: %s", manifest, ", ".join(f"{counts[s]} {s}" for s in SPLITS if counts[s]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments(argv)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines about damaged files name no file
+    try:
+        return merge(args) if args.layout == "merge" else prepare(args)
+    except OSError as error:  # a full disk, a folder without permission
+        log.error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
