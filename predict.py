@@ -53,10 +53,14 @@ def find_images(source: Path) -> list[Path]:
     if not source.is_dir():
         raise ImageError(f"{source}: no such file or folder; give an image or a folder of images with -i")
     files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+    images = []
     for path in files:
-        if path not in images:
-            log.warning("%s: skipped, %s is not one of %s", path.name, path.suffix or "a name without a suffix", " ".join(IMAGE_SUFFIXES))
+        if path.name.endswith((LABEL_SUFFIX, OVERLAY_SUFFIX)):
+            log.warning("%s: skipped, its name is that of a result of this program", path.name)
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            log.warning("%s: skipped, its name does not end in one of %s", path.name, " ".join(IMAGE_SUFFIXES))
+        else:
+            images.append(path)
     if not images:
         raise ImageError(f"{source}: no images in this folder; supported are {' '.join(IMAGE_SUFFIXES)}")
     return images
@@ -128,9 +132,10 @@ def run(args: argparse.Namespace) -> int:
             try:
                 row = segment_file(path, names[path], segmenter, args, lambda total: bar.update(1 / total))
                 log.info("%s: %d cells, class %d, %.1f s", path.name, row["cells"], row["class"], row["seconds"])
-            except (OSError, ValueError, MemoryError) as error:
-                log.error("%s", str(error) if path.name in str(error) else f"{path.name}: {describe(error)}")
-                row = {"image": path.name, "status": f"failed: {error}"}
+            except Exception as error:  # whatever happens to one image, the others are still to be done
+                reason = describe(path.name, error)
+                log.error("%s", reason, exc_info=args.verbose)
+                row = {"image": path.name, "status": f"failed: {reason}"}
             bar.update(round(bar.n + 0.5) - bar.n if bar.n % 1 else 0)
             rows.append(row)
     if args.report:
@@ -142,11 +147,15 @@ def run(args: argparse.Namespace) -> int:
     return ALL_DONE if not failed else SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 
-def describe(error: Exception) -> str:
-    """An error's text with its remedy, for errors that have none."""
+def describe(name: str, error: Exception) -> str:
+    """One line that names the file and says what to do."""
     if isinstance(error, MemoryError):
-        return "not enough memory for this image; close other programs, or crop it"
-    return str(error) or type(error).__name__
+        return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
+    if isinstance(error, OSError):
+        return f"{name}: {error.strerror or error}; check the free space and the permissions of the output folder"
+    if isinstance(error, ValueError) and name in str(error):
+        return str(error)
+    return f"{name}: {type(error).__name__}: {error}; run it again with -v and report what it prints"
 
 
 def progress_bar(images: int, quiet: bool):

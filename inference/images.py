@@ -111,8 +111,8 @@ def _read_tiff(path: Path) -> Picture:
     if palette is not None:
         pixels, axes = np.moveaxis(palette, 0, -1)[pixels], axes + "S"
     pixels, axes_read, warnings = _to_channels_last(path, pixels, axes, alpha)
-    if inverted and pixels.dtype.kind in "ub":
-        pixels = np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else ~pixels
+    if inverted and pixels.dtype.kind == "u":  # two-level images carry this flag by habit
+        pixels = np.iinfo(pixels.dtype).max - pixels
     return Picture(pixels, axes_read, resolution, warnings)
 
 

@@ -45,8 +45,17 @@ class Network:
     """
 
     def __init__(self, path: Path, device: torch.device, dtype: torch.dtype | None = None):
-        model, self.config = load_checkpoint(path)
-        self.kind = model.kind
+        self._take(*load_checkpoint(path), device, dtype)
+
+    @classmethod
+    def wrap(cls, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None) -> "Network":
+        """A segmenter around a model in memory, which is moved and converted in place: hand over a copy to go on training."""
+        network = cls.__new__(cls)
+        network._take(model.eval().requires_grad_(False), config, device, dtype)
+        return network
+
+    def _take(self, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None) -> None:
+        self.kind, self.config = model.kind, config
         self.device, self.dtype = device, dtype or best_dtype(device)
         self.model = model.to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
         self.batch = CPU_BATCH

@@ -17,6 +17,8 @@ from inference.nms import Candidates, StarDistSettings, find_candidates, paint, 
 from inference.routing import Route, RouterNetwork
 from inference.tiles import WINDOW, run_tiles, tile_image
 from inference.watershed import HoverSettings, decode_hover, resize_labels
+from models.checkpoint import CheckpointError
+from models.router import CLASSES
 from models.stardist import RAYS
 from models.unet import DEEPEST_STRIDE, STRIDE
 
@@ -68,13 +70,16 @@ class Segmenter:
 
     Parameters
     ----------
-    weights : folder with router.safetensors and class0.safetensors to class3.safetensors
+    weights : folder with router.safetensors and class0.safetensors to class3.safetensors; CheckpointError if one is missing
     device : "auto", "cpu" or "cuda"
     stream : 0 to 3 to send every image to that network, None to let the router choose
     """
 
     def __init__(self, weights: Path, device: str = "auto", stream: int | None = None):
         self.weights, self.device, self.stream = Path(weights), choose_device(device), stream
+        missing = [n for n in (ROUTER_FILE, *map(STREAM_FILE.format, range(CLASSES))) if not (self.weights / n).is_file()]
+        if missing:
+            raise CheckpointError(f"{self.weights}: {', '.join(missing)} missing; give the folder that holds all five networks with --weights")
         self.scale_settings = ScaleSettings()
         self._networks: dict[int, Network] = {}
         self._router: RouterNetwork | None = None

@@ -4,17 +4,19 @@ Weights of two or more dimensions are stored as float16, or as int8 with one sca
 (biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 FORMAT = "multistream-cellseg 1"
 STORAGES = ("float16", "int8")
 SCALE_SUFFIX = ":scale"
+SUMS_FILE = "SHA256SUMS"  # in the form of sha256sum, beside the checkpoints
 
 
 class CheckpointError(ValueError):
@@ -53,7 +55,7 @@ def save_checkpoint(path: Path, model: nn.Module, config: dict, storage: str = "
             tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
     metadata = {"format": FORMAT, "kind": model.kind, "config": json.dumps(config, sort_keys=True)}
     partial = Path(f"{path}.part")
-    save_file(tensors, partial, metadata)
+    partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
 
 
@@ -83,9 +85,28 @@ def read_config(path: Path) -> tuple[str, dict]:
     return metadata["kind"], json.loads(metadata["config"])
 
 
+def check_sha256(path: Path) -> None:
+    """Compare a file with the line for it in SHA256SUMS beside it, if there is one; raises CheckpointError if they differ."""
+    sums = Path(path).with_name(SUMS_FILE)
+    if not sums.is_file():
+        return
+    expected = {name: digest for digest, name in (line.split() for line in sums.read_text().splitlines())}
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected.get(Path(path).name, found) != found:
+        raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
+
+
 def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
-    """Read a network, in evaluation mode on the CPU, and its configuration."""
+    """Read a network, in evaluation mode on the CPU, and its configuration.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, of another program, or does not fit its own configuration.
+    """
     kind, config = read_config(path)
+    check_sha256(path)
     with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
         model = _builders()[kind](**config["network"])
     with safe_open(path, framework="pt") as file:

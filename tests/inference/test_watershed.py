@@ -1,0 +1,136 @@
+"""Flooding against scikit-image, decoding on literal cases, label enlargement."""
+
+import heapq
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from inference.watershed import HoverSettings, boundary_strength, decode_hover, flood, resize_labels
+from training.targets import hover_maps
+
+
+def test_the_papers_cell_threshold():
+    assert HoverSettings().cell_threshold == 0.6
+
+
+def random_landscape(seed, size=200):
+    """Smooth 8-bit energy, some markers, and a mask with holes."""
+    rng = np.random.default_rng(seed)
+    energy = cv2.normalize(cv2.GaussianBlur(rng.random((size, size)), (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    markers = np.zeros((size, size), np.int32)
+    markers[tuple(rng.integers(0, size, (2, 40)))] = np.arange(1, 41)
+    mask = cv2.GaussianBlur(rng.random((size, size)), (0, 0), 6) > 0.49
+    return energy, markers * mask, mask
+
+
+def slow_flood(energy, markers, mask):
+    """The same rule with Python's heap: lowest energy first, equal ones in the order of their arrival."""
+    labels, arrival, heap = markers.copy(), itertools.count(), []
+    for y, x in zip(*np.nonzero(markers)):
+        heapq.heappush(heap, (energy[y, x], next(arrival), y, x))
+    while heap:
+        _, _, y, x = heapq.heappop(heap)
+        for v, u in ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)):
+            if 0 <= v < labels.shape[0] and 0 <= u < labels.shape[1] and mask[v, u] and not labels[v, u]:
+                labels[v, u] = labels[y, x]
+                heapq.heappush(heap, (energy[v, u], next(arrival), v, u))
+    return labels
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flood_with_ties(seed):
+    """Equal to the slow oracle; scikit-image shares out the plateaus in another order, but floods the same pixels."""
+    energy, markers, mask = random_landscape(seed)
+    ours = markers.copy()
+    flood(energy, ours, mask)
+    assert np.array_equal(ours, slow_flood(energy, markers, mask))
+    assert np.array_equal(ours > 0, watershed(energy, markers, mask=mask) > 0)
+
+
+def test_flood_without_ties_is_exactly_scikit_images():
+    """A permutation of 0..255 on a 16x16 image has no equal energies."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        energy = rng.permutation(256).reshape(16, 16).astype(np.uint8)
+        markers = np.zeros((16, 16), np.int32)
+        markers[tuple(rng.integers(0, 16, (2, 4)))] = [1, 2, 3, 4]
+        mask = rng.random((16, 16)) < 0.9
+        ours = markers.copy()
+        flood(energy, ours, mask)
+        assert np.array_equal(ours, watershed(energy, markers, mask=mask))
+
+
+def test_flood_literal():
+    energy = np.array([[0, 1, 9, 1, 0]], np.uint8)
+    labels = np.array([[1, 0, 0, 0, 2]], np.int32)
+    flood(energy, labels, np.ones((1, 5), bool))
+    assert labels.tolist() == [[1, 1, 1, 2, 2]]
+    walled = np.array([[1, 0, 0, 0, 2]], np.int32)
+    flood(energy, walled, np.array([[1, 1, 0, 1, 1]], bool))
+    assert walled.tolist() == [[1, 1, 0, 2, 2]]
+
+
+def test_boundary_strength_of_a_step_and_of_a_ramp():
+    """A fall from +1 to -1 is 1; an even rise from -1 to +1 over 40 pixels is 0."""
+    hv = np.zeros((2, 20, 80), np.float32)
+    hv[1] = np.tile(np.linspace(-1, 1, 40), 2)
+    strength = boundary_strength(hv, 5)
+    assert strength[10, 39] == pytest.approx(1, abs=0.15) and strength[10, 40] == pytest.approx(1, abs=0.15)
+    assert strength[:, 5:35].max() == 0
+
+
+def touching_cells():
+    labels = np.zeros((60, 90), np.int32)
+    labels[10:40, 10:40], labels[10:40, 40:75], labels[40:55, 20:60] = 1, 2, 3
+    return labels
+
+
+def test_decode_separates_touching_rectangles():
+    labels = touching_cells()
+    found, count = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
+    assert count == 3 and set(np.unique(found)) == {0, 1, 2, 3}
+    for cell in (1, 2, 3):
+        values, counts = np.unique(found[labels == cell], return_counts=True)
+        assert counts.max() / (labels == cell).sum() > 0.95 and values[counts.argmax()] > 0
+    assert np.array_equal(found > 0, labels > 0)
+
+
+def test_decoded_cells_are_whole_and_numbered_without_gaps():
+    from skimage.data import coins
+    from skimage.measure import label
+
+    labels = label(ndimage.binary_opening(coins() > 120, iterations=2)).astype(np.int32)
+    found, count = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
+    assert count == found.max() > 20 and len(np.unique(found)) == count + 1
+    assert label(found, connectivity=1).max() == count
+
+
+def test_nothing_noise_and_one_pixel():
+    assert decode_hover(np.zeros((5, 6), np.float32), np.zeros((2, 5, 6), np.float32))[1] == 0
+    assert decode_hover(np.ones((1, 1), np.float32), np.zeros((2, 1, 1), np.float32))[1] == 0
+    speck = np.zeros((30, 30), np.float32)
+    speck[3, 3] = 1
+    assert decode_hover(speck, np.zeros((2, 30, 30), np.float32))[1] == 0
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_resize_labels(factor):
+    yy, xx = np.mgrid[:40, :60]
+    labels = (np.hypot(yy - 20, xx - 20) < 12).astype(np.int32) + 2 * (np.hypot(yy - 20, xx - 45) < 10)
+    large = resize_labels(labels, (40 * factor, 60 * factor), (1 / factor, 1 / factor))
+    assert np.array_equal(large, labels) if factor == 1 else set(np.unique(large)) == {0, 1, 2}
+    for cell in (1, 2):
+        assert (large == cell).sum() == pytest.approx(factor**2 * (labels == cell).sum(), rel=0.03)
+    assert np.array_equal(resize_labels(large, (40, 60), (factor, factor)), labels) or factor == 2
+
+
+def test_resize_labels_gives_smooth_outlines():
+    """Enlarged four times, a 45-degree edge has steps of one pixel, not of four."""
+    labels = np.tril(np.ones((20, 20), np.int32))
+    large = resize_labels(labels, (80, 80), (0.25, 0.25))
+    ends = large[10:70].sum(axis=1)
+    assert np.abs(np.diff(ends)).max() <= 2
