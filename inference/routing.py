@@ -12,6 +12,9 @@ from inference.images import to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
+CLEAREST_DIAMETER = 28.0  # pixels of a view; cells of about this size are measured best
+LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might say anything
+
 
 @dataclass(frozen=True)
 class Route:
@@ -40,26 +43,58 @@ def router_view(image: np.ndarray) -> tuple[np.ndarray, float]:
     -------
     view (224, 224, 3) uint8, and the number of its pixels per pixel of the image.
     """
-    height, width = image.shape[:2]
-    zoom = VIEW_SHORTER_SIDE / min(height, width)
-    side = min(height, width) * VIEW_SIZE / VIEW_SHORTER_SIDE  # cut before resizing: the rest would be thrown away
-    side = max(1, round(side))
-    top, left = (height - side) // 2, (width - side) // 2
+    side = max(1, round(min(image.shape[:2]) * VIEW_SIZE / VIEW_SHORTER_SIDE))  # cut first: the rest would be thrown away
+    return _square_view(image, tuple((n - side) // 2 for n in image.shape[:2]), side)
+
+
+def close_ups(image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Views of the liveliest part of an image at twice, four times, ... the router view's size, down to its own pixels.
+
+    None for an image no larger than a router view.
+    """
+    views = []
+    side = min(image.shape[:2]) * VIEW_SIZE // VIEW_SHORTER_SIDE // 2
+    while side > VIEW_SIZE // 2:
+        views.append(_square_view(image, liveliest_corner(image, side), side))
+        side //= 2
+    return views
+
+
+def liveliest_corner(image: np.ndarray, side: int) -> tuple[int, int]:
+    """Corner (y, x) of the square with the largest standard deviation, on a 5x5 grid of positions.
+
+    An empty corner of an image tells nothing about its cells. A square that does not fit starts at 0.
+    """
+    rows, columns = (np.linspace(0, max(0, n - side), 5, dtype=int) for n in image.shape[:2])
+    coarse = max(1, side // VIEW_SIZE)  # every n-th pixel is enough to compare
+    return max(((int(y), int(x)) for y in rows for x in columns),
+               key=lambda corner: float(image[corner[0] : corner[0] + side : coarse, corner[1] : corner[1] + side : coarse].std()))
+
+
+def _square_view(image: np.ndarray, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
+    """The square of `side` pixels at `corner` (y, x) as a view, and the view's pixels per pixel of the image."""
+    top, left = corner
     view = cv2.resize(image[top : top + side, left : left + side], (VIEW_SIZE, VIEW_SIZE),
-                      interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+                      interpolation=cv2.INTER_AREA if side > VIEW_SIZE else cv2.INTER_LINEAR)
     return to_three_channels(view), VIEW_SIZE / side
 
 
 class RouterNetwork:
-    """The router loaded from a checkpoint. It runs on the CPU: one view takes some 20 ms."""
+    """The router loaded from a checkpoint. It runs on the CPU: a view takes some 20 ms."""
 
     def __init__(self, path: Path):
         self.model, self.config = load_checkpoint(path)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> Route:
-        """Route for a normalised uint8 image of shape (H, W) or (H, W, 3)."""
-        view, zoom = router_view(image)
-        out = self.model(torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255)
-        probabilities = torch.softmax(out.classes[0], dim=0).tolist()
-        return Route(tuple(probabilities), math.exp(float(out.log_diameter[0])) / zoom)
+        """Route for a normalised uint8 image of shape (H, W) or (H, W, 3).
+
+        The class is told from the whole image. The diameter is told from that view or from the close-up in which the cells
+        have the size that is measured best.
+        """
+        views = [router_view(image), *close_ups(image)]
+        batch = torch.from_numpy(np.stack([view for view, _ in views])).permute(0, 3, 1, 2)
+        out = self.model(batch.float() / 255)
+        sizes = out.log_diameter.clamp(0, LARGEST_LOG).exp().tolist()
+        seen, (_, zoom) = min(zip(sizes, views), key=lambda pair: abs(math.log(pair[0] / CLEAREST_DIAMETER)))
+        return Route(tuple(torch.softmax(out.classes[0], dim=0).tolist()), seen / zoom)

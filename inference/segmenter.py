@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy as np
 from inference.images import Picture, normalise, to_three_channels
 from inference.network import Network, choose_device
 from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
-from inference.routing import Route, RouterNetwork
-from inference.tiles import WINDOW, run_tiles, tile_image
+from inference.routing import Route, RouterNetwork, liveliest_corner
+from inference.tiles import WINDOW, Tile, run_tiles, tile_image
 from inference.watershed import HoverSettings, decode_hover, resize_labels
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
@@ -24,9 +24,10 @@ from models.unet import DEEPEST_STRIDE, STRIDE
 
 log = logging.getLogger(__name__)
 
+TileMaps = Iterable[tuple[Tile, tuple[np.ndarray, ...]]]
+
 ROUTER_FILE = "router.safetensors"
 STREAM_FILE = "class{}.safetensors"
-CLASS_NAMES = ("binary", "gray", "large colour", "small colour")
 HOVER_STRIDE = 2  # Hover's maps are decoded at half the working size, the size at which they are trained
 
 
@@ -34,13 +35,13 @@ HOVER_STRIDE = 2  # Hover's maps are decoded at half the working size, the size 
 class ScaleSettings:
     """How an image is brought to the size at which its stream works best."""
 
-    probe_side: int = 2 * WINDOW - DEEPEST_STRIDE  # working pixels; a larger image is measured in its middle only
+    probe_side: int = 2 * WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
     tolerance: float = 1.25  # a measured diameter this close to the assumed one is taken as equal
     passes: int = 2  # measurements at most
     fewest_cells: int = 3  # fewer say nothing about the size
     largest_change: float = 2.5  # per measurement, either way
-    largest_image: float = 4.0  # an image is enlarged at most to this many times its pixels...
-    free_pixels: int = 1_000_000  # ...but always as far as this
+    enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
+    enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Segmenter:
         self.weights, self.device, self.stream = Path(weights), choose_device(device), stream
         missing = [n for n in (ROUTER_FILE, *map(STREAM_FILE.format, range(CLASSES))) if not (self.weights / n).is_file()]
         if missing:
-            raise CheckpointError(f"{self.weights}: {', '.join(missing)} missing; give the folder that holds all five networks with --weights")
+            raise CheckpointError(f"{self.weights}: {', '.join(missing)} missing; give the folder of all five networks with --weights")
         self.scale_settings = ScaleSettings()
         self._networks: dict[int, Network] = {}
         self._router: RouterNetwork | None = None
@@ -121,7 +122,7 @@ class Segmenter:
     def working_scale(self, shape: tuple[int, ...], network: Network, diameter: float) -> float:
         """Factor that brings cells of `diameter` pixels to the network's, within what the image's size allows."""
         settings, pixels = self.scale_settings, shape[0] * shape[1]
-        limit = max(1.0, min(settings.largest_image, settings.free_pixels / pixels * settings.largest_image))
+        limit = max(1.0, min(settings.enlargement, settings.enlarged_pixels / pixels))
         return min(network.config["diameter"] / diameter, math.sqrt(limit))
 
     def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
@@ -129,7 +130,9 @@ class Segmenter:
         settings, diameter = self.scale_settings, max(guess, 1.0)
         for _ in range(settings.passes):
             scale = self.working_scale(image.shape, network, diameter)
-            part = centre(image, round(settings.probe_side / scale))
+            side = max(1, round(settings.probe_side / scale))
+            top, left = liveliest_corner(image, side)
+            part = image[top : top + side, left : left + side]
             labels, cells, _, _ = segment_at(part, network, scale)
             if cells < settings.fewest_cells:
                 break
@@ -140,12 +143,6 @@ class Segmenter:
             if max(change, 1 / change) < settings.tolerance:
                 break
         return diameter
-
-
-def centre(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image, at most `side` pixels high and wide."""
-    top, left = (max(0, (n - side) // 2) for n in image.shape[:2])
-    return image[top : top + side, left : left + side]
 
 
 def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwatch | None" = None,
@@ -168,14 +165,25 @@ def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwa
     exact = (working_shape[0] / height, working_shape[1] / width)
     total = len(tile_image(*working_shape))
     tiles = run_tiles(working, clock.timed("network", network), network.batch, lambda: on_tile(total))
-    decode = _decode_stardist if network.kind == "stardist" else _decode_hover
-    labels, cells = decode(tiles, network, working_shape, (height, width), exact, clock)
+    decode, settings = DECODERS[network.kind]
+    labels, cells = decode(tiles, settings(**network.config.get(network.kind, {})), working_shape, (height, width), clock)
     return labels, cells, exact, total
 
 
-def _decode_stardist(tiles, network, working_shape, shape, scale, clock) -> tuple[np.ndarray, int]:
-    """Candidates of every tile, one suppression over all of them, polygons painted at the image's own size."""
-    settings = StarDistSettings(**network.config.get("stardist", {}))
+def stardist_labels(tiles: TileMaps, settings: StarDistSettings, working_shape: tuple[int, int], shape: tuple[int, int],
+                    clock: "Stopwatch") -> tuple[np.ndarray, int]:
+    """Candidates of every tile, one suppression over all of them, polygons painted at the image's own size.
+
+    Parameters
+    ----------
+    tiles : tiles with their maps, from `run_tiles` on an image of `working_shape`
+    shape : height and width of the labels
+
+    Returns
+    -------
+    labels (H, W) int32, and the number of cells n: labels are 1..n without gaps.
+    """
+    scale = tuple(w / n for w, n in zip(working_shape, shape))
     parts = []
     for tile, (prob, dist) in tiles:
         with clock("decode"):
@@ -186,9 +194,13 @@ def _decode_stardist(tiles, network, working_shape, shape, scale, clock) -> tupl
         return paint(survivors, shape, scale)
 
 
-def _decode_hover(tiles, network, working_shape, shape, scale, clock) -> tuple[np.ndarray, int]:
-    """The tiles' maps put together on the 1/4 grid, decoded at half the working size, labels brought to the image's size."""
-    settings = HoverSettings(**network.config.get("hover", {}))
+def hover_labels(tiles: TileMaps, settings: HoverSettings, working_shape: tuple[int, int], shape: tuple[int, int],
+                 clock: "Stopwatch") -> tuple[np.ndarray, int]:
+    """The tiles' maps put together on the 1/4 grid, decoded at half the working size, labels brought to the image's size.
+
+    Parameters and returns as of `stardist_labels`.
+    """
+    scale = tuple(w / n for w, n in zip(working_shape, shape))
     grid = tuple(-(-n // STRIDE) for n in working_shape)
     maps = np.zeros((3, *grid), np.float32)
     for tile, (cell, hv) in tiles:
@@ -200,6 +212,10 @@ def _decode_hover(tiles, network, working_shape, shape, scale, clock) -> tuple[n
         labels, cells = decode_hover(1 / (1 + np.exp(-logit)), np.stack((vertical, horizontal)), settings)
         labels = resize_labels(labels, shape, tuple(s / HOVER_STRIDE for s in scale))
         return _renumber(labels, cells)
+
+
+# Kind of network -> its decoder and the decoder's settings, which a checkpoint's configuration may change.
+DECODERS = {"stardist": (stardist_labels, StarDistSettings), "hover": (hover_labels, HoverSettings)}
 
 
 def _renumber(labels: np.ndarray, cells: int) -> tuple[np.ndarray, int]:

@@ -79,9 +79,11 @@ def read_config(path: Path) -> tuple[str, dict]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such weights file; give the folder that holds it with --weights") from None
     except Exception as error:
-        raise CheckpointError(f"{path}: damaged weights file ({error}); fetch the weights again and compare weights/SHA256SUMS") from None
+        raise CheckpointError(f"{path}: damaged weights file ({error}); fetch the weights again and compare "
+                              "weights/SHA256SUMS") from None
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected {FORMAT!r})")
+        raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected "
+                              f"{FORMAT!r}); give the folder of this program's weights with --weights")
     return metadata["kind"], json.loads(metadata["config"])
 
 
@@ -107,8 +109,6 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
     """
     kind, config = read_config(path)
     check_sha256(path)
-    with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
-        model = _builders()[kind](**config["network"])
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
         state = {}
@@ -120,7 +120,11 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
                 value = dequantise(value, file.get_tensor(name + SCALE_SUFFIX))
             state[name] = value.float() if value.is_floating_point() else value
     try:
+        with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
+            model = _builders()[kind](**config["network"])
         model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: weights do not fit a {kind} network with {config['network']} ({error})") from None
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
+        raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {config['network']} "
+                              f"({reason}); use the weights that came with this version") from None
     return model.eval().requires_grad_(False), config

@@ -4,6 +4,8 @@
     1 gray           mean saturation <= 0.1 and mean value in [0.1, 0.6]
     2 large colour   largest cell above 8000 pixels
     3 small colour   the others
+
+`python -m training.cue_table` shows what they make of a data set.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,60 @@ class CueThresholds:
     cell_area: int = 8000  # sigma, pixels
 
 
-def cue_class(pixels: np.ndarray, labels: np.ndarray, thresholds: CueThresholds = CueThresholds()) -> int:
+THRESHOLDS = CueThresholds()
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What the rules look at.
+
+    channels : as stored in the file
+    saturation, value : means over the image in HSV, in [0, 1]; None for fewer than three channels
+    largest_cell : area in pixels, 0 without cells
+    """
+
+    channels: int
+    saturation: float | None
+    value: float | None
+    largest_cell: int
+
+
+def measure_cues(pixels: np.ndarray, labels: np.ndarray) -> Cues:
+    """The cues of an image as read; parameters as of `cue_class`."""
+    areas = np.bincount(labels.ravel())[1:]
+    largest = int(areas.max()) if areas.size else 0
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels < 3:
+        return Cues(channels, None, None, largest)
+    scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
+    hsv = cv2.cvtColor(np.divide(pixels[:, :, :3], scale, dtype=np.float32), cv2.COLOR_RGB2HSV)
+    return Cues(channels, float(hsv[:, :, 1].mean()), float(hsv[:, :, 2].mean()), largest)
+
+
+def decide(cues: Cues) -> tuple[int, str]:
+    """The class, an index of CLASSES, and the rule that decided it, in words.
+
+    Examples
+    --------
+    >>> decide(Cues(1, None, None, 350))
+    (0, 'fewer than 3 channels')
+    >>> decide(Cues(3, 0.4, 0.8, 9000))
+    (2, 'colour: mean S above 0.1; largest cell above 8000 px')
+    """
+    t = THRESHOLDS
+    if cues.channels < 3:
+        return 0, "fewer than 3 channels"
+    if cues.saturation > t.saturation:
+        colour = f"mean S above {t.saturation:g}"
+    elif not t.value_low <= cues.value <= t.value_high:
+        colour = f"mean V outside {t.value_low:g} to {t.value_high:g}"
+    else:
+        return 1, f"gray: mean S at most {t.saturation:g}, mean V from {t.value_low:g} to {t.value_high:g}"
+    large = cues.largest_cell > t.cell_area
+    return 2 if large else 3, f"colour: {colour}; largest cell {'above' if large else 'at most'} {t.cell_area} px"
+
+
+def cue_class(pixels: np.ndarray, labels: np.ndarray) -> int:
     """The class of an image as read, from its channels, its colours and its largest cell.
 
     Parameters
@@ -36,12 +91,4 @@ def cue_class(pixels: np.ndarray, labels: np.ndarray, thresholds: CueThresholds 
     -------
     int from 0 to 3, an index of CLASSES.
     """
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
-        return 0
-    scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
-    hsv = cv2.cvtColor((pixels[:, :, :3] / scale).astype(np.float32), cv2.COLOR_RGB2HSV)
-    saturation, value = float(hsv[:, :, 1].mean()), float(hsv[:, :, 2].mean())
-    if saturation <= thresholds.saturation and thresholds.value_low <= value <= thresholds.value_high:
-        return 1
-    areas = np.bincount(labels.ravel())[1:]
-    return 2 if areas.size and areas.max() > thresholds.cell_area else 3
+    return decide(measure_cues(pixels, labels))[0]

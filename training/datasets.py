@@ -101,6 +101,7 @@ def load_sample(record: Record) -> Sample:
 
 def load_samples(records: list[Record], threads: int = 8) -> list[Sample]:
     """All images, decoded once and kept in memory."""
+    cv2.setNumThreads(1)  # OpenCV's own threads hang in the loader's processes, which are forked from this one
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(load_sample, records))
 
@@ -168,12 +169,13 @@ class CropDataset(Dataset):
 
     @staticmethod
     def _centre(sample: Sample, rng: np.random.Generator) -> tuple[int, int]:
+        """A pixel (y, x), on a cell for the share ON_CELL of the crops."""
         on_cell = rng.random() < ON_CELL
         for _ in range(20):
             y, x = (int(rng.integers(n)) for n in sample.labels.shape)
             if not on_cell or sample.labels[y, x]:
-                break
-        return y, x
+                return y, x
+        return divmod(int(rng.choice(np.flatnonzero(sample.labels))), sample.labels.shape[1])  # slower; cells are rare here
 
 
 def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:

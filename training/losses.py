@@ -31,7 +31,8 @@ def dice_loss(prediction: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return 1 - (2 * overlap + EPSILON) / (total + EPSILON)
 
 
-def stardist_loss(maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor, reference_radius: float | None = None) -> dict[str, Tensor]:
+def stardist_loss(maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor,
+                  reference_radius: float | None = None) -> dict[str, Tensor]:
     """Cross entropy of the probability, Dice and 0.3 MAE of the distances weighted by the true probability.
 
     Parameters
@@ -74,5 +75,6 @@ def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dic
     cross_entropy = -2 * weighted_mean(log_probability * truth, weight)  # the mean runs over both channels, one of them 0
     dice = dice_loss(log_probability[:, 1:].exp(), cell, weight)
     mse = weighted_mean((maps.hv - hv) ** 2, weight)
-    msge = weighted_mean((hover_gradients(maps.hv) - hover_gradients(hv)) ** 2, weight * cell)
+    known_around = -F.max_pool2d(-weight, 3, stride=1, padding=1)  # a gradient takes both neighbours
+    msge = weighted_mean((hover_gradients(maps.hv) - hover_gradients(hv)) ** 2, known_around * cell)
     return {"cp_ce": cross_entropy, "cp_dice": dice, "hv_mse": mse, "hv_msge": msge}

@@ -197,16 +197,21 @@ def prepare(args: argparse.Namespace) -> int:
 
 
 def merge(args: argparse.Namespace) -> int:
-    """Join manifests; returns the exit code."""
-    joined, first = Listing(), {}
+    """Join manifests; returns the exit code. An unlabelled line gives way to one that labels the same image."""
+    joined, lines = Listing(), {}
     for manifest in args.manifests:
         listing = list_manifest(manifest)
-        joined.entries += listing.entries
         joined.problems += listing.problems
         for entry in listing.entries:
-            other = first.setdefault(entry.image.resolve(), (manifest, entry))
-            if other[1] is not entry:
-                joined.report(entry.image, f"listed in {other[0]} and in {manifest}; take one of the lines out")
+            image = entry.image.resolve()
+            first, other = lines.setdefault(image, (manifest, entry))
+            if other is entry:
+                continue
+            if bool(other.label) == bool(entry.label):
+                joined.report(entry.image, f"listed in {first} and in {manifest}; take one of the lines out")
+            elif entry.label:
+                lines[image] = manifest, entry
+    joined.entries = [entry for _, entry in lines.values()]
     if refuse(joined, args.out):
         return 1
     args.out.parent.mkdir(parents=True, exist_ok=True)

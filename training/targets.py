@@ -74,17 +74,19 @@ def _cut_touching(labels):
 
 @compiled
 def _over_cell_maximum(labels, distance):
-    maximum = np.zeros(labels.max() + 1, np.float32)
+    """Each pixel's distance over its cell's largest one, from the squares, which are whole numbers: OpenCV's square roots differ
+    in the last bit with the place of the array in memory, and two runs of one seed must see the same target."""
+    maximum = np.zeros(labels.max() + 1, np.float64)
     height, width = labels.shape
     for y in range(height):
         for x in range(width):
-            maximum[labels[y, x]] = max(maximum[labels[y, x]], distance[y, x])
+            maximum[labels[y, x]] = max(maximum[labels[y, x]], np.rint(distance[y, x] ** 2))
     result = np.zeros((height, width), np.float32)
     for y in range(height):
         for x in range(width):
             if labels[y, x] != 0:
                 top = maximum[labels[y, x]]
-                result[y, x] = distance[y, x] / top if top > 0 else 1.0
+                result[y, x] = np.sqrt(np.rint(distance[y, x] ** 2) / top) if top > 0 else 1.0
     return result
 
 
@@ -101,8 +103,9 @@ def edge_probability(labels: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    One Euclidean distance transform serves all cells: pixels that touch another cell are cut away before it. They get
-    a distance of 0, one less than they should, which the normalisation makes invisible except in cells a few pixels wide.
+    One Euclidean distance transform serves all cells: pixels that touch another cell are cut away before it. Their distance is
+    then 0 instead of 1 or sqrt(2), so that the result is off by at most sqrt(2) over the cell's largest distance; cells that
+    touch nothing are exact.
     """
     return _over_cell_maximum(labels, cv2.distanceTransform(_cut_touching(labels), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 

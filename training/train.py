@@ -12,246 +12,243 @@ the run) in steps instead of epochs. Without a GPU and without ImageNet weights,
     python -m training.train --manifest data/manifest.csv --stream both --out runs/pretrain --encoder convnext_atto \\
         --random-init --crop 256 --batch 8 --lr 1e-3 --schedule cosine --time-budget 90
 
-The run writes OUT/STREAM.safetensors (the moving average of the weights, for predict.py), OUT/log.csv (a line every 50 steps)
-and OUT/resume.safetensors. The same command continues a run that was stopped or killed, from the last resume file, exactly as
-if it had not been: crops depend on --seed and the step alone. With --time-budget the learning rate follows the clock instead
-of the step count, so that two runs differ.
+On several GPUs, or several machines, each with its own copy of the data:
+
+    torchrun --nproc-per-node 4 -m training.train --manifest data/manifest.csv --stream both --out runs/pretrain
+
+The run writes
+
+    OUT/STREAM.safetensors  for predict.py: the moving average of the weights at the step of its highest validation F1. It is
+                            scored every --validate-every minutes and at the end, each stream on its own, and with --init also
+                            before the first step: fine-tuning never hands on a network that scores less than the one it got.
+    OUT/validation.csv      a line for each score
+    OUT/log.csv             a line every 50 steps: the mean of each loss term (with several processes, of the first one's
+                            crops) and the seconds spent waiting for data
+    OUT/resume.safetensors  every --save-every seconds and at the end
+
+The same command continues a run that was stopped or killed, from the last resume file, exactly as if it had not been: crops
+depend on --seed and the step alone. SIGTERM, by which clusters announce the end, saves first; the exit code is then 143
+(torchrun's own is 1). Two things follow the clock and differ from run to run: the learning rate with --time-budget, and the steps
+at which networks are scored, unless --validate-steps fixes them. Validation is part of the time budget, but for the last one.
+
+With several processes --batch is the sum over all of them, and they draw the crops that one would have drawn. Gradients are
+averaged over the processes. Batch normalisation uses the statistics of each process's own crops and keeps the first one's
+running averages, so that a network trained on 8 crops by each of two processes is not exactly one trained on 16 by one.
+
+`python -m training.loader_speed` tells whether the crops are made fast enough.
 """
 
 import argparse
 import csv
 import json
 import logging
-import math
+import signal
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.network import best_dtype
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.hover import HoverMaps
-from models.unet import STRIDE
-from training.datasets import HOVER_STRIDE, CropDataset, load_samples, read_manifest
-from training.losses import hover_loss, stardist_loss
-from training.networks import STREAMS, TrainingNetwork
+from training.datasets import CropDataset, Sample, load_samples, read_manifest
+from training.distributed import Team
+from training.networks import STREAMS
+from training.trainer import Trainer
+from training.validation import validation_samples
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 50  # steps
-SAVE_EVERY = 300  # seconds between resume files
-WARM_UP = 0.02  # of the run, for the cosine schedule
-WEIGHT_DECAY = 0.05
-GRADIENT_NORM = 5.0
-EMA_DECAY = 0.999
+PREFETCHED = 4  # batches a worker
+BAR = "{desc}  {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All but --out."""
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
-    add("--out", type=Path, required=True, help="folder of the run")
     add("--stream", choices=STREAMS, default="both", help="heads to train [both]")
     add("--classes", type=int, nargs="+", choices=range(4), help="train on these classes only [all]")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
     add("--init", type=Path, help="checkpoint to start from")
-    add("--encoder", default="convnext_small", help="any ConvNeXt of timm [convnext_small]")
+    add("--encoder", default="convnext_small", help="any ConvNeXt of timm [convnext_small, or that of --init]")
     add("--random-init", action="store_true", help="do not fetch ImageNet weights for the encoder")
     add("--steps", type=int, default=150_000, help="optimiser steps [150000]")
     add("--time-budget", type=float, metavar="MINUTES", help="stop after this time instead of --steps")
     add("--batch", type=int, default=16, help="crops a step [16]")
     add("--crop", type=int, default=512, help="crop size in pixels [512]")
-    add("--diameter", type=float, default=28.0, help="median cell diameter that images are brought to, in pixels [28]")
+    add("--diameter", type=float, help="median cell diameter that images are brought to, in pixels [28, or that of --init]")
     add("--zoom", type=float, nargs=2, default=(0.5, 2.0), help="random factor on that diameter [0.5 2]")
     add("--lr", type=float, default=1e-4, help="first learning rate [1e-4]")
-    add("--schedule", choices=("halving", "cosine"), default="halving", help="halved every quarter, or warm-up and cosine [halving]")
+    add("--schedule", choices=("halving", "cosine"), default="halving",
+        help="halved every quarter, or warm-up and cosine [halving]")
+    add("--hv-weight", type=float, default=1.0, help="weight of the HV maps' losses; the paper's 1 trains them slowly [1]")
     add("--plain-mae", action="store_true", help="the paper's MAE in pixels instead of relative to the cell's size")
+    add("--validate-every", type=float, default=10.0, metavar="MINUTES", help="time between validations [10]")
+    add("--validate-steps", type=int, metavar="N", help="validate every N steps instead")
+    add("--validate-images", type=int, default=32, metavar="N",
+        help="images of split val to score, balanced over the sources; 0: no selection, the last network is kept [32]")
+    add("--save-every", type=float, default=300.0, metavar="SECONDS", help="time between resume files [300]")
     add("--seed", type=int, default=0, help="[0]")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda [cuda where there is one]")
-    add("--workers", type=int, default=2, help="processes that make crops [2]")
-    return parser.parse_args(argv)
+    add("--workers", type=int, default=2, help="processes that make crops, for each training process [2]")
 
 
-class ResumableSampler(Sampler):
-    """Crop numbers from `start` on, without end."""
+class StepSampler:
+    """Crop numbers of each step from `start` on, without end: step s of batch size b has the numbers from s*b to (s+1)*b - 1,
+    dealt out to the processes in runs of equal length.
 
-    def __init__(self, start: int):
-        self.start = start
+    Raises
+    ------
+    ValueError
+        If the batch cannot be dealt out evenly.
+    """
+
+    def __init__(self, start: int, batch: int, rank: int = 0, size: int = 1):
+        if batch % size:
+            raise ValueError(f"--batch must be a multiple of the number of processes, {size}, got {batch}")
+        self.start, self.batch, self.rank, self.share = start, batch, rank, batch // size
 
     def __iter__(self):
-        index = self.start
+        first = self.start * self.batch + self.rank * self.share
         while True:
-            yield index
-            index += 1
+            yield range(first, first + self.share)
+            first += self.batch
 
 
-def learning_rate(progress: float, first: float, schedule: str) -> float:
-    """Learning rate at `progress` in [0, 1] of the run."""
-    if schedule == "halving":
-        return first * 0.5 ** int(progress * 4)
-    if progress < WARM_UP:
-        return first * max(progress / WARM_UP, 0.01)
-    return first * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
+class StopSignal:
+    """Whether SIGTERM has come, for the duration of a `with` block."""
+
+    def __enter__(self) -> "StopSignal":
+        self.came = False
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *error) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_) -> None:
+        self.came = True
+        log.info("asked to stop: saving")
+
+    def check(self) -> None:
+        """Raise Stopped if the signal has come."""
+        if self.came:
+            raise Stopped
 
 
-def losses(maps: dict, batch: dict[str, torch.Tensor], reference_radius: float | None) -> dict[str, torch.Tensor]:
-    """All loss terms of the heads that `maps` has."""
-    terms = {}
-    if "stardist" in maps:
-        terms |= stardist_loss(maps["stardist"], batch["prob"], batch["dist"], batch["weight"], reference_radius)
-    if "hover" in maps:
-        enlarged = HoverMaps(*(F.interpolate(m, scale_factor=STRIDE // HOVER_STRIDE, mode="bilinear", align_corners=False)
-                               for m in maps["hover"]))
-        terms |= hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
-    return terms
+class Stopped(Exception):
+    """Something that takes long was broken off."""
 
 
-class Trainer:
-    """State of a run: network, moving average, optimiser, step, seconds."""
-
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-        torch.manual_seed(args.seed)
-        pretrained = not args.random_init and args.init is None
-        layer_scale = 0.5 if args.random_init else None  # DESIGN, section 9: a random encoder starts slowly from 1e-6
-        if args.init:
-            start, config = load_checkpoint(args.init)
-            args.encoder = config["network"]["encoder"]
-        self.model = TrainingNetwork(args.stream, encoder=args.encoder, layer_scale=layer_scale, pretrained=pretrained)
-        if args.init:
-            self.model.adopt(start)
-        self.model.to(args.device, memory_format=torch.channels_last)
-        self.average = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
-        decay = [p for p in self.model.parameters() if p.ndim >= 2]
-        plain = [p for p in self.model.parameters() if p.ndim < 2]
-        self.optimiser = torch.optim.AdamW([{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
-                                           lr=args.lr)
-        self.use_bfloat16 = best_dtype(torch.device(args.device)) == torch.bfloat16
-        self.step, self.seconds = 0, 0.0
-
-    def progress(self) -> float:
-        """Share of the run that is done, by the clock with --time-budget, else by steps."""
-        budget = self.args.time_budget
-        return min(1.0, self.seconds / (60 * budget) if budget else self.step / self.args.steps)
-
-    def train_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        """One optimiser step; returns the loss terms."""
-        args = self.args
-        batch = {k: v.to(args.device, non_blocking=True) for k, v in batch.items()}
-        rate = learning_rate(self.progress(), args.lr, args.schedule)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.model.train()
-        with torch.autocast(torch.device(args.device).type, torch.bfloat16) if self.use_bfloat16 else nullcontext():
-            maps = self.model(batch["image"].contiguous(memory_format=torch.channels_last))
-        maps = {k: type(m)(*(t.float() for t in m)) for k, m in maps.items()}
-        terms = losses(maps, batch, None if args.plain_mae else args.diameter / 2)
-        self.optimiser.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-        self.optimiser.step()
-        self.step += 1
-        self._update_average()
-        return {k: float(v.detach()) for k, v in terms.items()}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
-
-    def save(self) -> None:
-        """Resume file and the checkpoints of the moving average."""
-        tensors = {f"model/{n}": t for n, t in self.model.state_dict().items()} | {f"average/{n}": t for n, t in self.average.items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimiser.state[parameter].items():
-                tensors[f"optimiser/{key}/{name}"] = value
-        partial = self.args.out / "resume.safetensors.part"
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial,
-                  {"step": str(self.step), "seconds": repr(self.seconds)})
-        partial.replace(self.args.out / "resume.safetensors")
-        trained = TrainingNetwork(self.args.stream, encoder=self.args.encoder)
-        trained.load_state_dict(self.average)
-        training = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self.args).items()} | {
-            "manifest": self.args.manifest.name, "out": self.args.out.name, "init": self.args.init and self.args.init.name,
-            "steps_done": self.step, "seconds": round(self.seconds)}
-        for name, part in trained.split().items():
-            save_checkpoint(self.args.out / f"{name}.safetensors", part,
-                            {"network": {"encoder": self.args.encoder}, "diameter": self.args.diameter, "training": training})
-
-    def resume(self) -> bool:
-        """Continue from the resume file, if there is one."""
-        path = self.args.out / "resume.safetensors"
-        if not path.exists():
-            return False
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        tensors = load_file(path, device=self.args.device)
-        part = lambda prefix: {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
-        self.model.load_state_dict(part("model/"))
-        self.average = part("average/")
-        for name, parameter in self.model.named_parameters():
-            self.optimiser.state[parameter] = {
-                key: tensors[f"optimiser/{key}/{name}"].clone(memory_format=torch.preserve_format)
-                for key in ("step", "exp_avg", "exp_avg_sq")}
-            self.optimiser.state[parameter]["step"] = self.optimiser.state[parameter]["step"].cpu()
-        self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
-        return True
+def make_loader(data: CropDataset, args: argparse.Namespace, team: Team, start: int) -> DataLoader:
+    """Batches of the steps from `start` on."""
+    return DataLoader(data, batch_sampler=StepSampler(start, args.batch, team.rank, team.size), num_workers=args.workers,
+                      prefetch_factor=PREFETCHED if args.workers else None, pin_memory=team.device.type == "cuda",
+                      worker_init_fn=prepare_worker)
 
 
-def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    args = parse_arguments(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+def prepare_worker(_: int) -> None:
+    """A SIGTERM that goes to all processes stops the main one alone, which then ends the workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def training_crops(args: argparse.Namespace, diameter: float) -> CropDataset:
+    """The manifest's training images of the wanted classes and sources, in memory."""
     samples = load_samples([r for r in read_manifest(args.manifest, "train") if r.source not in args.leave_out])
     if args.classes:
         samples = [s for s in samples if s.cue_class in args.classes]
-    data = CropDataset(samples, args.crop, args.diameter, tuple(args.zoom), args.seed)
-    log.info("%d images with cells, %d sources", len(data.samples), len({s.record.source for s in data.samples}))
-    trainer = Trainer(args)
-    if trainer.resume():
-        log.info("continuing at step %d", trainer.step)
-    (args.out / "arguments.json").write_text(json.dumps(vars(args), default=str, indent=1))
-    loader = DataLoader(data, args.batch, sampler=ResumableSampler(trainer.step * args.batch), num_workers=args.workers,
-                        prefetch_factor=4 if args.workers else None, pin_memory=args.device != "cpu", drop_last=True)
+    return CropDataset(samples, args.crop, diameter, tuple(args.zoom), args.seed)
+
+
+def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm) -> bool:
+    """Train to the end of the run, or until `stop`; the answer is whether the end was reached."""
+    args, team = trainer.args, trainer.team
+    batches = iter(loader)  # starts the workers, which fill their queues during a validation
     clock = saved = time.monotonic()
-    waiting, recent = 0.0, []
-    batches = iter(loader)
-    while trainer.progress() < 1:
+    if args.init and trainer.step == 0 and trainer.validated[0] < 0:
+        run_validation(trainer, val, stop)
+    _, stopped = team.agree(0.0, stop.came)
+    while not stopped and trainer.progress() < 1:
         asked = time.monotonic()
         batch = next(batches)
-        waiting += time.monotonic() - asked
-        recent.append(trainer.train_step(batch))
+        trainer.waiting += time.monotonic() - asked
+        trainer.train_step(batch)
         now = time.monotonic()
-        trainer.seconds += now - clock
+        trainer.seconds, stopped = team.agree(trainer.seconds + now - clock, stop.came)
         clock = now
+        bar.set_description_str(f"step {trainer.step}", refresh=False)
+        bar.n = trainer.progress()
+        bar.update(0)
+        if not team.leads:
+            continue
         if trainer.step % LOG_EVERY == 0:
-            terms = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
-            write_log(args.out / "log.csv", {"step": trainer.step, "seconds": round(trainer.seconds, 1),
-                                             "lr": trainer.optimiser.param_groups[0]["lr"], "waiting": round(waiting, 2), **terms})
-            log.info("step %d  %3.0f %%  loss %.3f  waited %.1f s for data  %s", trainer.step, 100 * trainer.progress(),
-                     sum(terms.values()), waiting, "  ".join(f"{k} {v:.3f}" for k, v in terms.items()))
-            waiting, recent = 0.0, []
-        if now - saved > SAVE_EVERY:
+            write_progress(trainer)
+        if not stopped and validation_is_due(trainer):
+            run_validation(trainer, val, stop)
+        if now - saved > args.save_every:
             trainer.save()
             saved = now
+    if not team.leads:
+        return not stopped
     trainer.save()
-    log.info("done: %d steps in %.0f s", trainer.step, trainer.seconds)
-    return 0
+    if stopped:
+        return False
+    if trainer.validated[0] < trainer.step and not run_validation(trainer, val, stop):
+        return False
+    trainer.save()
+    return True
 
 
-def write_log(path: Path, row: dict) -> None:
+def validation_is_due(trainer: Trainer) -> bool:
+    """By steps, or by the time since the last validation."""
+    args = trainer.args
+    if args.validate_steps:
+        return trainer.step % args.validate_steps == 0
+    return trainer.seconds - trainer.validated[1] >= 60 * args.validate_every
+
+
+def run_validation(trainer: Trainer, val: list[Sample], stop: StopSignal) -> bool:
+    """Validate, or without validation images keep the network as it is; False if `stop` broke it off."""
+    if not trainer.team.leads:
+        return True
+    if not trainer.args.validate_images:
+        for name in trainer.model.heads:
+            trainer.write(name)
+        return True
+    try:
+        rows = trainer.validate(val, stop.check)
+    except Stopped:
+        return False
+    for row in rows:
+        write_row(trainer.args.out / "validation.csv", row)
+        log.info("step %d  %s F1 %.4f, best %.4f  %d images in %.0f s", trainer.step, row["network"], row["f1"],
+                 trainer.best[row["network"]], row["images"], row["took"])
+    return True
+
+
+def write_progress(trainer: Trainer) -> None:
+    """A line in log.csv and on the screen: mean loss terms since the last one."""
+    terms = {name: float(total) / LOG_EVERY for name, total in trainer.sums.items()}
+    write_row(trainer.args.out / "log.csv", {"step": trainer.step, "seconds": round(trainer.seconds, 1),
+                                             "lr": trainer.optimiser.param_groups[0]["lr"], "waiting": round(trainer.waiting, 2),
+                                             **terms})
+    log.info("step %d  %3.0f %%  loss %.3f  waited %.1f s for data  %s", trainer.step, 100 * trainer.progress(),
+             sum(terms.values()), trainer.waiting, "  ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+    trainer.sums, trainer.waiting = {}, 0.0
+
+
+def write_row(path: Path, row: dict) -> None:
     """Append one line to a CSV file, with a header if it is new."""
     new = not path.exists()
     with open(path, "a", newline="", encoding="utf-8") as file:
@@ -259,6 +256,44 @@ def write_log(path: Path, row: dict) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Take back the lines of a CSV file that a run wrote between its last save and its end."""
+    if not path.exists():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    path.unlink()
+    for row in rows:
+        if int(row["step"]) <= step:
+            write_row(path, row)
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    args = parse_arguments(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with StopSignal() as stop, Team(args.device) as team:
+        trainer = Trainer(args, team)
+        resumed = trainer.resume()
+        data = training_crops(args, args.diameter)
+        val = validation_samples(args.manifest, args.classes, args.validate_images) if args.validate_images and team.leads else []
+        if team.leads:
+            log.info("%d images with cells, %d sources; %d images to validate with", len(data.samples),
+                     len({s.record.source for s in data.samples}), len(val))
+            if resumed:
+                log.info("continuing at step %d", trainer.step)
+            for name in ("log.csv", "validation.csv"):
+                drop_rows_after(args.out / name, trainer.step if resumed else -1)
+            (args.out / "arguments.json").write_text(json.dumps(vars(args), default=str, indent=1))
+        loader = make_loader(data, args, team, trainer.step)
+        with (logging_redirect_tqdm() if team.leads else nullcontext(),
+              tqdm(initial=trainer.progress(), total=1, bar_format=BAR, disable=None if team.leads else True) as bar):
+            finished = run(trainer, loader, val, stop, bar)
+        if team.leads:
+            log.info("%s: %d steps in %.0f s", "done" if finished else "stopped", trainer.step, trainer.seconds)
+        return 0 if finished else 128 + signal.SIGTERM
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""training.ablation: its lines and figures, with networks whose results are known beforehand."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.routing import Route
+from training import ablation
+from training.ablation import main
+
+CELLS = np.zeros((40, 60), np.uint16)
+for _label, (_y, _x) in enumerate([(8, 10), (8, 30), (25, 10), (25, 30)], start=1):
+    CELLS[_y:_y + 8, _x:_x + 8] = _label
+IMAGES = {  # class: the image; its labels are CELLS
+    0: np.full(CELLS.shape, 90, np.uint8),
+    1: np.full((*CELLS.shape, 3), 90, np.uint8),
+    3: np.full((*CELLS.shape, 3), (20, 20, 200), np.uint8),
+}
+PERFECT, ONE_MISSED, HALF = 1, 6 / 7, 2 / 3  # F1 of 4, 3 and 2 cells of 4
+FOUND = {"perfect": 4, "one missed": 3, "half": 2}
+
+
+class KnownSegmenter:
+    """In the place of the product's: checkpoints are text files, which say how many cells are found, or the router's class."""
+
+    runs: list = []
+
+    def __init__(self, weights, device, stream):
+        self.checkpoint, self.router = (weights / name for name in ("class0.safetensors", "router.safetensors"))
+        assert all((weights / f"class{k}.safetensors").samefile(self.checkpoint) for k in range(4)) and stream == 0
+
+    def route(self, image):
+        answer = int(self.router.read_text())
+        return Route(tuple(float(k == answer) for k in range(4)), 8.0)
+
+    def segment(self, picture):
+        self.runs.append((str(self.checkpoint.resolve()), picture.pixels.tobytes(), self.true_diameter))
+        labels = np.where(FOUND[self.checkpoint.read_text()] >= CELLS, CELLS, 0)
+        return type("Result", (), {"labels": labels})
+
+
+@pytest.fixture
+def known(monkeypatch):
+    monkeypatch.setattr(ablation, "SizedSegmenter", KnownSegmenter)
+    monkeypatch.setattr(KnownSegmenter, "runs", [])
+    return KnownSegmenter
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two images of class 0, one each of classes 1 and 3, the latter with partial labels."""
+    lines = ["image,label,split,source,partial"]
+    for name, k in {"a": 0, "b": 0, "c": 1, "d": 3}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), IMAGES[k] + np.uint8(name == "b"))  # no two are equal
+        cv2.imwrite(str(tmp_path / f"{name}_label.png"), CELLS)
+        lines.append(f"{name}.png,{name}_label.png,val,s{k},{int(k == 3)}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    return tmp_path / "manifest.csv"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return write
+
+
+@pytest.fixture
+def runs(write, tmp_path):
+    """The router takes every image for class 3."""
+    write("runs/router/router.safetensors", "3")
+    write("runs/pretrain/stardist.safetensors", "half")
+    for k, text in enumerate(("perfect", "half", "perfect", "one missed")):
+        write(f"runs/class{k}-stardist/stardist.safetensors", text)
+    write("runs/class1-hover/hover.safetensors", "perfect")
+    return tmp_path / "runs"
+
+
+def table(capsys):
+    """{line: cells} and the header."""
+    header, *lines = capsys.readouterr().out.splitlines()
+    width = len(header) - len(header.lstrip())
+    return {line[:width].strip(): line[width:].split() for line in lines}, header.split("  ")
+
+
+def text(*figures):
+    return ["-" if f is None else f"{f:.4f}" for f in figures]
+
+
+def run(manifest, *more):
+    return main(["--manifest", str(manifest), *map(str, more)])
+
+
+def test_table(known, manifest, runs, capsys):
+    assert run(manifest, "--runs", runs) == 0
+    lines, header = table(capsys)
+    assert [h.strip() for h in header if h] == ["class 0 (2)", "class 1 (1)", "class 2 (0)", "class 3 (1)", "all (4)",
+                                                "complete labels (3)"]
+    mean = (2 * PERFECT + HALF + ONE_MISSED) / 4
+    assert lines == {
+        "ConvNeXt-StarDist pre-trained": text(HALF, HALF, None, HALF, HALF, HALF),
+        "ConvNeXt-StarDist fine-tuned": text(PERFECT, HALF, None, ONE_MISSED, mean, (2 * PERFECT + HALF) / 3),
+        "ConvNeXt-Hover fine-tuned": text(None, PERFECT, None, None, None, None),
+        "Ours": text(*[ONE_MISSED] * 2, None, *[ONE_MISSED] * 3),  # all sent to class 3
+    }
+
+
+def test_each_network_sees_an_image_once(known, manifest, runs, capsys):
+    assert run(manifest, "--runs", runs) == 0
+    assert len(known.runs) == len(set(known.runs)) == 4 + 4 + 1 + 3  # pre-trained, fine-tuned, Hover, Ours but for class 3
+
+
+def test_hover_for_class_2_and_separate_pretraining(known, manifest, runs, write, capsys):
+    write("runs/class2-hover/hover.safetensors", "half")
+    write("runs/pretrain-stardist/stardist.safetensors", "one missed")
+    write("runs/router/router.safetensors", "2")
+    assert run(manifest, "--runs", runs) == 0
+    lines, _ = table(capsys)
+    assert lines["ConvNeXt-StarDist pre-trained"][0] == f"{ONE_MISSED:.4f}"
+    assert (lines["Ours"][0], lines["Ours, Hover for class 2"][0]) == ("1.0000", f"{HALF:.4f}")
+
+
+def test_weights_folders_have_their_own_routers(known, manifest, runs, write, tmp_path, capsys):
+    write("shipped/router.safetensors", "1")
+    for k, found in enumerate(("half", "one missed", "half", "half")):
+        write(f"shipped/class{k}.safetensors", found)
+    assert run(manifest, "--runs", runs, "--weights", tmp_path / "shipped") == 0
+    assert table(capsys)[0]["weights: shipped"] == text(*[ONE_MISSED] * 2, None, *[ONE_MISSED] * 3)
+
+
+def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):
+    assert run(manifest, "--runs", runs, "--limit", 3, "--true-size", "--csv", tmp_path / "t.csv") == 0
+    with open(tmp_path / "t.csv", newline="") as file:
+        ours = [row for row in csv.DictReader(file) if row["line"] == "Ours"]
+    assert [(r["source"], r["class"], r["routed"], r["tp"], r["fp"], r["fn"], r["f1"]) for r in ours] == [
+        (f"s{k}", str(k), "3", "3", "0", "1", "0.85714") for k in (0, 1, 3)]
+    assert [diameter for *_, diameter in known.runs] == pytest.approx([2 * (64 / np.pi) ** 0.5] * len(known.runs))
+
+
+def test_what_is_missing_is_named(known, manifest, runs, tmp_path, caplog):
+    assert run(manifest) == 1
+    assert run(manifest, "--runs", tmp_path / "nothing") == 1
+    assert run(manifest, "--weights", runs) == 1
+    (runs / "router" / "router.safetensors").unlink()
+    assert run(manifest, "--runs", runs) == 1
+    for said in ("give --runs or --weights", "nothing: holds no networks", "runs/router.safetensors: no such weights file",
+                 "router/router.safetensors: no router there"):
+        assert said in caplog.text
+
+
+def test_the_products_segmenter(manifest, untrained_weights, tmp_path, capsys):
+    """The real one runs a checkpoint of either kind, at a measured or the true size."""
+    for source, target in {"class0": "pretrain/stardist", "class1": "pretrain/hover", "router": "router/router"}.items():
+        link = tmp_path / "runs" / f"{target}.safetensors"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(untrained_weights / f"{source}.safetensors")
+    for more in ((), ("--true-size",)):
+        assert run(manifest, "--runs", tmp_path / "runs", "--device", "cpu", *more) == 0
+        assert list(table(capsys)[0]) == ["ConvNeXt-StarDist pre-trained", "ConvNeXt-Hover pre-trained"]

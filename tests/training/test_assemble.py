@@ -1,0 +1,195 @@
+"""training.assemble: which networks it takes, what it replaces, checksums, storage, and the model card."""
+
+import hashlib
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.router import Router
+from models.stardist import ConvNeXtStarDist
+from training.assemble import default_storage, main, read_terms
+from training.model_card import BEGIN, END
+
+ENCODER = "test_convnext"
+TRAINING = {"steps_done": 700, "seconds": 600, "seed": 3, "batch": 8, "crop": 256, "init": None, "random_init": True,
+            "leave_out": []}
+ROUTER_FIGURES = {"accuracy": 0.9, "images": 7, "diameter_factor": 1.25, "per_class": {str(k): 0.8 + k / 20 for k in range(4)}}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    return {"segmenter": ConvNeXtStarDist(ENCODER), "router": Router()}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("image,label,split,source\n" + "a.png,a_label.png,train,cells\n" * 3 + "b.png,b_label.png,train,blood\n"
+                    "e.png,e_label.png,train,blood_pseudo\nc.png,c_label.png,val,cells\nd.png,,unlabelled,other\n")
+    return path
+
+
+@pytest.fixture
+def save(networks, tmp_path):
+    """Write a checkpoint below RUNS; `f1` None leaves out the validation."""
+    def write(name, f1=0.5, images=10, training=(), **more):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = {"network": {"encoder": ENCODER}, "diameter": 28.0, "training": TRAINING | dict(training)} | more
+        if f1 is not None:
+            config["validation"] = {"f1": f1, "images": images, "step": 4}
+        if "router" in name:
+            config |= {"network": {}, "validation": ROUTER_FIGURES}
+        save_checkpoint(path, networks["router" if "router" in name else "segmenter"], config)
+        return path
+    return write
+
+
+@pytest.fixture
+def runs(save, tmp_path):
+    """A folder of training.all. Class 1's network, too, is a StarDist here; nothing depends on it."""
+    save("router/router.safetensors")
+    save("pretrain/stardist.safetensors", training={"steps_done": 9000})
+    for name in ("class0-stardist/stardist", "class1-hover/hover", "class2-stardist/stardist", "class3-stardist/stardist"):
+        save(f"{name}.safetensors", training={"init": "stardist.safetensors", "leave_out": ["blood"]})
+    return tmp_path / "runs"
+
+
+def assemble(manifest, *more):
+    return main(["--weights", str(manifest.parent / "weights"), "--manifest", str(manifest), *map(str, more)])
+
+
+def card(manifest):
+    return (manifest.parent / "weights" / "MODEL_CARD.md").read_text()
+
+
+def test_a_run_becomes_a_weights_folder(manifest, runs):
+    assert assemble(manifest, "--runs", runs) == 0
+    weights = manifest.parent / "weights"
+    files = [*(f"class{k}.safetensors" for k in range(4)), "router.safetensors"]
+    assert sorted(p.name for p in weights.iterdir()) == ["MODEL_CARD.md", "SHA256SUMS", *files]
+    assert {p.stat().st_mode & 0o777 for p in weights.iterdir()} == {0o644}
+    sums = (weights / "SHA256SUMS").read_text().splitlines()
+    assert sums == [f"{hashlib.sha256((weights / name).read_bytes()).hexdigest()}  {name}" for name in files]
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=weights, check=True)
+    kind, config = read_config(weights / "class2.safetensors")
+    assert kind == "stardist" and config["validation"]["f1"] == 0.5 and sorted(config["sources"]) == ["blood_pseudo", "cells"]
+    assert config["pretraining"]["steps_done"] == 9000
+
+
+def test_single_networks(manifest, save, caplog):
+    """Parts may come from anywhere; as long as one is missing the exit code is 1."""
+    assert assemble(manifest, "--class2", save("mine/stardist.safetensors")) == 1
+    assert "router.safetensors, class0.safetensors, class1.safetensors, class3.safetensors" in caplog.text
+    others = [word for k in (0, 1, 3) for word in (f"--class{k}", save("pretrain/stardist.safetensors"))]
+    assert assemble(manifest, "--router", save("router.safetensors"), *others) == 0
+
+
+@pytest.mark.parametrize(("old", "new", "force", "replaced"), [
+    (0.5, 0.6, False, True), (0.5, 0.5, False, False), (0.5, 0.4, False, False), (0.5, 0.4, True, True),
+    (None, 0.1, False, True), (0.1, None, False, False),
+])
+def test_only_a_better_network_replaces_one(manifest, save, old, new, force, replaced):
+    assemble(manifest, "--class0", save("old.safetensors", old, training={"seed": 1}))
+    assemble(manifest, "--class0", save("new.safetensors", new, training={"seed": 2}), *["--force"] * force)
+    seed = read_config(manifest.parent / "weights" / "class0.safetensors")[1]["training"]["seed"]
+    assert seed == (2 if replaced else 1)
+
+
+def test_figures_of_different_images_raise_a_warning(manifest, save, caplog):
+    assemble(manifest, "--class0", save("old.safetensors", 0.5, images=10))
+    assemble(manifest, "--class0", save("new.safetensors", 0.6, images=4))
+    assert "may not compare" in caplog.text
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_storage(manifest, save, networks, storage):
+    assemble(manifest, "--class0", save("x.safetensors"), "--storage", storage)
+    path = manifest.parent / "weights" / "class0.safetensors"
+    before, after = networks["segmenter"].state_dict(), load_checkpoint(path)[0].state_dict()
+    tolerance = {"float16": 1e-3, "int8": 1 / 127}[storage]
+    for name, value in before.items():
+        assert np.allclose(after[name], value, atol=tolerance * float(value.abs().max()))
+    assert read_config(path)[1]["storage"] == storage
+
+
+def test_default_storage_keeps_files_below_60_mb():
+    assert default_storage(torch.nn.Linear(1000, 29_000)) == "float16"
+    assert default_storage(torch.nn.Linear(1000, 31_000)) == "int8"
+
+
+def test_a_router_is_no_segmenter(manifest, save, caplog):
+    assert assemble(manifest, "--class0", save("router.safetensors")) == 1
+    assert "cannot be class0.safetensors" in caplog.text
+    assert not (manifest.parent / "weights").exists()
+
+
+def test_nothing_to_assemble(manifest, tmp_path, caplog):
+    assert assemble(manifest) == 1
+    assert assemble(manifest, "--runs", tmp_path / "empty") == 1
+    assert "--runs, or single networks" in caplog.text and "give a folder of training.all" in caplog.text
+
+
+TERMS = """# Data
+
+| colour | code |
+| --- | --- |
+| blue | 1 |
+
+| source | images | terms |
+| --- | --- | --- |
+| cells | 3 | CC0 |
+| blood | 1 | CC BY-NC-SA 4.0 (NC) |
+"""
+
+
+def test_terms(tmp_path):
+    (tmp_path / "README.md").write_text(TERMS)
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,CC BY-NC-SA 4.0 (NC)\n")
+    for name in ("README.md", "terms.csv"):
+        found = read_terms(tmp_path / name)
+        assert (found["cells"], found["blood"]) == ("CC0", "CC BY-NC-SA 4.0 (NC)")
+    (tmp_path / "terms.csv").write_text("source,licence\n")
+    with pytest.raises(ValueError, match="terms.csv: no table"):
+        read_terms(tmp_path / "terms.csv")
+
+
+def test_model_card(manifest, save, runs, tmp_path):
+    (tmp_path / "README.md").write_text(TERMS)
+    save("class3-stardist/stardist.safetensors")  # not fine-tuned, on all sources
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "README.md") == 0
+    lines = card(manifest).splitlines()
+    assert next(x for x in lines if x.startswith("| class0.")).endswith(
+        "| 700 | 10 | 3 | pre-training | F1 0.5000 on 10 images |")
+    assert next(x for x in lines if x.startswith("| class3.")).endswith(
+        "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |")
+    assert next(x for x in lines if x.startswith("| router.")).endswith("| accuracy 0.9000 on 7 images |")
+    assert ("- stardist: 9000 steps of 8 crops of 256x256 pixels in 10 minutes, on all classes, seed 3, from random weights"
+            in lines)
+    assert any("binary 0.8000, gray 0.8500, large colour 0.9000, small colour 0.9500" in x for x in lines)
+    assert "| cells | 3 | all | CC0 |" in lines
+    assert "| blood | 1 | router, class3 | CC BY-NC-SA 4.0 (NC) |" in lines
+    assert "| blood_pseudo | 1 | all | CC BY-NC-SA 4.0 (NC) |" in lines
+    assert "These sources are for non-commercial use only, and so are weights trained on them: blood, blood_pseudo." in lines
+    assert "unclear" not in card(manifest)
+
+
+def test_sources_of_unclear_terms_are_named(manifest, runs):
+    assert assemble(manifest, "--runs", runs) == 0
+    assert "of unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(manifest)
+
+
+def test_known_failures_are_kept(manifest, runs, caplog):
+    assert assemble(manifest, "--runs", runs) == 0
+    path = manifest.parent / "weights" / "MODEL_CARD.md"
+    written = f"{BEGIN}\nMisses yeast.\n\n- [x] and | tables\n{END}"
+    path.write_text(f"# old card\n{written}\nremainder")
+    assert assemble(manifest, "--runs", runs) == 0
+    assert written in card(manifest) and "old card" not in card(manifest) and "remainder" not in card(manifest)
+    path.write_text("Misses yeast.")
+    assert assemble(manifest, "--runs", runs) == 1
+    assert card(manifest) == "Misses yeast." and "must both be there" in caplog.text

@@ -1,0 +1,244 @@
+"""training.augmentation: image and labels move together, each change comes as often and as far as it should, gray stays gray."""
+
+import numpy as np
+import pytest
+
+from training import augmentation
+from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
+from training.datasets import ON_CELL, CropDataset, Record, Sample
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def smooth_picture(shape=(90, 120)):
+    """A smooth label-like pair: every pixel's number is in the labels, and in the image at a coarser step."""
+    y, x = np.indices(shape)
+    return ((y + x) % 256).astype(np.uint8), (y * shape[1] + x + 1).astype(np.int32)
+
+
+def square(shape, top, left, side):
+    labels = np.zeros(shape, np.int32)
+    labels[top:top + side, left:left + side] = 1
+    return labels
+
+
+def test_probabilities_of_the_paper():
+    """Section 3.3: flip, quarter turns and noise 0.5, contrast, smoothing and histogram shift 0.25, zoom 0.5 to 2."""
+    assert (augmentation.FLIP, augmentation.ROTATE_90, augmentation.ZOOM) == (0.5, 0.5, (0.5, 2.0))
+    of = {change.__name__: probability for probability, change in INTENSITY}
+    assert of["gaussian_noise"] == 0.5
+    assert of["adjust_contrast"] == of["gaussian_smooth"] == of["histogram_shift"] == 0.25
+
+
+def test_cut_without_zoom_is_a_window(rng):
+    """The window around the centre, moved inside the image where it would leave it."""
+    image, labels = smooth_picture()
+    for centre, (top, left) in (((45, 60), (29, 44)), ((0, 119), (0, 88)), ((89, 0), (58, 0))):
+        crop, cells, known = cut(image, labels, 1.0, centre, 32, rng)
+        assert np.array_equal(crop, image[top:top + 32, left:left + 32])
+        assert np.array_equal(cells, labels[top:top + 32, left:left + 32])
+        assert (crop.dtype, cells.dtype, known.dtype, known.min()) == (np.uint8, np.int32, np.float32, 1)
+
+
+@pytest.mark.parametrize("zoom", (0.5, 0.7, 1.3, 2.0, 3.7))
+def test_cut_zooms_image_and_labels_alike(rng, zoom):
+    """A bright square is the labelled square, to the pixel; its side grows by the zoom."""
+    labels = square((100, 100), 38, 41, 20)
+    for colour in (False, True):
+        image = (labels * 200).astype(np.uint8)
+        crop, cells, known = cut(np.dstack([image] * 3) if colour else image, labels, zoom, (48, 51), 96, rng)
+        crop = crop[:, :, 1] if colour else crop
+        wrong = ((crop >= 100) != (cells > 0)) & (known > 0)
+        assert np.count_nonzero(wrong) <= 4 * 20 * zoom * 0.55  # half a pixel along its outline
+        assert abs(np.sqrt(np.count_nonzero(cells)) - 20 * zoom) <= 1
+
+
+def test_cut_of_a_small_image(rng):
+    """Where the image ends it is mirrored, the labels are 0, and the pixels are marked unknown."""
+    image, labels = smooth_picture((20, 30))
+    crop, cells, known = cut(image, labels, 1.0, (10, 15), 64, rng)
+    assert crop.shape == cells.shape == known.shape == (64, 64)
+    rows, columns = np.nonzero(known)
+    inside = np.s_[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
+    assert known[inside].shape == (20, 30) and known[inside].all()
+    assert np.array_equal(crop[inside], image) and np.array_equal(cells[inside], labels)
+    assert not cells[known == 0].any()
+    if rows.min():
+        assert np.array_equal(crop[rows.min() - 1, inside[1]], image[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (7, 3), (300, 2)])
+@pytest.mark.parametrize("zoom", (0.1, 1.0, 9.0))
+def test_cut_of_any_shape(rng, shape, zoom):
+    image, labels = np.full(shape, 9, np.uint8), np.ones(shape, np.uint16)
+    crop, cells, known = cut(image, labels, zoom, (0, 0), 32, rng)
+    assert crop.shape == cells.shape == known.shape == (32, 32)
+    assert np.all(crop == 9) and np.array_equal(cells > 0, known > 0) and known.any()
+
+
+def test_flips_and_turns_move_all_arrays_alike(rng):
+    """Colour image, labels and mask; nothing is lost and the eight positions of a square all occur."""
+    labels = np.arange(36, dtype=np.int32).reshape(6, 6)
+    seen = set()
+    for _ in range(200):
+        image, cells, known = flip_and_turn([np.dstack([labels * 2] * 3).astype(np.float32), labels, labels > 17], rng)
+        assert np.array_equal(image[:, :, 1], 2 * cells) and np.array_equal(known, cells > 17)
+        assert cells.flags["C_CONTIGUOUS"] and sorted(cells.ravel()) == list(range(36))
+        seen.add(cells.tobytes())
+    assert len(seen) == 8
+
+
+def test_half_of_the_crops_are_flipped_and_half_turned(monkeypatch):
+    """An L tells flips (its mirror image) from turns. 2000 draws: 4 standard deviations are 0.045."""
+    letter = np.array([[1, 0, 0], [1, 0, 0], [1, 2, 0]])
+    turned_only = {np.rot90(letter, k).tobytes(): k for k in range(4)}
+    draws = [flip_and_turn([letter], np.random.default_rng(seed))[0].tobytes() for seed in range(2000)]
+    assert np.mean([d not in turned_only for d in draws]) == pytest.approx(0.5, abs=0.045)
+    monkeypatch.setattr(augmentation, "FLIP", 0)
+    turns = [turned_only[flip_and_turn([letter], np.random.default_rng(seed))[0].tobytes()] for seed in range(2000)]
+    assert np.mean([k > 0 for k in turns]) == pytest.approx(0.5, abs=0.045)
+    assert all(np.mean([k == turn for k in turns]) == pytest.approx(1 / 6, abs=0.035) for turn in (1, 2, 3))
+
+
+def test_each_change_comes_with_its_probability(rng):
+    """10,000 draws: 4 standard deviations are 0.02."""
+    calls = dict.fromkeys((change for _, change in INTENSITY), 0)
+
+    def counted(change):
+        def count(image, _):
+            calls[change] += 1
+            return image
+        return count
+
+    counting = [(probability, counted(change)) for probability, change in INTENSITY]
+    for _ in range(10_000):
+        change_intensity(np.zeros((1, 1), np.float32), rng, counting)
+    for probability, change in INTENSITY:
+        assert calls[change] / 10_000 == pytest.approx(probability, abs=0.02), change.__name__
+
+
+@pytest.mark.parametrize("change", [change for _, change in INTENSITY], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("channels", (1, 3))
+def test_changes_keep_shape_and_type(rng, change, channels):
+    image = rng.random((16, 16) if channels == 1 else (16, 16, 3), np.float32)
+    before = image.copy()
+    for _ in range(20):
+        changed = change(image, rng)
+        assert (changed.shape, changed.dtype) == (image.shape, np.float32) and np.isfinite(changed).all()
+    assert np.array_equal(image, before)
+
+
+def test_all_changes_together_stay_in_range(rng):
+    """In [0, 1] at every step's end, and the crop is really changed most of the time."""
+    image = rng.random((16, 16, 3), np.float32)
+    changed = [change_intensity(image, rng) for _ in range(200)]
+    assert all(c.min() >= 0 and c.max() <= 1 and c.dtype == np.float32 for c in changed)
+    assert np.mean([not np.array_equal(c, image) for c in changed]) > 0.8
+
+
+def test_noise(rng):
+    """No bias; the standard deviation is uniform in its range."""
+    flat = np.full((64, 64), 0.5, np.float32)
+    noisy = np.array([augmentation.gaussian_noise(flat, rng) - flat for _ in range(200)])
+    deviations = noisy.std(axis=(1, 2))
+    low, high = augmentation.NOISE_STD
+    assert abs(noisy.mean()) < 1e-3
+    assert low <= deviations.min() < low + 0.01 and high - 0.01 < deviations.max() < high * 1.05
+    assert deviations.mean() == pytest.approx((low + high) / 2, abs=0.007)
+
+
+def test_contrast(rng):
+    """A power between 1/2 and 2, as often above as below 1; black and white stay."""
+    image = np.array([[0, 0.5, 1]], np.float32)
+    changed = np.array([augmentation.adjust_contrast(image, rng)[0] for _ in range(500)])
+    gamma = np.log(changed[:, 1]) / np.log(0.5)
+    assert np.all(changed[:, 0] == 0) and np.all(changed[:, 2] == 1)
+    assert 0.5 <= gamma.min() < 0.55 and 1.9 < gamma.max() <= 2
+    assert np.mean(gamma > 1) == pytest.approx(0.5, abs=0.09)
+
+
+def test_smoothing(rng):
+    """Keeps the mean and a flat image, takes away variance."""
+    image = rng.random((64, 64), np.float32)
+    for _ in range(20):
+        smooth = augmentation.gaussian_smooth(image, rng)
+        assert smooth.mean() == pytest.approx(image.mean(), abs=0.01) and smooth.std() < image.std()
+    np.testing.assert_allclose(augmentation.gaussian_smooth(np.full((9, 9), 0.3, np.float32), rng), 0.3, rtol=1e-5)
+
+
+def test_histogram_shift(rng):
+    """A monotone map of [0, 1] onto itself, another one each time."""
+    ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    moved = np.array([augmentation.histogram_shift(ramp, rng)[0] for _ in range(100)])
+    assert np.all(np.diff(moved) >= 0) and np.all(moved[:, 0] == 0) and np.all(moved[:, -1] == 1)
+    assert moved.std(axis=0).max() > 0.03
+
+
+def test_colours(rng):
+    """Inversion, channel order and desaturation by hand; gain and offset are the same for all pixels of a channel."""
+    pixel = np.array([[[0.2, 0.5, 0.8]]], np.float32)
+    np.testing.assert_allclose(augmentation.invert(pixel, rng), [[[0.8, 0.5, 0.2]]], rtol=1e-6)
+    assert {tuple(augmentation.channel_order(pixel, rng)[0, 0].argsort()) for _ in range(100)} == {
+        (0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)}
+    for _ in range(50):
+        red, green, blue = augmentation.desaturate(pixel, rng)[0, 0]
+        assert green == pytest.approx(0.5) and 0.2 <= red <= 0.5 and red + blue == pytest.approx(1)
+        gained = augmentation.colour_gain(np.tile(np.float32([0, 1]), (2, 1)), rng)
+        assert np.array_equal(gained[0], gained[1])
+        offset, gain = gained[0, 0], gained[0, 1] - gained[0, 0]
+        assert abs(offset) <= 0.15 and 0.7 <= gain <= 1.3 + 1e-6
+
+
+def sample(pixels, labels, source="a"):
+    areas = np.bincount(labels.ravel())[1:]
+    return Sample(Record(None, None, "train", source), pixels, labels, 2 * np.sqrt(np.median(areas) / np.pi), 0)
+
+
+def test_gray_stays_gray(rng):
+    """A one-channel image gives crops with three equal channels, whatever was drawn; a colour image does not."""
+    labels = square((80, 80), 20, 30, 25).astype(np.uint16)
+    gray = rng.integers(0, 256, labels.shape, np.uint8)
+    colour = rng.integers(0, 256, (*labels.shape, 3), np.uint8)
+    for pixels, equal in ((gray, True), (colour, False)):
+        data = CropDataset([sample(pixels, labels)], 64, 28.0)
+        crops = [data[i]["image"].numpy() for i in range(40)]
+        assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == equal
+        assert all(c.shape == (3, 64, 64) and c.dtype == np.float32 and 0 <= c.min() and c.max() <= 1 for c in crops)
+
+
+def test_targets_follow_the_crop():
+    """Without intensity changes the bright cell of a crop is where its targets say, after every flip, turn and zoom."""
+    labels = square((80, 80), 20, 30, 25).astype(np.uint16)
+    data = CropDataset([sample((200 * labels).astype(np.uint8), labels)], 64, 28.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmentation, "change_intensity", lambda image, _: image)
+        crops = [data[i] for i in range(40)]
+    for crop in crops:
+        bright, cell = crop["image"][0, 1::2, 1::2].numpy() > 0.4, crop["cell"][0].numpy() > 0
+        known = crop["hover_weight"][0].numpy() > 0
+        assert np.count_nonzero((bright != cell) & known) <= 2 * np.sqrt(cell.sum()) + 2  # half of its outline
+    assert sum(crop["cell"].any() for crop in crops) > 30
+
+
+def test_zoom_covers_its_range():
+    """The cell's diameter in the crops runs from half to twice the wanted one, its logarithm evenly."""
+    labels = square((300, 300), 140, 140, 10).astype(np.uint16)
+    data = CropDataset([sample(np.zeros(labels.shape, np.uint8), labels)], 96, 20.0)
+    areas = np.array([data._crop(data.samples[0], 96, np.random.default_rng(i))[1].astype(bool).sum() for i in range(400)])
+    assert np.mean(areas > 0) > ON_CELL - 0.08  # rare as the cell is
+    factors = np.sqrt(4 * areas[areas > 0] / np.pi) / 20
+    whole = factors[factors > 0.45]
+    assert whole.min() < 0.56 and 1.85 < whole.max() <= 2.1
+    assert np.median(whole) == pytest.approx(1, abs=0.15)
+
+
+def test_small_images_share_a_crop():
+    """Four images fill a crop that one would leave almost empty; their cells keep different labels."""
+    labels = square((16, 16), 3, 3, 10).astype(np.uint16)
+    small = sample(np.full(labels.shape, 90, np.uint8), labels)
+    data = CropDataset([small], 128, small.diameter, zoom=(1.0, 1.0))
+    _, cells, known = data._crop(data.samples[0], 128, np.random.default_rng(0))
+    assert len(np.unique(cells)) - 1 == 4 and known.sum() == 4 * 16 * 16

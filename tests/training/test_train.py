@@ -1,0 +1,309 @@
+"""training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting."""
+
+import csv
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from inference.network import Network
+from models.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from models.stardist import ConvNeXtStarDist
+from training import train, trainer
+from training.train import StepSampler, drop_rows_after, main
+from training.trainer import learning_rate
+
+REPOSITORY = Path(__file__).parents[2]
+ENCODER = "test_convnext"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Two sources of gray images with bright disks, three for training and two for validation each."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    lines = ["image,label,split,source"]
+    for number in range(10):
+        labels = np.zeros((96, 96), np.uint16)
+        for cell in range(1, 6):
+            cv2.circle(labels, tuple(rng.integers(0, 96, 2).tolist()), int(rng.integers(6, 14)), cell, -1)
+        image = np.where(labels > 0, 180, 40) + rng.integers(0, 30, labels.shape)
+        assert cv2.imwrite(str(folder / f"{number}.png"), image.astype(np.uint8))
+        assert cv2.imwrite(str(folder / f"{number}_label.png"), labels)
+        lines.append(f"{number}.png,{number}_label.png,{'val' if number < 4 else 'train'},{'ab'[number % 2]}")
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def log_every_other_step(monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY", 2)
+
+
+def arguments(manifest, out, *more):
+    return ["--manifest", str(manifest), "--out", str(out), "--encoder", ENCODER, "--random-init", "--crop", "64", "--batch", "4",
+            "--lr", "1e-3", "--device", "cpu", "--workers", "0", "--validate-images", "0", *map(str, more)]
+
+
+def rows(path):
+    """Lines of a log without the columns that tell the time."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k not in ("seconds", "waiting", "took")} for row in csv.DictReader(file)]
+
+
+def assert_same_run(first, second):
+    """Equal weights, averages and optimiser states, bit by bit, and equal logs."""
+    one, other = (load_file(out / "resume.safetensors") for out in (first, second))
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert rows(first / "log.csv") == rows(second / "log.csv")
+
+
+@pytest.fixture(scope="module")
+def whole_run(manifest, tmp_path_factory):
+    """Six steps without a break."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "LOG_EVERY", 2)
+        assert main(arguments(manifest, out, "--steps", 6)) == 0
+    return out
+
+
+def test_seed_decides(manifest, whole_run, tmp_path):
+    """The same seed gives the same loss curve and weights, another one does not; the loss falls."""
+    assert main(arguments(manifest, tmp_path / "again", "--steps", 6)) == 0
+    assert_same_run(whole_run, tmp_path / "again")
+    assert main(arguments(manifest, tmp_path / "other", "--steps", 2, "--seed", 1)) == 0
+    assert rows(tmp_path / "other" / "log.csv")[0] != rows(whole_run / "log.csv")[0]
+    curve = [sum(float(v) for k, v in row.items() if k not in ("step", "lr")) for row in rows(whole_run / "log.csv")]
+    assert len(curve) == 3 and curve[-1] < curve[0]
+
+
+KILLED = """
+import os, signal, sys, torch
+from training import train
+from training.trainer import Trainer
+torch.set_num_threads(int(sys.argv[1]))
+train.LOG_EVERY = 2
+save = Trainer.save
+def killed(self):
+    if self.step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self)
+Trainer.save = killed
+train.main(sys.argv[2:])
+"""
+
+
+def test_kill_and_resume(manifest, whole_run, tmp_path):
+    """Killed between a step's line in the log and its save, while a worker makes later crops: the resumed run ends as the whole
+    one."""
+    command = arguments(manifest, tmp_path, "--steps", 6, "--save-every", 0, "--workers", 1)
+    process = subprocess.run([sys.executable, "-c", KILLED, str(torch.get_num_threads()), *command], cwd=REPOSITORY, timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert main(command) == 0
+    assert_same_run(whole_run, tmp_path)
+    for name in ("stardist.safetensors", "hover.safetensors"):
+        one, other = (load_file(out / name) for out in (whole_run, tmp_path))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch):
+    """SIGTERM in the middle of a step and of a log interval: the step is finished and saved, the exit code says so."""
+    step = trainer.Trainer.train_step
+
+    def interrupted(self, batch):
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(self, batch)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "train_step", interrupted)
+        assert main(arguments(manifest, tmp_path, "--steps", 6)) == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["2"]
+    assert not (tmp_path / "stardist.safetensors").exists()
+    assert main(arguments(manifest, tmp_path, "--steps", 6)) == 0
+    assert_same_run(whole_run, tmp_path)
+
+
+def test_stop_during_last_validation(manifest, tmp_path, monkeypatch):
+    """A validation that is broken off is made up for when the run goes on."""
+    def interrupted(network, samples, on_image):
+        os.kill(os.getpid(), signal.SIGTERM)
+        on_image()
+
+    command = arguments(manifest, tmp_path, "--steps", 1, "--stream", "hover", "--validate-images", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "validate", interrupted)
+        assert main(command) == 143
+    assert not (tmp_path / "validation.csv").exists()
+    assert main(command) == 0
+    assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["1"]
+
+
+def test_two_processes(manifest, tmp_path):
+    """Two processes over gloo share the batch; only the first one writes, and their weights stay equal."""
+    command = arguments(manifest, tmp_path, "--steps", 2, "--stream", "stardist", "--validate-images", 2)
+    with socket.socket() as probe:  # for a free port: two runs of the tests must not meet
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    script = ("import sys, hashlib; from training import train, trainer; train.LOG_EVERY = 1; step = trainer.Trainer.train_step\n"
+              "def told(self, batch):\n"
+              "    step(self, batch); print(len(batch['image']), float(sum(p.double().sum() for p in self.model.parameters())))\n"
+              "trainer.Trainer.train_step = told; sys.exit(train.main(sys.argv[1:]))")
+    processes = [subprocess.Popen([sys.executable, "-c", script, *command], cwd=REPOSITORY, env=environment | {"RANK": str(rank)},
+                                  stdout=subprocess.PIPE, text=True) for rank in range(2)]
+    told = [process.communicate(timeout=300)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert told[0] == told[1] and told[0][::2] == ["2", "2"]
+    assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
+    assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["2"]
+    assert load_checkpoint(tmp_path / "stardist.safetensors")[1]["training"]["steps_done"] == 2
+
+
+@pytest.mark.parametrize("size", (1, 2, 4))
+def test_crops_of_all_processes_are_those_of_one(size):
+    streams = [iter(StepSampler(5, 8, rank, size)) for rank in range(size)]
+    for step in (5, 6, 7):
+        assert [i for stream in streams for i in next(stream)] == list(range(step * 8, step * 8 + 8))
+
+
+def test_batch_that_cannot_be_dealt_out():
+    with pytest.raises(ValueError, match="multiple of the number of processes, 3, got 8"):
+        StepSampler(0, 8, 0, 3)
+
+
+def test_learning_rates():
+    """Values by hand at the schedules' corners; no schedule ever rises after its warm-up or ends at nothing."""
+    quarters = [learning_rate(p, 1e-4, "halving") for p in (0, 0.2499, 0.25, 0.5, 0.75, 0.9999)]
+    assert quarters == [1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 1.25e-5]
+    assert learning_rate(0, 1.0, "cosine") == 0.01
+    assert learning_rate(0.01, 1.0, "cosine") == pytest.approx(0.5)
+    assert learning_rate(0.02, 1.0, "cosine") == pytest.approx(1.0)
+    assert learning_rate(0.51, 1.0, "cosine") == pytest.approx(0.505)
+    assert learning_rate(1, 1.0, "cosine") == pytest.approx(0.01)
+    falling = [learning_rate(p, 1.0, "cosine") for p in np.linspace(0.02, 1, 50)]
+    assert falling == sorted(falling, reverse=True)
+
+
+class ScriptedScores:
+    """Stands for `validate`: gives the scores in turn, and keeps the first weight of the networks that it is shown."""
+
+    def __init__(self, *scores):
+        self.scores, self.seen = list(scores), []
+
+    def __call__(self, network, samples, on_image):
+        assert isinstance(network, Network) and len(samples) == 2
+        self.seen.append((network.kind, network.model.unet.deepest[0].weight.detach().float().clone()))
+        return self.scores.pop(0)
+
+
+def test_selection_keeps_the_best_of_each_stream(manifest, tmp_path, monkeypatch):
+    """StarDist is best at step 2 and Hover at step 3 of 3; each file holds the network that was scored then."""
+    scripted = ScriptedScores(0.5, 0.1, 0.7, 0.2, 0.6, 0.3)
+    monkeypatch.setattr(trainer, "validate", scripted)
+    assert main(arguments(manifest, tmp_path, "--steps", 3, "--validate-images", 2, "--validate-steps", 1)) == 0
+    assert [(r["step"], r["network"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [
+        ("1", "stardist", "0.5"), ("1", "hover", "0.1"), ("2", "stardist", "0.7"), ("2", "hover", "0.2"),
+        ("3", "stardist", "0.6"), ("3", "hover", "0.3")]
+    for name, step, f1, seen in (("stardist", 2, 0.7, 2), ("hover", 3, 0.3, 5)):
+        model, config = load_checkpoint(tmp_path / f"{name}.safetensors")
+        weight = model.unet.deepest[0].weight
+        assert config["validation"] == {"f1": f1, "images": 2, "step": step}
+        assert scripted.seen[seen][0] == name
+        torch.testing.assert_close(weight, scripted.seen[seen][1], rtol=0.01, atol=1e-4)
+        assert not torch.allclose(weight, scripted.seen[seen % 2][1], rtol=0.01, atol=1e-4)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A StarDist checkpoint to fine-tune."""
+    torch.manual_seed(1)
+    path = tmp_path / "start.safetensors"
+    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 20.0,
+                                                      "stardist": {"prob_threshold": 0.4}})
+    return path
+
+
+def test_fine_tuning_never_hands_on_less_than_it_got(manifest, tmp_path, start, monkeypatch):
+    """The start scores best: its weights, diameter and decoder settings come out again; the best score outlives a stop."""
+    monkeypatch.setattr(trainer, "validate", ScriptedScores(0.8, 0.7, 0.6))
+    command = arguments(manifest, tmp_path, "--stream", "stardist", "--init", start, "--validate-images", 2)
+    assert main([*command, "--steps", "1"]) == 0
+    assert main([*command, "--steps", "2"]) == 0  # goes on for another step
+    assert [(r["step"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [("0", "0.8"), ("1", "0.7"), ("2", "0.6")]
+    one, other = (load_file(path) for path in (start, tmp_path / "stardist.safetensors"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    config = read_config(tmp_path / "stardist.safetensors")[1]
+    assert (config["validation"]["step"], config["diameter"], config["stardist"]) == (0, 20.0, {"prob_threshold": 0.4})
+
+
+def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):
+    """Every so many minutes, here no time at all, and once at the end; the real F1 of untrained networks is low."""
+    command = arguments(manifest, tmp_path, "--steps", 2, "--validate-images", 2, "--validate-every", 0)
+    assert main(command) == 0
+    lines = rows(tmp_path / "validation.csv")
+    assert [(r["step"], r["network"]) for r in lines] == [(s, n) for s in "12" for n in ("stardist", "hover")]
+    assert all(0 <= float(r["f1"]) < 0.5 for r in lines)
+
+
+def test_time_budget(manifest, tmp_path):
+    """The run ends by the clock, whatever --steps says."""
+    assert main(arguments(manifest, tmp_path, "--stream", "hover", "--time-budget", 0.01)) == 0
+    assert 0.6 <= read_config(tmp_path / "hover.safetensors")[1]["training"]["seconds"] + 0.5
+
+
+@pytest.mark.parametrize("word, value", [("seed", "9"), ("stream", "hover"), ("batch", "2")])
+def test_resume_refuses_another_run(manifest, tmp_path, word, value):
+    """The error names the file, what differs and the remedy."""
+    command = arguments(manifest, tmp_path, "--stream", "stardist", "--steps", 0)
+    assert main(command) == 0
+    with pytest.raises(CheckpointError, match=rf"resume\.safetensors.*'{word}'.*another --out"):
+        main([*command, f"--{word}", value])
+
+
+def test_damaged_resume_file(manifest, tmp_path):
+    (tmp_path / "resume.safetensors").write_bytes(b"cut off")
+    with pytest.raises(CheckpointError, match=r"resume\.safetensors.*remove it"):
+        main(arguments(manifest, tmp_path))
+
+
+def test_steps_use_no_random_numbers(manifest, tmp_path, monkeypatch):
+    """Why a resume file need not hold the random number generator's state."""
+    states = []
+    step = trainer.Trainer.train_step
+    monkeypatch.setattr(trainer.Trainer, "train_step", lambda self, batch: (
+        states.append(torch.get_rng_state()), step(self, batch), states.append(torch.get_rng_state())))
+    main(arguments(manifest, tmp_path, "--steps", 1))
+    assert torch.equal(*states)
+
+
+def test_lines_of_lost_steps_are_taken_back(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n50,0.3\n100,0.2\n150,0.1\n")
+    drop_rows_after(path, 100)
+    assert path.read_text() == "step,loss\n50,0.3\n100,0.2\n"
+
+
+def test_missing_class(manifest, tmp_path):
+    with pytest.raises(ValueError, match="no image with labelled cells"):
+        main(arguments(manifest, tmp_path, "--classes", 2, "--steps", 1))
+
+
+def test_log_names_images_and_result(manifest, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        main(arguments(manifest, tmp_path, "--steps", 0, "--stream", "hover"))
+    assert "6 images with cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text

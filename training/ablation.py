@@ -1,0 +1,241 @@
+"""Table 4 of the paper: {StarDist, Hover} x {pre-trained, fine-tuned} on each class, and all streams behind the router.
+
+    python -m training.ablation --manifest data/manifest.csv --runs runs
+    python -m training.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
+    python -m training.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled --limit 40
+
+--runs is a folder of training.all (training.runs shows its parts; --both-streams fine-tunes what the table needs in full); a
+network that is not there leaves a gap. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be
+repeated, as for networks trained with and without pseudo labels.
+
+Columns: mean F1 at IoU 0.5 (training.f1, corrected) over the images of each cue class of --split, over all of them, and, where
+only some cells of some images are labelled (partial = 1), over the images with complete labels; cells beyond the labels count as
+spurious, as they do in training.score. A column's header has its number of images.
+
+Lines with a kind of network send every image to the network for its true class; "Ours" lets the router choose, as predict.py
+does. The size of the cells is measured as predict.py does it; --true-size takes it from the labels instead, which tells errors of
+the network from errors of the size. Each network sees an image once, whatever the number of lines that it has a part in. --csv
+writes a line for each image and line of the table.
+"""
+
+import argparse
+import csv
+import logging
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from inference.images import normalise, read_image
+from inference.network import Network
+from inference.segmenter import ROUTER_FILE, STREAM_FILE, Segmenter
+from models.checkpoint import CheckpointError
+from models.router import CLASSES
+from training import runs
+from training.cues import cue_class
+from training.datasets import Record, median_diameter, read_labels, read_manifest
+from training.f1 import Counts, f1_score, score_image
+from training.validation import pick_balanced
+
+log = logging.getLogger(__name__)
+
+NAMES = {"stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}
+GAP = "-"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    checkpoints : of classes 0 to 3; None where there is none
+    router : checkpoint of the router that picks among them; None if the image's true class does
+    """
+
+    name: str
+    checkpoints: tuple[Path | None, ...]
+    router: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image in one line of the table.
+
+    routed : class of the network that ran
+    """
+
+    line: str
+    record: Record
+    cue_class: int
+    routed: int
+    counts: Counts
+
+    @property
+    def f1(self) -> float:
+        return f1_score(*self.counts)
+
+
+class SizedSegmenter(Segmenter):
+    """The product's Segmenter; it measures the cells unless `true_diameter`, in pixels, is a number."""
+
+    true_diameter = math.nan
+
+    def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
+        """As the product does, or the true one."""
+        return super().measure_diameter(image, network, guess) if math.isnan(self.true_diameter) else self.true_diameter
+
+
+class Bench:
+    """A Segmenter for any checkpoint. Each has its own weights folder, in which all four networks are links to the checkpoint.
+
+    Parameters
+    ----------
+    folder : empty
+    """
+
+    def __init__(self, folder: Path, device: str):
+        self.folder, self.device = folder, device
+        self._segmenters: dict[tuple[Path, Path], SizedSegmenter] = {}
+
+    def segmenter(self, router: Path, checkpoint: Path) -> SizedSegmenter:
+        """The one for this router, which gives the first guess of the cells' size, and this network; loaded at first use."""
+        if (router, checkpoint) not in self._segmenters:
+            weights = self.folder / str(len(self._segmenters))
+            weights.mkdir()
+            (weights / ROUTER_FILE).symlink_to(router.resolve())
+            for k in range(CLASSES):
+                (weights / STREAM_FILE.format(k)).symlink_to(checkpoint.resolve())
+            self._segmenters[router, checkpoint] = SizedSegmenter(weights, self.device, stream=0)
+        return self._segmenters[router, checkpoint]
+
+
+def score_lines(record: Record, lines: list[Line], default_router: Path, bench: Bench, true_size: bool) -> list[Result]:
+    """One image in every line of the table that has a network for it."""
+    picture, truth = read_image(record.image), read_labels(record.label)
+    image, true_class = normalise(picture.pixels), cue_class(picture.pixels, truth)
+    diameter = median_diameter(truth) if true_size else math.nan
+    done, results = {}, []
+    for line in lines:
+        router = line.router or default_router
+        routed = bench.segmenter(router, line.checkpoints[0]).route(image).best if line.router else true_class
+        key = (router, line.checkpoints[routed])
+        if key[1] is None:
+            continue
+        if key not in done:
+            segmenter = bench.segmenter(*key)
+            segmenter.true_diameter = diameter
+            done[key] = score_image(truth, segmenter.segment(picture).labels)[0]
+        results.append(Result(line.name, record, true_class, routed, done[key]))
+    return results
+
+
+def lines_of_runs(folder: Path) -> list[Line]:
+    """The paper's lines, as far as the folder has networks for them."""
+    def there(path: Path) -> Path | None:
+        return path if path.exists() else None
+
+    tuned = {kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(CLASSES)) for kind in runs.KINDS}
+    lines = [Line(f"{NAMES[kind]} pre-trained", (there(runs.pretrained(folder, kind)),) * CLASSES) for kind in runs.KINDS]
+    lines += [Line(f"{NAMES[kind]} fine-tuned", tuned[kind]) for kind in runs.KINDS]
+    if router := there(runs.router(folder)):
+        ours = tuple(tuned[kind][k] for k, kind in enumerate(runs.STREAM_KINDS))
+        if None not in (*ours, tuned["hover"][2]):
+            lines.append(Line("Ours, Hover for class 2", (*ours[:2], tuned["hover"][2], ours[3]), router))
+        if None not in ours:
+            lines.append(Line("Ours", ours, router))
+    return [line for line in lines if any(line.checkpoints)]
+
+
+def line_of_weights(folder: Path) -> Line:
+    """A weights folder behind its own router; raises CheckpointError if a network is missing."""
+    paths = [folder / ROUTER_FILE, *(folder / STREAM_FILE.format(k) for k in range(CLASSES))]
+    for path in paths:
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such weights file; complete the folder with training.assemble")
+    return Line(f"weights: {folder.resolve().name}", tuple(paths[1:]), paths[0])
+
+
+def table(results: list[Result], lines: list[Line]) -> str:
+    """Mean F1 by line and class, for people to read."""
+    columns = {f"class {k}": [r for r in results if r.cue_class == k] for k in range(CLASSES)} | {"all": results}
+    if any(r.record.partial for r in results):
+        columns["complete labels"] = [r for r in results if not r.record.partial]
+    images = {name: len({r.record.image for r in members}) for name, members in columns.items()}
+    headers = [f"{name} ({images[name]})" for name in columns]
+    width = max(len(line.name) for line in lines)
+    text = [" " * width + "".join(f"  {header:>11}" for header in headers)]
+    for line in lines:
+        cells = []
+        for name, members in columns.items():
+            scores = [r.f1 for r in members if r.line == line.name]
+            cells.append(f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP)
+        text.append(f"{line.name:{width}}" + "".join(f"  {cell:>{max(11, len(h))}}" for cell, h in zip(cells, headers)))
+    return "\n".join(text)
+
+
+def write_csv(path: Path, results: list[Result]) -> None:
+    """A line for each image in each line of the table."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["line", "image", "source", "partial", "class", "routed", *Counts._fields, "f1"])
+        for r in results:
+            writer.writerow([r.line, r.record.image, r.record.source, int(r.record.partial), r.cue_class, r.routed, *r.counts,
+                             round(r.f1, 5)])
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.ablation", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
+    add("--split", default="val", help="lines of the manifest to score [val]")
+    add("--runs", type=Path, metavar="DIR", help="folder of training.all")
+    add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")
+    add("--true-size", action="store_true", help="take the cells' size from the labels")
+    add("--limit", type=int, metavar="N", help="a quick look at N images, as equally many of each source as can be")
+    add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    return parser.parse_args(argv)
+
+
+def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
+    """Lines of the table, and the router for those without one; raises ValueError if there is nothing to do."""
+    lines = lines_of_runs(args.runs) if args.runs else []
+    lines += [line_of_weights(folder) for folder in args.weights]
+    if not lines:
+        raise ValueError(f"{args.runs}: holds no networks; give a folder of training.all" if args.runs
+                         else "nothing to compare; give --runs or --weights")
+    routers = [runs.router(args.runs)] if args.runs and runs.router(args.runs).exists() else []
+    routers += [line.router for line in lines if line.router]
+    if not routers:
+        raise ValueError(f"{runs.router(args.runs)}: no router there to guess the cells' size; train it, or give a folder "
+                         "that has one with --weights")
+    return lines, routers[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments(argv)
+    try:
+        lines, router = find_lines(args)
+        records = [r for r in read_manifest(args.manifest, args.split) if r.label]
+        if args.limit:
+            records = pick_balanced(records, args.limit)
+        with tempfile.TemporaryDirectory(prefix="ablation-") as folder, logging_redirect_tqdm():
+            bench = Bench(Path(folder), args.device)
+            results = [result for record in tqdm(records, unit="image", disable=None)
+                       for result in score_lines(record, lines, router, bench, args.true_size)]
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 1
+    print(table(results, lines))
+    if args.csv:
+        write_csv(args.csv, results)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

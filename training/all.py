@@ -1,0 +1,202 @@
+"""The whole protocol of the paper in one command: cues, pre-training, a network for each class, router, weights folder.
+
+    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
+    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget 240
+    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs of this machine)
+
+Steps, each a command of its own that the log shows, with a folder of its own below RUNS:
+
+    cues                training.cue_table: which image is of which class, and pictures to check it by
+    pretrain            training.train on all classes, both networks at once; --separate-pretraining: one after the other, as the
+                        paper does, in twice the time
+    class0-stardist     training.train on the images of one class from the pre-trained network: StarDist for classes 0, 2 and 3,
+    class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs (training.ablation). A class
+                        without training images keeps the pre-trained network
+    router              training.train_router
+    (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
+
+Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from random
+weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other options go to the
+commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters), --finetune-options, --router-options.
+--time-budget divides minutes among the steps: pre-training gets half, the fine-tunings share two fifths, the router gets a tenth.
+Reading the images and the last validation of each step come on top.
+
+A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it was: give
+the same command again. To repeat a step with other options, remove its folder and those of the steps that start from it.
+"""
+
+import argparse
+import csv
+import logging
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.router import CLASSES
+from training import assemble, cue_table, runs, train, train_router
+
+log = logging.getLogger(__name__)
+
+MAINS = {"training.cue_table": cue_table.main, "training.train": train.main, "training.train_router": train_router.main}
+FINISHED = "finished"  # file in the folder of a step
+SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, for all steps whose names begin so
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Options of the commands; `train` goes to pre-training and to fine-tuning, before those of each."""
+
+    train: str = ""
+    pretrain: str = ""
+    finetune: str = ""
+    router: str = ""
+
+
+PRESETS = {
+    # Table 3. 800 epochs of the paper's 2,749 images are 137,000 steps; of the images of one class, a quarter.
+    "paper": Preset(pretrain="--steps 137000", finetune="--steps 34000"),
+    "cpu": Preset(train="--crop 256 --batch 8 --schedule cosine",
+                  pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000", finetune="--lr 3e-4 --steps 4000",
+                  router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40"),
+    "smoke": Preset(train="--crop 64 --batch 2 --validate-images 2 --workers 0",
+                    pretrain="--encoder convnext_atto --random-init --steps 4", finetune="--steps 2",
+                    router="--random-init --batch 4 --epochs 1 --workers 0"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and the name of its folder in RUNS."""
+
+    name: str
+    module: str
+    options: list[str]
+
+
+def training_steps(args: argparse.Namespace, train_classes: set[int], val_classes: set[int]) -> list[Step]:
+    """All trainings in their order, for data with training and validation images of these classes."""
+    preset = PRESETS[args.preset]
+    common = ["--manifest", str(args.manifest), "--seed", str(args.seed)]
+    common += ["--leave-out", *args.leave_out] if args.leave_out else []
+
+    def options(*texts: str) -> list[str]:
+        return [*common, *(word for text in texts for word in shlex.split(text))]
+
+    pretrain = options(preset.train, preset.pretrain, args.train_options)
+    finetune = options(preset.train, preset.finetune, args.train_options, args.finetune_options)
+    heads = {f"pretrain-{kind}": kind for kind in runs.KINDS} if args.separate_pretraining else {"pretrain": "both"}
+    steps = [Step(name, "training.train", [*pretrain, "--stream", head]) for name, head in heads.items()]
+    for k in sorted(train_classes):
+        for kind in runs.KINDS if args.both_streams else (runs.STREAM_KINDS[k],):
+            start = args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
+            own = ["--stream", kind, "--classes", str(k), "--init", str(start)]
+            unmeasured = [] if k in val_classes else ["--validate-images", "0"]
+            steps.append(Step(runs.finetuned(args.runs, k, kind).parent.name, "training.train", [*finetune, *own, *unmeasured]))
+    steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
+    return share_time(steps, args.time_budget)
+
+
+def share_time(steps: list[Step], minutes: float | None) -> list[Step]:
+    """The steps, each with its part of the time budget; as they are without one."""
+    if minutes is None:
+        return steps
+    timed = []
+    for step in steps:
+        group = next(group for group in SHARES if step.name.startswith(group))
+        members = sum(other.name.startswith(group) for other in steps)
+        timed.append(Step(step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"]))
+    return timed
+
+
+def run_step(step: Step, args: argparse.Namespace) -> int:
+    """Run a command, or skip it if it has finished; returns its exit code.
+
+    Raises
+    ------
+    ValueError
+        If it has finished with other options.
+    """
+    folder = args.runs / step.name
+    finished, options = folder / FINISHED, shlex.join(step.options)
+    if finished.exists():
+        if (before := finished.read_text(encoding="utf-8")) != options:
+            raise ValueError(f"{folder}: finished with other options ({before}); remove the folder and those of the steps that "
+                             "start from it, or give another --runs")
+        log.info("%s: finished before", step.name)
+        return 0
+    command = [*step.options, "--out", str(folder)]
+    command += ["--device", args.device] if args.device and step.module in ("training.train", "training.train_router") else []
+    log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
+    if args.processes > 1 and step.module == "training.train":
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.processes)]
+        code = subprocess.run([*torchrun, "-m", step.module, *command]).returncode
+    else:
+        code = MAINS[step.module](command)
+    if code == 0:
+        finished.write_text(options, encoding="utf-8")
+    return code
+
+
+def classes_of(table: Path, split: str, leave_out: list[str]) -> set[int]:
+    """The classes that the images of a split have, from the table that training.cue_table writes."""
+    with open(table, newline="", encoding="utf-8") as file:
+        return {int(row["class"]) for row in csv.DictReader(file) if row["split"] == split and row["source"] not in leave_out}
+
+
+def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
+    """Run training.assemble; a class that was not trained gets the pre-trained network."""
+    command = ["--runs", str(args.runs), "--weights", str(args.weights), "--manifest", str(args.manifest)]
+    command += ["--terms", str(args.terms)] if args.terms else []
+    command += ["--storage", args.storage] if args.storage else []
+    for k in set(range(CLASSES)) - train_classes:
+        command += [f"--class{k}", str(runs.pretrained(args.runs, runs.STREAM_KINDS[k]))]
+    log.info("assemble: python -m training.assemble %s", shlex.join(command))
+    return assemble.main(command)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.all", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images with splits train and val (training.datasets)")
+    add("--runs", type=Path, required=True, metavar="DIR", help="folder for the steps")
+    add("--weights", type=Path, required=True, metavar="DIR", help="folder for the result")
+    add("--terms", type=Path, metavar="FILE", help="table of the sources' licences, for the model card (training.assemble)")
+    add("--preset", choices=PRESETS, default="paper", help="[paper]")
+    add("--time-budget", type=float, metavar="MINUTES", help="for all trainings together [the preset's steps]")
+    add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
+    add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--train-options", default="", metavar="TEXT", help="more options for training.train; write --train-options=TEXT")
+    add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")
+    add("--router-options", default="", metavar="TEXT", help="more options for training.train_router")
+    add("--storage", choices=assemble.STORAGES, help="number format of the weights [that of training.assemble]")
+    add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
+    add("--seed", type=int, default=0, help="[0]")
+    add("--device", help="cpu or cuda [cuda where there is one]")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    args = parse_arguments(argv)
+    cues = Step("cues", "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"])
+    try:
+        if code := run_step(cues, args):
+            return code
+        table = args.runs / cues.name / cue_table.TABLE
+        train_classes, val_classes = (classes_of(table, split, args.leave_out) for split in ("train", "val"))
+        for step in training_steps(args, train_classes, val_classes):
+            if code := run_step(step, args):
+                log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
+                return code
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 1
+    return assemble_weights(args, train_classes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

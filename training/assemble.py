@@ -1,0 +1,202 @@
+"""Put trained networks into a weights folder for predict.py, with checksums and a model card.
+
+All networks of a run of training.all, or one of any run:
+
+    python -m training.assemble --weights weights --manifest data/manifest.csv --terms data/README.md --runs runs
+    python -m training.assemble --weights weights --manifest data/manifest.csv --class2 runs/mine/stardist.safetensors
+
+A file that is there already is replaced only by a network with a higher validation figure (F1; the router: accuracy), or with
+--force; one that was never measured gives way to any. The figures are those that training wrote into the checkpoints; they
+compare only where they were measured on the same images, and a warning says where classes or number of images differ. The folder
+then holds
+
+    router.safetensors, class0.safetensors ... class3.safetensors
+    SHA256SUMS      check with: cd weights && sha256sum -c SHA256SUMS
+    MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known failures is
+                    yours: write between the two markers, later runs keep it
+
+--storage int8 halves a file against float16; by default only a network of more than 60 MB is stored so. --terms is a table with
+the columns source and terms, in a CSV or a Markdown file: the licences of the data sets, for the card.
+"""
+
+import argparse
+import csv
+import hashlib
+import logging
+from pathlib import Path
+
+from torch import nn
+
+from inference.segmenter import ROUTER_FILE, STREAM_FILE
+from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config, save_checkpoint
+from models.router import CLASSES
+from training import runs
+from training.datasets import read_manifest
+from training.model_card import CARD, write_card
+from training.pseudo_label import SOURCE_SUFFIX
+
+log = logging.getLogger(__name__)
+
+PARTS = ("router", *(f"class{k}" for k in range(CLASSES)))
+FILES = {part: ROUTER_FILE if part == "router" else STREAM_FILE.format(part[-1]) for part in PARTS}
+LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
+
+
+def validation_figure(config: dict) -> float | None:
+    """What a checkpoint was selected by: accuracy of a router, F1 of a segmenter; None if it was not measured."""
+    validation = config.get("validation", {})
+    return validation.get("f1", validation.get("accuracy"))
+
+
+def measured_on(config: dict) -> str:
+    """The images that the figure comes from, in words."""
+    classes = config.get("training", {}).get("classes")
+    return f"{config['validation'].get('images')} images of {f'class {classes}' if classes else 'all classes'}"
+
+
+def is_better(source: Path, target: Path) -> bool:
+    """Whether a checkpoint should replace another one; the log says why not."""
+    new, old = read_config(source)[1], read_config(target)[1]
+    figures = validation_figure(new), validation_figure(old)
+    if None not in figures and (on := measured_on(new)) != (before := measured_on(old)):
+        log.warning("%s was measured on %s, %s on %s: their figures may not compare", source, on, target, before)
+    if figures[1] is None or figures[0] is not None and figures[0] > figures[1]:
+        return True
+    log.info("%s stays: its validation figure is %s, and %s of %s; --force replaces it", target, figures[1], figures[0], source)
+    return False
+
+
+def default_storage(model: nn.Module) -> str:
+    """float16 unless that makes a file too large."""
+    return "int8" if 2 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE else "float16"
+
+
+def place(source: Path, target: Path, args: argparse.Namespace) -> None:
+    """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
+    model, config = load_checkpoint(source)
+    storage = args.storage or default_storage(model)
+    config["sources"] = data_sources(args.manifest, args.terms, config.get("training", {}).get("leave_out", []))
+    config |= start_of(config, args.runs, model.kind)
+    save_checkpoint(target, model, config | {"storage": storage}, storage)
+    target.chmod(0o644)
+    size = target.stat().st_size
+    log.info("%s: from %s, %s, %.1f MB", target, source, storage, size / 1e6)
+    if size > LARGEST_FILE:
+        log.warning("%s: %.0f MB are more than the %.0f that a repository bears well; try --storage int8", target, size / 1e6,
+                    LARGEST_FILE / 1e6)
+
+
+def check_kind(part: str, source: Path) -> None:
+    """Raise ValueError if a checkpoint is of the wrong kind for its place."""
+    kind, _ = read_config(source)
+    if (kind == "router") != (part == "router"):
+        raise ValueError(f"{source}: a {kind} network cannot be {FILES[part]}; give it as "
+                         f"{'--router' if kind == 'router' else '--class0 to --class3'}")
+
+
+def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dict[str, dict]:
+    """Training images and terms of each source of a manifest; pseudo labels have the terms of their images."""
+    table = read_terms(terms) if terms else {}
+    sources: dict[str, dict] = {}
+    for record in read_manifest(manifest, "train"):
+        if record.source not in left_out:
+            published = record.source.removesuffix(SOURCE_SUFFIX)
+            entry = sources.setdefault(record.source, {"images": 0, "terms": table.get(published, "")})
+            entry["images"] += 1
+    return sources
+
+
+def read_terms(path: Path) -> dict[str, str]:
+    """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        if path.suffix.lower() == ".csv":
+            rows = list(csv.reader(file))
+        else:
+            rows = [[cell.strip() for cell in line.strip(" |\n").split("|")] for line in file if line.startswith("|")]
+    header = next((i for i, row in enumerate(rows) if {"source", "terms"} <= set(row)), None)
+    if header is None:
+        raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")
+    source, terms = rows[header].index("source"), rows[header].index("terms")
+    return {row[source]: row[terms] for row in rows[header + 1:] if len(row) > max(source, terms)}
+
+
+def start_of(config: dict, folder: Path | None, kind: str) -> dict:
+    """What the checkpoint that a network was fine-tuned from says of its training, if it is at hand."""
+    start = folder and runs.pretrained(folder, kind)
+    if not config.get("training", {}).get("init") or not start or not start.exists():
+        return {}
+    return {"pretraining": read_config(start)[1]["training"]}
+
+
+def write_checksums(folder: Path) -> None:
+    """SHA256SUMS of the networks, as sha256sum -c reads it."""
+    lines = []
+    for path in sorted(folder / name for name in FILES.values()):
+        if path.exists():
+            with open(path, "rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    target = folder / SUMS_FILE
+    target.write_text("".join(lines), encoding="utf-8")
+    target.chmod(0o644)
+
+
+def find_sources(args: argparse.Namespace) -> dict[str, Path]:
+    """The checkpoint for each part: the one named, else the run's, if it has one."""
+    found = {part: getattr(args, part) for part in PARTS if getattr(args, part)}
+    if args.runs:
+        defaults = {"router": runs.router(args.runs)}
+        defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.STREAM_KINDS)}
+        found = {part: path for part, path in defaults.items() if path.exists()} | found
+    if not found:
+        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs
+                         else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
+    return found
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.assemble", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--weights", type=Path, required=True, metavar="DIR", help="the folder to write")
+    add("--manifest", type=Path, required=True, help="what the networks were trained on, for the model card")
+    add("--terms", type=Path, metavar="FILE", help="table of the sources' licences (.csv or .md)")
+    add("--runs", type=Path, metavar="DIR", help="folder of training.all to take the networks from")
+    for part in PARTS:
+        add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
+    add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
+    add("--force", action="store_true", help="replace networks whatever their validation figures are")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments(argv)
+    try:
+        found = find_sources(args)
+        for part, source in found.items():
+            check_kind(part, source)
+        args.weights.mkdir(parents=True, exist_ok=True)
+        for part, source in found.items():
+            target = args.weights / FILES[part]
+            if args.force or not target.exists() or is_better(source, target):
+                place(source, target, args)
+                write_checksums(args.weights)
+        configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
+        write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs})
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 1
+    missing = [FILES[part] for part in PARTS if part not in configs]
+    if missing:
+        log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

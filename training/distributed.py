@@ -1,0 +1,52 @@
+"""The processes that train together: a single one, or those that `torchrun` started, one a GPU."""
+
+import datetime
+import os
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+LONGEST_WAIT = datetime.timedelta(hours=2)  # of the others for the first one, which validates and saves
+
+
+class Team:
+    """Use as a context manager.
+
+    rank, size : this process among how many; the one with rank 0 leads: it logs, validates and saves
+    device : of this process; with several GPUs each process has its own
+    """
+
+    def __init__(self, device: str):
+        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.device = torch.device(device)
+        if self.size > 1 and self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(self.device)
+
+    def __enter__(self) -> "Team":
+        if self.size > 1:
+            distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients averaged over the processes by `backward`."""
+        if self.size == 1:
+            return model
+        return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
+
+    def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
+        """The leader's seconds, and whether any process wants to stop. All processes must call it at the same point."""
+        if self.size == 1:
+            return seconds, stop
+        said = torch.tensor([seconds if self.leads else 0.0, stop], dtype=torch.float64, device=self.device)
+        distributed.all_reduce(said)
+        return float(said[0]), bool(said[1])

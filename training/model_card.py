@@ -1,0 +1,122 @@
+"""MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it is."""
+
+import re
+from pathlib import Path
+
+from training.cues import CLASSES
+
+CARD = "MODEL_CARD.md"
+BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
+NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
+UNCLEAR = re.compile(r"^$|unclear|no explicit|no licen[cs]e|without licen[cs]e", re.IGNORECASE)
+
+INTRODUCTION = """# Model card
+
+Weights of multistream-cellseg: a router that tells four classes of microscopy images apart, and a segmenter for each class.
+`python -m training.assemble` writes this page from what the checkpoints say of themselves. They are safetensors files, nothing in
+them is executed; `sha256sum -c SHA256SUMS` checks them.
+"""
+NOTHING_YET = "Nothing is written here yet."
+UNKNOWN = "not recorded"
+
+
+def write_card(path: Path, configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) -> None:
+    """Write the card.
+
+    Parameters
+    ----------
+    configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config` gives them
+    sizes : of their files, in bytes
+    """
+    failures = known_failures(path) if path.exists() else NOTHING_YET
+    sections = [INTRODUCTION, "## Networks\n", networks_table(configs, sizes), pretraining_text(configs), router_text(configs),
+                "## Data\n", sources_text(configs), f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n"]
+    path.write_text("\n".join(s for s in sections if s), encoding="utf-8")
+    path.chmod(0o644)
+
+
+def known_failures(card: Path) -> str:
+    """The text between the markers of a card.
+
+    Raises
+    ------
+    ValueError
+        If the markers are not both there, once.
+    """
+    found = re.findall(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", card.read_text(encoding="utf-8"), re.DOTALL)
+    if len(found) != 1:
+        raise ValueError(f"{card}: the lines {BEGIN!r} and {END!r} must both be there, once, so that what is between them is "
+                         "kept; put them back, or move the file away")
+    return found[0].strip("\n")
+
+
+def networks_table(configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) -> str:
+    """A line a file: what it is and how it was trained."""
+    lines = ["| file | images | network | MB | steps | minutes | seed | from | validation |", "|" + " --- |" * 9]
+    for part, (kind, config) in configs.items():
+        training = config.get("training", {})
+        images = "all" if part == "router" else CLASSES[int(part[-1])]
+        network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
+        network += f" ({config['network']['encoder']})" if "encoder" in config["network"] else ""
+        lines.append(f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.get('storage', UNKNOWN)} | "
+                     f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
+                     f"{'pre-training' if 'pretraining' in config else start(training)} | {validation(config)} |")
+    return "\n".join(lines) + "\n"
+
+
+def minutes(training: dict) -> str:
+    """How long a training took."""
+    return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
+
+
+def start(training: dict) -> str:
+    """What a training started from."""
+    return training.get("init") or ("random weights" if training.get("random_init") else "ImageNet")
+
+
+def validation(config: dict) -> str:
+    """A checkpoint's validation figures."""
+    figures = config.get("validation")
+    if not figures:
+        return "not measured"
+    name, value = ("accuracy", figures["accuracy"]) if "accuracy" in figures else ("F1", figures["f1"])
+    return f"{name} {value:.4f}" + (f" on {figures['images']} images" if "images" in figures else "")
+
+
+def pretraining_text(configs: dict[str, tuple[str, dict]]) -> str:
+    """A line for each pre-training that a network started from."""
+    runs = [(kind, config["pretraining"]) for kind, config in configs.values() if "pretraining" in config]
+    lines = [f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
+             f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}" for kind, run in runs]
+    return "Pre-training:\n\n" + "\n".join(dict.fromkeys(lines)) + "\n" if lines else ""
+
+
+def router_text(configs: dict[str, tuple[str, dict]]) -> str:
+    """The router's figures by class."""
+    figures = configs["router"][1].get("validation", {}) if "router" in configs else {}
+    if not figures:
+        return ""
+    accuracies = ", ".join(f"{CLASSES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
+    return (f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
+            f"{figures['diameter_factor']:.2f} (median).\n")
+
+
+def sources_text(configs: dict[str, tuple[str, dict]]) -> str:
+    """Table of the training data with their terms, and what follows from them."""
+    used, terms = {}, {}
+    for part, (_, config) in configs.items():
+        for source, entry in config.get("sources", {UNKNOWN: {"images": UNKNOWN, "terms": ""}}).items():
+            used.setdefault(source, {})[part] = entry["images"]
+            terms[source] = entry["terms"]
+    lines = ["Training images of each source; a segmenter's last training was on those of its own class.\n",
+             "| source | images | used for | terms |", "| --- | --- | --- | --- |"]
+    for source, images in sorted(used.items()):
+        lines.append(f"| {source} | {', '.join(dict.fromkeys(map(str, images.values())))} | "
+                     f"{'all' if len(images) == len(configs) else ', '.join(images)} | {terms[source] or 'not given'} |")
+    for pattern, text in (
+        (NON_COMMERCIAL, "for non-commercial use only, and so are weights trained on them"),
+        (UNCLEAR, "of unclear terms; ask their publishers before you pass the weights on"),
+    ):
+        if found := sorted(source for source, own in terms.items() if pattern.search(own)):
+            lines.append(f"\nThese sources are {text}: {', '.join(found)}.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,31 @@
+"""Where `training.all` keeps the networks of a run, and `training.assemble` and `training.ablation` find them.
+
+    RUNS/pretrain/               both networks of joint pre-training: stardist.safetensors, hover.safetensors
+    RUNS/pretrain-stardist/      the paper's separate pre-training, a folder for each network
+    RUNS/pretrain-hover/
+    RUNS/class0-stardist/ ...    a network fine-tuned on one class, as class1-hover/hover.safetensors
+    RUNS/router/                 router.safetensors
+"""
+
+from pathlib import Path
+
+from inference.segmenter import ROUTER_FILE
+
+KINDS = ("stardist", "hover")
+STREAM_KINDS = ("stardist", "hover", "stardist", "stardist")  # of classes 0 to 3 in the product (paper, section 2.3)
+
+
+def pretrained(runs: Path, kind: str) -> Path:
+    """Checkpoint of a kind pre-trained on all classes; the separate one if there is one, else the joint one."""
+    separate = runs / f"pretrain-{kind}" / f"{kind}.safetensors"
+    return separate if separate.exists() else runs / "pretrain" / separate.name
+
+
+def finetuned(runs: Path, cue_class: int, kind: str) -> Path:
+    """Checkpoint of a kind fine-tuned on a class."""
+    return runs / f"class{cue_class}-{kind}" / f"{kind}.safetensors"
+
+
+def router(runs: Path) -> Path:
+    """Checkpoint of the router."""
+    return runs / "router" / ROUTER_FILE

@@ -1,0 +1,215 @@
+"""The state of a training run and what happens to it: a step, a save, a resume, a validation."""
+
+import argparse
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from inference.network import Network, best_dtype
+from models.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from models.hover import HoverMaps
+from models.unet import STRIDE
+from training.datasets import HOVER_STRIDE, Sample
+from training.distributed import Team
+from training.losses import hover_loss, stardist_loss
+from training.networks import TrainingNetwork
+from training.validation import validate
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 0.02  # of the run, for the cosine schedule
+WEIGHT_DECAY = 0.05
+GRADIENT_NORM = 5.0
+EMA_DECAY = 0.999
+RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
+DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
+RESUME_FILE = "resume.safetensors"
+# Arguments that change what a run is; a resume file of other ones is refused.
+DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight")
+
+
+def learning_rate(progress: float, first: float, schedule: str) -> float:
+    """Learning rate at `progress` in [0, 1] of the run.
+
+    halving : halved after each quarter (paper, Table 3: every 200 of 800 epochs)
+    cosine : linear warm-up over the first 2 %, then half a cosine down to 1 % of `first`
+    """
+    if schedule == "halving":
+        return first * 0.5 ** int(progress * 4)
+    if progress < WARM_UP:
+        return first * max(progress / WARM_UP, 0.01)
+    return first * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
+
+
+def losses(maps: dict, batch: dict[str, torch.Tensor], reference_radius: float | None, hv_weight: float = 1.0) -> dict[str, torch.Tensor]:
+    """All loss terms of the heads that `maps` has; those of the HV maps are multiplied by `hv_weight`."""
+    terms = {}
+    if "stardist" in maps:
+        terms |= stardist_loss(maps["stardist"], batch["prob"], batch["dist"], batch["weight"], reference_radius)
+    if "hover" in maps:
+        enlarged = HoverMaps(*(F.interpolate(m, scale_factor=STRIDE // HOVER_STRIDE, mode="bilinear", align_corners=False)
+                               for m in maps["hover"]))
+        hover = hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
+        terms |= {name: hv_weight * value if name.startswith("hv") else value for name, value in hover.items()}
+    return terms
+
+
+class Trainer:
+    """Network, moving average, optimiser, and how far the run is.
+
+    step : optimiser steps done
+    seconds : time spent, validation included
+    sums : loss terms summed since the last line of the log
+    waiting : seconds waited for data since then
+    validated : step of the last validation, -1 before the first one, and the seconds at its end
+    best : highest validation F1 of each head; its network is in OUT/HEAD.safetensors
+    """
+
+    def __init__(self, args: argparse.Namespace, team: Team):
+        self.args, self.team = args, team
+        torch.manual_seed(args.seed)
+        self.carried = {}  # settings of the start's decoder
+        if args.init:
+            start, config = load_checkpoint(args.init)
+            args.encoder = config["network"]["encoder"]
+            args.diameter = args.diameter or config["diameter"]
+            self.carried = {start.kind: config[start.kind]} if start.kind in config else {}
+        args.diameter = args.diameter or DEFAULT_DIAMETER
+        self.model = TrainingNetwork(args.stream, encoder=args.encoder, pretrained=not args.random_init and args.init is None,
+                                     layer_scale=RANDOM_LAYER_SCALE if args.random_init else None)
+        if args.init:
+            self.model.adopt(start)
+        self.model.to(team.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.shared = team.share(self.model)
+        decay = [p for p in self.model.parameters() if p.ndim >= 2]
+        plain = [p for p in self.model.parameters() if p.ndim < 2]
+        self.optimiser = torch.optim.AdamW([{"params": decay, "weight_decay": WEIGHT_DECAY},
+                                            {"params": plain, "weight_decay": 0.0}], lr=args.lr)
+        self.use_bfloat16 = best_dtype(team.device) == torch.bfloat16
+        self.step, self.seconds, self.waiting = 0, 0.0, 0.0
+        self.sums: dict[str, torch.Tensor | float] = {}
+        self.validated = (-1, 0.0)
+        self.best: dict[str, float] = {}
+
+    def progress(self) -> float:
+        """Share of the run that is done, by the clock with --time-budget, else by steps."""
+        done, end = (self.seconds, 60 * self.args.time_budget) if self.args.time_budget else (self.step, self.args.steps)
+        return min(1.0, done / end) if end else 1.0
+
+    def train_step(self, batch: dict[str, torch.Tensor]) -> None:
+        """One optimiser step."""
+        args = self.args
+        batch = {k: v.to(self.team.device, non_blocking=True) for k, v in batch.items()}
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.progress(), args.lr, args.schedule)
+        self.shared.train()
+        with torch.autocast(self.team.device.type, torch.bfloat16) if self.use_bfloat16 else nullcontext():
+            maps = self.shared(batch["image"].contiguous(memory_format=torch.channels_last))
+        maps = {k: type(m)(*(t.float() for t in m)) for k, m in maps.items()}
+        terms = losses(maps, batch, None if args.plain_mae else args.diameter / 2, args.hv_weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        sum(terms.values()).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        for old, new in zip(self.average.state_dict().values(), self.model.state_dict().values()):
+            if new.is_floating_point():
+                old.lerp_(new, 1 - decay)
+            else:
+                old.copy_(new)
+
+    def validate(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> list[dict]:
+        """Score the moving average's heads, keep those that are the best so far; a row for the log for each head."""
+        rows = []
+        began = started = time.monotonic()
+        for name, part in copy.deepcopy(self.average).split().items():
+            f1 = validate(Network.wrap(part, self.config(name), self.team.device), samples, on_image)
+            rows.append({"step": self.step, "seconds": round(self.seconds, 1), "network": name, "f1": round(f1, 5),
+                         "images": len(samples), "took": round(time.monotonic() - started, 1)})
+            if f1 > self.best.get(name, -1):
+                self.best[name] = f1
+                self.write(name, {"f1": f1, "images": len(samples), "step": self.step})
+            started = time.monotonic()
+        self.validated = (self.step, self.seconds + started - began)
+        return rows
+
+    def config(self, name: str) -> dict:
+        """What inference needs to know of a head's network, and how it was trained."""
+        args = vars(self.args) | {key: path and path.name for key, path in vars(self.args).items() if isinstance(path, Path)}
+        carried = {name: self.carried[name]} if name in self.carried else {}
+        return {"network": self.model.network, "diameter": self.args.diameter,
+                "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}} | carried
+
+    def write(self, name: str, validation: dict | None = None) -> None:
+        """The checkpoint of a head's moving average."""
+        config = self.config(name) | ({"validation": validation} if validation else {})
+        save_checkpoint(self.args.out / f"{name}.safetensors", self.average.split()[name], config)
+
+    def save(self) -> None:
+        """Everything that a later process needs to go on exactly from here. The networks hold nothing random, such as dropout."""
+        tensors = {f"model/{n}": t for n, t in self.model.state_dict().items()}
+        tensors |= {f"average/{n}": t for n, t in self.average.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            tensors |= {f"optimiser/{name}/{key}": value for key, value in self.optimiser.state[parameter].items()}
+        state = {"step": self.step, "seconds": self.seconds, "waiting": self.waiting, "validated": self.validated,
+                 "sums": {name: float(total) for name, total in self.sums.items()}, "arguments": self._decisive()}
+        partial = self.args.out / f"{RESUME_FILE}.part"
+        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, {"state": json.dumps(state)})
+        partial.replace(self.args.out / RESUME_FILE)
+
+    def _decisive(self) -> dict:
+        return json.loads(json.dumps({key: getattr(self.args, key) for key in DECISIVE}, default=str))
+
+    def resume(self) -> bool:
+        """Continue from the resume file, if there is one.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged or of a run with other arguments.
+        """
+        path = self.args.out / RESUME_FILE
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, "pt") as file:
+                state = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except Exception as error:
+            raise CheckpointError(f"{path}: not a resume file of this program ({error!r}); remove it, or give another "
+                                  "--out") from None
+        differing = {key: value for key, value in state["arguments"].items() if self._decisive()[key] != value}
+        if differing:
+            raise CheckpointError(f"{path}: of a run with {differing}; repeat its command to continue it, or give another --out")
+        part = lambda prefix: {n[len(prefix):]: t for n, t in tensors.items() if n.startswith(prefix)}  # noqa: E731
+        self.model.load_state_dict(part("model/"))
+        self.average.load_state_dict(part("average/"))
+        for name, parameter in self.model.named_parameters():
+            saved = part(f"optimiser/{name}/")
+            for key, value in saved.items():  # in the parameter's memory format: another one would round differently
+                self.optimiser.state[parameter][key] = value if key == "step" else torch.empty_like(parameter).copy_(value)
+        self.step, self.seconds, self.waiting, self.sums = (state[key] for key in ("step", "seconds", "waiting", "sums"))
+        self.validated = tuple(state["validated"])
+        for name in self.model.heads:
+            kept = self.args.out / f"{name}.safetensors"
+            if kept.exists():
+                self.best[name] = read_config(kept)[1].get("validation", {}).get("f1", -1)
+        return True

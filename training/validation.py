@@ -1,0 +1,76 @@
+"""Selection of networks by validation F1 through the real inference path (paper, section 3.3: the best model on validation).
+
+The images are segmented at the size that their true cell diameter asks for, so that the score tells of the network alone and
+not of the router's or the first pass's measurement of the cells.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from inference.network import Network
+from inference.segmenter import segment_at
+from training.datasets import Record, Sample, load_samples, read_manifest
+from training.f1 import f1_score, score_image
+
+LARGEST_SCALE = 2.0  # images with tiny cells are enlarged at most this much, as at inference (inference.segmenter.ScaleSettings)
+
+
+def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
+    """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the sources.
+
+    Raises
+    ------
+    ValueError
+        If there is none. The message names the manifest and the remedy.
+    """
+    records = [r for r in read_manifest(manifest, "val") if r.label]
+    if not classes:
+        return load_samples(pick_balanced(records, count))
+    samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}
+    if not samples:
+        raise ValueError(f"{manifest}: no image of split 'val' is of class {', '.join(map(str, classes))}; give other "
+                         "--classes or --validate-images 0")
+    return [samples[r] for r in pick_balanced(list(samples), count)]
+
+
+def pick_balanced(records: list[Record], count: int) -> list[Record]:
+    """`count` records (all, if there are fewer): as nearly as can be equally many of each source, spread evenly over its list."""
+    sources = {}
+    for record in records:
+        sources.setdefault(record.source, []).append(record)
+    shares = dict.fromkeys(sources, 0)
+    for _ in range(min(count, len(records))):
+        open_sources = [s for s in sources if shares[s] < len(sources[s])]
+        shares[min(open_sources, key=shares.get)] += 1
+    return [own[len(own) * i // shares[source]] for source, own in sources.items() for i in range(shares[source])]
+
+
+def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> float:
+    """Mean F1 at IoU 0.5 over the images. `on_image` is called before each one, and may raise to break off."""
+    scores = []
+    for sample in samples:
+        on_image()
+        wanted = network.config["diameter"] / sample.diameter
+        scale = 1.0 if math.isnan(wanted) else min(wanted, LARGEST_SCALE)
+        labels = segment_at(sample.pixels, network, scale)[0]
+        if sample.record.partial:
+            labels = without_unlabelled(labels, sample.labels)
+        scores.append(f1_score(*score_image(sample.labels, labels)[0]))
+    return float(np.mean(scores))
+
+
+def without_unlabelled(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Copy of `labels` without the cells that lie mostly beside the true ones.
+
+    Where only some cells are labelled, a cell found elsewhere may well be there and must not count as spurious.
+
+    Parameters
+    ----------
+    labels, truth : integer arrays of shape (H, W), 0 is background
+    """
+    area = np.bincount(labels.ravel())
+    known = np.bincount(labels[truth > 0], minlength=area.size)
+    return np.where((2 * known > area)[labels], labels, 0)
