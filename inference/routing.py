@@ -12,7 +12,7 @@ from inference.images import to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
-CLEAREST_DIAMETER = 28.0  # pixels of a view; cells of about this size are measured best
+SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
 LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might say anything
 
 
@@ -89,12 +89,12 @@ class RouterNetwork:
     def __call__(self, image: np.ndarray) -> Route:
         """Route for a normalised uint8 image of shape (H, W) or (H, W, 3).
 
-        The class is told from the whole image. The diameter is told from that view or from the close-up in which the cells
-        have the size that is measured best.
+        The class is told from the whole image. The diameter is told from the widest view in which the cells are large enough
+        to be measured.
         """
         views = [router_view(image), *close_ups(image)]
         batch = torch.from_numpy(np.stack([view for view, _ in views])).permute(0, 3, 1, 2)
         out = self.model(batch.float() / 255)
         sizes = out.log_diameter.clamp(0, LARGEST_LOG).exp().tolist()
-        seen, (_, zoom) = min(zip(sizes, views), key=lambda pair: abs(math.log(pair[0] / CLEAREST_DIAMETER)))
-        return Route(tuple(torch.softmax(out.classes[0], dim=0).tolist()), seen / zoom)
+        chosen = next((i for i, size in enumerate(sizes) if size >= SMALLEST_CLEAR), len(sizes) - 1)
+        return Route(tuple(torch.softmax(out.classes[0], dim=0).tolist()), sizes[chosen] / views[chosen][1])

@@ -39,7 +39,9 @@ class ScaleSettings:
     tolerance: float = 1.25  # a measured diameter this close to the assumed one is taken as equal
     passes: int = 2  # measurements at most
     fewest_cells: int = 3  # fewer say nothing about the size
+    trust: float = 0.5  # in a measurement: 0 keeps the diameter assumed before it, 1 takes the measured one
     largest_change: float = 2.5  # per measurement, either way
+    largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
     enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
 
@@ -126,23 +128,37 @@ class Segmenter:
         return min(network.config["diameter"] / diameter, math.sqrt(limit))
 
     def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
-        """Median cell diameter in pixels of the image, from the router's guess and the network's own cells in a part of the image."""
-        settings, diameter = self.scale_settings, max(guess, 1.0)
+        """Median cell diameter in pixels of the image: the router's guess, drawn towards what the network itself finds.
+
+        The network's cells are measured at the size that the guess asks for. Both err, the network towards the guess, so
+        that the truth is expected between them.
+        """
+        settings = self.scale_settings
+        diameter = min(max(guess, 1.0), settings.largest_share * max(image.shape[:2]))
         for _ in range(settings.passes):
             scale = self.working_scale(image.shape, network, diameter)
             side = max(1, round(settings.probe_side / scale))
             top, left = liveliest_corner(image, side)
-            part = image[top : top + side, left : left + side]
-            labels, cells, _, _ = segment_at(part, network, scale)
+            labels, cells, _, _ = segment_at(image[top : top + side, left : left + side], network, scale)
             if cells < settings.fewest_cells:
                 break
             areas = np.bincount(labels.ravel())[1:]
             measured = 2 * math.sqrt(np.median(areas) / math.pi)
-            change = min(max(measured / diameter, 1 / settings.largest_change), settings.largest_change)
+            change = min(max((measured / diameter) ** settings.trust, 1 / settings.largest_change), settings.largest_change)
             diameter *= change
             if max(change, 1 / change) < settings.tolerance:
                 break
         return diameter
+
+
+def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
+    """A normalised image at `scale` times its size, rounded to whole pixels: (h, w, 3) uint8."""
+    height, width = image.shape[:2]
+    shape = tuple(max(1, round(n * scale)) for n in (height, width))
+    if shape != (height, width):
+        shrink = shape[0] * shape[1] < height * width
+        image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return to_three_channels(image)
 
 
 def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwatch | None" = None,
@@ -154,20 +170,14 @@ def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwa
     labels (H, W) int32, number of cells, the exact scale (y, x) after rounding to whole pixels, number of tiles.
     """
     clock = clock or Stopwatch()
-    height, width = image.shape[:2]
+    shape = image.shape[:2]
     with clock("scale"):
-        working_shape = tuple(max(1, round(n * scale)) for n in (height, width))
-        working = image
-        if working_shape != (height, width):
-            shrink = working_shape[0] * working_shape[1] < height * width
-            working = cv2.resize(image, working_shape[::-1], interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-        working = to_three_channels(working)
-    exact = (working_shape[0] / height, working_shape[1] / width)
-    total = len(tile_image(*working_shape))
+        working = at_scale(image, scale)
+    total = len(tile_image(*working.shape[:2]))
     tiles = run_tiles(working, clock.timed("network", network), network.batch, lambda: on_tile(total))
     decode, settings = DECODERS[network.kind]
-    labels, cells = decode(tiles, settings(**network.config.get(network.kind, {})), working_shape, (height, width), clock)
-    return labels, cells, exact, total
+    labels, cells = decode(tiles, settings(**network.config.get(network.kind, {})), working.shape[:2], shape, clock)
+    return labels, cells, tuple(w / n for w, n in zip(working.shape, shape)), total
 
 
 def stardist_labels(tiles: TileMaps, settings: StarDistSettings, working_shape: tuple[int, int], shape: tuple[int, int],

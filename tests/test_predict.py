@@ -113,18 +113,20 @@ def test_output_folder_that_cannot_be_made(images, tmp_path, caplog):
 
 @pytest.mark.parametrize("route", "0123")
 def test_route(images, tmp_path, untrained_weights, route):
-    assert run("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--report", tmp_path / "r.csv") == 0
-    (row,) = csv.DictReader((tmp_path / "r.csv").open())
+    report = tmp_path / "r.csv"
+    assert run("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--report", report) == 0
+    (row,) = csv.DictReader(report.open())
     assert row["class"] == route and row["class_probability"] == ""
 
 
 def test_report_and_overlay(images, tmp_path, untrained_weights):
-    assert run("-i", images / "tissue.jpg", "-o", tmp_path / "o", "--weights", untrained_weights, "--overlay", "--report", tmp_path / "r.csv") == 0
-    (row,) = csv.DictReader((tmp_path / "r.csv").open())
-    labels = tifffile.imread(tmp_path / "o" / row["labels"])
+    out, report = tmp_path / "o", tmp_path / "r.csv"
+    assert run("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--overlay", "--report", report) == 0
+    (row,) = csv.DictReader(report.open())
+    labels = tifffile.imread(out / row["labels"])
     assert int(row["cells"]) == labels.max() and (row["height"], row["width"], row["class"]) == ("300", "200", "0")
     assert row["axes"] == "YXS (RGB)" and float(row["class_probability"]) > 0.8 and float(row["tolerance_seconds"]) == 10
-    assert cv2.imread(str(tmp_path / "o" / "tissue_overlay.png")).shape == (300, 200, 3)
+    assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
 
 
 def test_tolerance():

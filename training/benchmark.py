@@ -1,6 +1,6 @@
 """Time a command as the challenge's organiser does: started anew for every image, stopwatch on from start to exit.
 
-    python -m training.benchmark --paper-sizes --cells ../shared/data/val/monuseg --csv times.csv --plot times.png
+    python -m training.benchmark --paper-sizes --cells data/val/monuseg --csv times.csv --plot times.png
     python -m training.benchmark --sizes 640x480 2000x1500 --look gray --repeat 3
     python -m training.benchmark --images my_images
     python -m training.benchmark --images my_images --throughput
@@ -10,9 +10,9 @@ Images are your own (--images), or are made in the five sizes of the paper's Tab
 x height): crops of real cells sewn together (training.mosaic), from --cells, one of its sub-folders drawn by --seed, or from
 tests/images, which have only one image of each --look.
 
-In --command {input} stands for a folder with the one image, {output} for an empty folder, {report} for the file report.json in it,
-to be written as `predict.py --report` does (in a container: /outputs/report.json), {python} for this Python. A start succeeds if
-the exit code is 0 and the output folder holds a label TIFF of the image's size, named as the challenge wants it.
+In --command {input} stands for a folder with the one image, {output} for an empty folder, {report} for the file report.json in
+that folder, to be written as `predict.py --report` does (in a container: /outputs/report.json), {python} for this Python. A start
+succeeds if the exit code is 0 and the output folder holds a label TIFF of the image's size, named as the challenge wants it.
 
 The table, times in seconds:
 
@@ -258,7 +258,8 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[0]  # before torch is started for its answer
-    return f"{cpu[1] if cpu else platform.processor()}, {cores} cores available, {memory:.1f} GiB memory, GPU: {gpu()}, load {load:.1f}"
+    model = cpu[1] if cpu else platform.processor()
+    return f"{model}, {cores} cores available, {memory:.1f} GiB memory, GPU: {gpu()}, load {load:.1f}"
 
 
 def _read(path: str) -> str:

@@ -53,13 +53,17 @@ def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[],
     scores = []
     for sample in samples:
         on_image()
-        wanted = network.config["diameter"] / sample.diameter
-        scale = 1.0 if math.isnan(wanted) else min(wanted, LARGEST_SCALE)
-        labels = segment_at(sample.pixels, network, scale)[0]
+        labels = segment_at(sample.pixels, network, working_scale(sample, network))[0]
         if sample.record.partial:
             labels = without_unlabelled(labels, sample.labels)
         scores.append(f1_score(*score_image(sample.labels, labels)[0]))
     return float(np.mean(scores))
+
+
+def working_scale(sample: Sample, network: Network) -> float:
+    """The scale that brings the true median diameter to the network's; 1 for an image without cells."""
+    wanted = network.config["diameter"] / sample.diameter
+    return 1.0 if math.isnan(wanted) else min(wanted, LARGEST_SCALE)
 
 
 def without_unlabelled(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -10,10 +10,11 @@ from training.mosaic import cheapest_path, make_image, read_cells
 
 
 def spots(shape, seed):
-    """Soft bright spots on black."""
+    """Soft spots on black, of random brightness in each channel."""
+    rng = np.random.default_rng(seed)
     image = np.zeros(shape, np.float32)
-    for y, x in np.random.default_rng(seed).integers(0, shape[:2], (60, 2)):
-        image[y, x] = 1
+    for y, x in rng.integers(0, shape[:2], (60, 2)):
+        image[y, x] = rng.random(shape[2:])
     return np.uint8(cv2.normalize(cv2.GaussianBlur(image, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX))
 
 

@@ -1,0 +1,54 @@
+"""The router's views of an image, and the choice of the view that tells the cells' size."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from inference.routing import RouterNetwork, close_ups, liveliest_corner, router_view
+from models.router import RouterOutput
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 900), (120, 120), (256, 256), (480, 640), (2000, 1500)])
+def test_router_view(shape):
+    """The shorter side at 256 pixels, the central 224 of it: always 224x224x3, and the zoom that goes with it."""
+    view, zoom = router_view(np.zeros(shape, np.uint8))
+    assert view.shape == (224, 224, 3) and zoom == pytest.approx(256 / min(shape), rel=0.2 if min(shape) < 10 else 0.01)
+
+
+def test_router_view_is_the_middle():
+    image = np.zeros((256, 512), np.uint8)
+    image[16:240, 144:368] = 200
+    assert router_view(image)[0].min() == 200
+
+
+@pytest.mark.parametrize("side, zooms", [(100, []), (256, []), (512, [1.0]), (1024, [0.5, 1.0]), (2048, [0.25, 0.5, 1.0])])
+def test_close_ups_go_down_to_the_images_own_pixels(side, zooms):
+    assert [zoom for _, zoom in close_ups(np.zeros((side, side + 7), np.uint8))] == pytest.approx(zooms)
+
+
+def test_liveliest_corner_finds_the_cells():
+    image = np.full((1000, 800), 30, np.uint8)
+    image[700:760, 100:160] = np.random.default_rng(0).integers(0, 255, (60, 60))
+    y, x = liveliest_corner(image, 300)
+    assert y <= 700 <= y + 240 and x <= 100 <= x + 240
+    assert liveliest_corner(image, 2000) == (0, 0)
+
+
+@pytest.mark.parametrize("sizes, expected", [
+    ([20, 60, 90], 20 / 0.25),  # the widest view is clear
+    ([5, 18, 40], 18 / 0.5),
+    ([2, 5, 9], 9 / 1.0),  # none is: the closest one
+])
+def test_diameter_comes_from_the_widest_clear_view(untrained_weights, sizes, expected):
+    router = RouterNetwork(untrained_weights / "router.safetensors")
+    router.model = lambda batch: RouterOutput(torch.tensor([[0.0, 9, 0, 0]] * 3), torch.tensor([math.log(s) for s in sizes]))
+    route = router(np.zeros((1024, 1024), np.uint8))
+    assert route.best == 1 and route.diameter == pytest.approx(expected)
+
+
+def test_an_absurd_router_does_not_overflow(untrained_weights):
+    router = RouterNetwork(untrained_weights / "router.safetensors")
+    router.model = lambda batch: RouterOutput(torch.zeros(len(batch), 4), torch.full((len(batch),), 1e6))
+    assert math.isfinite(router(np.zeros((64, 64), np.uint8)).diameter)
