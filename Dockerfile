@@ -18,13 +18,19 @@ WORKDIR /workspace
 COPY requirements.txt ./
 RUN pip install --root-user-action=ignore -r requirements.txt
 
+# Importing PyTorch makes its compiler's cache folder, unused here: /tmp exists already, also where no folder can be made.
+ENV TORCHINDUCTOR_CACHE_DIR=/tmp
+
+COPY weights weights
 COPY models models
 COPY inference inference
 COPY training training
-COPY weights weights
 COPY predict.py predict.sh README.md LICENSE ./
+# A file whose mode is set, even to what it was, is stored again: only those that others cannot read.
 RUN python -m inference.compiled && python -m compileall -q . \
-    && mkdir -p /inputs /outputs && chmod -R a+rX . && chmod a+rwx /outputs
+    && find . \( ! -perm -004 -o -type d ! -perm -001 \) -exec chmod a+rX {} + \
+    && mkdir -p /inputs /outputs && chmod a+rwx /outputs
 
-USER 1000:1000
+# No USER: the challenge and Docker itself make output folders that only root may write to. predict.py gives up root's rights
+# and becomes the owner of the output folder; --user runs it as anybody else.
 CMD ["sh", "predict.sh"]

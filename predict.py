@@ -10,8 +10,10 @@ Fiji, QuPath, napari and CellProfiler open it.
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from inference import __version__
@@ -37,6 +39,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--route", choices=("auto", "0", "1", "2", "3"), default="auto",
         help="network to use: 0 fluorescence and other single-channel images, 1 gray (phase contrast, DIC), 2 colour with large "
              "cells, 3 colour with small cells [auto: decided for each image]")
+    add("--diameter", type=float, metavar="PX",
+        help="diameter of a typical cell in pixels, if the outlines show cells merged or cut to pieces [measured in each image]")
     add("--overlay", action="store_true", help="also write NAME_overlay.png, the image with the cells' outlines")
     add("--report", type=Path, metavar="FILE",
         help="also write a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
@@ -113,11 +117,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         images = find_images(args.input)
         args.output.mkdir(parents=True, exist_ok=True)
+        become_owner(args.output)
         if not os.access(args.output, os.W_OK):
-            raise PermissionError(f"no permission to write in {args.output}")
+            raise PermissionError(f"no permission to write in {args.output}; change its owner or mode, or run as another user (--user)")
         from inference.segmenter import Segmenter  # late, for an instant -h and instant errors above
 
-        segmenter = Segmenter(args.weights, args.device, None if args.route == "auto" else int(args.route))
+        if args.diameter is not None and not args.diameter >= 1:
+            raise ValueError(f"--diameter must be at least 1 pixel, got {args.diameter:g}")
+        segmenter = Segmenter(args.weights, args.device, None if args.route == "auto" else int(args.route), args.diameter)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return NOTHING_DONE
@@ -145,6 +152,23 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         log.error("%d of %d images failed, see above", failed, len(rows))
     return ALL_DONE if not failed else SOME_FAILED if failed < len(rows) else NOTHING_DONE
+
+
+def become_owner(folder: Path) -> None:
+    """As root, which is how a container starts, become the owner of the output folder for good.
+
+    The label files then belong to him, and images from anywhere are not decoded with root's rights. Nothing happens where
+    the folder is root's own, or where a container was started without the capability.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    owner = folder.stat()
+    if owner.st_uid == 0:
+        return
+    with suppress(PermissionError):
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 def describe(name: str, error: Exception) -> str:
@@ -192,4 +216,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; the first process of a container would ignore it
     sys.exit(main())

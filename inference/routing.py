@@ -12,6 +12,8 @@ from inference.images import to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
+GRAY = 1  # the class of gray images
+GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
 SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
 LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might say anything
 
@@ -30,6 +32,21 @@ class Route:
     @property
     def best(self) -> int:
         return int(np.argmax(self.probabilities))
+
+
+def mean_saturation(pixels: np.ndarray) -> float:
+    """Mean of HSV's saturation, (largest - smallest channel) / largest, in [0, 1]; 0 for one or two channels.
+
+    Parameters
+    ----------
+    pixels : array of shape (H, W) or (H, W, C), any dtype, before normalisation; of a large image every n-th pixel is looked at
+    """
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return 0.0
+    every = max(1, min(pixels.shape[:2]) // VIEW_SHORTER_SIDE)
+    sample = np.nan_to_num(pixels[::every, ::every].astype(np.float32), posinf=0, neginf=0).clip(0)
+    largest = sample.max(axis=2)
+    return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
 
 
 def router_view(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -86,10 +103,11 @@ class RouterNetwork:
         self.model, self.config = load_checkpoint(path)
 
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> Route:
-        """Route for a normalised uint8 image of shape (H, W) or (H, W, 3).
+    def __call__(self, image: np.ndarray, saturation: float = 0.0) -> Route:
+        """Route for a normalised uint8 image of shape (H, W) or (H, W, 3), with `mean_saturation` of the image as it was read.
 
-        The class is told from the whole image. The diameter is told from the widest view in which the cells are large enough
+        An image that is too colourful to be gray by the rules that the router learnt is not sent to the gray stream, however
+        odd its stain. The class is told from the whole image. The diameter is told from the widest view in which the cells are large enough
         to be measured.
         """
         views = [router_view(image), *close_ups(image)]
@@ -97,4 +115,7 @@ class RouterNetwork:
         out = self.model(batch.float() / 255)
         sizes = out.log_diameter.clamp(0, LARGEST_LOG).exp().tolist()
         chosen = next((i for i, size in enumerate(sizes) if size >= SMALLEST_CLEAR), len(sizes) - 1)
-        return Route(tuple(torch.softmax(out.classes[0], dim=0).tolist()), sizes[chosen] / views[chosen][1])
+        logits = out.classes[0].clone()
+        if saturation > GRAY_SATURATION:
+            logits[GRAY] = -torch.inf
+        return Route(tuple(torch.softmax(logits, dim=0).tolist()), sizes[chosen] / views[chosen][1])

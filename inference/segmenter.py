@@ -14,7 +14,7 @@ import numpy as np
 from inference.images import Picture, normalise, to_three_channels
 from inference.network import Network, choose_device
 from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
-from inference.routing import Route, RouterNetwork, liveliest_corner
+from inference.routing import Route, RouterNetwork, liveliest_corner, mean_saturation
 from inference.tiles import WINDOW, Tile, run_tiles, tile_image
 from inference.watershed import HoverSettings, decode_hover, resize_labels
 from models.checkpoint import CheckpointError
@@ -39,8 +39,8 @@ class ScaleSettings:
     tolerance: float = 1.25  # a measured diameter this close to the assumed one is taken as equal
     passes: int = 2  # measurements at most
     fewest_cells: int = 3  # fewer say nothing about the size
-    trust: float = 0.5  # in a measurement: 0 keeps the diameter assumed before it, 1 takes the measured one
-    largest_change: float = 2.5  # per measurement, either way
+    trust: float = 0.7  # in a measurement: 0 keeps the diameter assumed before it, 1 takes the measured one
+    range: tuple[float, float] = (0.4, 1.5)  # of the result over the router's guess; unrecognised cells measure too large
     largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
     enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
@@ -76,9 +76,11 @@ class Segmenter:
     weights : folder with router.safetensors and class0.safetensors to class3.safetensors; CheckpointError if one is missing
     device : "auto", "cpu" or "cuda"
     stream : 0 to 3 to send every image to that network, None to let the router choose
+    diameter : typical cell diameter in pixels, None to measure it in each image
     """
 
-    def __init__(self, weights: Path, device: str = "auto", stream: int | None = None):
+    def __init__(self, weights: Path, device: str = "auto", stream: int | None = None, diameter: float | None = None):
+        self.diameter = diameter
         self.weights, self.device, self.stream = Path(weights), choose_device(device), stream
         missing = [n for n in (ROUTER_FILE, *map(STREAM_FILE.format, range(CLASSES))) if not (self.weights / n).is_file()]
         if missing:
@@ -93,11 +95,11 @@ class Segmenter:
             self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device)
         return self._networks[stream]
 
-    def route(self, image: np.ndarray) -> Route:
-        """The router's answer for a normalised image."""
+    def route(self, image: np.ndarray, saturation: float = 0.0) -> Route:
+        """The router's answer for a normalised image, with the mean saturation that it was read with."""
         if self._router is None:
             self._router = RouterNetwork(self.weights / ROUTER_FILE)
-        return self._router(image)
+        return self._router(image, saturation)
 
     def segment(self, picture: Picture, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
         """Segment one image.
@@ -111,12 +113,12 @@ class Segmenter:
         with clock("normalise"):
             image = normalise(picture.pixels)
         with clock("route"):
-            route = self.route(image)
+            route = self.route(image, mean_saturation(picture.pixels))
             stream = route.best if self.stream is None else self.stream
         with clock("load"):
             network = self.network(stream)
         with clock("scale"):
-            diameter = self.measure_diameter(image, network, route.diameter)
+            diameter = self.diameter or self.measure_diameter(image, network, route.diameter)
         scale = self.working_scale(image.shape, network, diameter)
         labels, cells, scale, tiles = segment_at(image, network, scale, clock, on_tile)
         return Segmentation(labels, cells, stream, route if self.stream is None else None, diameter, scale, tiles, clock.seconds)
@@ -134,7 +136,7 @@ class Segmenter:
         that the truth is expected between them.
         """
         settings = self.scale_settings
-        diameter = min(max(guess, 1.0), settings.largest_share * max(image.shape[:2]))
+        guess = diameter = min(max(guess, 1.0), settings.largest_share * max(image.shape[:2]))
         for _ in range(settings.passes):
             scale = self.working_scale(image.shape, network, diameter)
             side = max(1, round(settings.probe_side / scale))
@@ -144,9 +146,9 @@ class Segmenter:
                 break
             areas = np.bincount(labels.ravel())[1:]
             measured = 2 * math.sqrt(np.median(areas) / math.pi)
-            change = min(max((measured / diameter) ** settings.trust, 1 / settings.largest_change), settings.largest_change)
-            diameter *= change
-            if max(change, 1 / change) < settings.tolerance:
+            before, diameter = diameter, diameter * (measured / diameter) ** settings.trust
+            diameter = min(max(diameter, settings.range[0] * guess), settings.range[1] * guess)
+            if max(diameter / before, before / diameter) < settings.tolerance:
                 break
         return diameter
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from inference.routing import GRAY_SATURATION
+
 CLASSES = ("binary", "gray", "large colour", "small colour")
 
 
@@ -20,7 +22,7 @@ CLASSES = ("binary", "gray", "large colour", "small colour")
 class CueThresholds:
     """Paper, section 3.3. Its text compares the saturation the other way round; its figure and the authors' code do not."""
 
-    saturation: float = 0.1  # theta
+    saturation: float = GRAY_SATURATION  # theta
     value_low: float = 0.1  # alpha_s
     value_high: float = 0.6  # alpha_l
     cell_area: int = 8000  # sigma, pixels

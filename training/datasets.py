@@ -24,6 +24,8 @@ from training.targets import edge_probability, hover_maps, star_distances
 
 HOVER_STRIDE = 2  # Hover's maps are compared at half size: at a quarter the gaps between touching cells vanish
 SMALLEST_MOSAIC_TILE = 64  # pixels
+# Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.
+READERS = ThreadPoolExecutor(8)
 ON_CELL = 0.8  # share of the crops that are centred on a cell pixel; the others may be empty
 
 
@@ -99,11 +101,10 @@ def load_sample(record: Record) -> Sample:
     return Sample(record, normalise(picture.pixels), labels, median_diameter(labels), cue_class(picture.pixels, labels))
 
 
-def load_samples(records: list[Record], threads: int = 8) -> list[Sample]:
+def load_samples(records: list[Record]) -> list[Sample]:
     """All images, decoded once and kept in memory."""
     cv2.setNumThreads(1)  # OpenCV's own threads hang in the loader's processes, which are forked from this one
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(load_sample, records))
+    return list(READERS.map(load_sample, records))
 
 
 def balanced_weights(samples: list[Sample]) -> np.ndarray:

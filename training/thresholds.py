@@ -4,8 +4,8 @@
 
 The network runs once over each image of the manifest's split "val" (of these cue classes), at the size that the true cell
 diameter asks for; then every combination of the grid below is decoded and scored. A table goes to the screen, and the best
-combination into the checkpoint's configuration, where inference finds it. A change that gains less than --gain is not made,
-for it would only fit these images.
+combination with its F1 into the checkpoint's configuration, where inference finds it. A change that gains less than --gain is
+not made, for it would only fit these images.
 """
 
 import argparse
@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
     network = Network(args.checkpoint, choose_device(args.device))
-    scores = score_settings(network, validation_samples(args.manifest, args.classes, args.images))
+    samples = validation_samples(args.manifest, args.classes, args.images)
+    scores = score_settings(network, samples)
     default = DECODERS[network.kind][1]()
     best = max(scores, key=scores.get)
     for settings, f1 in scores.items():
@@ -72,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{f1:.4f}  " + "  ".join(f"{k} {v}" for k, v in changed.items()) + ("  (default)" if settings == default else ""))
     chosen = best if scores[best] - scores[default] >= args.gain else default
     model, config = load_checkpoint(args.checkpoint)
-    save_checkpoint(args.checkpoint, model, config | {network.kind: asdict(chosen)})
+    validation = config.get("validation", {}) | {"f1": scores[chosen], "images": len(samples)}
+    save_checkpoint(args.checkpoint, model, config | {network.kind: asdict(chosen), "validation": validation})
     log.info("%s: F1 %.4f with %s, %.4f with the defaults", args.checkpoint, scores[chosen], asdict(chosen), scores[default])
     return 0
 

@@ -273,6 +273,15 @@ def drop_rows_after(path: Path, step: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     args = parse_arguments(argv)
+    try:
+        return train(args)
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 2
+
+
+def train(args: argparse.Namespace) -> int:
+    """The whole run; returns the exit code."""
     args.out.mkdir(parents=True, exist_ok=True)
     with StopSignal() as stop, Team(args.device) as team:
         trainer = Trainer(args, team)

@@ -5,6 +5,7 @@ import copy
 import json
 import logging
 import math
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -62,6 +63,15 @@ def losses(maps: dict, batch: dict[str, torch.Tensor], reference_radius: float |
         hover = hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
         terms |= {name: hv_weight * value if name.startswith("hv") else value for name, value in hover.items()}
     return terms
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout."""
+    try:
+        return subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 class Trainer:
@@ -155,7 +165,7 @@ class Trainer:
         """What inference needs to know of a head's network, and how it was trained."""
         args = vars(self.args) | {key: path and path.name for key, path in vars(self.args).items() if isinstance(path, Path)}
         carried = {name: self.carried[name]} if name in self.carried else {}
-        return {"network": self.model.network, "diameter": self.args.diameter,
+        return {"network": self.model.network, "diameter": self.args.diameter, "git_commit": git_commit(),
                 "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}} | carried
 
     def write(self, name: str, validation: dict | None = None) -> None:

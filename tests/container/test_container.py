@@ -58,7 +58,7 @@ if not (ENGINE and IMAGE):
 
 
 def engine_command(name: str, options, command) -> list[str]:
-    """`docker run` with what every run here has in common. To a read-only root podman adds a writable /tmp; docker does not, so nor do we."""
+    """`docker run` with what every run has in common. Podman adds a writable /tmp to a read-only root; docker does not, so it goes."""
     common = ["--rm", "--name", name, "--network", "none", "--no-healthcheck"]
     if PODMAN and "--read-only" in options:
         common.append("--read-only-tmpfs=false")

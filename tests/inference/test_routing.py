@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.routing import RouterNetwork, close_ups, liveliest_corner, router_view
+from inference.routing import RouterNetwork, close_ups, liveliest_corner, mean_saturation, router_view
 from models.router import RouterOutput
 
 
@@ -52,3 +52,17 @@ def test_an_absurd_router_does_not_overflow(untrained_weights):
     router = RouterNetwork(untrained_weights / "router.safetensors")
     router.model = lambda batch: RouterOutput(torch.zeros(len(batch), 4), torch.full((len(batch),), 1e6))
     assert math.isfinite(router(np.zeros((64, 64), np.uint8)).diameter)
+
+
+def test_mean_saturation_literal():
+    pixels = np.array([[[0, 0, 0], [10, 10, 10], [200, 100, 200], [0, 0, 9]]], np.uint16)
+    assert mean_saturation(pixels) == pytest.approx((0 + 0 + 0.5 + 1) / 4)
+    assert mean_saturation(pixels[..., 0]) == 0 == mean_saturation(pixels[..., :2])
+
+
+def test_a_colourful_image_is_not_gray(untrained_weights):
+    router = RouterNetwork(untrained_weights / "router.safetensors")
+    router.model = lambda batch: RouterOutput(torch.tensor([[0.0, 5, 1, 2]]), torch.tensor([3.0]))
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert router(image, 0.1).best == 1 and router(image, 0.11).best == 3
+    assert router(image, 0.11).probabilities[1] == 0 and sum(router(image, 0.11).probabilities) == pytest.approx(1)
