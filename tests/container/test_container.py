@@ -114,9 +114,9 @@ def inputs(tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("inputs")
     target.chmod(0o755)
     tissue = cv2.imread(str(ROOT / "tests" / "images" / "immunohistochemistry.png"))
-    cell = cv2.imread(str(ROOT / "tests" / "images" / "cell.png"), cv2.IMREAD_GRAYSCALE)
+    nuclei = tifffile.imread(ROOT / "tests" / "images" / "nuclei.tif")
     cv2.imwrite(str(target / "tissue.slide.png"), tissue[:160, :200])
-    tifffile.imwrite(target / "cell.tif", cell[:97, :131].astype(np.uint16) * 200, compression="zlib")
+    tifffile.imwrite(target / "cell.tif", nuclei[:97, :131], compression="zlib")
     cv2.imwrite(str(target / "TINY.PNG"), tissue[:3, :5])
     return target
 
