@@ -4,7 +4,6 @@
     python predict.py -i images/ -o labels/
 
 In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 0, and height and width are those of the image.
-Fiji, QuPath, napari and CellProfiler open it.
 """
 
 import argparse
