@@ -28,7 +28,7 @@ TileMaps = Iterable[tuple[Tile, tuple[np.ndarray, ...]]]
 
 ROUTER_FILE = "router.safetensors"
 STREAM_FILE = "class{}.safetensors"
-HOVER_STRIDE = 2  # Hover's maps are decoded at half the working size, the size at which they are trained
+HOVER_STRIDE = 2  # Hover's maps are trained and decoded at half the working size: at a quarter the gaps between touching cells vanish
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ScaleSettings:
     passes: int = 2  # measurements at most
     fewest_cells: int = 3  # fewer say nothing about the size
     trust: float = 0.7  # in a measurement: 0 keeps the diameter assumed before it, 1 takes the measured one
-    range: tuple[float, float] = (0.4, 1.5)  # of the result over the router's guess; unrecognised cells measure too large
+    bounds: tuple[float, float] = (0.4, 1.5)  # of the result over the router's guess; unrecognised cells measure too large
     largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
     enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
@@ -147,7 +147,7 @@ class Segmenter:
             areas = np.bincount(labels.ravel())[1:]
             measured = 2 * math.sqrt(np.median(areas) / math.pi)
             before, diameter = diameter, diameter * (measured / diameter) ** settings.trust
-            diameter = min(max(diameter, settings.range[0] * guess), settings.range[1] * guess)
+            diameter = min(max(diameter, settings.bounds[0] * guess), settings.bounds[1] * guess)
             if max(diameter / before, before / diameter) < settings.tolerance:
                 break
         return diameter

@@ -17,12 +17,12 @@ import torch
 from torch.utils.data import Dataset
 
 from inference.images import normalise, read_image, to_three_channels
+from inference.segmenter import HOVER_STRIDE
 from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
 from training.targets import edge_probability, hover_maps, star_distances
 
-HOVER_STRIDE = 2  # Hover's maps are compared at half size: at a quarter the gaps between touching cells vanish
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.
 READERS = ThreadPoolExecutor(8)
