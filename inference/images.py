@@ -1,13 +1,10 @@
 """Read a microscopy image of any common kind and bring it to the 8-bit, three-channel form that the networks see."""
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-log = logging.getLogger(__name__)
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".lsm", ".btf", ".ome.tif", ".ome.tiff")
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

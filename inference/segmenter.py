@@ -1,6 +1,5 @@
 """An image's way from pixels to labels: normalise, route, bring the cells to the stream's size, run the network, decode."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -21,8 +20,6 @@ from models.checkpoint import CheckpointError
 from models.router import CLASSES
 from models.stardist import RAYS
 from models.unet import DEEPEST_STRIDE, STRIDE
-
-log = logging.getLogger(__name__)
 
 TileMaps = Iterable[tuple[Tile, tuple[np.ndarray, ...]]]
 

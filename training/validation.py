@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from inference.network import Network
-from inference.segmenter import segment_at
+from inference.segmenter import ScaleSettings, segment_at
 from training.datasets import Record, Sample, load_samples, read_manifest
 from training.f1 import f1_score, score_image
 
-LARGEST_SCALE = 2.0  # images with tiny cells are enlarged at most this much, as at inference (inference.segmenter.ScaleSettings)
+LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells are enlarged as far as at inference
 
 
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
