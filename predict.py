@@ -15,22 +15,36 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from inference import __version__
-from inference.images import IMAGE_SUFFIXES, ImageError, read_image
-from inference.outputs import LABEL_SUFFIX, OVERLAY_SUFFIX, label_names, write_labels, write_overlay, write_report
+from inference.images import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError, open_image
+from inference.outputs import (
+    LABEL_SUFFIX,
+    OVERLAY_SUFFIX,
+    holds_labels,
+    label_names,
+    thin,
+    write_label_rows,
+    write_labels,
+    write_overlay,
+    write_report,
+)
 
 log = logging.getLogger("predict")
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 TOLERANCE_PIXELS = 1_000_000  # the challenge allows 10 s up to this size, and 10 s per this many pixels above
 TOLERANCE_SECONDS = 10.0
+LABELS_IN_MEMORY = 2**26  # pixels; the labels of a larger image are written as they come
+SECONDS_BETWEEN_LINES = 30.0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-i", "--input", type=Path, required=True, metavar="IN",
-        help="an image file, or a folder of them (TIFF, PNG, JPEG, BMP, WebP; 8-bit, 16-bit or float; gray or colour)")
+        help="an image file, or a folder of them (TIFF, PNG, JPEG, BMP, WebP, OME-Zarr; 8-bit, 16-bit or float; gray or colour)")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute [auto: the GPU if there is one]")
     add("--weights", type=Path, default=Path(__file__).resolve().parent / "weights", metavar="DIR",
@@ -43,6 +57,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--overlay", action="store_true", help="also write NAME_overlay.png, the image with the cells' outlines")
     add("--report", type=Path, metavar="FILE",
         help="also write a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+    add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
     add("-v", "--verbose", action="store_true", help="say more")
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     add("--version", action="version", version=f"multistream-cellseg {__version__}")
@@ -51,11 +66,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def find_images(source: Path) -> list[Path]:
     """The image file, or all image files of the folder in the order of their names. Raises ImageError if there is none."""
-    if source.is_file():
+    if source.is_file() or source.suffix.lower() == ZARR_SUFFIX and source.is_dir():
         return [source]
     if not source.is_dir():
         raise ImageError(f"{source}: no such file or folder; give an image or a folder of images with -i")
-    files = sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = sorted(p for p in source.iterdir() if not p.name.startswith(".") and (p.is_file() or p.suffix.lower() == ZARR_SUFFIX))
     images = []
     for path in files:
         if path.name.endswith((LABEL_SUFFIX, OVERLAY_SUFFIX)):
@@ -77,27 +92,39 @@ def time_tolerance(height: int, width: int) -> float:
 def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_tile) -> dict:
     """Segment one image and write its files; returns its line of the report. Raises ImageError."""
     start = time.perf_counter()
-    picture = read_image(path)
+    picture = open_image(path)
+    target = args.output / f"{name}{LABEL_SUFFIX}"
+    height, width = picture.shape
+    known = {"image": path.name, "labels": target.name, "height": height, "width": width, "dtype": str(picture.pixels.dtype),
+             "axes": picture.axes}
+    if args.resume and holds_labels(target, picture.shape):
+        return {"status": "kept"} | known
     for warning in picture.warnings:
         log.warning("%s", warning)
-    read = time.perf_counter()
+    read = time.perf_counter() - start
     result = segmenter.segment(picture, on_tile)
-    segmented = time.perf_counter()
-    write_labels(args.output / f"{name}{LABEL_SUFFIX}", result.labels, result.cells, picture.resolution)
+    if height * width <= LABELS_IN_MEMORY:
+        write_labels(target, result.labels, result.cells, picture.resolution)
+        overview = result.labels[:: result.image.reduction, :: result.image.reduction]
+    else:
+        thinned = []
+        write_label_rows(target, thin(result.rows, result.image.reduction, thinned), picture.shape, picture.resolution)
+        overview = np.concatenate(thinned)
+    computed = sum(result.seconds.values())
     if args.overlay:
-        from inference.images import normalise
-
-        write_overlay(args.output / f"{name}{OVERLAY_SUFFIX}", normalise(picture.pixels), result.labels)
-    done = time.perf_counter()
-    height, width = picture.shape
-    return {
-        "image": path.name, "status": "done", "labels": f"{name}{LABEL_SUFFIX}", "cells": result.cells,
-        "height": height, "width": width, "dtype": str(picture.pixels.dtype), "axes": picture.axes,
-        "class": result.stream, "class_probability": round(result.route.probabilities[result.stream], 4) if result.route else "",
-        "cell_diameter_px": round(result.diameter, 1), "scale": round(sum(result.scale) / 2, 3), "tiles": result.tiles,
-        "seconds": round(done - start, 2), "tolerance_seconds": round(time_tolerance(height, width), 2),
-        "read_seconds": round(read - start, 3), **{f"{k}_seconds": round(v, 3) for k, v in result.seconds.items()},
-        "write_seconds": round(done - segmented, 3), "peak_memory_mb": peak_memory_mb(), "device": str(segmenter.device),
+        write_overlay(args.output / f"{name}{OVERLAY_SUFFIX}", result.image.overview, overview)
+    seconds, tally = time.perf_counter() - start, result.tally
+    if tally.cut_cells:
+        log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
+                    "--diameter with their size makes the parts larger", path.name, tally.cut_cells)
+    return {"status": "done"} | known | {
+        "cells": tally.cells, "class": result.stream,
+        "class_probability": round(result.route.probabilities[result.stream], 4) if result.route else "",
+        "cell_diameter_px": round(result.diameter, 1), "scale": round(sum(result.scale) / 2, 3), "tiles": tally.tiles,
+        "empty_tiles": tally.empty_tiles, "seam_cells": tally.seam_cells, "cut_cells": tally.cut_cells,
+        "seconds": round(seconds, 2), "tolerance_seconds": round(time_tolerance(height, width), 2),
+        "read_seconds": round(read, 3), **{f"{k}_seconds": round(v, 3) for k, v in result.seconds.items()},
+        "write_seconds": round(seconds - read - computed, 3), "peak_memory_mb": peak_memory_mb(), "device": str(segmenter.device),
     }
 
 
@@ -132,22 +159,25 @@ def run(args: argparse.Namespace) -> int:
         if names[path] != path.name.split(".")[0]:
             log.warning("%s: another image has the same name up to its first dot; labels go to %s%s", path.name, names[path], LABEL_SUFFIX)
     rows = []
-    with progress_bar(len(images), args.quiet) as bar:
+    with Progress(len(images), args.quiet) as progress:
         for path in images:
-            bar.set_postfix_str(path.name)
+            progress.begin(path.name)
             try:
-                row = segment_file(path, names[path], segmenter, args, lambda total: bar.update(1 / total))
-                log.info("%s: %d cells, class %d, %.1f s", path.name, row["cells"], row["class"], row["seconds"])
+                row = segment_file(path, names[path], segmenter, args, progress.tile)
+                if row["status"] == "done":
+                    log.info("%s: %d cells, class %d, %.1f s", path.name, row["cells"], row["class"], row["seconds"])
+                else:
+                    log.info("%s: kept, %s fits it", path.name, row["labels"])
             except Exception as error:  # whatever happens to one image, the others are still to be done
                 reason = describe(path.name, error)
                 log.error("%s", reason, exc_info=args.verbose)
-                row = {"image": path.name, "status": f"failed: {reason}"}
-            bar.update(round(bar.n + 0.5) - bar.n if bar.n % 1 else 0)
+                row = {"status": f"failed: {reason}", "image": path.name}
+            progress.end()
             rows.append(row)
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         write_report(args.report, rows)
-    failed = sum(row["status"] != "done" for row in rows)
+    failed = sum(row["status"].startswith("failed") for row in rows)
     if failed:
         log.error("%d of %d images failed, see above", failed, len(rows))
     return ALL_DONE if not failed else SOME_FAILED if failed < len(rows) else NOTHING_DONE
@@ -181,12 +211,43 @@ def describe(name: str, error: Exception) -> str:
     return f"{name}: {type(error).__name__}: {error}; run it again with -v and report what it prints"
 
 
-def progress_bar(images: int, quiet: bool):
-    """A bar on a terminal, counted in images; silent elsewhere, where there is a log line an image."""
-    from tqdm import tqdm
+class Progress:
+    """How far the run is, with the time that is left: a bar on a terminal; elsewhere a log line now and then for a large image."""
 
-    return tqdm(total=images, unit="image", disable=True if quiet else None,
-                bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}")
+    def __init__(self, images: int, quiet: bool):
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=images, unit="image", disable=True if quiet else None,
+                        bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}")
+        self.images = self.tiles = 0
+        self.name, self.began, self.told = "", 0.0, 0.0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+
+    def begin(self, name: str) -> None:
+        """An image is begun."""
+        self.name, self.tiles = name, 0
+        self.began = self.told = time.monotonic()
+        self.bar.set_postfix_str(name)
+
+    def tile(self, total: int) -> None:
+        """One of `total` tiles of the image is done."""
+        self.tiles += 1
+        self.bar.update(1 / total)
+        now = time.monotonic()
+        if self.bar.disable and now - self.told > SECONDS_BETWEEN_LINES:
+            self.told = now
+            left = (now - self.began) * (total - self.tiles) / self.tiles
+            log.info("%s: %.0f %%, about %d min %02d s left", self.name, 100 * self.tiles / total, *divmod(round(left), 60))
+
+    def end(self) -> None:
+        """The image is done, or has failed."""
+        self.images += 1
+        self.bar.update(self.images - self.bar.n)
 
 
 class BarSafeHandler(logging.StreamHandler):
@@ -216,4 +277,8 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; the first process of a container would ignore it
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all files are closed by now; taking PyTorch down in order would cost another half second

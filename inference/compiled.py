@@ -44,16 +44,24 @@ def warm_up() -> None:
     """Compile everything that inference calls, by decoding two small cells with both streams."""
     import numpy as np
 
-    from inference.nms import find_candidates, paint, suppress
-    from inference.watershed import decode_hover, resize_labels
+    from inference.hover_stream import hover_rows
+    from inference.nms import StarDistSettings
+    from inference.normalisation import NormalisedImage
+    from inference.scaling import WorkingImage
+    from inference.stardist_stream import stardist_rows
+    from inference.tiles import Tally, tile_image
+    from inference.watershed import HoverSettings
 
+    working = WorkingImage(NormalisedImage.of(np.zeros((80, 160), np.uint8)), 0.8)
+    working.rows(0, 64)
+    (tile,) = tile_image(*working.shape)
     grid = np.hypot(*(np.indices((16, 32)) - np.array([8, 8])[:, None, None]))
     prob = np.exp(-np.minimum(grid, grid[:, ::-1]) / 4).astype(np.float32)[None]
-    candidates = find_candidates(prob, np.full((32, 16, 32), 14, np.float32), (0, 0), 0.5)
-    paint(suppress(candidates, 0.4), (64, 128))
-    hv = np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
-    labels, _ = decode_hover(prob[0], hv)
-    resize_labels(labels, (20, 40), (0.8, 0.8))
+    star = prob, np.full((32, 16, 32), 14, np.float32)
+    hover = 8 * prob - 4, np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
+    for decode, settings, maps in ((stardist_rows, StarDistSettings(), star), (hover_rows, HoverSettings(), hover)):
+        for _ in decode([(tile, maps)], settings, working.shape, (80, 160), Tally()):
+            pass
 
 
 if __name__ == "__main__":

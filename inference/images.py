@@ -1,16 +1,18 @@
-"""Read a microscopy image of any common kind and bring it to the 8-bit, three-channel form that the networks see."""
+"""Read a microscopy image of any common kind: whole, or region by region where it is too large for that."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".lsm", ".btf", ".ome.tif", ".ome.tiff")
+TIFF_SUFFIXES = (".tif", ".tiff", ".stk", ".lsm", ".btf", ".svs")
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-IMAGE_SUFFIXES = tuple(s for s in TIFF_SUFFIXES if s.count(".") == 1) + OPENCV_SUFFIXES
+ZARR_SUFFIX = ".zarr"  # of a folder
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *OPENCV_SUFFIXES, ZARR_SUFFIX)
 
-LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
+WHOLE_BYTES = 2**28  # decoded; a larger TIFF or Zarr is read region by region
+CHUNK_BYTES = 2**28  # decoded; a TIFF with a larger strip or tile cannot be, and is read whole
 
 
 class ImageError(ValueError):
@@ -18,15 +20,70 @@ class ImageError(ValueError):
 
 
 @dataclass(frozen=True)
+class Regions:
+    """An image in a store with any order of axes, as an array of shape (H, W) or (H, W, C) that is read region by region.
+
+    store : numpy or Zarr array, or anything else with shape, dtype and slicing
+    y, x : axes of the store
+    channel : axis of the store, or None
+    channels : number of channels used, 0 for a gray image without that axis; of further axes the first entry is taken
+    palette : (entries, 3) colours of the stored numbers, or None
+    inverted : 0 is white
+    """
+
+    store: object
+    y: int
+    x: int
+    channel: int | None = None
+    channels: int = 0
+    palette: np.ndarray | None = None
+    inverted: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        colours = 3 if self.palette is not None else self.channels
+        return (self.store.shape[self.y], self.store.shape[self.x], *((colours,) if colours else ()))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        dtype = np.dtype(self.store.dtype if self.palette is None else self.palette.dtype).newbyteorder("=")
+        return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        """The region [rows, columns] as a new array of shape (h, w) or (h, w, C)."""
+        place: list[int | slice] = [0] * len(self.store.shape)
+        place[self.y], place[self.x] = region
+        order = [self.y, self.x]
+        if self.channels:
+            place[self.channel] = slice(self.channels)
+            order.append(self.channel)
+        block = np.asarray(self.store[tuple(place)])
+        block = np.moveaxis(block, [sorted(order).index(axis) for axis in order], range(len(order)))
+        if self.palette is not None:
+            block = self.palette[block]
+        if self.inverted and block.dtype.kind == "u":  # two-level images carry this flag by habit
+            block = np.iinfo(block.dtype).max - block
+        return np.ascontiguousarray(block, self.dtype)
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image as it was read.
 
-    pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype
+    pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype; `Regions` of that shape for a large file
     axes : how the file's axes were read, for the report, such as "YXS (RGB)"
     resolution : pixels per unit in (y, x) and the TIFF unit, carried over to the labels; None where the file has none
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | Regions
     axes: str
     resolution: tuple[tuple[float, float], int] | None = None
     warnings: tuple[str, ...] = field(default=())
@@ -38,11 +95,20 @@ class Picture:
 
 
 def read_image(path: Path) -> Picture:
-    """Read one image file; the kind is told from its first bytes, not from its name.
+    """As `open_image`, but with all pixels in memory."""
+    picture = open_image(path)
+    if isinstance(picture.pixels, np.ndarray):
+        return picture
+    return replace(picture, pixels=picture.pixels[:, :])
+
+
+def open_image(path: Path) -> Picture:
+    """Open one image file; the kind is told from its first bytes, not from its name.
 
     TIFF (8, 16, 32-bit integer, float; gray, RGB, RGBA, a few channels; strips, tiles, pyramids, OME, ImageJ) goes through
-    tifffile, everything else (PNG, JPEG, BMP, WebP; gray, RGB, RGBA) through OpenCV. Alpha is dropped. JPEG's rotation
-    flag is ignored: labels fit the stored pixels.
+    tifffile, a folder (OME-Zarr, or one Zarr array) through zarr, everything else (PNG, JPEG, BMP, WebP; gray, RGB, RGBA)
+    through OpenCV. Of a pyramid the full resolution is taken. Alpha is dropped. JPEG's rotation flag is ignored: labels fit
+    the stored pixels.
 
     Raises
     ------
@@ -50,19 +116,20 @@ def read_image(path: Path) -> Picture:
         If the file is empty, damaged, not an image, or has more than one plane (z, time).
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise ImageError(f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read") from None
-    if not start:
-        raise ImageError(f"{path.name}: the file is empty; copy it again from its source")
-    picture = _read_tiff(path) if start[:2] in (b"II", b"MM") else _read_with_opencv(path)
+    if path.is_dir():
+        picture = _open_zarr(path)
+    else:
+        try:
+            with open(path, "rb") as file:
+                start = file.read(4)
+        except OSError as error:
+            raise ImageError(f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read") from None
+        if not start:
+            raise ImageError(f"{path.name}: the file is empty; copy it again from its source")
+        picture = _open_tiff(path) if start[:2] in (b"II", b"MM") else _read_with_opencv(path)
     pixels = picture.pixels
-    if pixels.size == 0:
+    if 0 in pixels.shape:
         raise ImageError(f"{path.name}: the image has no pixels (shape {pixels.shape}); export it again")
-    if pixels.dtype == bool:
-        return Picture(pixels.astype(np.uint8), picture.axes, picture.resolution, picture.warnings)
     if pixels.dtype.kind not in "uif":
         raise ImageError(f"{path.name}: pixels of type {pixels.dtype} are not supported; save it as 8 or 16-bit integers or as floats")
     return picture
@@ -86,7 +153,7 @@ def _read_with_opencv(path: Path) -> Picture:
     return Picture(cv2.cvtColor(pixels, code), "YXS (RGBA, alpha dropped)" if alpha else "YXS (RGB)")
 
 
-def _read_tiff(path: Path) -> Picture:
+def _open_tiff(path: Path) -> Picture:
     import tifffile  # late: only TIFF input needs it this early
 
     try:
@@ -95,22 +162,94 @@ def _read_tiff(path: Path) -> Picture:
                 raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
             series = tiff.series[0]
             page = series.keyframe
-            pixels, axes = series.asarray(), series.axes
-            resolution = _resolution(page)
-            inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-            palette = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
-            alpha = bool(page.extrasamples)
-    except ImageError:
+            store = _tiff_store(path, series)
+            regions, axes_read, warnings = _choose_channels(path, store, series.axes, bool(page.extrasamples))
+            if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+                regions = replace(regions, palette=np.moveaxis(page.colormap, 0, -1))
+            regions = replace(regions, inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+            if isinstance(store, np.ndarray):
+                regions = regions[:, :]
+            return Picture(regions, axes_read, _resolution(page), warnings)
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # tifffile and its codecs raise many kinds for damaged files
         raise ImageError(f"{path.name}: damaged or unsupported TIFF ({error}); copy it again, or save it as an "
                          "uncompressed or zlib-compressed TIFF") from None
-    if palette is not None:
-        pixels, axes = np.moveaxis(palette, 0, -1)[pixels], axes + "S"
-    pixels, axes_read, warnings = _to_channels_last(path, pixels, axes, alpha)
-    if inverted and pixels.dtype.kind == "u":  # two-level images carry this flag by habit
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    return Picture(pixels, axes_read, resolution, warnings)
+
+
+def _tiff_store(path: Path, series):
+    """The pixels of a tifffile series: in memory, or for a large one a store that reads what is asked for."""
+    if series.nbytes <= WHOLE_BYTES:
+        return series.asarray()
+    parts = (part for page in series.pages if page is not None for part in zip(page.dataoffsets, page.databytecounts))
+    end, size = max((offset + count for offset, count in parts), default=0), path.stat().st_size
+    if end > size:
+        raise ImageError(f"{path.name}: the file is cut short ({size} bytes instead of {end}); copy it again from its source")
+    if series.dataoffset is not None:
+        return _MappedFile(path, series.dataoffset, series.shape, series.dtype.newbyteorder(series.keyframe.parent.byteorder))
+    if np.prod(series.keyframe.chunks) * series.dtype.itemsize > CHUNK_BYTES:
+        return series.asarray()
+    import tifffile
+    import zarr  # late: takes a second
+
+    return _Chunks(path, zarr.open_array(tifffile.TiffFile(path).series[0].aszarr(level=0), mode="r"))  # open until the picture is gone
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """A Zarr array whose file is named where a part of it cannot be read."""
+
+    path: Path
+    array: object
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        try:
+            return self.array[region]
+        except MemoryError:
+            raise
+        except Exception as error:  # of the codecs, which raise many kinds
+            raise ImageError(f"{self.path.name}: a part of the image is damaged ({error}); copy it again from its source") from None
+
+
+@dataclass(frozen=True)
+class _MappedFile:
+    """Uncompressed pixels that lie in one piece in a file. Mapped anew for each region: pages once read would stay in memory."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[region])
+
+
+def _open_zarr(path: Path) -> Picture:
+    import zarr
+
+    try:
+        node = zarr.open(path, mode="r")
+        axes = None
+        if isinstance(node, zarr.Group):  # OME-Zarr: the first data set is the one of full resolution
+            attributes = dict(node.attrs)
+            scales = attributes.get("ome", attributes)["multiscales"][0]
+            axes = "".join(a["name"] if isinstance(a, dict) else a for a in scales.get("axes", ())).upper()
+            node = node[scales["datasets"][0]["path"]]
+        axes = axes or "TCZYX"[-node.ndim :]
+        regions, axes_read, warnings = _choose_channels(path, _Chunks(path, node), axes, False)
+        return Picture(regions if regions.nbytes > WHOLE_BYTES else regions[:, :], axes_read, None, warnings)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(f"{path.name}: not an OME-Zarr image or Zarr array ({error!r}); export it again, or save it as TIFF") from None
 
 
 def _resolution(page) -> tuple[tuple[float, float], int] | None:
@@ -124,99 +263,27 @@ def _resolution(page) -> tuple[tuple[float, float], int] | None:
     return (yn / yd, xn / xd), int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
 
 
-def _to_channels_last(path: Path, pixels: np.ndarray, axes: str, alpha: bool) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    """(H, W) or (H, W, 2 or 3) from tifffile's array and its axes string."""
-    named = axes
-    keep = [i for i, n in enumerate(pixels.shape) if n > 1 or axes[i] in "YX"]
-    pixels, axes = pixels.reshape([pixels.shape[i] for i in keep]), "".join(axes[i] for i in keep)
+def _choose_channels(path: Path, store, axes: str, alpha: bool) -> tuple[Regions, str, tuple[str, ...]]:
+    """What of a store is the image, from its axes as tifffile names them; how they were read; warnings."""
     if "Y" not in axes or "X" not in axes:
-        raise ImageError(f"{path.name}: TIFF axes {named!r} have no height and width; save it as a plain 2-D image")
-    others = [i for i, name in enumerate(axes) if name not in "YX"]
-    if not others:
-        return pixels, f"{named} (gray)", ()
+        raise ImageError(f"{path.name}: axes {axes!r} have no height and width; save it as a plain 2-D image")
+    y, x = axes.index("Y"), axes.index("X")
+    others = [i for i, n in enumerate(store.shape) if n > 1 and i not in (y, x)]
     channel = next((i for i in others if axes[i] in "SC"), None)
-    if channel is None and len(others) == 1 and axes[others[0]] not in "ZT" and pixels.shape[others[0]] <= 4:
+    if channel is None and len(others) == 1 and axes[others[0]] not in "ZT" and store.shape[others[0]] <= 4:
         channel = others[0]  # an unnamed short axis holds channels
     planes = [i for i in others if i != channel]
     if planes:
-        found = " x ".join(f"{pixels.shape[i]} {dict(Z='z planes', T='time points').get(axes[i], 'pages')}" for i in planes)
+        found = " x ".join(f"{store.shape[i]} {dict(Z='z planes', T='time points').get(axes[i], 'pages')}" for i in planes)
         raise ImageError(f"{path.name}: the file holds {found}; split it into one file a plane, or project it to one plane")
-    pixels = np.ascontiguousarray(np.moveaxis(pixels, channel, -1)) if channel != len(axes) - 1 else pixels
-    count = pixels.shape[2]
+    if channel is None:
+        return Regions(store, y, x), f"{axes} (gray)", ()
+    count, named = store.shape[channel], axes
     if axes[channel] == "S" and alpha and count in (2, 4):
-        pixels, count = pixels[:, :, :-1], count - 1
-        named += ", alpha dropped"
+        count, named = count - 1, f"{axes}, alpha dropped"
     if count == 1:
-        return pixels[:, :, 0], f"{named} (gray)", ()
+        return Regions(store, y, x), f"{named} (gray)", ()
     if count > 3:
-        return pixels[:, :, :3], f"{named} (first 3 of {count} channels)", (f"{path.name}: {count} channels, the first three are used",)
-    return pixels, f"{named} ({'RGB' if count == 3 else '2 channels'})", ()
-
-
-def normalise(pixels: np.ndarray) -> np.ndarray:
-    """Stretch each channel between percentiles 1 and 99 of its non-zero pixels to 8 bit.
-
-    Parameters
-    ----------
-    pixels : array of shape (H, W) or (H, W, C), C of 1 to 3, any integer or float dtype; NaN and infinities count as 0
-
-    Returns
-    -------
-    uint8 array of shape (H, W) for one channel or equal channels, else (H, W, 3): two channels become red and green.
-    A channel without contrast becomes 0.
-
-    Notes
-    -----
-    For 8 and 16-bit integers the percentiles come from a histogram and the stretch from a table: exact, without sorting.
-    """
-    if pixels.ndim == 2:
-        return _normalise_channel(pixels)
-    channels = [pixels[:, :, i] for i in range(pixels.shape[2])]
-    if all(np.array_equal(channels[0], other) for other in channels[1:]):
-        return _normalise_channel(channels[0])
-    channels = [_normalise_channel(c) for c in channels]
-    channels += [np.zeros_like(channels[0])] * (3 - len(channels))
-    return cv2.merge(channels)
-
-
-def _normalise_channel(channel: np.ndarray) -> np.ndarray:
-    if channel.dtype in (np.uint8, np.uint16):
-        return _normalise_by_histogram(np.ascontiguousarray(channel))
-    channel = np.nan_to_num(channel.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
-    nonzero = channel[channel != 0]
-    if nonzero.size == 0:
-        return np.zeros(channel.shape, np.uint8)
-    low, high = np.percentile(nonzero, (LOW_PERCENTILE, HIGH_PERCENTILE))
-    return _stretch(channel, low, high)
-
-
-def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    if not high > low:
-        return np.zeros(values.shape, np.uint8)
-    return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-
-
-def _normalise_by_histogram(channel: np.ndarray) -> np.ndarray:
-    levels = np.iinfo(channel.dtype).max + 1
-    counts = cv2.calcHist([channel], [0], None, [levels], [0, levels]).ravel().astype(np.int64)
-    if channel.size > 2**24:  # OpenCV counts in float32, exact up to 2^24
-        counts = np.bincount(channel.ravel(), minlength=levels)
-    counts[0] = 0
-    cumulative = np.cumsum(counts)
-    total = int(cumulative[-1])
-    if total == 0:
-        return np.zeros(channel.shape, np.uint8)
-
-    def percentile(q: float) -> float:  # linear interpolation between order statistics, as numpy.percentile
-        position = (total - 1) * q / 100
-        below = int(position)
-        a, b = np.searchsorted(cumulative, (below, min(below + 1, total - 1)), side="right")
-        return a + (b - a) * (position - below)
-
-    table = _stretch(np.arange(levels, dtype=np.float64), percentile(LOW_PERCENTILE), percentile(HIGH_PERCENTILE))
-    return cv2.LUT(channel, table) if channel.dtype == np.uint8 else table[channel]
-
-
-def to_three_channels(image: np.ndarray) -> np.ndarray:
-    """(H, W) -> (H, W, 3) by repetition; (H, W, 3) is returned as it is."""
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        return (Regions(store, y, x, channel, 3), f"{named} (first 3 of {count} channels)",
+                (f"{path.name}: {count} channels, the first three are used",))
+    return Regions(store, y, x, channel, count), f"{named} ({'RGB' if count == 3 else '2 channels'})", ()

@@ -45,7 +45,8 @@ class Network:
     """
 
     def __init__(self, path: Path, device: torch.device, dtype: torch.dtype | None = None):
-        self._take(*load_checkpoint(path), device, dtype)
+        dtype = dtype or best_dtype(device)
+        self._take(*load_checkpoint(path, dtype), device, dtype)
 
     @classmethod
     def wrap(cls, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None) -> "Network":

@@ -7,6 +7,8 @@ import numpy as np
 from inference.compiled import compiled
 from models.unet import STRIDE
 
+SURVIVOR, SUPPRESSED, UNDECIDED = 1, 0, -1  # states of a candidate
+
 
 @dataclass(frozen=True)
 class StarDistSettings:
@@ -36,6 +38,18 @@ class Candidates:
             return Candidates(np.zeros(0, np.float32), np.zeros((0, 2), np.float32), np.zeros((0, rays), np.float32))
         return Candidates(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("prob", "points", "dist")))
 
+    def __len__(self) -> int:
+        return len(self.prob)
+
+    def __getitem__(self, chosen: np.ndarray) -> "Candidates":
+        """Some of them, by a mask or by their numbers."""
+        return Candidates(self.prob[chosen], self.points[chosen], self.dist[chosen])
+
+    def boxes(self) -> np.ndarray:
+        """Bounding boxes of the polygons, (N, 4) float32: low y, low x, high y, high x in pixels."""
+        offsets = self.dist[:, :, None] * ray_directions(self.dist.shape[1]).astype(np.float32)
+        return np.concatenate([self.points + offsets.min(axis=1), self.points + offsets.max(axis=1)], axis=1)
+
 
 def find_candidates(prob: np.ndarray, dist: np.ndarray, grid_origin: tuple[int, int], threshold: float) -> Candidates:
     """Grid points whose object probability is above the threshold.
@@ -52,8 +66,14 @@ def find_candidates(prob: np.ndarray, dist: np.ndarray, grid_origin: tuple[int, 
     """
     y, x = np.nonzero(prob[0] > threshold)
     points = (np.stack((y, x), axis=1) + np.asarray(grid_origin)) * STRIDE + (STRIDE - 1) / 2
-    return Candidates(prob[0, y, x].astype(np.float32), points.astype(np.float32),
-                      np.ascontiguousarray(np.maximum(dist[:, y, x], 0).T, dtype=np.float32))
+    rays = np.ascontiguousarray(dist.transpose(1, 2, 0)[y, x], np.float32)  # fastest where a point's rays lie side by side
+    return Candidates(prob[0, y, x].astype(np.float32), points.astype(np.float32), np.maximum(rays, 0, out=rays))
+
+
+def ray_directions(rays: int) -> np.ndarray:
+    """Unit vectors (R, 2) float64 of the rays, in (y, x)."""
+    angle = 2 * np.pi * np.arange(rays) / rays
+    return np.stack((np.sin(angle), np.cos(angle)), axis=1)
 
 
 @compiled
@@ -61,10 +81,11 @@ def _polygon(point, dist):
     """Corners (R, 2) in (y, x) of the star-convex polygon around `point`."""
     rays = len(dist)
     corners = np.empty((rays, 2), np.float32)
+    turn_y, turn_x = np.sin(2 * np.pi / rays), np.cos(2 * np.pi / rays)
+    y, x = 0.0, 1.0  # direction of the ray; turning it is much cheaper than a sine and a cosine for each
     for k in range(rays):
-        angle = 2 * np.pi * k / rays
-        corners[k, 0] = point[0] + dist[k] * np.sin(angle)
-        corners[k, 1] = point[1] + dist[k] * np.cos(angle)
+        corners[k, 0], corners[k, 1] = point[0] + dist[k] * y, point[1] + dist[k] * x
+        y, x = y * turn_x + x * turn_y, x * turn_x - y * turn_y
     return corners
 
 
@@ -74,162 +95,224 @@ def _area(dist):
     rays = len(dist)
     total = 0.0
     for k in range(rays):
-        total += dist[k] * dist[(k + 1) % rays]
+        total += dist[k] * dist[k + 1 if k + 1 < rays else 0]
     return 0.5 * np.sin(2 * np.pi / rays) * total
 
 
 @compiled
-def _inner_radius(dist):
-    """Radius of a disk around the centre that lies inside the polygon: the smallest distance from the centre to an edge."""
-    rays = len(dist)
-    sine, cosine = np.sin(2 * np.pi / rays), np.cos(2 * np.pi / rays)
-    smallest = np.inf
-    for k in range(rays):
-        a, b = dist[k], dist[(k + 1) % rays]
-        edge = np.sqrt(max(a * a + b * b - 2 * a * b * cosine, 1e-12))
-        height = a * b * sine / edge  # of the triangle over this edge; never above the true distance to it
-        smallest = min(smallest, height)
-    return smallest
+def _sector(y, x, rays):
+    """Number of the ray before the direction (y, x)."""
+    return int(np.floor(np.arctan2(y, x) * rays / (2 * np.pi))) % rays
 
 
 @compiled
-def _lens_area(r, s, d):
-    """Area that two disks of radius r and s have in common when their centres are d apart."""
-    if d >= r + s:
+def _share_inside(u, v, edge):
+    """Part of the triangle (0, u, v) on the inner side of a line. u, v, edge: distances of u, of v and of the line from 0 along the
+    line's normal, up to a common factor."""
+    if edge <= 0:  # the line runs through 0
         return 0.0
-    if d <= abs(r - s):
-        return np.pi * min(r, s) ** 2
-    a = (d * d + r * r - s * s) / (2 * d)
-    b = d - a
-    half = np.sqrt(max(r * r - a * a, 0.0))
-    return r * r * np.arccos(min(1.0, max(-1.0, a / r))) + s * s * np.arccos(min(1.0, max(-1.0, b / s))) - d * half
+    if u <= edge and v <= edge:
+        return 1.0
+    if u > edge and v > edge:
+        return edge / u * (edge / v)
+    inner, outer = min(u, v), max(u, v)
+    crossing = (edge - inner) / (outer - inner)
+    return crossing + (1 - crossing) * edge / outer
 
 
 @compiled
-def _clip(polygon, count, ay, ax, by, bx, out):
-    """Part of a polygon to the inner side of the line a -> b (Sutherland and Hodgman 1974); returns its number of corners."""
-    ey, ex = by - ay, bx - ax
-    kept = 0
-    py, px = polygon[count - 1, 0], polygon[count - 1, 1]
-    p_side = ex * (py - ay) - ey * (px - ax)
-    for i in range(count):
-        qy, qx = polygon[i, 0], polygon[i, 1]
-        q_side = ex * (qy - ay) - ey * (qx - ax)
-        if (p_side >= 0) != (q_side >= 0):
-            t = p_side / (p_side - q_side)
-            out[kept, 0], out[kept, 1] = py + t * (qy - py), px + t * (qx - px)
-            kept += 1
-        if q_side >= 0:
-            out[kept, 0], out[kept, 1] = qy, qx
-            kept += 1
-        py, px, p_side = qy, qx, q_side
-    return kept
+def _intersection_area(point, corners, other, directions):
+    """Area that a star-convex polygon (centre, corners and the directions of its rays) has in common with another polygon.
 
-
-@compiled
-def _intersection_area(point, corners, other, buffer_a, buffer_b):
-    """Area that a star-convex polygon (centre and corners) has in common with another polygon.
-
-    The other polygon is clipped by each triangle of the star; where it is not convex, the parts are joined by edges that
-    run to and fro on the triangle's border and cancel in the signed area.
+    The other polygon is the signed sum of the triangles between `point` and its edges. Each one is cut at the rays; within the
+    sector between two rays the star is bounded by one line. So every edge meets only the few sectors that it crosses, and the
+    cost grows with the number of corners, not with its square.
     """
-    rays = len(corners)
+    rays, last = len(corners), len(other) - 1
+    uy, ux = other[last, 0] - point[0], other[last, 1] - point[1]
+    sector = _sector(uy, ux, rays)
     total = 0.0
-    cy, cx = point[0], point[1]
-    for k in range(rays):
-        ay, ax = corners[k, 0], corners[k, 1]
-        by, bx = corners[(k + 1) % rays, 0], corners[(k + 1) % rays, 1]
-        count = _clip(other, len(other), cy, cx, ay, ax, buffer_a)
-        if count < 3:
+    for j in range(last + 1):
+        vy, vx = other[j, 0] - point[0], other[j, 1] - point[1]
+        cross = ux * vy - uy * vx  # twice the triangle's area, positive where the edge runs in the order of the rays
+        if abs(cross) <= 1e-9 * abs(ux * vx + uy * vy):  # no area; the edge may run through the point
+            uy, ux, sector = vy, vx, _sector(vy, vx, rays)
             continue
-        count = _clip(buffer_a, count, by, bx, cy, cx, buffer_b)
-        if count < 3:
-            continue
-        count = _clip(buffer_b, count, ay, ax, by, bx, buffer_a)
-        for i in range(count):
-            j = i + 1 if i + 1 < count else 0
-            total += (buffer_a[i, 1] - cx) * (buffer_a[j, 0] - cy) - (buffer_a[j, 1] - cx) * (buffer_a[i, 0] - cy)
+        begin = 0.0  # of the piece within the sector, from 0 at u to 1 at v
+        while True:
+            after = sector + 1 if sector + 1 < rays else 0
+            ray = after if cross > 0 else sector
+            u_side = directions[ray, 1] * uy - directions[ray, 0] * ux
+            v_side = directions[ray, 1] * vy - directions[ray, 0] * vx
+            leaves = v_side >= 0 if cross > 0 else v_side < 0
+            end = u_side / (u_side - v_side) if leaves and u_side != v_side else 1.0
+            ay, ax = corners[sector, 0] - point[0], corners[sector, 1] - point[1]
+            by, bx = corners[after, 0] - point[0], corners[after, 1] - point[1]
+            ey, ex = by - ay, bx - ax
+            u_height, v_height = ux * ey - uy * ex, vx * ey - vy * ex
+            rise = v_height - u_height
+            total += cross * (end - begin) * _share_inside(u_height + begin * rise, u_height + end * rise, ax * by - ay * bx)
+            if not leaves:
+                break
+            begin = end
+            sector = after if cross > 0 else sector - 1 if sector else rays - 1
+        uy, ux = vy, vx
     return abs(total) / 2
 
 
 @compiled
-def _suppress(points, dist, order, threshold):
-    """Greedy suppression in the given order. Returns the indices that survive, in that order.
+def _box(corners):
+    """Bounding box of a polygon: low y, low x, high y, high x."""
+    low_y, low_x = high_y, high_x = corners[0, 0], corners[0, 1]
+    for k in range(1, len(corners)):
+        y, x = corners[k, 0], corners[k, 1]
+        low_y, low_x = min(low_y, y), min(low_x, x)
+        high_y, high_x = max(high_y, y), max(high_x, x)
+    return low_y, low_x, high_y, high_x
 
-    Survivors are kept in the buckets of a square grid that their bounding boxes touch; a candidate is compared with the
-    survivors of its own buckets alone. Disks inside and boxes around the polygons decide most pairs without clipping.
+
+@compiled
+def _by_boxes(box, other, areas, limit):
+    """Whether polygons with these bounding boxes and this sum of areas have more than `limit` in common: 1 surely, 0 surely not,
+    -1 unknown. They have no more in common than their boxes, and cover together no more than the box around both."""
+    height = min(box[2], other[2]) - max(box[0], other[0])
+    width = min(box[3], other[3]) - max(box[1], other[1])
+    if height <= 0 or width <= 0 or height * width <= limit:
+        return 0
+    around = (max(box[2], other[2]) - min(box[0], other[0])) * (max(box[3], other[3]) - min(box[1], other[1]))
+    return 1 if areas - around > limit else -1
+
+
+@compiled
+def _suppress(points, dist, order, threshold, frontier, directions):
+    """Greedy suppression; see `decide` for the meaning of the states.
+
+    Parameters
+    ----------
+    points : (N, 2) float32
+    dist : (N, R) float32
+    order : (M,) int64, the candidates to be decided, highest probability first; all others are survivors already
+    threshold : float
+    frontier : float
+    directions : (R, 2) float64, of `ray_directions`
+
+    Returns
+    -------
+    (N,) int8
+
+    Notes
+    -----
+    Polygons that still count are kept in the buckets of a square grid that their bounding boxes touch, and compared with
+    candidates of the same buckets alone. There are two lists a bucket. The first one holds survivors and what will survive unless a
+    later candidate is in its way. The second one holds what is undecided because of another undecided one: mostly candidates of one
+    cell, which are many, and need not be compared with each other once one of the first list is found in their way.
     """
     n, rays = dist.shape
-    survivors = np.empty(n, np.int64)
-    found = 0
+    state = np.full(n, SURVIVOR, np.int8)
     if n == 0:
-        return survivors[:0]
-    low, high = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32)
-    extent = 0.0
+        return state
+    state[order] = UNDECIDED
+    sequence = np.concatenate((np.nonzero(state == SURVIVOR)[0], order))
+    given = n - len(order)
+    mean = 0.0
     for i in range(n):
-        corners = _polygon(points[i], dist[i])
-        for axis in range(2):
-            low[i, axis], high[i, axis] = corners[:, axis].min(), corners[:, axis].max()
-        extent += high[i, 0] - low[i, 0] + high[i, 1] - low[i, 1]
-    bucket = max(4.0, extent / (2 * n))  # the mean side of the boxes
-    origin_y, origin_x = low[:, 0].min(), low[:, 1].min()
-    rows = int((high[:, 0].max() - origin_y) / bucket) + 1
-    columns = int((high[:, 1].max() - origin_x) / bucket) + 1
+        for k in range(0, rays, 4):
+            mean += dist[i, k]
+    bucket = max(4.0, 1.5 * mean / (n * ((rays + 3) // 4)))  # pixels; somewhat less than the mean side of the boxes
+    origin_y, origin_x = points[:, 0].min(), points[:, 1].min()  # what lies further out is in the outermost buckets
+    rows = int((points[:, 0].max() - origin_y) / bucket) + 1
+    columns = int((points[:, 1].max() - origin_x) / bucket) + 1
 
-    head = np.full(rows * columns, -1, np.int64)  # linked lists of survivors
+    head = np.full((2, rows * columns), -1, np.int64)  # linked lists
     follow, member = np.empty(4 * n + 16, np.int64), np.empty(4 * n + 16, np.int64)
     entries = 0
-    seen = np.full(n, -1, np.int64)  # seen[s]: the last candidate that survivor number s was compared with
-    area, inner = np.empty(n, np.float64), np.empty(n, np.float64)  # of survivors
-    corners_of = np.empty((n, rays, 2), np.float32)
-    buffer_a, buffer_b = np.empty((4 * rays + 16, 2), np.float64), np.empty((4 * rays + 16, 2), np.float64)
+    kept, owner, area = 0, np.empty(n, np.int64), np.empty(n, np.float64)  # of the polygons in the lists
+    seen = np.full(n, -1, np.int64)  # seen[s]: the last candidate that polygon number s was compared with
+    boxes, corners_of = np.empty((n, 4), np.float32), np.empty((n, rays, 2), np.float32)
 
     for index in range(n):
-        i = order[index]
-        own_area, own_inner = _area(dist[i]), _inner_radius(dist[i])
+        i = sequence[index]
+        own_area = _area(dist[i])
         if own_area <= 0:
+            if index >= given:
+                state[i] = SUPPRESSED
             continue
         corners = _polygon(points[i], dist[i])
-        y0, y1 = int((low[i, 0] - origin_y) / bucket), int((high[i, 0] - origin_y) / bucket)
-        x0, x1 = int((low[i, 1] - origin_x) / bucket), int((high[i, 1] - origin_x) / bucket)
-        suppressed = False
-        for row in range(y0, y1 + 1):
-            for column in range(x0, x1 + 1):
-                entry = head[row * columns + column]
-                while entry >= 0 and not suppressed:
-                    s = member[entry]
-                    entry = follow[entry]
-                    if seen[s] == i:
-                        continue
-                    seen[s] = i
-                    j = survivors[s]
-                    limit = threshold * min(own_area, area[s])
-                    height = min(high[i, 0], high[j, 0]) - max(low[i, 0], low[j, 0])
-                    width = min(high[i, 1], high[j, 1]) - max(low[i, 1], low[j, 1])
-                    if height <= 0 or width <= 0 or height * width <= limit:
-                        continue
-                    apart = np.hypot(points[i, 0] - points[j, 0], points[i, 1] - points[j, 1])
-                    if _lens_area(own_inner, inner[s], apart) > limit:
-                        suppressed = True
-                    elif _intersection_area(points[j], corners_of[s], corners, buffer_a, buffer_b) > limit:
-                        suppressed = True
-                if suppressed:
+        box = _box(corners)
+        y0, y1 = max(0, int((box[0] - origin_y) / bucket)), min(rows - 1, int((box[2] - origin_y) / bucket))
+        x0, x1 = max(0, int((box[1] - origin_x) / bucket)), min(columns - 1, int((box[3] - origin_x) / bucket))
+        result, blocked = SURVIVOR, False
+        if index >= given:
+            for which in range(2):
+                for row in range(y0, y1 + 1):
+                    for column in range(x0, x1 + 1):
+                        entry = head[which, row * columns + column]
+                        while entry >= 0:
+                            s = member[entry]
+                            entry = follow[entry]
+                            if seen[s] == i or (blocked and state[owner[s]] == UNDECIDED):
+                                continue
+                            seen[s] = i
+                            limit = threshold * min(own_area, area[s])
+                            conflict = _by_boxes(box, boxes[s], own_area + area[s], limit)
+                            if conflict < 0:
+                                conflict = _intersection_area(points[owner[s]], corners_of[s], corners, directions) > limit
+                            if not conflict:
+                                continue
+                            if state[owner[s]] == SURVIVOR:
+                                result = SUPPRESSED
+                                break
+                            blocked = True
+                        if result == SUPPRESSED:
+                            break
+                    if result == SUPPRESSED:
+                        break
+                if result == SUPPRESSED or blocked or box[2] >= frontier:
                     break
-            if suppressed:
-                break
-        if suppressed:
+            if result == SURVIVOR and (blocked or box[2] >= frontier):
+                result = UNDECIDED
+            state[i] = result
+        if result == SUPPRESSED:
             continue
-        survivors[found], area[found], inner[found], corners_of[found] = i, own_area, own_inner, corners
+        owner[kept], area[kept], corners_of[kept] = i, own_area, corners
+        boxes[kept, 0], boxes[kept, 1], boxes[kept, 2], boxes[kept, 3] = box
+        which = 1 if blocked else 0
         for row in range(y0, y1 + 1):
             for column in range(x0, x1 + 1):
                 if entries == len(member):
                     follow = np.concatenate((follow, np.empty(len(follow), np.int64)))
                     member = np.concatenate((member, np.empty(len(member), np.int64)))
-                member[entries], follow[entries] = found, head[row * columns + column]
-                head[row * columns + column] = entries
+                member[entries], follow[entries] = kept, head[which, row * columns + column]
+                head[which, row * columns + column] = entries
                 entries += 1
-        found += 1
-    return survivors[:found].copy()
+        kept += 1
+    return state
+
+
+def by_probability(prob: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Indices that sort candidates: highest probability first, equal ones by their position."""
+    return np.lexsort((points[:, 1], points[:, 0], -prob))
+
+
+def decide(candidates: Candidates, overlap_threshold: float, frontier: float = np.inf, survivors: int = 0) -> np.ndarray:
+    """What becomes of each candidate, as far as it can be told before all candidates are known.
+
+    For an image that comes in bands from the top: call it after each band with the candidates left undecided, the new ones, and
+    the survivors so far that may touch them. The survivors of all calls are those of one call with all candidates.
+
+    Parameters
+    ----------
+    candidates : the first `survivors` of them have survived already
+    overlap_threshold : see `suppress`
+    frontier : y in pixels which no polygon of a later candidate reaches above; infinite if there are no more
+
+    Returns
+    -------
+    (N,) int8: SURVIVOR, SUPPRESSED, or UNDECIDED for a candidate that reaches the frontier or is in conflict with an undecided one.
+    """
+    prob, points = candidates.prob[survivors:], candidates.points[survivors:]
+    order = by_probability(prob, points) + survivors
+    return _suppress(candidates.points, candidates.dist, order, overlap_threshold, frontier, ray_directions(candidates.dist.shape[1]))
 
 
 def suppress(candidates: Candidates, overlap_threshold: float) -> Candidates:
@@ -243,81 +326,114 @@ def suppress(candidates: Candidates, overlap_threshold: float) -> Candidates:
     -------
     The survivors, highest probability first.
     """
-    order = np.lexsort((candidates.points[:, 1], candidates.points[:, 0], -candidates.prob))
-    kept = _suppress(candidates.points, candidates.dist, order, overlap_threshold)
+    kept = np.nonzero(decide(candidates, overlap_threshold) == SURVIVOR)[0]
+    kept = kept[by_probability(candidates.prob[kept], candidates.points[kept])]
     return Candidates(candidates.prob[kept], candidates.points[kept], candidates.dist[kept])
 
 
 @compiled
-def _paint(points, dist, height, width, scale_y, scale_x):
-    labels = np.zeros((height, width), np.int32)
+def _insert(values, count, value):
+    """Put a value in its place among the first `count` of `values`, which are sorted."""
+    while count and values[count - 1] > value:
+        values[count] = values[count - 1]
+        count -= 1
+    values[count] = value
+
+
+@compiled
+def _paint(points, dist, canvas, first_row, cells, scale_y, scale_x):
+    """Draw polygons where `canvas`, rows of the label image from number `first_row` on, is still 0; returns the number of cells,
+    `cells` being that of those before."""
+    height, width = canvas.shape
     rays = dist.shape[1]
-    crossings = np.empty(rays, np.float64)
-    cells = 0
+    crossings, counts = np.empty((64, rays), np.float64), np.empty(64, np.int64)  # where the edges cross each row
     for i in range(len(points)):
         corners = _polygon(points[i], dist[i]).astype(np.float64)
-        for k in range(rays):  # pixel centres of the working image to those of the original
-            corners[k, 0] = (corners[k, 0] + 0.5) / scale_y - 0.5
+        for k in range(rays):  # pixel centres of the working image to those of the canvas
+            corners[k, 0] = (corners[k, 0] + 0.5) / scale_y - 0.5 - first_row
             corners[k, 1] = (corners[k, 1] + 0.5) / scale_x - 0.5
-        top, bottom = max(0, int(np.ceil(corners[:, 0].min()))), min(height - 1, int(np.floor(corners[:, 0].max())))
-        left, right = max(0, int(np.ceil(corners[:, 1].min()))), min(width - 1, int(np.floor(corners[:, 1].max())))
-        label = cells + 1
+        low_y, low_x, high_y, high_x = _box(corners)
+        top, bottom = max(0, int(np.ceil(low_y))), min(height - 1, int(np.floor(high_y)))
+        left, right = max(0, int(np.ceil(low_x))), min(width - 1, int(np.floor(high_x)))
+        if bottom - top >= len(counts):
+            crossings, counts = np.empty((2 * (bottom - top), rays), np.float64), np.empty(2 * (bottom - top), np.int64)
+        counts[: max(0, bottom - top + 1)] = 0
+        for k in range(rays):
+            ay, ax = corners[k, 0], corners[k, 1]
+            by, bx = corners[k + 1 if k + 1 < rays else 0, 0], corners[k + 1 if k + 1 < rays else 0, 1]
+            for y in range(max(top, int(np.floor(min(ay, by)))), min(bottom, int(np.ceil(max(ay, by)))) + 1):
+                if (ay <= y) != (by <= y):
+                    _insert(crossings[y - top], counts[y - top], ax + (y - ay) * (bx - ax) / (by - ay))
+                    counts[y - top] += 1
+        label = np.int32(cells + 1)
         painted, hidden = 0, 0
         for y in range(top, bottom + 1):
-            count = 0
-            for k in range(rays):
-                ay, ax = corners[k, 0], corners[k, 1]
-                by, bx = corners[(k + 1) % rays, 0], corners[(k + 1) % rays, 1]
-                if (ay <= y) != (by <= y):
-                    crossings[count] = ax + (y - ay) * (bx - ax) / (by - ay)
-                    count += 1
-            crossings[:count].sort()
-            for c in range(0, count - 1, 2):
-                for x in range(max(0, int(np.ceil(crossings[c]))), min(width - 1, int(np.floor(crossings[c + 1]))) + 1):
-                    if labels[y, x] == 0:
-                        labels[y, x] = label
-                        painted += 1
-                    else:
-                        hidden += 1
+            for c in range(0, counts[y - top] - 1, 2):
+                first, last = int(np.ceil(crossings[y - top, c])), int(np.floor(crossings[y - top, c + 1]))
+                run = canvas[y, max(0, first) : max(0, last + 1)]
+                free = np.int32(0)
+                for x in range(len(run)):  # without a branch and in 32 bits, for the processor's vector instructions
+                    before = run[x]
+                    free += np.int32(before == 0)
+                    run[x] = label if before == 0 else before
+                painted += free
+                hidden += len(run) - free
         if hidden and painted:
-            painted = _keep_largest_fragment(labels[top : bottom + 1, left : right + 1], label)
+            painted = _keep_largest_fragment(canvas[top : bottom + 1, left : right + 1], label)
         if painted:
             cells += 1
-    return labels, cells
+    return cells
+
+
+@compiled
+def _root(parent, run):
+    """The first run of the fragment that a run belongs to."""
+    while parent[run] != run:
+        parent[run] = parent[parent[run]]
+        run = parent[run]
+    return run
 
 
 @compiled
 def _keep_largest_fragment(window, label):
-    """Clear all 4-connected fragments of a label but the largest (the first of equals); returns its number of pixels."""
+    """Clear all 4-connected fragments of a label but the largest (the first of equals); returns its number of pixels.
+
+    Runs of pixels in a row are joined with those that they touch in the row above.
+    """
     height, width = window.shape
-    fragment = np.zeros((height, width), np.int32)
-    stack = np.empty((height * width, 2), np.int32)
-    count, best, best_pixels = 0, 0, 0
-    for y0 in range(height):
-        for x0 in range(width):
-            if window[y0, x0] != label or fragment[y0, x0]:
-                continue
-            count += 1
-            fragment[y0, x0] = count
-            stack[0, 0], stack[0, 1] = y0, x0
-            depth, pixels = 1, 0
-            while depth:
-                depth -= 1
-                y, x = stack[depth, 0], stack[depth, 1]
-                pixels += 1
-                for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                    v, u = y + dy, x + dx
-                    if 0 <= v < height and 0 <= u < width and window[v, u] == label and fragment[v, u] == 0:
-                        fragment[v, u] = count
-                        stack[depth, 0], stack[depth, 1] = v, u
-                        depth += 1
-            if pixels > best_pixels:
-                best, best_pixels = count, pixels
+    most = height * ((width + 1) // 2)
+    row, begin, end = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    parent, pixels = np.empty(most, np.int32), np.empty(most, np.int32)
+    count = above_end = 0  # runs so far; those of the row above end here
     for y in range(height):
-        for x in range(width):
-            if fragment[y, x] and fragment[y, x] != best:
-                window[y, x] = 0
-    return best_pixels
+        above, above_end = above_end, count
+        x = 0
+        while x < width:
+            if window[y, x] != label:
+                x += 1
+                continue
+            row[count], begin[count], parent[count] = y, x, count
+            while x < width and window[y, x] == label:
+                x += 1
+            end[count], pixels[count] = x, x - begin[count]
+            while above < above_end and end[above] <= begin[count]:
+                above += 1
+            touching = above
+            while touching < above_end and begin[touching] < x:
+                one, other = _root(parent, touching), _root(parent, count)
+                if one != other:
+                    parent[max(one, other)] = min(one, other)
+                    pixels[min(one, other)] += pixels[max(one, other)]
+                touching += 1
+            count += 1
+    best = 0
+    for run in range(count):
+        if parent[run] == run and pixels[run] > pixels[best]:
+            best = run
+    for run in range(count):
+        if _root(parent, run) != best:
+            window[row[run], begin[run] : end[run]] = 0
+    return pixels[best]
 
 
 def paint(cells: Candidates, shape: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)) -> tuple[np.ndarray, int]:
@@ -334,4 +450,16 @@ def paint(cells: Candidates, shape: tuple[int, int], scale: tuple[float, float] 
     labels (H, W) int32, and the number of cells n: labels are 1..n without gaps, each one 4-connected. A polygon that covers
     no free pixel gets no label.
     """
-    return _paint(cells.points, cells.dist, *shape, *scale)
+    labels = np.zeros(shape, np.int32)
+    return labels, paint_onto(labels, 0, cells, scale, 0)
+
+
+def paint_onto(canvas: np.ndarray, first_row: int, cells: Candidates, scale: tuple[float, float], before: int) -> int:
+    """Draw polygons as `paint` does, where `canvas` is still 0, and return the number of cells.
+
+    Parameters
+    ----------
+    canvas : (rows, W) int32, the rows of a label image from number `first_row` on
+    before : the number of cells painted earlier; new ones get the numbers after it
+    """
+    return _paint(cells.points, cells.dist, canvas, first_row, before, *scale)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from inference.images import to_three_channels
+from inference.images import Regions
+from inference.normalisation import NormalisedImage, square, to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
@@ -34,7 +35,7 @@ class Route:
         return int(np.argmax(self.probabilities))
 
 
-def mean_saturation(pixels: np.ndarray) -> float:
+def mean_saturation(pixels: np.ndarray | Regions) -> float:
     """Mean of HSV's saturation, (largest - smallest channel) / largest, in [0, 1]; 0 for one or two channels.
 
     Parameters
@@ -49,12 +50,12 @@ def mean_saturation(pixels: np.ndarray) -> float:
     return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
 
 
-def router_view(image: np.ndarray) -> tuple[np.ndarray, float]:
+def router_view(image: NormalisedImage | np.ndarray) -> tuple[np.ndarray, float]:
     """The shorter side resized to 256 pixels, then the central 224x224.
 
     Parameters
     ----------
-    image : uint8 array of shape (H, W) or (H, W, 3), normalised
+    image : normalised; as an array, uint8 of shape (H, W) or (H, W, 3)
 
     Returns
     -------
@@ -64,7 +65,7 @@ def router_view(image: np.ndarray) -> tuple[np.ndarray, float]:
     return _square_view(image, tuple((n - side) // 2 for n in image.shape[:2]), side)
 
 
-def close_ups(image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+def close_ups(image: NormalisedImage | np.ndarray) -> list[tuple[np.ndarray, float]]:
     """Views of the liveliest part of an image at twice, four times, ... the router view's size, down to its own pixels.
 
     None for an image no larger than a router view.
@@ -77,22 +78,25 @@ def close_ups(image: np.ndarray) -> list[tuple[np.ndarray, float]]:
     return views
 
 
-def liveliest_corner(image: np.ndarray, side: int) -> tuple[int, int]:
+def liveliest_corner(image: NormalisedImage | np.ndarray, side: int) -> tuple[int, int]:
     """Corner (y, x) of the square with the largest standard deviation, on a 5x5 grid of positions.
 
     An empty corner of an image tells nothing about its cells. A square that does not fit starts at 0.
     """
     rows, columns = (np.linspace(0, max(0, n - side), 5, dtype=int) for n in image.shape[:2])
     coarse = max(1, side // VIEW_SIZE)  # every n-th pixel is enough to compare
-    return max(((int(y), int(x)) for y in rows for x in columns),
-               key=lambda corner: float(image[corner[0] : corner[0] + side : coarse, corner[1] : corner[1] + side : coarse].std()))
+
+    def liveliness(corner: tuple[int, int]) -> float:
+        part, reduction = square(image, corner, side, coarse)
+        return float(part[:: max(1, coarse // reduction), :: max(1, coarse // reduction)].std())
+
+    return max(((int(y), int(x)) for y in rows for x in columns), key=liveliness)
 
 
-def _square_view(image: np.ndarray, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
+def _square_view(image: NormalisedImage | np.ndarray, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
     """The square of `side` pixels at `corner` (y, x) as a view, and the view's pixels per pixel of the image."""
-    top, left = corner
-    view = cv2.resize(image[top : top + side, left : left + side], (VIEW_SIZE, VIEW_SIZE),
-                      interpolation=cv2.INTER_AREA if side > VIEW_SIZE else cv2.INTER_LINEAR)
+    part, _ = square(image, corner, side, side / VIEW_SIZE)
+    view = cv2.resize(part, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA if len(part) > VIEW_SIZE else cv2.INTER_LINEAR)
     return to_three_channels(view), VIEW_SIZE / side
 
 
@@ -103,8 +107,8 @@ class RouterNetwork:
         self.model, self.config = load_checkpoint(path)
 
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray, saturation: float = 0.0) -> Route:
-        """Route for a normalised uint8 image of shape (H, W) or (H, W, 3), with `mean_saturation` of the image as it was read.
+    def __call__(self, image: NormalisedImage | np.ndarray, saturation: float = 0.0) -> Route:
+        """Route for a normalised image, with `mean_saturation` of the image as it was read.
 
         An image that is too colourful to be gray by the rules that the router learnt is not sent to the gray stream, however
         odd its stain. The class is told from the whole image. The diameter is told from the widest view in which the cells are large enough

@@ -2,67 +2,75 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from inference.images import Picture, normalise, to_three_channels
+from inference.hover_stream import hover_rows
+from inference.images import Picture
 from inference.network import Network, choose_device
-from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
+from inference.nms import StarDistSettings
+from inference.normalisation import NormalisedImage, square
 from inference.routing import Route, RouterNetwork, liveliest_corner, mean_saturation
-from inference.tiles import WINDOW, Tile, run_tiles, tile_image
-from inference.watershed import HoverSettings, decode_hover, resize_labels
+from inference.scaling import ScaleSettings, WorkingImage
+from inference.stardist_stream import stardist_rows
+from inference.tiles import Tally, run_tiles, tile_image
+from inference.watershed import HoverSettings
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
-from models.stardist import RAYS
-from models.unet import DEEPEST_STRIDE, STRIDE
-
-TileMaps = Iterable[tuple[Tile, tuple[np.ndarray, ...]]]
 
 ROUTER_FILE = "router.safetensors"
 STREAM_FILE = "class{}.safetensors"
-HOVER_STRIDE = 2  # Hover's maps are trained and decoded at half the working size: at a quarter the gaps between touching cells vanish
-
-
-@dataclass(frozen=True)
-class ScaleSettings:
-    """How an image is brought to the size at which its stream works best."""
-
-    probe_side: int = 2 * WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
-    tolerance: float = 1.25  # a measured diameter this close to the assumed one is taken as equal
-    passes: int = 2  # measurements at most
-    fewest_cells: int = 3  # fewer say nothing about the size
-    trust: float = 0.7  # in a measurement: 0 keeps the diameter assumed before it, 1 takes the measured one
-    bounds: tuple[float, float] = (0.4, 1.5)  # of the result over the router's guess; unrecognised cells measure too large
-    largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
-    enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
-    enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
+# Kind of network -> its decoder and the decoder's settings, which a checkpoint's configuration may change.
+DECODERS = {"stardist": (stardist_rows, StarDistSettings), "hover": (hover_rows, HoverSettings)}
 
 
 @dataclass
 class Segmentation:
-    """The result for one image.
+    """The segmentation of one image: what is known before it begins, and then its labels, row by row.
 
-    labels : (H, W) int32, 0 is background, cells are 1..cells
-    stream : class of the network that ran, 0 to 3
+    image : the normalised image
+    stream : class of the network that runs, 0 to 3
     route : what the router said; None if the stream was given
     diameter : median cell diameter that the working size was chosen by, in pixels of the image
     scale : working size over image size, (y, x)
-    seconds : time of each stage
+    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to be read once
+    tally : numbers of tiles and cells; complete after the last row
+    seconds : time of each stage; complete after the last row
     """
 
-    labels: np.ndarray
-    cells: int
+    image: NormalisedImage
     stream: int
     route: Route | None
     diameter: float
     scale: tuple[float, float]
-    tiles: int
+    rows: Iterator[np.ndarray]
+    tally: Tally
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """All rows at once: (H, W) int32."""
+        return collect(self.rows, self.image.shape)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells in the rows read so far."""
+        return self.tally.cells
+
+
+def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """The label image (H, W) int32 of its bands of rows."""
+    labels = np.empty(shape, np.int32)
+    top = 0
+    for band in rows:
+        labels[top : top + len(band)] = band
+        top += len(band)
+    return labels
 
 
 class Segmenter:
@@ -92,23 +100,23 @@ class Segmenter:
             self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device)
         return self._networks[stream]
 
-    def route(self, image: np.ndarray, saturation: float = 0.0) -> Route:
+    def route(self, image: NormalisedImage | np.ndarray, saturation: float = 0.0) -> Route:
         """The router's answer for a normalised image, with the mean saturation that it was read with."""
         if self._router is None:
             self._router = RouterNetwork(self.weights / ROUTER_FILE)
         return self._router(image, saturation)
 
     def segment(self, picture: Picture, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
-        """Segment one image.
+        """Begin to segment one image: everything but the labels, which the answer makes as they are read.
 
         Parameters
         ----------
-        picture : as `inference.images.read_image` gives it
+        picture : as `inference.images.open_image` gives it
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock = Stopwatch()
         with clock("normalise"):
-            image = normalise(picture.pixels)
+            image = NormalisedImage(picture.pixels)
         with clock("route"):
             route = self.route(image, mean_saturation(picture.pixels))
             stream = route.best if self.stream is None else self.stream
@@ -116,9 +124,10 @@ class Segmenter:
             network = self.network(stream)
         with clock("scale"):
             diameter = self.diameter or self.measure_diameter(image, network, route.diameter)
-        scale = self.working_scale(image.shape, network, diameter)
-        labels, cells, scale, tiles = segment_at(image, network, scale, clock, on_tile)
-        return Segmentation(labels, cells, stream, route if self.stream is None else None, diameter, scale, tiles, clock.seconds)
+        working = WorkingImage(image, self.working_scale(image.shape, network, diameter))
+        tally = Tally()
+        rows = label_rows(working, network, tally, clock, on_tile)
+        return Segmentation(image, stream, route if self.stream is None else None, diameter, working.scale, rows, tally, clock.seconds)
 
     def working_scale(self, shape: tuple[int, ...], network: Network, diameter: float) -> float:
         """Factor that brings cells of `diameter` pixels to the network's, within what the image's size allows."""
@@ -126,128 +135,67 @@ class Segmenter:
         limit = max(1.0, min(settings.enlargement, settings.enlarged_pixels / pixels))
         return min(network.config["diameter"] / diameter, math.sqrt(limit))
 
-    def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
-        """Median cell diameter in pixels of the image: the router's guess, drawn towards what the network itself finds.
+    def measure_diameter(self, image: NormalisedImage, network: Network, guess: float) -> float:
+        """Median cell diameter in pixels of the image, by the router's guess and by what the network itself finds at several sizes.
 
-        The network's cells are measured at the size that the guess asks for. Both err, the network towards the guess, so
-        that the truth is expected between them.
+        A network measures cells well that are up to twice as large or small as those it was trained on. So it is asked at each
+        size in turn, and the measurement is taken that is the most probable one: not too far from the router's guess, close to
+        the size that was assumed for it, and made by a network that is sure of its cells.
         """
         settings = self.scale_settings
-        guess = diameter = min(max(guess, 1.0), settings.largest_share * max(image.shape[:2]))
-        for _ in range(settings.passes):
-            scale = self.working_scale(image.shape, network, diameter)
+        guess = min(max(guess, 1.0), settings.largest_share * max(image.shape))
+        best, diameter = -math.inf, guess
+        for assumed in (factor * guess for factor in settings.factors):
+            scale = self.working_scale(image.shape, network, assumed)
             side = max(1, round(settings.probe_side / scale))
-            top, left = liveliest_corner(image, side)
-            labels, cells, _, _ = segment_at(image[top : top + side, left : left + side], network, scale)
-            if cells < settings.fewest_cells:
-                break
+            probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
+            tally = Tally()
+            labels = segment_at(probe, network, scale * reduction, tally)
+            if not tally.cells:
+                continue
             areas = np.bincount(labels.ravel())[1:]
-            measured = 2 * math.sqrt(np.median(areas) / math.pi)
-            before, diameter = diameter, diameter * (measured / diameter) ** settings.trust
-            diameter = min(max(diameter, settings.bounds[0] * guess), settings.bounds[1] * guess)
-            if max(diameter / before, before / diameter) < settings.tolerance:
-                break
+            off = math.log(2 * math.sqrt(np.median(areas) / math.pi) * reduction / assumed)
+            measured = assumed * math.exp(min(max(off, -math.log(settings.furthest)), math.log(settings.furthest)))
+            score = (settings.confidence_weight * tally.confidence - (math.log(measured / guess) / settings.guess_spread) ** 2 / 2
+                     - (off / settings.measured_spread) ** 2 / 2)
+            if score > best:
+                best, diameter = score, measured
         return diameter
 
 
-def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
-    """A normalised image at `scale` times its size, rounded to whole pixels: (h, w, 3) uint8."""
-    height, width = image.shape[:2]
-    shape = tuple(max(1, round(n * scale)) for n in (height, width))
-    if shape != (height, width):
-        shrink = shape[0] * shape[1] < height * width
-        image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    return to_three_channels(image)
+def segment_at(image: NormalisedImage | np.ndarray, network: Network, scale: float, tally: Tally | None = None) -> np.ndarray:
+    """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size; `tally` is filled in if given."""
+    image = image if isinstance(image, NormalisedImage) else NormalisedImage.of(image)
+    return collect(label_rows(WorkingImage(image, scale), network, tally or Tally(), Stopwatch()), image.shape)
 
 
-def segment_at(image: np.ndarray, network: Network, scale: float, clock: "Stopwatch | None" = None,
-               on_tile: Callable[[int], None] = lambda total: None) -> tuple[np.ndarray, int, tuple[float, float], int]:
-    """Labels of a normalised image, segmented at `scale` times its size.
-
-    Returns
-    -------
-    labels (H, W) int32, number of cells, the exact scale (y, x) after rounding to whole pixels, number of tiles.
-    """
-    clock = clock or Stopwatch()
-    shape = image.shape[:2]
-    with clock("scale"):
-        working = at_scale(image, scale)
-    total = len(tile_image(*working.shape[:2]))
-    tiles = run_tiles(working, clock.timed("network", network), network.batch, lambda: on_tile(total))
+def label_rows(working: WorkingImage, network: Network, tally: Tally, clock: "Stopwatch",
+               on_tile: Callable[[int], None] = lambda total: None) -> Iterator[np.ndarray]:
+    """Bands of label rows of an image, made as they are read; see `Segmentation.rows`."""
+    total = len(tile_image(*working.shape))
+    tiles = run_tiles(working.shape, clock.timed("scale", working.rows), clock.timed("network", network), network.batch, tally,
+                      lambda: on_tile(total))
     decode, settings = DECODERS[network.kind]
-    labels, cells = decode(tiles, settings(**network.config.get(network.kind, {})), working.shape[:2], shape, clock)
-    return labels, cells, tuple(w / n for w, n in zip(working.shape, shape)), total
-
-
-def stardist_labels(tiles: TileMaps, settings: StarDistSettings, working_shape: tuple[int, int], shape: tuple[int, int],
-                    clock: "Stopwatch") -> tuple[np.ndarray, int]:
-    """Candidates of every tile, one suppression over all of them, polygons painted at the image's own size.
-
-    Parameters
-    ----------
-    tiles : tiles with their maps, from `run_tiles` on an image of `working_shape`
-    shape : height and width of the labels
-
-    Returns
-    -------
-    labels (H, W) int32, and the number of cells n: labels are 1..n without gaps.
-    """
-    scale = tuple(w / n for w, n in zip(working_shape, shape))
-    parts = []
-    for tile, (prob, dist) in tiles:
-        with clock("decode"):
-            grid = tile.owned_grid()
-            parts.append(find_candidates(prob, dist, (grid[0].start, grid[1].start), settings.prob_threshold))
-    with clock("decode"):
-        survivors = suppress(Candidates.concatenate(parts, RAYS), settings.overlap_threshold)
-        return paint(survivors, shape, scale)
-
-
-def hover_labels(tiles: TileMaps, settings: HoverSettings, working_shape: tuple[int, int], shape: tuple[int, int],
-                 clock: "Stopwatch") -> tuple[np.ndarray, int]:
-    """The tiles' maps put together on the 1/4 grid, decoded at half the working size, labels brought to the image's size.
-
-    Parameters and returns as of `stardist_labels`.
-    """
-    scale = tuple(w / n for w, n in zip(working_shape, shape))
-    grid = tuple(-(-n // STRIDE) for n in working_shape)
-    maps = np.zeros((3, *grid), np.float32)
-    for tile, (cell, hv) in tiles:
-        rows, columns = tile.owned_grid()
-        maps[0, rows, columns], maps[1:, rows, columns] = cell[0], hv
-    with clock("decode"):
-        half = tuple(STRIDE // HOVER_STRIDE * n for n in grid)
-        logit, vertical, horizontal = (cv2.resize(m, half[::-1], interpolation=cv2.INTER_LINEAR) for m in maps)
-        labels, cells = decode_hover(1 / (1 + np.exp(-logit)), np.stack((vertical, horizontal)), settings)
-        labels = resize_labels(labels, shape, tuple(s / HOVER_STRIDE for s in scale))
-        return _renumber(labels, cells)
-
-
-# Kind of network -> its decoder and the decoder's settings, which a checkpoint's configuration may change.
-DECODERS = {"stardist": (stardist_labels, StarDistSettings), "hover": (hover_labels, HoverSettings)}
-
-
-def _renumber(labels: np.ndarray, cells: int) -> tuple[np.ndarray, int]:
-    """Close the gaps left by cells that vanished (beyond the image's border, or thinner than its pixels)."""
-    present = np.bincount(labels.ravel(), minlength=cells + 1) > 0
-    present[0] = False
-    table = np.cumsum(present, dtype=np.int32) * present
-    return table.astype(np.int32)[labels], int(present.sum())
+    settings = settings(**network.config.get(network.kind, {}))
+    return clock.steps("decode", decode(tiles, settings, working.shape, working.image.shape, tally))
 
 
 class Stopwatch:
-    """Seconds spent in each named stage."""
+    """Seconds spent in each named stage. A stage that another one calls is not counted twice."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
+        self._inner = 0.0  # seconds of the stages within the running one
 
     @contextmanager
     def __call__(self, stage: str):
-        start = time.perf_counter()
+        start, outer, self._inner = time.perf_counter(), self._inner, 0.0
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            passed = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed - self._inner
+            self._inner = outer + passed
 
     def timed(self, stage: str, function: Callable) -> Callable:
         """`function`, with its time counted to a stage."""
@@ -255,3 +203,13 @@ class Stopwatch:
             with self(stage):
                 return function(*args)
         return wrapped
+
+    def steps(self, stage: str, items: Iterator) -> Iterator:
+        """`items`, with the time that it takes to make them counted to a stage."""
+        while True:
+            with self(stage):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item

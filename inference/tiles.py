@@ -1,15 +1,19 @@
 """The sliding window: where the tiles lie, which pixels each one owns, and the network run over them in batches."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from models.unet import DEEPEST_STRIDE, STRIDE
 
 WINDOW = 512  # pixels; paper, section 3.3
 STEP = 384
+EMPTY_BLOCK = 8  # pixels
+EMPTY_CONTRAST = 8  # of 255
+LONGEST_WAIT = 64  # tiles; so many may be empty before the others among them are run
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,42 @@ class Tile:
         return tuple(slice((s.low - s.start) // STRIDE, -(-(s.high - s.start) // STRIDE)) for s in (self.y, self.x))
 
 
+@dataclass
+class Tally:
+    """What is counted while an image is segmented.
+
+    tiles : windows of the image
+    empty_tiles : of these the ones that no network had to look at
+    cells : in the whole image
+    seam_cells : cells that lie across a border between two bands of rows; they are whole
+    cut_cells : cells so large that a part may be missing
+    probabilities : sum and number of the probabilities that say how sure the network is of its cells
+    """
+
+    tiles: int = 0
+    empty_tiles: int = 0
+    cells: int = 0
+    seam_cells: int = 0
+    cut_cells: int = 0
+    probabilities: tuple[float, int] = (0.0, 0)
+
+    def note(self, probabilities: np.ndarray) -> None:
+        """Take down how sure the network is of some cells."""
+        total, number = self.probabilities
+        self.probabilities = total + float(probabilities.sum(dtype=np.float64)), number + probabilities.size
+
+    @property
+    def confidence(self) -> float:
+        """Mean of the probabilities, 0 without any."""
+        total, number = self.probabilities
+        return total / number if number else 0.0
+
+
+Maps = tuple[np.ndarray, ...]
+Rows = Callable[[int, int], np.ndarray]
+TileMaps = Iterable[tuple[Tile, Maps | None]]
+
+
 def spans(length: int, window: int = WINDOW, step: int = STEP) -> list[Span]:
     """Tiles along an axis of `length` pixels.
 
@@ -57,38 +97,89 @@ def tile_image(height: int, width: int) -> list[Tile]:
     return [Tile(y, x) for y in spans(height) for x in spans(width)]
 
 
-def cut_window(image: np.ndarray, tile: Tile) -> np.ndarray:
-    """The window of (H, W) or (H, W, C) `image`, mirrored where it reaches beyond the image."""
-    rows, columns = (_mirror(np.arange(s.start, s.start + s.length), n) for s, n in zip((tile.y, tile.x), image.shape))
-    return image[rows[:, None], columns]
-
-
-def _mirror(index: np.ndarray, length: int) -> np.ndarray:
-    """Reflect indices at the ends of [0, length), repeating the edge pixel, as often as it takes."""
+def mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    """Indices reflected at the ends of [0, length), repeating the edge pixel, as often as it takes."""
     index = np.mod(index, 2 * length)
     return np.minimum(index, 2 * length - 1 - index)
 
 
-def run_tiles(image: np.ndarray, predict: Callable[[np.ndarray], tuple[np.ndarray, ...]], batch: int,
-              on_tile: Callable[[], None] = lambda: None) -> Iterator[tuple[Tile, tuple[np.ndarray, ...]]]:
+class Windows:
+    """The windows of an image, mirrored where they reach beyond it. Those of one row of tiles share the pixels read for it.
+
+    Parameters
+    ----------
+    shape : height and width of the image
+    rows : function from [top, bottom) to these rows of the image, (bottom - top, W, 3) uint8
+    """
+
+    def __init__(self, shape: tuple[int, int], rows: Rows):
+        self.shape, self.rows = shape, rows
+        self._span: Span | None = None
+        self._strip = np.empty(0)
+
+    def cut(self, tile: Tile) -> np.ndarray:
+        """(h, w, 3) uint8, h and w of the tile's spans."""
+        height, width = self.shape
+        if tile.y != self._span:
+            rows = mirrored(np.arange(tile.y.start, tile.y.start + tile.y.length), height)
+            top = int(rows.min())
+            strip = self.rows(top, int(rows.max()) + 1)
+            self._span, self._strip = tile.y, strip if len(strip) == len(rows) else strip[rows - top]
+        end = tile.x.start + tile.x.length
+        if end <= width:
+            return self._strip[:, tile.x.start : end]
+        return self._strip[:, mirrored(np.arange(tile.x.start, end), width)]
+
+
+def is_empty(window: np.ndarray) -> bool:
+    """Whether a window is too even to show a cell: the means of its 8x8 blocks differ by less than EMPTY_CONTRAST.
+
+    window : uint8, (h, w, 3), normalised
+    """
+    small = cv2.resize(window, None, fx=1 / EMPTY_BLOCK, fy=1 / EMPTY_BLOCK, interpolation=cv2.INTER_AREA)
+    return bool((small.max(axis=(0, 1)) - small.min(axis=(0, 1))).max() < EMPTY_CONTRAST)
+
+
+def run_tiles(shape: tuple[int, int], rows: Rows, predict: Callable[[np.ndarray], Maps], batch: int, tally: Tally,
+              on_tile: Callable[[], None] = lambda: None) -> Iterator[tuple[Tile, Maps | None]]:
     """Run a network over an image.
 
     Parameters
     ----------
-    image : uint8 array of shape (H, W, 3)
+    shape, rows : the image, as `Windows` takes it
     predict : function from a batch of windows (N, h, w, 3) uint8 to maps (N, C, h/4, w/4) float32
     batch : windows a call
+    tally : counts the tiles
     on_tile : called after each tile, for a progress bar
 
     Yields
     ------
-    Each tile with its maps, cut to what it owns: arrays of shape (C, owned height / 4, owned width / 4).
+    Each tile, row by row, with its maps, cut to what it owns: arrays of shape (C, owned height / 4, owned width / 4). None
+    instead of maps for a tile whose window is empty.
     """
-    tiles = tile_image(*image.shape[:2])
-    for first in range(0, len(tiles), batch):
-        group = tiles[first : first + batch]
-        maps = predict(np.stack([cut_window(image, t) for t in group]))
-        for i, tile in enumerate(group):
-            owned = tile.owned_grid_in_window()
-            yield tile, tuple(m[i][:, owned[0], owned[1]] for m in maps)
+    windows = Windows(shape, rows)
+    waiting: list[tuple[Tile, np.ndarray | None]] = []
+
+    def run() -> Iterator[tuple[Tile, Maps | None]]:
+        full = [window for _, window in waiting if window is not None]
+        maps = predict(np.stack(full)) if full else ()
+        number = 0
+        for tile, window in waiting:
+            if window is None:
+                yield tile, None
+            else:
+                owned = tile.owned_grid_in_window()
+                yield tile, tuple(m[number][:, owned[0], owned[1]] for m in maps)
+                number += 1
             on_tile()
+
+    for tile in tile_image(*shape):
+        tally.tiles += 1
+        window = windows.cut(tile)
+        empty = is_empty(window)
+        tally.empty_tiles += empty
+        waiting.append((tile, None if empty else window))
+        if sum(window is not None for _, window in waiting) == batch or len(waiting) == LONGEST_WAIT:
+            yield from run()
+            waiting.clear()
+    yield from run()

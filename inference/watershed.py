@@ -40,17 +40,23 @@ def flood(energy, labels, mask):
     mask : (H, W) bool, pixels that may be flooded
     """
     height, width = labels.shape
-    size = height * width
-    follow = np.empty(size, np.int64)
-    head, tail = np.full(LEVELS, -1, np.int64), np.full(LEVELS, -1, np.int64)
-    flat_energy, flat_labels, flat_mask = energy.ravel(), labels.ravel(), mask.ravel()
-    for i in range(size):
-        if flat_labels[i]:
-            if not flat_mask[i]:
-                flat_labels[i] = 0
-                continue
+    wide = width + 2  # with a border that cannot be flooded, no neighbour needs a test whether it exists
+    size = (height + 2) * wide
+    free = np.zeros(size, np.bool_)
+    names, levels = np.zeros(size, np.int32), np.empty(size, np.uint8)
+    for y in range(height):
+        for x in range(width):
+            i = (y + 1) * wide + x + 1
+            levels[i] = energy[y, x]
+            if mask[y, x]:
+                names[i] = labels[y, x]
+                free[i] = labels[y, x] == 0
+    follow = np.empty(size, np.int32)
+    head, tail = np.full(LEVELS, -1, np.int32), np.full(LEVELS, -1, np.int32)
+    for i in range(wide, size - wide):
+        if names[i] and (free[i - wide] or free[i - 1] or free[i + 1] or free[i + wide]):  # else nothing to flood from here
+            level = levels[i]
             follow[i] = -1
-            level = flat_energy[i]
             if head[level] < 0:
                 head[level] = i
             else:
@@ -63,38 +69,22 @@ def flood(energy, labels, mask):
             current += 1
             continue
         head[current] = follow[i]
-        y, x = i // width, i % width
-        lowest = current
-        for step in range(4):  # up, left, right, down
-            if step == 0:
-                if y == 0:
-                    continue
-                j = i - width
-            elif step == 1:
-                if x == 0:
-                    continue
-                j = i - 1
-            elif step == 2:
-                if x == width - 1:
-                    continue
-                j = i + 1
-            else:
-                if y == height - 1:
-                    continue
-                j = i + width
-            if flat_labels[j] or not flat_mask[j]:
+        for j in (i - wide, i - 1, i + 1, i + wide):
+            if not free[j]:
                 continue
-            flat_labels[j] = flat_labels[i]
-            level = flat_energy[j]
+            free[j] = False
+            names[j] = names[i]
+            level = levels[j]
             follow[j] = -1
             if head[level] < 0:
                 head[level] = j
             else:
                 follow[tail[level]] = j
             tail[level] = j
-            if level < lowest:
-                lowest = level
-        current = lowest
+            current = min(current, level)
+    for y in range(height):
+        for x in range(width):
+            labels[y, x] = names[(y + 1) * wide + x + 1]
 
 
 def boundary_strength(hv: np.ndarray, sobel_size: int) -> np.ndarray:
@@ -126,7 +116,7 @@ def boundary_strength(hv: np.ndarray, sobel_size: int) -> np.ndarray:
     return np.minimum(np.sqrt(squared), 1)
 
 
-def decode_hover(cell_probability: np.ndarray, hv: np.ndarray, settings: HoverSettings = HoverSettings()) -> tuple[np.ndarray, int]:
+def decode_hover(cell_probability: np.ndarray, hv: np.ndarray, settings: HoverSettings = HoverSettings()) -> tuple[np.ndarray, np.ndarray]:
     """Separate cells by a marker-controlled watershed.
 
     Parameters
@@ -136,7 +126,8 @@ def decode_hover(cell_probability: np.ndarray, hv: np.ndarray, settings: HoverSe
 
     Returns
     -------
-    labels (H, W) int32, and the number of cells n: labels are 1..n without gaps, each one 4-connected.
+    labels (H, W) int32: 0 is background, cells are 1..n without gaps, each one 4-connected; and the row in which each cell's marker
+    begins, (n,) int32.
     """
     mask = cell_probability > settings.cell_threshold
     boundary = boundary_strength(np.ascontiguousarray(hv, np.float32), settings.sobel_size)
@@ -153,29 +144,31 @@ def decode_hover(cell_probability: np.ndarray, hv: np.ndarray, settings: HoverSe
     whole = np.where(seeded | (part_stats[:, cv2.CC_STAT_AREA] < settings.min_cell), 0, np.arange(parts, dtype=np.int32) + count)
     markers += whole.astype(np.int32)[components]
     flood((boundary * (LEVELS - 1)).astype(np.uint8), markers, mask)
-    areas = np.bincount(markers.ravel(), minlength=1)
-    numbers = (areas >= settings.min_cell).astype(np.int32)
-    numbers[0] = 0
-    table = np.cumsum(numbers, dtype=np.int32) * numbers
-    return table[markers], int(numbers.sum())
+    tops = np.concatenate([stats[:, cv2.CC_STAT_TOP], part_stats[:, cv2.CC_STAT_TOP]])
+    areas = np.bincount(markers.ravel(), minlength=len(tops))
+    kept = areas >= settings.min_cell
+    kept[0] = False
+    return (np.cumsum(kept, dtype=np.int32) * kept)[markers], tops[kept]
 
 
 @compiled
-def _enlarge(labels, height, width, scale_y, scale_x):
-    rows, columns = labels.shape
-    large = np.zeros((height, width), np.int32)
+def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
+    """Rows [top, bottom) of a label image at another size; see `resize_labels`. `labels` begins with row `first_row` of `rows`."""
+    columns = labels.shape[1]
+    large = np.zeros((bottom - top, width), np.int32)
     names, weights = np.empty(4, np.int32), np.empty(4, np.float64)
-    for y in range(height):
+    for y in range(top, bottom):
         v = min(max((y + 0.5) * scale_y - 0.5, 0.0), rows - 1.0)
         v0 = int(v)
-        v1, fv = min(v0 + 1, rows - 1), v - v0
+        v1, fv = min(v0 + 1, rows - 1) - first_row, v - v0
+        v0 -= first_row
         for x in range(width):
             u = min(max((x + 0.5) * scale_x - 0.5, 0.0), columns - 1.0)
             u0 = int(u)
             u1, fu = min(u0 + 1, columns - 1), u - u0
             names[0], names[1], names[2], names[3] = labels[v0, u0], labels[v0, u1], labels[v1, u0], labels[v1, u1]
             if names[0] == names[1] == names[2] == names[3]:
-                large[y, x] = names[0]
+                large[y - top, x] = names[0]
                 continue
             weights[0], weights[1] = (1 - fv) * (1 - fu), (1 - fv) * fu
             weights[2], weights[3] = fv * (1 - fu), fv * fu
@@ -187,7 +180,7 @@ def _enlarge(labels, height, width, scale_y, scale_x):
                         weight += weights[j]
                 if weight > heaviest:
                     best, heaviest = names[i], weight
-            large[y, x] = best
+            large[y - top, x] = best
     return large
 
 
@@ -200,4 +193,18 @@ def resize_labels(labels: np.ndarray, shape: tuple[int, int], scale: tuple[float
     shape : height and width of the result
     scale : pixels of `labels` per pixel of the result, (y, x)
     """
-    return _enlarge(labels, *shape, *scale)
+    return resize_rows(labels, 0, len(labels), (0, shape[0]), shape[1], scale)
+
+
+def resize_rows(labels: np.ndarray, first_row: int, height: int, rows: tuple[int, int], width: int,
+                scale: tuple[float, float]) -> np.ndarray:
+    """Some rows of what `resize_labels` makes of a label image of which only some rows are at hand.
+
+    Parameters
+    ----------
+    labels : (h, w) int32, the rows from `first_row` on of an image of `height` rows; all that the wanted ones depend on
+    rows : the wanted rows [top, bottom)
+    width : of the result
+    scale : pixels of `labels` per pixel of the result, (y, x)
+    """
+    return _enlarge(labels, first_row, height, *rows, width, *scale)

@@ -3,18 +3,25 @@
 import csv
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from skimage.data import coins, immunohistochemistry
 
 import predict
+from inference import hover_stream, normalisation
+from inference import images as image_files
+from inference.outputs import holds_labels, write_labels
 
 ROOT = Path(predict.__file__).parent
 
@@ -195,3 +202,195 @@ def test_predict_sh(images, tmp_path, untrained_weights):
     if not Path("/workspace/inputs").exists() and not Path("/inputs").exists():
         done = subprocess.run(["sh", ROOT / "predict.sh"], env=environment, capture_output=True, text=True)
         assert done.returncode == 2 and "/inputs" in done.stderr
+
+
+# Large images, and runs that are stopped
+
+
+@pytest.fixture
+def nothing_is_small(monkeypatch):
+    """Images of more than 1,000 pixels are read by region, normalised by region, and their labels written as they come."""
+    monkeypatch.setattr(image_files, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(normalisation, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(predict, "LABELS_IN_MEMORY", 1000)
+
+
+def write_zarr(path, pixels):
+    """An OME-Zarr of channels, rows and columns."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", shape=pixels.shape, chunks=(1, 128, 128), dtype=pixels.dtype)[...] = pixels
+    group.attrs["multiscales"] = [{"axes": [{"name": n} for n in "cyx"], "datasets": [{"path": "0"}]}]
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """Three files that can be read by region, some windows high."""
+    folder = tmp_path_factory.mktemp("slides")
+    tissue = np.tile(immunohistochemistry(), (3, 1, 1))[:1300, :300]
+    tifffile.imwrite(folder / "a.tif", tissue, photometric="rgb", tile=(128, 128), compression="zlib")
+    tifffile.imwrite(folder / "b.tif", np.tile(coins(), (4, 1)).astype(np.uint16) * 200)
+    write_zarr(folder / "c.ome.zarr", np.moveaxis(tissue[:600], 2, 0))
+    return folder
+
+
+SLIDES = {"a_label.tiff": (1300, 300), "b_label.tiff": (1212, 384), "c_label.tiff": (600, 300)}
+
+
+@pytest.mark.parametrize("route", ["0", "1"])
+def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained_weights, request, route):
+    """Both streams; the labels of the Hover stream may be numbered in another order."""
+    arguments = ("-i", slides, "--weights", untrained_weights, "--route", route, "-q")
+    assert run(*arguments, "-o", tmp_path / "whole") == 0
+    request.getfixturevalue("nothing_is_small")
+    assert run(*arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0
+    assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
+    for row in json.loads((tmp_path / "r.json").read_text()):
+        whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
+        assert np.array_equal(labels, whole) and labels.max() > 10
+        assert row["cells"] == labels.max() and row["tiles"] > row["empty_tiles"] >= 0 and row["seam_cells"] >= 0 == row["cut_cells"]
+        with tifffile.TiffFile(tmp_path / "rows" / row["labels"]) as tiff:
+            assert tiff.pages[0].is_tiled
+
+
+def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weights, monkeypatch):
+    monkeypatch.setattr(hover_stream, "BAND_PIXELS", 1)
+    monkeypatch.setattr(hover_stream, "FEWEST_ROWS", 40)
+    for route in ("0", "1"):
+        assert run("-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--diameter", "28",
+                   "--report", tmp_path / f"{route}.csv") == 0
+        (row,) = csv.DictReader((tmp_path / f"{route}.csv").open())
+        assert 0 < int(row["seam_cells"]) < int(row["cells"])
+
+
+def test_a_zarr_folder_is_an_image(slides, tmp_path, untrained_weights):
+    assert run("-i", slides / "c.ome.zarr", "-o", tmp_path, "--weights", untrained_weights) == 0
+    check_labels(tmp_path / "c_label.tiff", (600, 300))
+
+
+def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, monkeypatch, nothing_is_small):
+    monkeypatch.setattr(normalisation, "OVERVIEW_SIDE", 60)
+    assert run("-i", images / "tissue.jpg", "-o", tmp_path, "--weights", untrained_weights, "--overlay") == 0
+    overlay = cv2.imread(str(tmp_path / "tissue_overlay.png"))
+    labels = tifffile.imread(tmp_path / "tissue_label.tiff")
+    assert overlay.shape == (100, 66, 3)
+    outlined = (overlay == (0, 255, 255)).all(axis=2)
+    assert outlined.any() and not outlined[labels[::3, ::3][:, :66] == 0].any()
+
+
+def test_progress_of_a_large_image_is_logged_where_there_is_no_terminal(slides, tmp_path, untrained_weights, monkeypatch, caplog):
+    arguments = ("-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28")
+    assert run(*arguments) == 0 and " left" not in caplog.text, "a quick image needs no such lines"
+    monkeypatch.setattr(predict, "SECONDS_BETWEEN_LINES", 0.0)
+    assert run(*arguments) == 0
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().endswith(" left")]
+    assert len(lines) == 4 and all(re.fullmatch(r"a\.tif: \d+ %, about \d+ min \d\d s left", line) for line in lines)
+    assert [int(line.split()[1]) for line in lines] == [25, 50, 75, 100] and lines[-1].endswith("about 0 min 00 s left")
+
+
+def test_time_left(monkeypatch, caplog):
+    """After 3 of 10 tiles in 60 seconds, 140 are left."""
+    clock = [0.0]
+    monkeypatch.setattr(predict.time, "monotonic", lambda: clock[0])
+    caplog.set_level("INFO", "predict")
+    with predict.Progress(1, quiet=True) as progress:
+        progress.begin("slide.tif")
+        for _ in range(3):
+            clock[0] += 20
+            progress.tile(10)
+    assert [r.getMessage() for r in caplog.records] == ["slide.tif: 20 %, about 2 min 40 s left"], "a line in 30 seconds at most"
+
+
+def test_resume(slides, tmp_path, untrained_weights, caplog):
+    """What is complete and fits is kept as it is; everything else is done again."""
+    shutil.copytree(slides, tmp_path / "in")
+    for name in ("d", "e", "f"):
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), coins()[:97, :131])
+    arguments = ("-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json", "--resume")
+    assert run(*arguments) == 0
+    assert {row["status"] for row in json.loads((tmp_path / "r.json").read_text())} == {"done"}, "there was nothing to keep"
+    out = tmp_path / "out"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    write_labels(out / "a_label.tiff", np.zeros((1300, 300), np.int32), 0)  # can be told from what a run would write
+    (out / "b_label.tiff").write_bytes(before["b_label.tiff"][:-500])
+    write_labels(out / "d_label.tiff", np.zeros((131, 97), np.int32), 0)
+    (out / "e_label.tiff").unlink()
+    (out / "f_label.tiff").write_bytes(b"")
+    (out / ".f_label.tiff.part").write_bytes(b"half")
+    assert run(*arguments) == 0
+    report = {row["image"]: row for row in json.loads((tmp_path / "r.json").read_text())}
+    assert {name: row["status"] for name, row in report.items()} == {
+        "a.tif": "kept", "b.tif": "done", "c.ome.zarr": "kept", "d.png": "done", "e.png": "done", "f.png": "done"}
+    assert report["a.tif"]["labels"] == "a_label.tiff" and (report["a.tif"]["height"], report["a.tif"]["width"]) == (1300, 300)
+    assert tifffile.imread(out / "a_label.tiff").max() == 0 and "a.tif: kept" in caplog.text
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before | {"a_label.tiff": (out / "a_label.tiff").read_bytes()}
+    assert run(*arguments[:-1]) == 0 and tifffile.imread(out / "a_label.tiff").max() > 0, "without --resume nothing is kept"
+
+
+def start(*arguments, code=None):
+    """The program in a process of its own, or a Python program that ends up in it."""
+    program = [ROOT / "predict.py"] if code is None else ["-c", code, ROOT / "predict.py"]
+    return subprocess.Popen([sys.executable, *program, *map(str, arguments)], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_killed_run_resumes(tmp_path, untrained_weights):
+    """Killed as soon as there is a label file, nothing can be tidied up; the next run finishes the work and keeps what was done."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for n in range(12):
+        cv2.imwrite(str(source / f"{n:02}.png"), coins()[:200, :131])
+    process = start("-i", source, "-o", out, "--weights", untrained_weights)
+    while process.poll() is None and not list(out.glob("[0-9]*_label.tiff")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "killed before it was done"
+    process.communicate()
+    left = {path.name for path in out.glob("[0-9]*_label.tiff")}
+    assert 1 <= len(left) < 12 and all(holds_labels(out / name, (200, 131)) for name in left)
+    assert run("-i", source, "-o", out, "--weights", untrained_weights, "--resume", "--report", tmp_path / "r.json") == 0
+    assert sorted(p.name for p in out.iterdir()) == [f"{n:02}_label.tiff" for n in range(12)]
+    rows = json.loads((tmp_path / "r.json").read_text())
+    assert {row["labels"] for row in rows if row["status"] == "kept"} == left
+    assert len({(out / f"{n:02}_label.tiff").read_bytes() for n in range(12)}) == 1, "the same image, the same labels"
+
+
+BEGUN = """
+import runpy, sys
+from inference import scaling
+rows = scaling.WorkingImage.rows
+
+def told(self, *arguments):
+    print("begun", flush=True)
+    return rows(self, *arguments)
+
+scaling.WorkingImage.rows = told
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_stops_a_large_image_at_once(tmp_path, untrained_weights, name):
+    """Exit code 130 after less than two seconds of work, one line that says so, and nothing is left in the output folder.
+
+    67 megapixels: the labels go to the disk as they come.
+    """
+    array = zarr.open_array(tmp_path / "slide.zarr", mode="w", shape=(8200, 8200), chunks=(512, 512), dtype="u1")
+    array[:1024, :4096] = np.random.default_rng(0).integers(0, 255, (1024, 4096), np.uint8)
+    out = tmp_path / "out"
+    process = start("-i", tmp_path / "slide.zarr", "-o", out, "--weights", untrained_weights, "--diameter", "28", code=BEGUN)
+    assert process.stdout.readline() == "begun\n"
+
+    def work():  # user and system time so far, in seconds; other programs on the machine do not count
+        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    before = after = work()
+    process.send_signal(getattr(signal, name))
+    while process.poll() is None:
+        after = work()
+        time.sleep(0.02)
+    _, said = process.communicate()
+    assert process.returncode == 130 and after - before < 2
+    assert said.splitlines()[-1] == "error: interrupted; finished label files are complete" and "Traceback" not in said
+    assert list(out.iterdir()) == []

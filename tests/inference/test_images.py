@@ -1,11 +1,13 @@
-"""Reading and normalising: every common kind of file, and one clear error for every bad one."""
+"""Reading every common kind of file, whole and region by region, and one clear error for every bad one."""
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
-from inference.images import ImageError, normalise, read_image, to_three_channels
+from inference import images
+from inference.images import ImageError, Regions, open_image, read_image
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
@@ -39,7 +41,6 @@ def test_every_tiff_dtype(tmp_path, dtype):
     pixels = (GRAY > 100) if dtype is bool else GRAY.astype(dtype)
     read = read_image(write(tmp_path / "a.tif", pixels)).pixels
     assert read.shape == GRAY.shape and np.array_equal(read.astype(float), pixels.astype(float))
-    assert normalise(read).dtype == np.uint8
 
 
 def test_16_bit_png(tmp_path):
@@ -118,38 +119,184 @@ def test_stacks_are_refused_with_the_number_of_planes(tmp_path, axes, words):
         read_image(path)
 
 
-def slow_normalise(channel):
-    """The rule as numpy states it."""
-    values = channel.astype(np.float64)
-    low, high = np.percentile(values[values != 0], (1, 99))
-    return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+# Large images, region by region
+
+SLIDE = RNG.integers(0, 255, (150, 203, 3), np.uint8)
+PLACES = [(slice(0, 1), slice(0, 1)), (slice(149, 150), slice(202, 203)), (slice(60, 131), slice(17, 190)),
+          (slice(0, 150, 7), slice(3, 203, 5)), (slice(140, 999), slice(None))]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
-def test_normalise_is_the_rule_for_every_dtype(dtype):
-    channel = RNG.integers(0, 120, (61, 47)).astype(dtype) * (1 if dtype == np.uint8 else 9)
-    difference = normalise(channel).astype(int) - slow_normalise(channel)
-    assert np.abs(difference).max() <= (0 if dtype in (np.uint8, np.uint16) else 1)  # float32 rounds once more
+def write_tiff(name, pixels, **options):
+    return lambda folder: write(folder / name, pixels, **options)
 
 
-def test_normalise_literal():
-    channel = np.array([[0, 10, 20, 30]], np.uint8)  # non-zero percentiles 1 and 99: 10.2 and 29.8
-    assert normalise(channel).tolist() == [[0, 0, 127, 255]]
+def write_pyramid(folder, name="a.ome.tif", **options):
+    """Full resolution with two smaller levels in SubIFDs."""
+    with tifffile.TiffWriter(folder / name, **options) as tiff:
+        common = {"tile": (32, 48), "compression": "zlib", "photometric": "rgb"}
+        tiff.write(SLIDE, subifds=2, metadata={"axes": "YXS"}, **common)
+        for level in (2, 4):
+            tiff.write(np.ascontiguousarray(SLIDE[::level, ::level]), subfiletype=1, **common)
+    return folder / name
 
 
-def test_normalise_special_images():
-    assert normalise(np.zeros((3, 4), np.uint16)).tolist() == np.zeros((3, 4)).tolist()
-    assert normalise(np.full((3, 4), 9, np.uint8)).max() == 0
-    holes = np.array([[np.nan, 1, 2, 3, np.inf, -np.inf]], np.float32)
-    assert normalise(holes)[0, [0, 3, 4, 5]].tolist() == [0, 255, 0, 0]
-    equal = np.repeat(GRAY[:, :, None], 3, axis=2)
-    assert np.array_equal(normalise(equal), normalise(GRAY))
-    two = normalise(np.dstack((GRAY, GRAY[::-1])))
-    assert two.shape == (20, 30, 3) and two[..., 2].max() == 0 and np.array_equal(two[..., 0], normalise(GRAY))
-    assert to_three_channels(GRAY).shape == (20, 30, 3)
+def write_aperio(folder):
+    """As a slide scanner's .svs: tiles, a thumbnail in strips, a smaller level, a label; told by the description."""
+    with tifffile.TiffWriter(folder / "a.svs") as tiff:
+        common = {"photometric": "rgb", "compression": "zlib", "metadata": None}
+        maker = "Aperio Image Library v11.2.1\r\n"
+        text = maker + "203x150 [0,0 203x150] (32x32) JPEG/RGB Q=70|AppMag = 20|MPP = 0.5"
+        tiff.write(SLIDE, tile=(32, 32), description=text, **common)
+        tiff.write(np.ascontiguousarray(SLIDE[::8, ::8]), rowsperstrip=16, description=maker + "203x150 -> 26x19 - ", **common)
+        tiff.write(np.ascontiguousarray(SLIDE[::4, ::4]), tile=(32, 32), description=text, **common)
+        tiff.write(np.ascontiguousarray(SLIDE[:20, :20]), rowsperstrip=16, subfiletype=1, description=maker + "label 20x20", **common)
+    return folder / "a.svs"
 
 
-def test_normalise_counts_exactly_above_2_to_the_24_pixels():
-    image = np.full((4097, 4096), 7, np.uint8)
-    image[:50] = 200
-    assert np.array_equal(normalise(image)[[0, 60]], [[255] * 4096, [0] * 4096])
+def write_zarr(folder, pixels, axes, version, chunks, **attributes):
+    """An OME-Zarr group with two levels, as the specifications 0.4 (Zarr 2) and 0.5 (Zarr 3) say."""
+    group = zarr.open_group(folder / "a.ome.zarr", mode="w", zarr_format=version)
+    for level, data in (("0", pixels), ("s1", pixels[..., ::2, ::2])):
+        group.create_array(level, shape=data.shape, chunks=chunks, dtype=data.dtype)[...] = data
+    multiscales = [{"axes": [{"name": name} for name in axes], "datasets": [{"path": "0"}, {"path": "s1"}]}]
+    group.attrs.update({"ome": {"version": "0.5", "multiscales": multiscales}} if version == 3 else {"multiscales": multiscales})
+    return folder / "a.ome.zarr"
+
+
+CHANNELS_FIRST = np.ascontiguousarray(np.moveaxis(SLIDE, 2, 0))
+BITS_16, FLOATS = SLIDE.astype(np.uint16) * 250, SLIDE[..., 0].astype(np.float32)
+RGBA = np.dstack((SLIDE, SLIDE[..., :1]))
+ALPHA = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+COLOURS = RNG.integers(0, 65535, (3, 256), np.uint16)
+LARGE = {
+    "tiled": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib"), SLIDE),
+    "tiles without compression": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64)), SLIDE),
+    "tiled gray": (write_tiff("a.tif", SLIDE[..., 0], tile=(32, 64), compression="zlib"), SLIDE[..., 0]),
+    "tiled, planes": (write_tiff("a.tif", CHANNELS_FIRST, photometric="rgb", planarconfig="separate", tile=(32, 32), compression="zlib"),
+                      SLIDE),
+    "strips": (write_tiff("a.tif", SLIDE, photometric="rgb", rowsperstrip=16, compression="lzw", predictor=True), SLIDE),
+    "contiguous": (write_tiff("a.tif", SLIDE, photometric="rgb"), SLIDE),
+    "contiguous big-endian": (write_tiff("a.tif", BITS_16, photometric="rgb", byteorder=">"), BITS_16),
+    "contiguous big-endian floats": (write_tiff("a.tif", FLOATS, byteorder=">"), FLOATS),
+    "contiguous planes": (write_tiff("a.tif", CHANNELS_FIRST, photometric="rgb", planarconfig="separate"), SLIDE),
+    "BigTIFF": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib", bigtiff=True), SLIDE),
+    "ImageJ": (write_tiff("a.tif", CHANNELS_FIRST[:2].astype(np.uint16), imagej=True, metadata={"axes": "CYX"}),
+               SLIDE[..., :2].astype(np.uint16)),
+    "palette": (write_tiff("a.tif", SLIDE[..., 0], photometric="palette", colormap=COLOURS, tile=(32, 32)), COLOURS.T[SLIDE[..., 0]]),
+    "inverted": (write_tiff("a.tif", SLIDE[..., 0], photometric="miniswhite", tile=(32, 32)), 255 - SLIDE[..., 0]),
+    "inverted, contiguous": (write_tiff("a.tif", SLIDE[..., 0], photometric="miniswhite"), 255 - SLIDE[..., 0]),
+    "two levels of gray": (write_tiff("a.tif", SLIDE[..., 0] > 99), (SLIDE[..., 0] > 99).astype(np.uint8)),
+    "alpha": (write_tiff("a.tif", RGBA, tile=(32, 32), **ALPHA), SLIDE),
+    "alpha, contiguous": (write_tiff("a.tif", RGBA, **ALPHA), SLIDE),
+    "gray and alpha": (write_tiff("a.tif", SLIDE[..., :2], photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"],
+                                  tile=(32, 32)), SLIDE[..., 0]),
+    "OME channels": (write_tiff("a.ome.tif", CHANNELS_FIRST, metadata={"axes": "CYX"}, photometric="minisblack", tile=(32, 32)), SLIDE),
+    "OME, five channels": (write_tiff("a.ome.tif", np.concatenate([CHANNELS_FIRST] * 2)[:5, None], metadata={"axes": "CZYX"},
+                                      photometric="minisblack"), SLIDE),
+    "pyramid": (write_pyramid, SLIDE),
+    "pyramid without OME": (lambda folder: write_pyramid(folder, "a.tif", bigtiff=True), SLIDE),
+    "Aperio": (write_aperio, SLIDE),
+    "Zarr 2": (lambda folder: write_zarr(folder, SLIDE[..., 0], "yx", 2, (64, 64)), SLIDE[..., 0]),
+    "Zarr 3": (lambda folder: write_zarr(folder, SLIDE[..., 0].astype(np.uint16), "yx", 3, (64, 64)), SLIDE[..., 0].astype(np.uint16)),
+    "Zarr 2, channels": (lambda folder: write_zarr(folder, CHANNELS_FIRST, "cyx", 2, (1, 64, 64)), SLIDE),
+    "Zarr 3, all axes": (lambda folder: write_zarr(folder, CHANNELS_FIRST[None, :, None], "tczyx", 3, (1, 3, 1, 64, 64)), SLIDE),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_regions_of_a_large_file_are_those_of_the_whole(tmp_path, monkeypatch, kind):
+    """Read whole, and with nothing small enough to be read whole: the same pixels, axes and resolution."""
+    make, expected = LARGE[kind]
+    path = make(tmp_path)
+    whole = read_image(path)
+    assert ("5 channels" in "".join(whole.warnings)) == bool(whole.warnings) == ("five" in kind)
+    assert isinstance(whole.pixels, np.ndarray) and whole.pixels.dtype == expected.dtype and np.array_equal(whole.pixels, expected)
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    picture = open_image(path)
+    pixels = picture.pixels
+    assert (picture.axes, picture.resolution, picture.warnings) == (whole.axes, whole.resolution, whole.warnings)
+    assert picture.shape == expected.shape[:2] and pixels.shape == expected.shape and pixels.dtype == expected.dtype
+    assert pixels.ndim == expected.ndim and isinstance(pixels, Regions) and not isinstance(pixels.store, np.ndarray)
+    for place in PLACES:
+        region = pixels[place]
+        assert region.dtype == expected.dtype and region.flags.c_contiguous and np.array_equal(region, expected[place])
+    assert np.array_equal(read_image(path).pixels, expected)
+
+
+def test_a_large_compressed_strip_is_read_whole(tmp_path, monkeypatch):
+    """In one strip of 90 kB no row can be read without the others."""
+    path = write(tmp_path / "a.tif", SLIDE, photometric="rgb", rowsperstrip=150, compression="zlib")
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(images, "CHUNK_BYTES", 50_000)
+    assert isinstance(open_image(path).pixels, np.ndarray) and np.array_equal(open_image(path).pixels, SLIDE)
+
+
+def test_a_region_of_a_tiled_file_reads_only_its_tiles(tmp_path, monkeypatch):
+    """The tiles that are not asked for are broken, and nobody notices."""
+    path = write(tmp_path / "a.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        offsets, counts = tiff.pages[0].dataoffsets, tiff.pages[0].databytecounts
+    data = bytearray(path.read_bytes())
+    for offset, count in zip(offsets[4:], counts[4:]):
+        data[offset : offset + count] = bytes(count)
+    path.write_bytes(data)
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    assert np.array_equal(open_image(path).pixels[0:32, :], SLIDE[:32])
+
+
+def test_a_plain_zarr_array(tmp_path, monkeypatch):
+    zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(150, 203), chunks=(64, 64), dtype="u1")[:] = SLIDE[..., 1]
+    assert np.array_equal(open_image(tmp_path / "a.zarr").pixels, SLIDE[..., 1])
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    assert np.array_equal(open_image(tmp_path / "a.zarr").pixels[3:9, :], SLIDE[3:9, :, 1])
+
+
+def test_an_image_of_5_gigapixels_is_opened_at_once(tmp_path):
+    """Zarr stores no empty chunks; the far corner of 100,000 x 50,000 pixels."""
+    array = zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(100_000, 50_000), chunks=(512, 512), dtype="u1")
+    array[99_990:, 49_990:] = 7
+    pixels = open_image(tmp_path / "a.zarr").pixels
+    assert pixels.shape == (100_000, 50_000) and pixels.nbytes == 5_000_000_000
+    assert pixels[99_980:, 49_980:].sum() == 700
+
+
+@pytest.mark.parametrize("axes, words", [("zyx", "7 z planes"), ("tyx", "7 time points"), ("zcyx", "7 z planes")])
+def test_zarr_stacks_are_refused(tmp_path, axes, words):
+    shape = (7, 20, 30) if len(axes) == 3 else (7, 2, 20, 30)
+    path = write_zarr(tmp_path, np.zeros(shape, np.uint8), axes, 2, shape)
+    with pytest.raises(ImageError, match=r"a\.ome\.zarr: .*" + words):
+        open_image(path)
+
+
+def test_large_stacks_and_files_cut_short_are_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    stack = write(tmp_path / "stack.ome.tif", np.zeros((7, 20, 30), np.uint8), metadata={"axes": "ZYX"}, photometric="minisblack")
+    with pytest.raises(ImageError, match=r"stack\.ome\.tif: .*7 z planes"):
+        open_image(stack)
+    for options in ({"tile": (32, 64), "compression": "zlib"}, {"tile": (32, 64)}, {"rowsperstrip": 16, "compression": "lzw"}, {}):
+        path = write(tmp_path / "cut.tif", SLIDE, photometric="rgb", **options)
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(ImageError, match=r"cut\.tif: .*cut short.*copy it again"):
+            open_image(path)
+
+
+def test_a_damaged_part_is_reported_with_the_files_name_when_it_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path / "cells 2.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages[0].dataoffsets[-1], tiff.pages[0].databytecounts[-1]
+    data = path.read_bytes()
+    path.write_bytes(data[:offset] + bytes(count) + data[offset + count :])
+    monkeypatch.setattr(images, "WHOLE_BYTES", 0)
+    pixels = open_image(path).pixels
+    assert np.array_equal(pixels[:128, :], SLIDE[:128])
+    with pytest.raises(ImageError, match=r"cells 2\.tif: .*damaged.*copy it again"):
+        pixels[100:150, :]
+
+
+def test_folders_that_are_no_zarr_are_named(tmp_path):
+    for name, attributes in (("empty.zarr", None), ("group.zarr", {}), ("lost.zarr", {"multiscales": [{"datasets": [{"path": "0"}]}]})):
+        (tmp_path / name).mkdir()
+        if attributes is not None:
+            zarr.open_group(tmp_path / name, mode="w", zarr_format=2).attrs.update(attributes)
+        with pytest.raises(ImageError, match=rf"{name}: not an OME-Zarr image.*export it again"):
+            open_image(tmp_path / name)

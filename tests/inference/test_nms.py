@@ -5,7 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from inference.nms import Candidates, StarDistSettings, _area, _inner_radius, _intersection_area, _polygon, find_candidates, paint, suppress
+from inference.nms import (
+    SUPPRESSED,
+    SURVIVOR,
+    UNDECIDED,
+    Candidates,
+    StarDistSettings,
+    _area,
+    _intersection_area,
+    _keep_largest_fragment,
+    _polygon,
+    decide,
+    find_candidates,
+    paint,
+    paint_onto,
+    ray_directions,
+    suppress,
+)
 
 RAYS = 32
 
@@ -38,28 +54,40 @@ def test_find_candidates_literal():
     assert found.dist.tolist() == [[0, 3], [1, 5]]  # -1 becomes 0
 
 
-def test_area_and_inner_radius_of_a_regular_polygon():
+def test_area_of_a_regular_polygon():
     dist = np.full(RAYS, 10, np.float32)
     assert _area(dist) == pytest.approx(RAYS / 2 * 100 * math.sin(2 * math.pi / RAYS))
-    assert _inner_radius(dist) == pytest.approx(10 * math.cos(math.pi / RAYS), rel=1e-5)
-
-
-def buffers():
-    return np.empty((4 * RAYS + 16, 2)), np.empty((4 * RAYS + 16, 2))
 
 
 def test_intersection_area_against_fine_sampling():
-    """The signed clipping of non-convex polygons, against counting points of a 0.05-pixel grid in both polygons."""
+    """The signed sum over non-convex polygons, against counting points of a 0.05-pixel grid in both polygons."""
     from skimage.draw import polygon2mask
 
     stars = random_stars(24, 30, seed=3)
     corners = [_polygon(p, d) for p, d in zip(stars.points, stars.dist)]
+    directions = ray_directions(RAYS)
     masks = [polygon2mask((1200, 1200), (c + 15) * 20) for c in corners]
     for i in range(0, 24, 2):
         expected = (masks[i] & masks[i + 1]).sum() / 400
-        found = _intersection_area(stars.points[i], corners[i], corners[i + 1], *buffers())
+        found = _intersection_area(stars.points[i], corners[i], corners[i + 1], directions)
         assert found == pytest.approx(expected, rel=0.01, abs=1.5)
-        assert found == pytest.approx(_intersection_area(stars.points[i + 1], corners[i + 1], corners[i], *buffers()), rel=1e-3, abs=1e-3)
+        turned_round = _intersection_area(stars.points[i + 1], corners[i + 1], corners[i], directions)
+        assert found == pytest.approx(turned_round, rel=1e-3, abs=1e-3)
+
+
+def test_intersection_area_of_special_pairs():
+    """A polygon with itself, with its own needle, with what does not touch it, with one without area."""
+    directions, stars = ray_directions(RAYS), random_stars(200, 300, seed=7)
+    needle = np.zeros(RAYS, np.float32)
+    needle[:2] = 5
+    for point, dist in zip(stars.points, stars.dist):
+        corners = _polygon(point, dist)
+        assert _intersection_area(point, corners, corners, directions) == pytest.approx(_area(dist), rel=1e-5)
+        assert _intersection_area(point, corners, corners + np.float32(500), directions) == pytest.approx(0, abs=1e-3)
+        assert _intersection_area(point, corners, _polygon(point, 0 * dist), directions) == 0
+        thin = _polygon(point, np.minimum(needle, dist))
+        assert _intersection_area(point, corners, thin, directions) == pytest.approx(_area(np.minimum(needle, dist)), rel=1e-4)
+        assert _intersection_area(point, thin, corners, directions) == pytest.approx(_area(np.minimum(needle, dist)), rel=1e-4)
 
 
 def test_equal_and_distant_polygons():
@@ -93,7 +121,7 @@ def slow_suppress(cells, threshold):
     for i in np.argsort(-cells.prob, kind="stable"):
         own = _polygon(cells.points[i], cells.dist[i])
         limits = [threshold * min(_area(cells.dist[i]), _area(cells.dist[j])) for j in kept]
-        if not any(_intersection_area(cells.points[j], _polygon(cells.points[j], cells.dist[j]), own, *buffers()) > limit
+        if not any(_intersection_area(cells.points[j], _polygon(cells.points[j], cells.dist[j]), own, ray_directions(RAYS)) > limit
                    for j, limit in zip(kept, limits)):
             kept.append(i)
     return cells.points[kept]
@@ -103,6 +131,34 @@ def slow_suppress(cells, threshold):
 def test_grid_and_bounds_change_nothing(seed):
     stars = random_stars(300, 120, seed)
     assert np.array_equal(suppress(stars, 0.4).points, slow_suppress(stars, 0.4))
+
+
+@pytest.mark.parametrize("seed, bands", [(0, 2), (1, 5), (2, 12), (3, 40)])
+def test_deciding_in_bands_is_deciding_at_once(seed, bands):
+    """Bands of points from the top; the frontier is where the polygons of what is still to come begin."""
+    stars = random_stars(600, 200, seed)
+    stars = Candidates(np.round(stars.prob, 1), stars.points, stars.dist)  # many ties
+    band = np.minimum(stars.points[:, 0] * bands / 200, bands - 1).astype(int)
+    tops = stars.boxes()[:, 0]
+    survivors = undecided = Candidates.concatenate([], RAYS)
+    waited = 0
+    for n in range(bands):
+        pool = Candidates.concatenate([survivors, undecided, stars[band == n]], RAYS)
+        state = decide(pool, 0.4, tops[band > n].min(initial=np.inf), len(survivors))
+        assert np.all(state[: len(survivors)] == SURVIVOR)
+        survivors, undecided = pool[state == SURVIVOR], pool[state == UNDECIDED]
+        waited += len(undecided)
+    assert len(undecided) == 0 and waited > 0
+    assert sorted(survivors.points.tolist()) == sorted(suppress(stars, 0.4).points.tolist())
+
+
+def test_states_literal():
+    """Four overlapping disks in a row: the lowest is beyond the frontier, each of the others waits for the one below."""
+    row = disks([[10, 10], [16, 10], [22, 10], [28, 10]], [10] * 4, prob=[0.6, 0.7, 0.8, 0.9])
+    assert decide(row, 0.4).tolist() == [SUPPRESSED, SURVIVOR, SUPPRESSED, SURVIVOR]
+    assert decide(row, 0.4, frontier=30).tolist() == [UNDECIDED] * 4
+    assert decide(row, 0.4, frontier=38.5).tolist() == [SUPPRESSED, SURVIVOR, SUPPRESSED, SURVIVOR]
+    assert decide(row, 0.4, frontier=30, survivors=1).tolist() == [SURVIVOR, SUPPRESSED, UNDECIDED, UNDECIDED]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -153,6 +209,20 @@ def test_a_cell_that_is_cut_in_two_keeps_its_larger_fragment():
     assert count == 2 and columns.max() < 30 and columns.min() <= 12
 
 
+def test_keep_largest_fragment_against_scikit_image():
+    """Random patterns have many fragments, of any shape; the first of the largest ones in reading order is kept."""
+    from skimage.measure import label
+
+    rng = np.random.default_rng(0)
+    for density in np.linspace(0.2, 0.9, 30):
+        window = np.where(rng.random((12, 17)) < density, 7, rng.integers(0, 3, (12, 17))).astype(np.int32)
+        fragments = label(window == 7, connectivity=1)
+        pixels = np.bincount(fragments.ravel())[1:]
+        expected = np.where((window == 7) & (fragments != pixels.argmax() + 1), 0, window)
+        assert _keep_largest_fragment(window, 7) == pixels.max()
+        assert np.array_equal(window, expected)
+
+
 def test_painting_at_another_size():
     """A disk of radius 10 at half size has radius 20 in the image, and its centre lies where pixel centres put it."""
     labels, _ = paint(disks([[24.5, 24.5]], [10]), (100, 100), (0.5, 0.5))
@@ -166,6 +236,15 @@ def test_more_than_65535_cells():
     cells = disks(np.stack((y, x), axis=1), np.full(66_000, 1.2), prob=np.linspace(1, 0.5, 66_000))
     labels, count = paint(suppress(cells, 0.4), (2100, 2100))
     assert count == 66_000 == labels.max() and np.all(np.bincount(labels.ravel())[1:] > 0)
+
+
+def test_row_numbers_beyond_2_to_the_31():
+    """A cell far down, painted on the rows around it: in 64 bits, as far as float32 positions reach."""
+    cells = disks([[2**23 - 100.5, 50]], [10])
+    canvas = np.zeros((400, 200), np.int32)
+    first_row = 2**23 * 1000 - 100_500 - 200  # of a label image a thousand times as large as the working image, along y
+    assert paint_onto(canvas, first_row, Candidates(cells.prob, cells.points, cells.dist), (0.001, 1.0), 5) == 6
+    assert canvas.max() == 6 and (canvas[:, 50] == 6).all() and first_row > 2**31
 
 
 def test_nothing_and_degenerate_polygons():

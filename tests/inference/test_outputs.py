@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.outputs import draw_outlines, label_names, whole_file, write_labels, write_overlay, write_report
+from inference import outputs
+from inference.outputs import (
+    draw_outlines,
+    holds_labels,
+    label_names,
+    thin,
+    whole_file,
+    write_label_rows,
+    write_labels,
+    write_overlay,
+    write_report,
+)
 
 
 @pytest.mark.parametrize("names, expected", [
@@ -70,3 +81,135 @@ def test_report(tmp_path, suffix):
     write_report(path, rows)
     read = json.loads(path.read_text()) if suffix == "json" else list(csv.DictReader(path.open()))
     assert read[0]["image"] == "a.png" and int(read[0]["cells"]) == 3 and read[1]["status"] == "failed: x"
+
+
+# Labels that come as bands of rows
+
+
+def numbered(shape, cells):
+    """Labels with the numbers 0 to `cells`, in order."""
+    return (np.arange(shape[0] * shape[1], dtype=np.int64) * (cells + 1) // (shape[0] * shape[1])).astype(np.int32).reshape(shape)
+
+
+def bands_of(labels, heights):
+    """The labels cut into bands of these heights, again and again."""
+    top = 0
+    while top < len(labels):
+        for height in heights:
+            if top < len(labels):
+                yield labels[top : top + height]
+            top += height
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (511, 513), (512, 512), (385, 1030), (1500, 130)])
+@pytest.mark.parametrize("heights", [(10**6,), (1, 300), (511, 2), (512,), (600, 1)])
+def test_rows_make_the_same_file_as_the_whole(tmp_path, shape, heights):
+    labels = numbered(shape, min(500, shape[0] * shape[1] - 1))
+    write_label_rows(tmp_path / "rows.tiff", bands_of(labels, heights), shape, ((2.0, 4.0), 3))
+    write_labels(tmp_path / "whole.tiff", labels, int(labels.max()), ((2.0, 4.0), 3))
+    with tifffile.TiffFile(tmp_path / "rows.tiff") as rows, tifffile.TiffFile(tmp_path / "whole.tiff") as whole:
+        assert np.array_equal(rows.asarray(), labels) and np.array_equal(whole.asarray(), labels)
+        assert rows.pages[0].is_tiled and len(rows.pages) == 1
+        for tag in ("ImageLength", "ImageWidth", "BitsPerSample", "Compression", "XResolution", "YResolution", "ResolutionUnit"):
+            assert rows.pages[0].tags[tag].value == whole.pages[0].tags[tag].value, tag
+    assert holds_labels(tmp_path / "rows.tiff", shape) and holds_labels(tmp_path / "whole.tiff", shape)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.tiff", "whole.tiff"]
+
+
+@pytest.mark.parametrize("cells, dtype", [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32)])
+def test_the_number_of_cells_decides_the_type(tmp_path, cells, dtype):
+    labels = np.pad(numbered((600, 700), cells), ((0, 300), (0, 0)))
+    write_label_rows(tmp_path / "a.tiff", bands_of(labels, (97,)), labels.shape)
+    read = tifffile.imread(tmp_path / "a.tiff")
+    assert read.dtype == dtype and np.array_equal(read, labels)
+
+
+@pytest.mark.parametrize("cells, dtype", [(300, np.uint16), (70_000, np.uint32)])
+def test_other_programs_read_tiles(tmp_path, cells, dtype):
+    from skimage.io import imread
+
+    labels = numbered((600, 700), cells)
+    write_label_rows(tmp_path / "a.tiff", bands_of(labels, (97,)), labels.shape)
+    assert np.array_equal(imread(tmp_path / "a.tiff"), labels)
+    if dtype == np.uint16:
+        assert np.array_equal(cv2.imread(str(tmp_path / "a.tiff"), cv2.IMREAD_UNCHANGED), labels)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_bigtiff_where_the_labels_need_it(tmp_path, monkeypatch, tiled):
+    labels = numbered((600, 700), 5)
+    for limit, big in ((2 * labels.size, False), (2 * labels.size - 1, True)):
+        monkeypatch.setattr(outputs, "BIG_TIFF_BYTES", limit)
+        write_label_rows(tmp_path / "a.tiff", [labels], labels.shape) if tiled else write_labels(tmp_path / "a.tiff", labels, 5)
+        with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
+            assert tiff.is_bigtiff == big and np.array_equal(tiff.asarray(), labels)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("after", [0, 3])
+def test_rows_that_break_off_leave_nothing_behind(tmp_path, error, after):
+    """Not the labels so far, no temporary file; an older file stays as it was."""
+    def broken():
+        yield from bands_of(numbered((after * 100, 50), 3), (100,)) if after else ()
+        raise error
+
+    (tmp_path / "old.tiff").write_text("old")
+    for name in ("old.tiff", "new.tiff"):
+        with pytest.raises(error):
+            write_label_rows(tmp_path / name, broken(), (1000, 50))
+    assert [p.name for p in tmp_path.iterdir()] == ["old.tiff"] and (tmp_path / "old.tiff").read_text() == "old"
+
+
+def test_an_interrupt_while_tiles_are_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupted(rows):
+        yield rows[:512, :512]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "_cut", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_label_rows(tmp_path / "a.tiff", [np.zeros((1500, 1500), np.int32)], (1500, 1500))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", ["whole", "rows"])
+def test_holds_labels(tmp_path, write):
+    path, labels = tmp_path / "a_label.tiff", np.random.default_rng(0).integers(0, 999, (700, 600), np.int32)
+    write_labels(path, labels, 999) if write == "whole" else write_label_rows(path, [labels], labels.shape)
+    assert holds_labels(path, (700, 600))
+    assert not holds_labels(path, (600, 700)) and not holds_labels(path, (700, 601)) and not holds_labels(tmp_path / "b.tiff", (700, 600))
+    data = path.read_bytes()
+    for size in (0, 4, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        assert not holds_labels(path, (700, 600)), f"{size} of {len(data)} bytes"
+
+
+@pytest.mark.parametrize("pixels, options", [
+    (np.zeros((70, 60), np.uint8), {}), (np.zeros((70, 60), np.float32), {}), (np.zeros((70, 60, 3), np.uint16), {"photometric": "rgb"}),
+    (np.zeros((70, 60), np.int32), {}),
+])
+def test_files_of_other_programs_are_no_labels(tmp_path, pixels, options):
+    tifffile.imwrite(tmp_path / "a_label.tiff", pixels, **options)
+    assert not holds_labels(tmp_path / "a_label.tiff", (70, 60))
+
+
+def test_text_and_folders_are_no_labels(tmp_path):
+    (tmp_path / "a_label.tiff").write_text("no TIFF")
+    (tmp_path / "b_label.tiff").mkdir()
+    assert not holds_labels(tmp_path / "a_label.tiff", (1, 1)) and not holds_labels(tmp_path / "b_label.tiff", (1, 1))
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("heights", [(1,), (2, 5), (7,), (1, 40, 3), (999,)])
+def test_thin(every, heights):
+    labels, kept = numbered((101, 33), 3000), []
+    passed = list(thin(bands_of(labels, heights), every, kept))
+    assert np.array_equal(np.concatenate(passed), labels)
+    assert np.array_equal(np.concatenate(kept), labels[::every, ::every])
+
+
+def test_the_overlay_of_a_reduced_image_takes_reduced_labels(tmp_path):
+    """Labels have a row and a column more where the image's size is no multiple of the reduction."""
+    image, labels = np.zeros((7, 9, 3), np.uint8), np.zeros((8, 10), np.int32)
+    labels[2:5, 2:6] = 70_000
+    write_overlay(tmp_path / "a.png", image, labels)
+    assert cv2.imread(str(tmp_path / "a.png")).shape == (7, 9, 3)

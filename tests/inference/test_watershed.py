@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from inference.watershed import HoverSettings, boundary_strength, decode_hover, flood, resize_labels
+from inference.watershed import HoverSettings, boundary_strength, decode_hover, flood, resize_labels, resize_rows
 from training.targets import hover_maps
 
 
@@ -91,8 +91,9 @@ def touching_cells():
 
 def test_decode_separates_touching_rectangles():
     labels = touching_cells()
-    found, count = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
-    assert count == 3 and set(np.unique(found)) == {0, 1, 2, 3}
+    found, begins = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
+    assert set(np.unique(found)) == {0, 1, 2, 3}
+    assert [10 <= row <= 13 for row in begins] == [True, True, False] and 40 <= begins[2] <= 43
     for cell in (1, 2, 3):
         values, counts = np.unique(found[labels == cell], return_counts=True)
         assert counts.max() / (labels == cell).sum() > 0.95 and values[counts.argmax()] > 0
@@ -104,17 +105,19 @@ def test_decoded_cells_are_whole_and_numbered_without_gaps():
     from skimage.measure import label
 
     labels = label(ndimage.binary_opening(coins() > 120, iterations=2)).astype(np.int32)
-    found, count = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
-    assert count == found.max() > 20 and len(np.unique(found)) == count + 1
-    assert label(found, connectivity=1).max() == count
+    found, begins = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
+    assert len(begins) == found.max() > 20 and len(np.unique(found)) == len(begins) + 1
+    assert label(found, connectivity=1).max() == len(begins)
+    for cell, row in enumerate(begins, 1):
+        assert (found[row] == cell).any(), "a marker begins within its cell"
 
 
 def test_nothing_noise_and_one_pixel():
-    assert decode_hover(np.zeros((5, 6), np.float32), np.zeros((2, 5, 6), np.float32))[1] == 0
-    assert decode_hover(np.ones((1, 1), np.float32), np.zeros((2, 1, 1), np.float32))[1] == 0
+    assert len(decode_hover(np.zeros((5, 6), np.float32), np.zeros((2, 5, 6), np.float32))[1]) == 0
+    assert len(decode_hover(np.ones((1, 1), np.float32), np.zeros((2, 1, 1), np.float32))[1]) == 0
     speck = np.zeros((30, 30), np.float32)
     speck[3, 3] = 1
-    assert decode_hover(speck, np.zeros((2, 30, 30), np.float32))[1] == 0
+    assert len(decode_hover(speck, np.zeros((2, 30, 30), np.float32))[1]) == 0
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -134,3 +137,22 @@ def test_resize_labels_gives_smooth_outlines():
     large = resize_labels(labels, (80, 80), (0.25, 0.25))
     ends = large[10:70].sum(axis=1)
     assert np.abs(np.diff(ends)).max() <= 2
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.7])
+def test_some_rows_of_resized_labels(factor):
+    """From the rows that they depend on: equal to those of the whole."""
+    labels = np.random.default_rng(0).integers(0, 5, (60, 11), np.int32)
+    shape = (round(60 * factor), 17)
+    scale = (60 / shape[0], 11 / 17)
+    whole = resize_labels(labels, shape, scale)
+    for top, bottom in ((0, 3), (shape[0] // 3, shape[0] // 2), (shape[0] - 2, shape[0])):
+        first, last = max(0, int((top + 0.5) * scale[0] - 0.5)), min(60, int((bottom - 0.5) * scale[0] - 0.5) + 2)
+        assert np.array_equal(resize_rows(labels[first:last], first, 60, (top, bottom), 17, scale), whole[top:bottom])
+
+
+def test_resized_rows_beyond_2_to_the_31():
+    """The last rows of labels of 5,000,000,000 rows."""
+    labels = np.array([[1, 1], [2, 2]], np.int32)
+    rows = resize_rows(labels, 4_999_999_998, 5_000_000_000, (4_999_999_998, 5_000_000_000), 2, (1.0, 1.0))
+    assert rows.tolist() == [[1, 1], [2, 2]]

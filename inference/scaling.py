@@ -1,0 +1,85 @@
+"""The working image: an image at the size at which its cells are as large as the network wants them. Made row by row."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inference.compiled import compiled
+from inference.normalisation import NormalisedImage, to_three_channels
+from inference.tiles import WINDOW
+from models.unet import DEEPEST_STRIDE
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    """How an image is brought to the size at which its stream works best."""
+
+    probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0)  # on the router's guess: the sizes at which the network measures the cells
+    furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
+    guess_spread: float = 0.8  # standard deviation of ln(true size / router's guess)...
+    measured_spread: float = 0.3  # ...and of ln(measured / assumed size) where the assumed one is right
+    confidence_weight: float = 20.0  # of the network's mean probability, beside the two logarithms of probability above
+    largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
+    enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
+    enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
+
+
+class WorkingImage:
+    """A normalised image at another size, of which rows are made as they are asked for.
+
+    Parameters
+    ----------
+    scale : working size over image size; the working size is rounded to whole pixels, at least 1
+
+    Attributes
+    ----------
+    shape : height and width in working pixels
+    scale : the exact scale after rounding, (y, x)
+    """
+
+    def __init__(self, image: NormalisedImage, scale: float):
+        self.image = image
+        self.shape = tuple(max(1, round(n * scale)) for n in image.shape)
+        self.scale = tuple(w / n for w, n in zip(self.shape, image.shape))
+        self._enlarged = None
+        if math.prod(self.shape) > math.prod(image.shape):  # to a few megapixels at most, see ScaleSettings
+            self._enlarged = cv2.resize(image[:, :], self.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        """Working rows [top, bottom): uint8, (bottom - top, W, 3). Shrunk, a pixel is the mean over its area."""
+        if self._enlarged is not None:
+            return to_three_channels(self._enlarged[top:bottom])
+        if self.shape == self.image.shape:
+            return to_three_channels(self.image[top:bottom, :])
+        zoom = self.image.shape[0] / self.shape[0]
+        first, last = math.floor(top * zoom), min(math.ceil(bottom * zoom), self.image.shape[0])
+        block = self.image[first:last, :]
+        block = cv2.resize(block, (self.shape[1], len(block)), interpolation=cv2.INTER_AREA)
+        rows = np.empty((bottom - top, *block.shape[1:]), np.uint8)
+        _average_rows(block.reshape(len(block), -1), first, zoom, top, rows.reshape(len(rows), -1))
+        return to_three_channels(rows)
+
+
+@compiled
+def _average_rows(block, first, zoom, top, rows):
+    """Each row's mean over its area.
+
+    block : (n, k) uint8, rows from number `first` on
+    zoom : rows of the block's image per row of the result
+    rows : (m, k) uint8, filled in; rows of the result from number `top` on
+    """
+    for i in range(len(rows)):
+        low, high = (top + i) * zoom, (top + i + 1) * zoom
+        a = int(np.floor(low))
+        b = min(int(np.ceil(high)), first + len(block))
+        total = min(high, b) - low
+        sums = np.zeros(block.shape[1], np.float32)
+        for j in range(a, b):
+            weight = np.float32((min(j + 1, high) - max(j, low)) / total)
+            for k in range(block.shape[1]):
+                sums[k] += weight * block[j - first, k]
+        for k in range(block.shape[1]):
+            rows[i, k] = np.uint8(sums[k] + np.float32(0.5))
