@@ -3,19 +3,22 @@
     python -m training.ablation --manifest data/manifest.csv --runs runs
     python -m training.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
     python -m training.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled --limit 40
+    python -m training.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
 
---runs is a folder of training.all (training.runs shows its parts; --both-streams fine-tunes what the table needs in full); a
-network that is not there leaves a gap. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be
-repeated, as for networks trained with and without pseudo labels.
+--runs is a folder of training.all (training.runs shows its parts; --both-streams fine-tunes what the table needs in full). What a
+network is missing for is a gap, and a remark below the table names it; in "Ours" the pre-trained network stands in for it, as
+in training.all. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks
+trained with and without pseudo labels. --each-network adds a line for each of its four networks, which then gets all images: what
+a wrong route costs.
 
 Columns: mean F1 at IoU 0.5 (training.f1, corrected) over the images of each cue class of --split, over all of them, and, where
 only some cells of some images are labelled (partial = 1), over the images with complete labels; cells beyond the labels count as
 spurious, as they do in training.score. A column's header has its number of images.
 
-Lines with a kind of network send every image to the network for its true class; "Ours" lets the router choose, as predict.py
-does. The size of the cells is measured as predict.py does it; --true-size takes it from the labels instead, which tells errors of
-the network from errors of the size. Each network sees an image once, whatever the number of lines that it has a part in. --csv
-writes a line for each image and line of the table.
+Lines with a kind of network send every image to the network for its true class; "Ours" and "weights" let the router choose, as
+predict.py does. The size of the cells is measured as predict.py does it; --true-size takes it from the labels instead, which
+tells errors of the network from errors of the size. Each network sees an image once, whatever the number of lines that it has a
+part in. --csv writes a line for each image and line of the table.
 """
 
 import argparse
@@ -30,8 +33,10 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import normalise, read_image
+from inference.images import read_image
 from inference.network import Network
+from inference.normalisation import normalise
+from inference.routing import mean_saturation
 from inference.segmenter import ROUTER_FILE, STREAM_FILE, Segmenter
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
@@ -52,12 +57,23 @@ class Line:
     """A line of the table.
 
     checkpoints : of classes 0 to 3; None where there is none
-    router : checkpoint of the router that picks among them; None if the image's true class does
+    router : checkpoint of the router, which guesses the cells' size; None for that of another line
+    routes : whether the router picks the network too; otherwise the image's true class does
+    remark : for below the table
     """
 
     name: str
     checkpoints: tuple[Path | None, ...]
     router: Path | None = None
+    routes: bool = False
+    remark: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say about the line, with what is missing."""
+        missing = [str(k) for k, checkpoint in enumerate(self.checkpoints) if checkpoint is None]
+        said = [self.remark] if self.remark else []
+        return [f"{self.name}: {text}" for text in said + ([f"no network for class {', '.join(missing)}"] if missing else [])]
 
 
 @dataclass(frozen=True)
@@ -119,8 +135,10 @@ def score_lines(record: Record, lines: list[Line], default_router: Path, bench: 
     diameter = median_diameter(truth) if true_size else math.nan
     done, results = {}, []
     for line in lines:
-        router = line.router or default_router
-        routed = bench.segmenter(router, line.checkpoints[0]).route(image).best if line.router else true_class
+        router, routed = line.router or default_router, true_class
+        if line.routes:
+            any_network = next(filter(None, line.checkpoints))
+            routed = bench.segmenter(router, any_network).route(image, mean_saturation(picture.pixels)).best
         key = (router, line.checkpoints[routed])
         if key[1] is None:
             continue
@@ -137,25 +155,32 @@ def lines_of_runs(folder: Path) -> list[Line]:
     def there(path: Path) -> Path | None:
         return path if path.exists() else None
 
+    first = {kind: there(runs.pretrained(folder, kind)) for kind in runs.KINDS}
     tuned = {kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(CLASSES)) for kind in runs.KINDS}
-    lines = [Line(f"{NAMES[kind]} pre-trained", (there(runs.pretrained(folder, kind)),) * CLASSES) for kind in runs.KINDS]
+    lines = [Line(f"{NAMES[kind]} pre-trained", (first[kind],) * CLASSES) for kind in runs.KINDS]
     lines += [Line(f"{NAMES[kind]} fine-tuned", tuned[kind]) for kind in runs.KINDS]
     if router := there(runs.router(folder)):
-        ours = tuple(tuned[kind][k] for k, kind in enumerate(runs.STREAM_KINDS))
-        if None not in (*ours, tuned["hover"][2]):
-            lines.append(Line("Ours, Hover for class 2", (*ours[:2], tuned["hover"][2], ours[3]), router))
-        if None not in ours:
-            lines.append(Line("Ours", ours, router))
+        ours = tuple(tuned[kind][k] or first[kind] for k, kind in enumerate(runs.STREAM_KINDS))
+        stood_in = [str(k) for k, kind in enumerate(runs.STREAM_KINDS) if not tuned[kind][k] and first[kind]]
+        remark = f"the pre-trained network stands in for class {', '.join(stood_in)}" if stood_in else ""
+        if tuned["hover"][2]:
+            lines.append(Line("Ours, Hover for class 2", (*ours[:2], tuned["hover"][2], ours[3]), router, True))
+        lines.append(Line("Ours", ours, router, True, remark))
     return [line for line in lines if any(line.checkpoints)]
 
 
 def line_of_weights(folder: Path) -> Line:
-    """A weights folder behind its own router; raises CheckpointError if a network is missing."""
-    paths = [folder / ROUTER_FILE, *(folder / STREAM_FILE.format(k) for k in range(CLASSES))]
-    for path in paths:
-        if not path.exists():
-            raise CheckpointError(f"{path}: no such weights file; complete the folder with training.assemble")
-    return Line(f"weights: {folder.resolve().name}", tuple(paths[1:]), paths[0])
+    """A weights folder behind its own router, which must be there, and at least one network; raises CheckpointError if not."""
+    router, networks = folder / ROUTER_FILE, [folder / STREAM_FILE.format(k) for k in range(CLASSES)]
+    if not router.exists() or not any(path.exists() for path in networks):
+        raise CheckpointError(f"{networks[0] if router.exists() else router}: no such weights file; complete the folder with "
+                              "training.assemble")
+    return Line(f"weights: {folder.resolve().name}", tuple(path if path.exists() else None for path in networks), router, True)
+
+
+def lines_of_networks(weights: Line) -> list[Line]:
+    """A line for each network of a weights folder, which gets the images of all classes."""
+    return [Line(f"{weights.name}, {path.stem}", (path,) * CLASSES, weights.router) for path in weights.checkpoints if path]
 
 
 def table(results: list[Result], lines: list[Line]) -> str:
@@ -173,6 +198,8 @@ def table(results: list[Result], lines: list[Line]) -> str:
             scores = [r.f1 for r in members if r.line == line.name]
             cells.append(f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP)
         text.append(f"{line.name:{width}}" + "".join(f"  {cell:>{max(11, len(h))}}" for cell, h in zip(cells, headers)))
+    if remarks := [remark for line in lines for remark in line.remarks]:
+        text += ["", *remarks]
     return "\n".join(text)
 
 
@@ -194,6 +221,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--split", default="val", help="lines of the manifest to score [val]")
     add("--runs", type=Path, metavar="DIR", help="folder of training.all")
     add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")
+    add("--each-network", action="store_true", help="a line for each network of --weights, on the images of all classes")
     add("--true-size", action="store_true", help="take the cells' size from the labels")
     add("--limit", type=int, metavar="N", help="a quick look at N images, as equally many of each source as can be")
     add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
@@ -204,7 +232,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
     """Lines of the table, and the router for those without one; raises ValueError if there is nothing to do."""
     lines = lines_of_runs(args.runs) if args.runs else []
-    lines += [line_of_weights(folder) for folder in args.weights]
+    for weights in map(line_of_weights, args.weights):
+        lines += [weights, *(lines_of_networks(weights) if args.each_network else [])]
     if not lines:
         raise ValueError(f"{args.runs}: holds no networks; give a folder of training.all" if args.runs
                          else "nothing to compare; give --runs or --weights")

@@ -12,6 +12,9 @@ Steps, each a command of its own that the log shows, with a folder of its own be
     class0-stardist     training.train on the images of one class from the pre-trained network: StarDist for classes 0, 2 and 3,
     class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs (training.ablation). A class
                         without training images keeps the pre-trained network
+    class0-stardist/thresholds ...
+                        training.thresholds fits that network's decoding on the validation images of its class;
+                        --keep-thresholds leaves it at the paper's
     router              training.train_router
     (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
 
@@ -19,7 +22,7 @@ Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a ste
 weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other options go to the
 commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters), --finetune-options, --router-options.
 --time-budget divides minutes among the steps: pre-training gets half, the fine-tunings share two fifths, the router gets a tenth.
-Reading the images and the last validation of each step come on top.
+Reading the images, the last validation of each step and the thresholds come on top.
 
 A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it was: give
 the same command again. To repeat a step with other options, remove its folder and those of the steps that start from it.
@@ -35,11 +38,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.router import CLASSES
-from training import assemble, cue_table, runs, train, train_router
+from training import assemble, cue_table, runs, thresholds, train, train_router
 
 log = logging.getLogger(__name__)
 
-MAINS = {"training.cue_table": cue_table.main, "training.train": train.main, "training.train_router": train_router.main}
+MAINS = {"training.cue_table": cue_table.main, "training.train": train.main, "training.thresholds": thresholds.main,
+         "training.train_router": train_router.main}
+TIMED = ("training.train", "training.train_router")  # the commands with --time-budget
 FINISHED = "finished"  # file in the folder of a step
 SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, for all steps whose names begin so
 
@@ -51,6 +56,7 @@ class Preset:
     train: str = ""
     pretrain: str = ""
     finetune: str = ""
+    thresholds: str = ""
     router: str = ""
 
 
@@ -59,9 +65,9 @@ PRESETS = {
     "paper": Preset(pretrain="--steps 137000", finetune="--steps 34000"),
     "cpu": Preset(train="--crop 256 --batch 8 --schedule cosine",
                   pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000", finetune="--lr 3e-4 --steps 4000",
-                  router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40"),
+                  router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3"),
     "smoke": Preset(train="--crop 64 --batch 2 --validate-images 2 --workers 0",
-                    pretrain="--encoder convnext_atto --random-init --steps 4", finetune="--steps 2",
+                    pretrain="--encoder convnext_atto --random-init --steps 4", finetune="--steps 2", thresholds="--images 1",
                     router="--random-init --batch 4 --epochs 1 --workers 0"),
 }
 
@@ -93,7 +99,11 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             start = args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
             own = ["--stream", kind, "--classes", str(k), "--init", str(start)]
             unmeasured = [] if k in val_classes else ["--validate-images", "0"]
-            steps.append(Step(runs.finetuned(args.runs, k, kind).parent.name, "training.train", [*finetune, *own, *unmeasured]))
+            tuned = runs.finetuned(args.runs, k, kind)
+            steps.append(Step(tuned.parent.name, "training.train", [*finetune, *own, *unmeasured]))
+            if k in val_classes and not args.keep_thresholds:
+                fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k), *shlex.split(preset.thresholds)]
+                steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))
     steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
     return share_time(steps, args.time_budget)
 
@@ -104,9 +114,11 @@ def share_time(steps: list[Step], minutes: float | None) -> list[Step]:
         return steps
     timed = []
     for step in steps:
-        group = next(group for group in SHARES if step.name.startswith(group))
-        members = sum(other.name.startswith(group) for other in steps)
-        timed.append(Step(step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"]))
+        if step.module in TIMED:
+            group = next(group for group in SHARES if step.name.startswith(group))
+            members = sum(other.name.startswith(group) for other in steps if other.module in TIMED)
+            step = Step(step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"])
+        timed.append(step)
     return timed
 
 
@@ -127,7 +139,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
         log.info("%s: finished before", step.name)
         return 0
     command = [*step.options, "--out", str(folder)]
-    command += ["--device", args.device] if args.device and step.module in ("training.train", "training.train_router") else []
+    command += ["--device", args.device] if args.device and step.module != "training.cue_table" else []
     log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
     if args.processes > 1 and step.module == "training.train":
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.processes)]
@@ -168,6 +180,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--time-budget", type=float, metavar="MINUTES", help="for all trainings together [the preset's steps]")
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
     add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
+    add("--keep-thresholds", action="store_true", help="decode with the paper's thresholds, do not fit them")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
     add("--train-options", default="", metavar="TEXT", help="more options for training.train; write --train-options=TEXT")
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")

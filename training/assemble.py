@@ -5,7 +5,7 @@ All networks of a run of training.all, or one of any run:
     python -m training.assemble --weights weights --manifest data/manifest.csv --terms data/README.md --runs runs
     python -m training.assemble --weights weights --manifest data/manifest.csv --class2 runs/mine/stardist.safetensors
 
-A file that is there already is replaced only by a network with a higher validation figure (F1; the router: accuracy), or with
+A file that is there already is replaced only by a network with a higher validation figure (F1; the router: its score), or with
 --force; one that was never measured gives way to any. The figures are those that training wrote into the checkpoints; they
 compare only where they were measured on the same images, and a warning says where classes or number of images differ. The folder
 then holds
@@ -43,9 +43,9 @@ LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
 
 
 def validation_figure(config: dict) -> float | None:
-    """What a checkpoint was selected by: accuracy of a router, F1 of a segmenter; None if it was not measured."""
+    """What a checkpoint was selected by: score of a router, F1 of a segmenter; None if it was not measured."""
     validation = config.get("validation", {})
-    return validation.get("f1", validation.get("accuracy"))
+    return validation.get("f1", validation.get("score"))
 
 
 def measured_on(config: dict) -> str:

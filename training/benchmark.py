@@ -4,6 +4,7 @@
     python -m training.benchmark --sizes 640x480 2000x1500 --look gray --repeat 3
     python -m training.benchmark --images my_images
     python -m training.benchmark --images my_images --throughput
+    python -m training.benchmark --paper-sizes --encoder convnext_small
     python -m training.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
 
 Images are your own (--images), or are made in the five sizes of the paper's Table 5 (--paper-sizes) or in others (--sizes, width
@@ -21,6 +22,10 @@ The table, times in seconds:
     start+imports           real time less what the report accounts for: start of the container, Python, imports, exit
     read ... write          the report's stages; stages that run at the same time add up to more than the real time
 
+With --encoder the program runs with untrained networks of that size, rigged to find cells (training.rigged), in place of the
+shipped ones. Their cells mean nothing and cannot be measured: the image is segmented at its own size. In a --command of your own
+{weights} stands for the folder of these networks.
+
 With --repeat the run with the median real time is shown, or a failed one if any failed; --csv has a line for each run. With
 --throughput the command is started once for all images, and {input} is the folder of them all. The times count only on an idle
 machine: the table names its load before the first start. The first start after booting takes longer, nothing being in the disk
@@ -33,6 +38,7 @@ import argparse
 import csv
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -45,17 +51,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
+import numpy as np
 import tifffile
 
-from inference.images import read_image
-from inference.outputs import LABEL_SUFFIX, label_names
+from inference.images import open_image
+from inference.outputs import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles, label_names
 from predict import TOLERANCE_PIXELS, find_images, time_tolerance
-from training.mosaic import LOOKS, make_image, read_cells
+from training.mosaic import LOOKS, image_rows, read_cells
 
 log = logging.getLogger(__name__)
 
 DEFAULT_COMMAND = "{python} predict.py -i {input} -o {output} --report {report}"
+ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 28"
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
 CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")  # the container that they start is not their child process
 STAGE_NAMES = {"load": "weights"}  # where the table has another word than the report
@@ -235,18 +242,25 @@ def import_pyplot():
 
 
 def write_plot(path: Path, records: list[dict], title: str) -> None:
-    """Real time against pixels on logarithmic axes, with the time tolerance; failed images are left out."""
+    """Real time against pixels on logarithmic axes, with the time tolerance, and the peak memory where it is known; failed images
+    are left out."""
     pyplot = import_pyplot()
     done = sorted((r["Mpx"], r["real"]) for r in records if not r["failure"])
+    memory = sorted((r["Mpx"], r["peak MB"]) for r in records if not r["failure"] and r["peak MB"] is not None)
     sizes = sorted({r["Mpx"] for r in records} | {TOLERANCE_PIXELS / 1e6})
-    figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
+    panels = 2 if memory else 1
+    figure, ((axes, *beside),) = pyplot.subplots(1, panels, figsize=(6 * panels + 1, 5), layout="constrained", squeeze=False)
     axes.loglog(sizes, [time_tolerance(1, round(size * 1e6)) for size in sizes], "--", color="tab:red", label="time tolerance")
     if done:
         axes.loglog(*zip(*done), "o", color="tab:blue", label="real time, cold start included")
     axes.set(xlabel="size of the image in megapixels", ylabel="seconds")
-    axes.set_title(title, fontsize=8)
-    axes.grid(True, which="both", alpha=0.3)
     axes.legend()
+    for panel in beside:
+        panel.semilogx(*zip(*memory), "o-", color="tab:green")
+        panel.set(xlabel="size of the image in megapixels", ylabel="peak memory in MB", ylim=(0, None))
+    figure.suptitle(title, fontsize=8)
+    for panel in (axes, *beside):
+        panel.grid(True, which="both", alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -274,15 +288,17 @@ def gpu() -> str:
 
 
 def make_images(args: argparse.Namespace, folder: Path) -> None:
-    """Write an image of each size and look to a new folder, as PNG."""
+    """Write an image of each size and look to a new folder, as TIFF in tiles, which is read by region where it is large."""
     folder.mkdir()
     for look in LOOKS if args.look == "both" else (args.look,):
         sources, place = read_cells(args.cells, look, args.seed)
         for height, width in args.sizes:
-            path = folder / f"{look}_{width}x{height}.png"
+            path = folder / f"{look}_{width}x{height}.tif"
             log.info("making %s from %d images of %s", path.name, len(sources), place)
-            image = make_image(sources, height, width, args.seed)
-            path.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)[1])
+            shape = height, width, *sources[0].shape[2:]
+            tiles = cut_tiles(image_rows(sources, height, width, args.seed), np.uint8)
+            tifffile.imwrite(path, tiles, shape=shape, dtype=np.uint8, tile=(TILE, TILE), compression="zlib", metadata=None,
+                             photometric="rgb" if len(shape) == 3 else "minisblack", bigtiff=math.prod(shape) > BIG_TIFF_BYTES)
 
 
 def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list[dict]]:
@@ -291,14 +307,14 @@ def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list
     if source is None:
         source = work / "images"
         make_images(args, source)
-    images = {path: read_image(path).shape for path in find_images(source)}
+    images = {path: open_image(path).shape for path in find_images(source)}
     if args.throughput:
         return [[folder_record(images, launch(words, source, images, work / f"run{n}")) for n in range(args.repeat)]]
     measured = []
     for path, shape in images.items():
         alone = work / path.name
         (alone / "in").mkdir(parents=True)
-        shutil.copy(path, alone / "in")
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, alone / "in" / path.name)
         runs = []
         for n in range(args.repeat):
             run = launch(words, alone / "in", {path: shape}, alone / f"run{n}")
@@ -341,11 +357,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="manifest (lines with split val) or folder of real cells to make images from [tests/images]")
     add("--look", choices=(*LOOKS, "both"), default="colour", help="of images made; gray: one channel, as fluorescence [colour]")
     add("--seed", type=int, default=0, help="of images made [0]")
-    add("--command", default=DEFAULT_COMMAND, help="what to time [%(default)s]")
+    add("--command", help=f"what to time [{DEFAULT_COMMAND}]")
+    add("--encoder", metavar="NAME", help="a ConvNeXt of timm: time it with untrained networks [the shipped networks]")
     add("--repeat", type=positive, default=1, metavar="N", help="runs for each image [1]")
     add("--throughput", action="store_true", help="one start for all images: images and megapixels per second")
     add("--csv", type=Path, metavar="FILE", help="write all runs there")
-    add("--plot", type=Path, metavar="FILE", help="write a plot of time against pixels there (.png, .svg or .pdf)")
+    add("--plot", type=Path, metavar="FILE", help="write a plot of time and memory against pixels there (.png, .svg or .pdf)")
     add("--keep", type=Path, metavar="DIR", help="keep images, labels and logs in this new folder")
     return parser.parse_args(argv)
 
@@ -353,14 +370,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
+    args.command = args.command or (ENCODER_COMMAND if args.encoder else DEFAULT_COMMAND)
     try:
         words = split_command(args.command)
+        if ("{weights}" in args.command) != bool(args.encoder):
+            raise ValueError("{weights} in --command stands for the networks that --encoder makes: give both, or neither")
         if args.plot:
             if args.throughput:
                 raise ValueError("--plot shows single images; leave it out with --throughput")
             import_pyplot()  # now, not after an hour of measuring
         place = machine()
         with work_folder(args.keep) as work:
+            if args.encoder:
+                from training.rigged import write_rigged_weights  # late: imports torch, and may import timm
+
+                write_rigged_weights(work / "weights", args.encoder)
+                words = [word.replace("{weights}", str((work / "weights").resolve())) for word in words]
             measured = measure(args, words, work)
         shown = [typical(runs) for runs in measured]
         print(f"machine: {place}\ncommand: {args.command}\n\n{table(shown)}")

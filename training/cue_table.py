@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.images import normalise, to_three_channels
+from inference.normalisation import normalise, to_three_channels
 from inference.outputs import draw_outlines
 from training.cues import CLASSES, Cues, decide, measure_cues
 from training.datasets import read_labels

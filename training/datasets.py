@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference.images import normalise, read_image, to_three_channels
-from inference.segmenter import HOVER_STRIDE
+from inference.hover_stream import HOVER_STRIDE
+from inference.images import read_image
+from inference.normalisation import normalise, to_three_channels
+from inference.routing import mean_saturation
 from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
@@ -44,10 +46,11 @@ class Record:
 class Sample:
     """A labelled image in memory.
 
-    pixels : uint8, (H, W) or (H, W, 3), normalised as at inference
+    pixels : uint8, (H, W) if its channels are equal, else (H, W, 3); normalised as at inference
     labels : uint16 or uint32, (H, W)
     diameter : median over the cells of the diameter of the disk with the cell's area, in pixels; nan without cells
     cue_class : 0 to 3, by the rules of `training.cues`
+    saturation : mean saturation before normalisation, as the router takes it
     """
 
     record: Record
@@ -55,6 +58,7 @@ class Sample:
     labels: np.ndarray
     diameter: float
     cue_class: int
+    saturation: float = 0.0
 
 
 def read_manifest(path: Path, split: str) -> list[Record]:
@@ -98,7 +102,14 @@ def load_sample(record: Record) -> Sample:
     picture, labels = read_image(record.image), read_labels(record.label)
     if picture.shape != labels.shape:
         raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
-    return Sample(record, normalise(picture.pixels), labels, median_diameter(labels), cue_class(picture.pixels, labels))
+    return Sample(record, without_equal_channels(normalise(picture.pixels)), labels, median_diameter(labels),
+                  cue_class(picture.pixels, labels), mean_saturation(picture.pixels))
+
+
+def without_equal_channels(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) of a gray image that is stored as RGB, so that augmentations leave it gray; other images as they are."""
+    gray = pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all()
+    return np.ascontiguousarray(pixels[:, :, 0]) if gray else pixels
 
 
 def load_samples(records: list[Record]) -> list[Sample]:
@@ -154,7 +165,8 @@ class CropDataset(Dataset):
         zoom = self.diameter / sample.diameter * math.exp(rng.uniform(*np.log(self.zoom)))
         if max(sample.labels.shape) * zoom <= size / 2 and size > SMALLEST_MOSAIC_TILE:
             return self._mosaic(sample.record.source, size // 2, rng)
-        image, labels, known = augmentation.cut(sample.pixels, sample.labels, zoom, self._centre(sample, rng), size, rng)
+        centre = random_centre(sample.labels, rng.random() < ON_CELL, rng)
+        image, labels, known = augmentation.cut(sample.pixels, sample.labels, zoom, centre, size, rng)
         image, labels, known = augmentation.flip_and_turn([image, labels, known], rng)
         return to_three_channels(augmentation.change_intensity(image.astype(np.float32) / 255, rng)), labels, known
 
@@ -168,15 +180,14 @@ class CropDataset(Dataset):
             below = max(below, int(labels.max()))
         return tuple(np.concatenate([np.concatenate(parts[:2], 1), np.concatenate(parts[2:], 1)]) for parts in zip(*crops))
 
-    @staticmethod
-    def _centre(sample: Sample, rng: np.random.Generator) -> tuple[int, int]:
-        """A pixel (y, x), on a cell for the share ON_CELL of the crops."""
-        on_cell = rng.random() < ON_CELL
-        for _ in range(20):
-            y, x = (int(rng.integers(n)) for n in sample.labels.shape)
-            if not on_cell or sample.labels[y, x]:
-                return y, x
-        return divmod(int(rng.choice(np.flatnonzero(sample.labels))), sample.labels.shape[1])  # slower; cells are rare here
+
+def random_centre(labels: np.ndarray, on_cell: bool, rng: np.random.Generator) -> tuple[int, int]:
+    """A pixel (y, x), if wanted one of a cell; there must be cells then."""
+    for _ in range(20):
+        y, x = (int(rng.integers(n)) for n in labels.shape)
+        if not on_cell or labels[y, x]:
+            return y, x
+    return divmod(int(rng.choice(np.flatnonzero(labels))), labels.shape[1])  # slower; cells are rare here
 
 
 def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:

@@ -50,3 +50,11 @@ class Team:
         said = torch.tensor([seconds if self.leads else 0.0, stop], dtype=torch.float64, device=self.device)
         distributed.all_reduce(said)
         return float(said[0]), bool(said[1])
+
+    def same(self, number: int) -> bool:
+        """Whether all processes have the same number. All of them must call it at the same point."""
+        if self.size == 1:
+            return True
+        extremes = torch.tensor([number, -number], dtype=torch.int64, device=self.device)
+        distributed.all_reduce(extremes, distributed.ReduceOp.MAX)
+        return bool(extremes[0] == -extremes[1])

@@ -124,17 +124,48 @@ def match_counts(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence
     the number of matched pairs first, and the sum of their IoU only decides between matchings of equal size.
     """
     _check(truth, prediction, thresholds)
+    meeting = overlaps(truth, prediction)
+    n_true, n_predicted = meeting.true_areas.size - 1, meeting.predicted_areas.size - 1
+    matched = [meeting.matching(t).size for t in thresholds]
+    return [Counts(tp, n_predicted - tp, n_true - tp) for tp in matched]
+
+
+class Overlaps(NamedTuple):
+    """All pairs of a true and a predicted cell that share pixels. Cells are numbered from 1 in the order of their labels.
+
+    truth, prediction : the label images (H, W) with these numbers
+    true_areas, predicted_areas : pixels of each cell; the first entry is the background's
+    i, j, pixels : of each pair the true cell, the predicted one and what they share
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    true_areas: np.ndarray
+    predicted_areas: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+    pixels: np.ndarray
+
+    @property
+    def iou(self) -> np.ndarray:
+        """Intersection over union of each pair."""
+        return self.pixels / (self.true_areas[self.i] + self.predicted_areas[self.j] - self.pixels)
+
+    def matching(self, threshold: float) -> np.ndarray:
+        """Indices of the pairs of a largest one-to-one matching with an IoU of at least the threshold."""
+        possible = np.flatnonzero(self.iou >= threshold)
+        return possible[_largest_matching(self.i[possible], self.j[possible])]
+
+
+def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
+    """Overlaps of two label images of the same shape, as they are."""
     truth, true_areas = _compact(truth)
     prediction, predicted_areas = _compact(prediction)
     both = (truth > 0) & (prediction > 0)
     pixels = coo_array((np.ones(np.count_nonzero(both), np.int64), (truth[both], prediction[both])),
                        shape=(true_areas.size, predicted_areas.size))
     table = pixels.tocsr().tocoo()  # conversion adds up the entries of each pair of cells
-    i, j, overlap = table.row, table.col, table.data
-    iou = overlap / (true_areas[i] + predicted_areas[j] - overlap)
-    n_true, n_predicted = true_areas.size - 1, predicted_areas.size - 1
-    matched = [_largest_matching(i[iou >= t], j[iou >= t]) for t in thresholds]
-    return [Counts(tp, n_predicted - tp, n_true - tp) for tp in matched]
+    return Overlaps(truth, prediction, true_areas, predicted_areas, table.row, table.col, table.data)
 
 
 def _compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,12 +180,13 @@ def _compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return compact, np.bincount(compact.ravel())
 
 
-def _largest_matching(i: np.ndarray, j: np.ndarray) -> int:
-    """Largest number of pairs (i[k], j[k]) that share no member."""
+def _largest_matching(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Indices of as many pairs (i[k], j[k]) as there can be that share no member."""
     if np.unique(i).size == i.size and np.unique(j).size == j.size:
-        return i.size
+        return np.arange(i.size)
     graph = csr_array((np.ones(i.size, np.int8), (i, j)))
-    return int(np.count_nonzero(maximum_bipartite_matching(graph, perm_type="column") >= 0))
+    partner = maximum_bipartite_matching(graph, perm_type="column")  # of each i; -1 without one
+    return np.flatnonzero(partner[i] == j)
 
 
 def precision(tp: int, fp: int, fn: int, mode: str = "corrected") -> float:

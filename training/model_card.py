@@ -97,8 +97,9 @@ def router_text(configs: dict[str, tuple[str, dict]]) -> str:
     if not figures:
         return ""
     accuracies = ", ".join(f"{CLASSES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
+    mean = f", {figures['mean_diameter_factor']:.2f} (mean)" if "mean_diameter_factor" in figures else ""
     return (f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
-            f"{figures['diameter_factor']:.2f} (median).\n")
+            f"{figures['diameter_factor']:.2f} (median){mean}.\n")
 
 
 def sources_text(configs: dict[str, tuple[str, dict]]) -> str:

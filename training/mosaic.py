@@ -4,12 +4,14 @@ Neighbouring crops overlap. In the overlap the border between them follows the p
 quilting (Efros and Freeman 2001), so that it prefers the background between the cells. The same seed gives the same image.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from inference.images import IMAGE_SUFFIXES, normalise, read_image
+from inference.images import IMAGE_SUFFIXES, read_image
+from inference.normalisation import normalise
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence
 
@@ -67,14 +69,22 @@ def _image_files(place: Path) -> list[Path]:
 
 def make_image(sources: list[np.ndarray], height: int, width: int, seed: int = 0) -> np.ndarray:
     """A uint8 image of shape (height, width) or (height, width, 3), as the sources, which are those of `read_cells`."""
+    return np.concatenate(list(image_rows(sources, height, width, seed)))
+
+
+def image_rows(sources: list[np.ndarray], height: int, width: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """The image of `make_image` as bands of rows from top to bottom, for one that is too large to be held in memory."""
     rng = np.random.default_rng((seed, height, width))
     side = min(LARGEST_CROP, int(SOURCE_SHARE * min(min(s.shape[:2]) for s in sources)))
     overlap = round(side * OVERLAP_SHARE)
-    canvas = np.zeros((height + side, width + side, *sources[0].shape[2:]), np.uint8)
-    for top in range(0, max(1, height - overlap), side - overlap):
-        for left in range(0, max(1, width - overlap), side - overlap):
-            _sew(canvas[top : top + side, left : left + side], _random_crop(sources, side, rng), overlap, top > 0, left > 0)
-    return canvas[:height, :width]
+    step = side - overlap
+    canvas = np.zeros((side, width + side, *sources[0].shape[2:]), np.uint8)  # the rows from `top` on
+    for top in range(0, max(1, height - overlap), step):
+        for left in range(0, max(1, width - overlap), step):
+            _sew(canvas[:, left : left + side], _random_crop(sources, side, rng), overlap, top > 0, left > 0)
+        last = top + step >= height - overlap
+        yield canvas[: height - top if last else step, :width]
+        canvas = np.concatenate([canvas[step:], np.zeros_like(canvas[:step])])
 
 
 def _random_crop(sources: list[np.ndarray], side: int, rng: np.random.Generator) -> np.ndarray:

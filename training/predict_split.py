@@ -41,9 +41,10 @@ def main(argv: list[str] | None = None) -> int:
     for record in tqdm([r for folder in folders.values() for r in folder], unit="image", disable=None):
         picture = read_image(record.image)
         result = segmenter.segment(picture)
+        labels = result.labels
         target = args.out / record.image.parent.name / f"{names[record.image]}{LABEL_SUFFIX}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_labels(target, result.labels, result.cells, picture.resolution)
+        write_labels(target, labels, result.cells, picture.resolution)
         rows.append({"source": record.source, "image": record.image.name, "class": result.stream, "cells": result.cells,
                      "cell_diameter_px": round(result.diameter, 1), "router_diameter_px": round(result.route.diameter, 1)
                      if result.route else "", "seconds": round(sum(result.seconds.values()), 2)})

@@ -116,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             try:
                 picture = read_image(entry.image)
                 result = segmenter.segment(picture)
+                labels = result.labels
             except ValueError as error:
                 log.error("%s/%s", entry.image.parent, error)  # it begins with the file's name
                 failed += 1
@@ -125,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             label = paths[entry.image]
             label.parent.mkdir(parents=True, exist_ok=True)
-            write_labels(label, result.labels, result.cells, picture.resolution)
+            write_labels(label, labels, result.cells, picture.resolution)
             kept.append(Entry(entry.image, label, "train", f"{entry.source}{SOURCE_SUFFIX}", entry.modality, name="", group=""))
     for reason, count in dropped.items():
         log.info("dropped: %d with %s", count, reason)

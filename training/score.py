@@ -116,7 +116,7 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
     """
     truth = read_labels(case.label)
     group = CLASSES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
-    path, prediction = _read_prediction(case, truth.shape)
+    path, prediction = read_prediction(case, truth.shape)
     scores = []
     for mode in modes:
         if path is None and mode == "official":
@@ -128,7 +128,7 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
     return scores
 
 
-def _read_prediction(case: Case, shape: tuple[int, int]) -> tuple[Path | None, np.ndarray]:
+def read_prediction(case: Case, shape: tuple[int, int]) -> tuple[Path | None, np.ndarray]:
     """The prediction and its path, or no path and an image without cells."""
     path = next((p for p in case.candidates if p.exists()), None)
     if path is None:

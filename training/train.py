@@ -12,9 +12,11 @@ the run) in steps instead of epochs. Without a GPU and without ImageNet weights,
     python -m training.train --manifest data/manifest.csv --stream both --out runs/pretrain --encoder convnext_atto \\
         --random-init --crop 256 --batch 8 --lr 1e-3 --schedule cosine --time-budget 90
 
-On several GPUs, or several machines, each with its own copy of the data:
+On several GPUs of one machine, or of several, each with its own copy of the data and with one folder for --out that they share:
 
     torchrun --nproc-per-node 4 -m training.train --manifest data/manifest.csv --stream both --out runs/pretrain
+    torchrun --nproc-per-node 4 --nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m training.train --manifest data/manifest.csv --stream both --out /mnt/shared/runs/pretrain
 
 The run writes
 
@@ -264,10 +266,15 @@ def drop_rows_after(path: Path, step: int) -> None:
         return
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    path.unlink()
+    kept = path.with_name(f"{path.name}.part")
+    kept.unlink(missing_ok=True)
     for row in rows:
         if int(row["step"]) <= step:
-            write_row(path, row)
+            write_row(kept, row)
+    if kept.exists():
+        kept.replace(path)
+    else:
+        path.unlink()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -286,6 +293,8 @@ def train(args: argparse.Namespace) -> int:
     with StopSignal() as stop, Team(args.device) as team:
         trainer = Trainer(args, team)
         resumed = trainer.resume()
+        if not team.same(trainer.step):
+            raise ValueError(f"{args.out}: not every process found the resume file there; --out must be a folder that all machines share")
         data = training_crops(args, args.diameter)
         val = validation_samples(args.manifest, args.classes, args.validate_images) if args.validate_images and team.leads else []
         if team.leads:

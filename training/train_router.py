@@ -4,16 +4,27 @@
 
 The labels come from the rules of `training.cues`, the diameters from the label images, which may be pseudo labels. The defaults
 are the paper's protocol (ResNet18 from ImageNet, SGD 1e-3, divided by 10 every 7 of 20 epochs, batches of 64). Without ImageNet
-weights and without a GPU, in three quarters of an hour:
+weights and without a GPU, in an hour and a half on one core, and from a router that is there, in half an hour:
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router --random-init --batch 16 --lr 0.02 \\
-        --schedule cosine --time-budget 45
+        --schedule cosine --time-budget 90 --validate-every 3
+    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors --batch 16 \\
+        --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
 
-After every epoch the router is measured on the manifest's split "val", on the views that inference takes. The run writes
+What the paper leaves open: the views that it learns from (training.router_views), a moving average of the weights, smoothed
+class labels, and the fifth output.
 
-    OUT/router.safetensors  of the epoch with the highest accuracy (of equal ones, with the smaller error of the diameter)
-    OUT/confusion.csv       of that epoch: true classes in lines, predicted ones in columns, and the accuracy of each class
-    OUT/log.csv             a line an epoch
+Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the manifest's split
+"val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but measure cells quite
+differently, which decides what the segmenters find; so the run keeps the one with the highest
+
+    score = accuracy - 0.5 * mean |ln(measured / true diameter)|    (an image's error counts ln 4 at most)
+
+and writes
+
+    OUT/router.safetensors  of the highest score
+    OUT/confusion.csv       of that network: true classes in lines, predicted ones in columns, and the accuracy of each class
+    OUT/log.csv             a line a validation: score, accuracy, and the median and mean factor by which the diameter is off
     OUT/resume.safetensors  every --save-every seconds and at the end
 
 and prints the confusion matrix. The same command continues a run that was stopped (SIGTERM; the exit code is then 143) or killed,
@@ -21,97 +32,49 @@ exactly as if it had not been; with --time-budget the learning rate follows the 
 """
 
 import argparse
+import copy
 import csv
-import json
 import logging
 import math
 import signal
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import to_three_channels
 from inference.network import best_dtype
-from inference.routing import router_view
+from inference.routing import RouterNetwork
 from inference.segmenter import ROUTER_FILE
-from models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from models.router import CLASSES, VIEW_SHORTER_SIDE, VIEW_SIZE, Router
-from training import augmentation
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.router import CLASSES, Router
 from training.cues import CLASSES as CLASS_NAMES
-from training.datasets import Sample, balanced_weights, load_samples, read_manifest
-from training.train import PREFETCHED, StepSampler, StopSignal, drop_rows_after, prepare_worker, write_row
+from training.datasets import Sample, load_samples, read_manifest
+from training.resume import decisive, load_run, save_run
+from training.router_views import NO_CLASS, ViewDataset
+from training.train import BAR, PREFETCHED, StepSampler, StopSignal, drop_rows_after, prepare_worker, write_row
+from training.trainer import git_commit, update_average
 
 log = logging.getLogger(__name__)
 
-VIEW_ZOOM = (0.7, 1.5)  # of a training view over the inference view
-CLOSE_UPS = 0.4  # share of the views that show a part of the image at a size where the cells are...
-CLOSE_UP_DIAMETER = (8.0, 80.0)  # ...of this diameter in pixels, as inference.routing takes them to measure cells
-NO_CLASS = -1  # of a close-up: a part does not show what the class is decided by
-MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of SGD
+ADAMW_WEIGHT_DECAY = 0.02
 EPOCHS_A_DECADE = 7  # of the learning rate (paper, Table 3)
-LARGEST_ERROR = math.log(1000)  # of a diameter: an untrained network's would overflow
-SIZE_WEIGHT = 0.5  # of the diameter's loss; the classes have weight 1
-# Those that leave the cues alone: colours and brightness decide the class.
-INTENSITY = tuple(x for x in augmentation.INTENSITY
-                  if x[1] in (augmentation.gaussian_noise, augmentation.gaussian_smooth, augmentation.histogram_shift))
-
-
-class ViewDataset(Dataset):
-    """Endless random views for training; view number i depends on `seed` and i alone."""
-
-    def __init__(self, samples: list[Sample], seed: int):
-        self.samples, self.seed = samples, seed
-        self.weights = balanced_weights(samples)
-
-    def __len__(self) -> int:
-        return 2**62
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, float]:
-        """view 3x224x224 in [0, 1], class or NO_CLASS, natural logarithm of the cell diameter in pixels of the view (nan without cells)."""
-        rng = np.random.default_rng((self.seed, index))
-        sample = self.samples[rng.choice(len(self.samples), p=self.weights)]
-        shape = sample.labels.shape
-        zoom = VIEW_SHORTER_SIDE / min(shape) * math.exp(rng.uniform(*np.log(VIEW_ZOOM)))
-        label = sample.cue_class
-        if rng.random() < CLOSE_UPS and not math.isnan(sample.diameter):
-            closer = math.exp(rng.uniform(*np.log(CLOSE_UP_DIAMETER))) / sample.diameter
-            zoom, label = (closer, NO_CLASS) if closer > zoom else (zoom, label)
-        zoom = max(zoom, VIEW_SIZE / min(shape))  # the view never reaches beyond the image
-        if label == NO_CLASS:
-            centre = divmod(int(rng.choice(np.flatnonzero(sample.labels))), shape[1])
-        else:
-            centre = tuple(rng.uniform(0, n) for n in shape)
-        view, _, _ = augmentation.cut(sample.pixels, sample.labels, zoom, centre, VIEW_SIZE, rng)
-        (view,) = augmentation.flip_and_turn([view], rng)
-        view = augmentation.change_intensity(view.astype(np.float32) / 255, rng, INTENSITY)
-        return to_tensor(view), label, math.log(sample.diameter * zoom)
-
-
-class ValidationViews(Dataset):
-    """The view that inference takes of each image."""
-
-    def __init__(self, samples: list[Sample]):
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, float]:
-        sample = self.samples[index]
-        view, zoom = router_view(sample.pixels)
-        return to_tensor(view.astype(np.float32) / 255), sample.cue_class, math.log(sample.diameter * zoom)
-
-
-def to_tensor(view: np.ndarray) -> torch.Tensor:
-    """(H, W) or (H, W, 3) float32 -> 3xHxW."""
-    return torch.from_numpy(np.ascontiguousarray(to_three_channels(view).transpose(2, 0, 1)))
+WARM_UP = 1.0  # epochs, of the cosine schedule
+LABEL_SMOOTHING = 0.05  # near the borders that the cue rules draw, one pixel more changes the class
+SIZE_WEIGHT = 1.0  # of the diameter's loss; the classes have weight 1
+SIZE_KNEE = 0.2  # error of the log diameter from which on its loss grows linearly
+EMA_DECAY = 0.99
+SCORE_SIZE_WEIGHT = 0.5  # of the size error against accuracy: 2 % in size are worth 1 % of the images
+LARGEST_ERROR = math.log(4)  # of a log diameter in the score; farther off, nothing is found anyway
+# Arguments that change what a run is; a resume file of other ones is refused.
+DECISIVE = ("seed", "batch", "epochs", "optimiser", "lr", "schedule", "leave_out", "init", "random_init")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -126,8 +89,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--epochs", type=int, default=20, help="passes over as many views as there are images [20]")
     add("--time-budget", type=float, metavar="MINUTES", help="stop after this time instead of --epochs")
     add("--batch", type=int, default=64, help="[64]")
+    add("--optimiser", choices=("sgd", "adamw"), default="sgd", help="adamw learns more in few steps; its rate is --lr too [sgd]")
     add("--lr", type=float, default=1e-3, help="first learning rate [1e-3]")
-    add("--schedule", choices=("steps", "cosine"), default="steps", help="divided by 10 every 7 of 20 epochs, or cosine [steps]")
+    add("--schedule", choices=("steps", "cosine"), default="steps",
+        help="divided by 10 every 7 of 20 epochs, or warm-up and cosine [steps]")
+    add("--validate-every", type=int, default=1, metavar="EPOCHS", help="[1]")
     add("--save-every", type=float, default=300.0, metavar="SECONDS", help="time between resume files [300]")
     add("--seed", type=int, default=0, help="[0]")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="[cuda where there is one]")
@@ -139,42 +105,77 @@ def learning_rate(epoch: float, epochs: int, first: float, schedule: str) -> flo
     """Learning rate at a fraction of an epoch."""
     if schedule == "steps":
         return first * 0.1 ** (int(epoch) // EPOCHS_A_DECADE)
-    return first * min(1.0, epoch + 0.05) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+    return first * min(1.0, (epoch + 0.05) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
 def router_loss(out, classes: torch.Tensor, log_diameter: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the class plus the smooth absolute error of the log diameter, each where it is known."""
-    known = torch.isfinite(log_diameter)
-    size = F.smooth_l1_loss(out.log_diameter[known], log_diameter[known]) if known.any() else out.log_diameter.sum() * 0
-    classified = classes != NO_CLASS
-    label = F.cross_entropy(out.classes[classified], classes[classified]) if classified.any() else out.classes.sum() * 0
-    return label + SIZE_WEIGHT * size
+    """Cross entropy of the class, and the smooth absolute error of the log diameter times its weight: (2,).
+
+    Each is a mean over the views where it is known, 0 without any.
+    """
+    known, classified = torch.isfinite(log_diameter), classes != NO_CLASS
+    nothing = out.log_diameter.sum() * 0
+    size = F.smooth_l1_loss(out.log_diameter[known], log_diameter[known], beta=SIZE_KNEE) if known.any() else nothing
+    label = (F.cross_entropy(out.classes[classified], classes[classified], label_smoothing=LABEL_SMOOTHING) if classified.any()
+             else nothing)
+    return torch.stack((label, SIZE_WEIGHT * size))
 
 
-@torch.no_grad()
-def evaluate(model: Router, loader: DataLoader, device: str) -> tuple[np.ndarray, float]:
-    """Confusion matrix (true class, predicted class) and the median factor between true and predicted diameter, as |log|."""
-    model.eval()
-    confusion, errors = np.zeros((CLASSES, CLASSES), int), []
-    for views, classes, log_diameter in loader:
-        out = model(views.to(device))
-        np.add.at(confusion, (classes.numpy(), out.classes.argmax(1).cpu().numpy()), 1)
-        errors.append((out.log_diameter.cpu() - log_diameter).abs().clamp(max=LARGEST_ERROR).numpy())
-    return confusion, float(np.nanmedian(np.concatenate(errors)))
+class RouterInMemory(RouterNetwork):
+    """Inference's router around a network that is being trained."""
+
+    def __init__(self, model: Router):
+        self.model = copy.deepcopy(model).cpu().eval()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A router on validation images, through the path of inference.
+
+    confusion : images of each true class (lines) that went to each class (columns)
+    errors : |ln(measured / true diameter)| of each image that has cells
+    """
+
+    confusion: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def score(self) -> float:
+        """By which checkpoints are selected."""
+        size_error = float(np.minimum(self.errors, LARGEST_ERROR).mean()) if self.errors.size else 0.0
+        return self.accuracy - SCORE_SIZE_WEIGHT * size_error
+
+    def figures(self) -> dict[str, float]:
+        """For the log and the checkpoint; the factors are 1 where the diameter is right."""
+        typical, mean = (math.exp(f(self.errors)) if self.errors.size else 1.0 for f in (np.median, np.mean))
+        return {"score": round(self.score, 5), "accuracy": round(self.accuracy, 5), "diameter_factor": round(typical, 4),
+                "mean_diameter_factor": round(mean, 4)}
+
+
+def measure(model: Router, samples: list[Sample]) -> Measurement:
+    """Route and measure every image."""
+    router, confusion, errors = RouterInMemory(model), np.zeros((CLASSES, CLASSES), int), []
+    for sample in samples:
+        route = router(sample.pixels, sample.saturation)
+        confusion[sample.cue_class, route.best] += 1
+        errors.append(abs(math.log(route.diameter / sample.diameter)))
+    return Measurement(confusion, np.array([e for e in errors if not math.isnan(e)]))
 
 
 class RouterRun:
-    """Network, optimiser, and how far the run is.
+    """Network, moving average, optimiser, and how far the run is.
 
     steps_an_epoch : of as many views as there are images
     step : optimiser steps done
-    seconds : time spent, evaluation included but for the last one
-    losses : since the last line of the log
-    best : highest accuracy, and minus the error of the diameter; the network is in OUT/router.safetensors
+    seconds : time spent, validation included
+    losses : of class and size in each step since the last line of the log
+    measured : step of the last validation, -1 before the first one
+    best : highest score; its network is in OUT/router.safetensors
     """
-
-    RESUME_FILE = "resume.safetensors"
-    DECISIVE = ("seed", "batch", "epochs", "lr", "schedule", "leave_out", "init", "random_init")  # another run's are refused
 
     def __init__(self, args: argparse.Namespace, images: int):
         self.args, self.steps_an_epoch = args, max(1, images // args.batch)
@@ -183,11 +184,15 @@ class RouterRun:
         if args.init:
             self.model.load_state_dict(load_checkpoint(args.init)[0].state_dict())
         self.model.to(args.device, memory_format=torch.channels_last)
-        self.optimiser = torch.optim.SGD(self.model.parameters(), args.lr, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if args.optimiser == "sgd":
+            self.optimiser = torch.optim.SGD(self.model.parameters(), args.lr, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+        else:
+            self.optimiser = torch.optim.AdamW(self.model.parameters(), args.lr, weight_decay=ADAMW_WEIGHT_DECAY)
         self.use_bfloat16 = best_dtype(torch.device(args.device)) == torch.bfloat16
-        self.step, self.seconds = 0, 0.0
-        self.losses: list[float] = []
-        self.best = (-1.0, 0.0)
+        self.step, self.seconds, self.measured = 0, 0.0, -1
+        self.losses: list[list[float]] = []
+        self.best = -math.inf
 
     def progress(self) -> float:
         """Share of the run that is done, by the clock with --time-budget, else by steps."""
@@ -204,67 +209,58 @@ class RouterRun:
             out = self.model(views.to(args.device).contiguous(memory_format=torch.channels_last))
         loss = router_loss(type(out)(*(t.float() for t in out)), classes.to(args.device), log_diameter.float().to(args.device))
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.sum().backward()
         self.optimiser.step()
         self.step += 1
-        self.losses.append(float(loss.detach()))
+        update_average(self.average, self.model, self.step, EMA_DECAY)
+        self.losses.append(loss.detach().tolist())
 
-    def finish_epoch(self, val_loader: DataLoader) -> None:
-        """Measure the network, write a line of the log, and keep the network if it is the best so far."""
-        confusion, size_error = evaluate(self.model, val_loader, self.args.device)
-        accuracy, factor = float(np.trace(confusion) / confusion.sum()), math.exp(size_error)
-        row = {"step": self.step, "epoch": round(self.step / self.steps_an_epoch, 2), "seconds": round(self.seconds, 1),
-               "lr": self.optimiser.param_groups[0]["lr"], "loss": round(float(np.mean(self.losses)), 5),
-               "accuracy": round(accuracy, 5), "diameter_factor": round(factor, 4)}
-        write_row(self.args.out / "log.csv", row)
-        log.info("epoch %g  loss %.3f  accuracy %.4f  diameter off by a factor of %.2f", row["epoch"], row["loss"], accuracy,
-                 factor)
+    def validation_is_due(self) -> bool:
+        """At the end of every so many epochs, and of the run."""
+        return self.progress() == 1 or self.step % (self.args.validate_every * self.steps_an_epoch) == 0
+
+    def validate(self, samples: list[Sample]) -> None:
+        """Measure the moving average, write a line of the log, and keep the network if it is the best so far."""
+        measurement, self.measured = measure(self.average, samples), self.step
+        figures = measurement.figures()
+        class_loss, size_loss = np.mean(self.losses, axis=0).round(5).tolist() if self.losses else (math.nan, math.nan)
+        write_row(self.args.out / "log.csv", {
+            "step": self.step, "epoch": round(self.step / self.steps_an_epoch, 2), "seconds": round(self.seconds, 1),
+            "lr": self.optimiser.param_groups[0]["lr"], "class_loss": class_loss, "size_loss": size_loss, **figures})
+        log.info("epoch %.2f  loss %.3f + %.3f  score %.4f  accuracy %.4f  diameter off by a factor of %.2f (median), %.2f (mean)",
+                 self.step / self.steps_an_epoch, class_loss, size_loss, *figures.values())
         self.losses = []
-        if (accuracy, -size_error) > self.best:
-            self.best = (accuracy, -size_error)
-            self.write(confusion, {"accuracy": accuracy, "images": int(confusion.sum()), "diameter_factor": round(factor, 4),
-                                   "per_class": dict(enumerate(np.round(accuracies(confusion), 4).tolist())), "step": self.step})
+        if measurement.score > self.best:
+            self.best = measurement.score
+            self.write(measurement)
 
-    def write(self, confusion: np.ndarray, validation: dict) -> None:
-        """The router's checkpoint and its confusion matrix."""
+    def write(self, measurement: Measurement) -> None:
+        """The checkpoint of the moving average, and its confusion matrix."""
+        confusion = measurement.confusion
         args = vars(self.args) | {key: path and path.name for key, path in vars(self.args).items() if isinstance(path, Path)}
-        training = args | {"steps_done": self.step, "seconds": round(self.seconds)}
-        save_checkpoint(self.args.out / ROUTER_FILE, self.model, {"network": {}, "training": training, "validation": validation})
+        validation = measurement.figures() | {
+            "images": int(confusion.sum()), "per_class": dict(enumerate(np.round(accuracies(confusion), 4).tolist())),
+            "step": self.step}
+        save_checkpoint(self.args.out / ROUTER_FILE, self.average, {
+            "network": {}, "git_commit": git_commit(), "validation": validation,
+            "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}})
         with open(self.args.out / "confusion.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(confusion_rows(confusion))
 
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"model": self.model, "average": self.average}
+
     def save(self) -> None:
         """Everything that a later process needs to go on exactly from here."""
-        tensors = {f"model/{n}": t for n, t in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            if "momentum_buffer" in self.optimiser.state[parameter]:
-                tensors[f"momentum/{name}"] = self.optimiser.state[parameter]["momentum_buffer"]
-        state = {"step": self.step, "seconds": self.seconds, "losses": self.losses, "best": self.best,
-                 "arguments": self._decisive()}
-        partial = self.args.out / f"{self.RESUME_FILE}.part"
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, {"state": json.dumps(state)})
-        partial.replace(self.args.out / self.RESUME_FILE)
-
-    def _decisive(self) -> dict:
-        return json.loads(json.dumps({key: getattr(self.args, key) for key in self.DECISIVE}, default=str))
+        state = {name: getattr(self, name) for name in ("step", "seconds", "losses", "measured", "best")}
+        save_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE), state)
 
     def resume(self) -> bool:
-        """Continue from the resume file, if there is one; raises CheckpointError if it is of a run with other arguments."""
-        path = self.args.out / self.RESUME_FILE
-        if not path.exists():
-            return False
-        with safe_open(path, "pt") as file:
-            state = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if differing := [f"{key} {value}" for key, value in state["arguments"].items() if self._decisive()[key] != value]:
-            raise CheckpointError(f"{path}: from a run with {', '.join(differing)}; repeat its command, or give another --out")
-        self.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-        for name, parameter in self.model.named_parameters():
-            if (momentum := tensors.get(f"momentum/{name}")) is not None:
-                # In the parameter's memory format: another one would round differently.
-                self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
-        self.step, self.seconds, self.losses, self.best = state["step"], state["seconds"], state["losses"], tuple(state["best"])
-        return True
+        """Continue from the resume file, if there is one; raises CheckpointError if it is damaged or of another run."""
+        state = load_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE))
+        for name, value in (state or {}).items():
+            setattr(self, name, value)
+        return state is not None
 
 
 def accuracies(confusion: np.ndarray) -> np.ndarray:
@@ -279,17 +275,22 @@ def confusion_rows(confusion: np.ndarray) -> list[list]:
                       for name, line, accuracy in zip(CLASS_NAMES, confusion.tolist(), accuracies(confusion)))]
 
 
-def train(run: RouterRun, loader: DataLoader, val_loader: DataLoader, stop: StopSignal) -> bool:
+def train(run: RouterRun, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm) -> bool:
     """Train to the end of the run, or until `stop`; the answer is whether the end was reached."""
     clock = saved = time.monotonic()
     batches = iter(loader)
+    if run.args.init and run.measured < 0:
+        run.validate(val)
     while not stop.came and run.progress() < 1:
         run.train_step(*next(batches))
         now = time.monotonic()
         run.seconds += now - clock
         clock = now
-        if run.progress() == 1 or run.step % run.steps_an_epoch == 0:
-            run.finish_epoch(val_loader)
+        bar.set_description_str(f"step {run.step}", refresh=False)
+        bar.n = run.progress()
+        bar.update(0)
+        if run.validation_is_due():
+            run.validate(val)
         if now - saved > run.args.save_every:
             run.save()
             saved = now
@@ -300,8 +301,8 @@ def train(run: RouterRun, loader: DataLoader, val_loader: DataLoader, stop: Stop
 def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     args = parse_arguments(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
     try:
+        args.out.mkdir(parents=True, exist_ok=True)
         samples = load_samples([r for r in read_manifest(args.manifest, "train") if r.source not in args.leave_out])
         val = load_samples([r for r in read_manifest(args.manifest, "val") if r.label])
         run = RouterRun(args, len(samples))
@@ -316,12 +317,12 @@ def main(argv: list[str] | None = None) -> int:
     loader = DataLoader(ViewDataset(samples, args.seed), batch_sampler=StepSampler(run.step, args.batch),
                         num_workers=args.workers, prefetch_factor=PREFETCHED if args.workers else None,
                         worker_init_fn=prepare_worker)
-    with StopSignal() as stop:
-        finished = train(run, loader, DataLoader(ValidationViews(val), args.batch), stop)
+    with StopSignal() as stop, logging_redirect_tqdm(), tqdm(initial=run.progress(), total=1, bar_format=BAR, disable=None) as bar:
+        finished = train(run, loader, val, stop, bar)
     if not finished:
         log.info("stopped at step %d", run.step)
         return 128 + signal.SIGTERM
-    log.info("done: %d steps in %.0f s, best accuracy %.4f", run.step, run.seconds, run.best[0])
+    log.info("done: %d steps in %.0f s, best score %.4f", run.step, run.seconds, run.best)
     with open(args.out / "confusion.csv", encoding="utf-8") as file:
         for row in csv.reader(file):
             print(f"{row[0]:16}" + "".join(f"{cell:>14}" for cell in row[1:]))

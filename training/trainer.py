@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-import json
 import logging
 import math
 import subprocess
@@ -12,18 +11,17 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from inference.network import Network, best_dtype
-from models.checkpoint import CheckpointError, load_checkpoint, read_config, save_checkpoint
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.hover import HoverMaps
 from models.unet import STRIDE
 from training.datasets import HOVER_STRIDE, Sample
 from training.distributed import Team
 from training.losses import hover_loss, stardist_loss
 from training.networks import TrainingNetwork
+from training.resume import decisive, load_run, save_run
 from training.validation import validate
 
 log = logging.getLogger(__name__)
@@ -34,7 +32,6 @@ GRADIENT_NORM = 5.0
 EMA_DECAY = 0.999
 RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
-RESUME_FILE = "resume.safetensors"
 # Arguments that change what a run is; a resume file of other ones is refused.
 DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight")
 
@@ -72,6 +69,17 @@ def git_commit() -> str:
                               check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+@torch.no_grad()
+def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:
+    """Draw a moving average of a network, its buffers included, towards the network; in the first steps it follows faster."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for old, new in zip(average.state_dict().values(), model.state_dict().values()):
+        if new.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
 
 
 class Trainer:
@@ -133,18 +141,9 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimiser.step()
         self.step += 1
-        self._update_average()
+        update_average(self.average, self.model, self.step, EMA_DECAY)
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach().double()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for old, new in zip(self.average.state_dict().values(), self.model.state_dict().values()):
-            if new.is_floating_point():
-                old.lerp_(new, 1 - decay)
-            else:
-                old.copy_(new)
 
     def validate(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> list[dict]:
         """Score the moving average's heads, keep those that are the best so far; a row for the log for each head."""
@@ -173,49 +172,20 @@ class Trainer:
         config = self.config(name) | ({"validation": validation} if validation else {})
         save_checkpoint(self.args.out / f"{name}.safetensors", self.average.split()[name], config)
 
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"model": self.model, "average": self.average}
+
     def save(self) -> None:
         """Everything that a later process needs to go on exactly from here. The networks hold nothing random, such as dropout."""
-        tensors = {f"model/{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"average/{n}": t for n, t in self.average.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            tensors |= {f"optimiser/{name}/{key}": value for key, value in self.optimiser.state[parameter].items()}
         state = {"step": self.step, "seconds": self.seconds, "waiting": self.waiting, "validated": self.validated,
-                 "sums": {name: float(total) for name, total in self.sums.items()}, "arguments": self._decisive()}
-        partial = self.args.out / f"{RESUME_FILE}.part"
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, {"state": json.dumps(state)})
-        partial.replace(self.args.out / RESUME_FILE)
-
-    def _decisive(self) -> dict:
-        return json.loads(json.dumps({key: getattr(self.args, key) for key in DECISIVE}, default=str))
+                 "sums": {name: float(total) for name, total in self.sums.items()}}
+        save_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE), state)
 
     def resume(self) -> bool:
-        """Continue from the resume file, if there is one.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is damaged or of a run with other arguments.
-        """
-        path = self.args.out / RESUME_FILE
-        if not path.exists():
+        """Continue from the resume file, if there is one; raises CheckpointError if it is damaged or of another run."""
+        state = load_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE))
+        if state is None:
             return False
-        try:
-            with safe_open(path, "pt") as file:
-                state = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except Exception as error:
-            raise CheckpointError(f"{path}: not a resume file of this program ({error!r}); remove it, or give another "
-                                  "--out") from None
-        differing = {key: value for key, value in state["arguments"].items() if self._decisive()[key] != value}
-        if differing:
-            raise CheckpointError(f"{path}: of a run with {differing}; repeat its command to continue it, or give another --out")
-        part = lambda prefix: {n[len(prefix):]: t for n, t in tensors.items() if n.startswith(prefix)}  # noqa: E731
-        self.model.load_state_dict(part("model/"))
-        self.average.load_state_dict(part("average/"))
-        for name, parameter in self.model.named_parameters():
-            saved = part(f"optimiser/{name}/")
-            for key, value in saved.items():  # in the parameter's memory format: another one would round differently
-                self.optimiser.state[parameter][key] = value if key == "step" else torch.empty_like(parameter).copy_(value)
         self.step, self.seconds, self.waiting, self.sums = (state[key] for key in ("step", "seconds", "waiting", "sums"))
         self.validated = tuple(state["validated"])
         for name in self.model.heads:

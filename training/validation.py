@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from inference.network import Network
-from inference.segmenter import ScaleSettings, segment_at
+from inference.scaling import ScaleSettings
+from inference.segmenter import segment_at
 from training.datasets import Record, Sample, load_samples, read_manifest
 from training.f1 import f1_score, score_image
 
@@ -53,7 +54,7 @@ def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[],
     scores = []
     for sample in samples:
         on_image()
-        labels = segment_at(sample.pixels, network, working_scale(sample, network))[0]
+        labels = segment_at(sample.pixels, network, working_scale(sample, network))
         if sample.record.partial:
             labels = without_unlabelled(labels, sample.labels)
         scores.append(f1_score(*score_image(sample.labels, labels)[0]))

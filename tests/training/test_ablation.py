@@ -80,9 +80,12 @@ def runs(write, tmp_path):
     return tmp_path / "runs"
 
 
-def table(capsys):
-    """{line: cells} and the header."""
-    header, *lines = capsys.readouterr().out.splitlines()
+def table(capsys, remarks=None):
+    """{line: cells} and the header; what stands below the table goes into `remarks`."""
+    printed, _, below = capsys.readouterr().out.partition("\n\n")
+    if remarks is not None:
+        remarks += below.splitlines()
+    header, *lines = printed.splitlines()
     width = len(header) - len(header.lstrip())
     return {line[:width].strip(): line[width:].split() for line in lines}, header.split("  ")
 
@@ -97,7 +100,8 @@ def run(manifest, *more):
 
 def test_table(known, manifest, runs, capsys):
     assert run(manifest, "--runs", runs) == 0
-    lines, header = table(capsys)
+    lines, header = table(capsys, remarks := [])
+    assert remarks == ["ConvNeXt-Hover fine-tuned: no network for class 0, 2, 3"]
     assert [h.strip() for h in header if h] == ["class 0 (2)", "class 1 (1)", "class 2 (0)", "class 3 (1)", "all (4)",
                                                 "complete labels (3)"]
     mean = (2 * PERFECT + HALF + ONE_MISSED) / 4
@@ -132,6 +136,46 @@ def test_weights_folders_have_their_own_routers(known, manifest, runs, write, tm
     assert table(capsys)[0]["weights: shipped"] == text(*[ONE_MISSED] * 2, None, *[ONE_MISSED] * 3)
 
 
+def test_each_network_on_every_class(known, manifest, write, tmp_path, capsys):
+    """Four by four, and without class 2's network three by four and a remark; the router still decides in the first line."""
+    write("shipped/router.safetensors", "3")
+    for k, found in ((0, "half"), (1, "one missed"), (3, "perfect")):
+        write(f"shipped/class{k}.safetensors", found)
+    assert run(manifest, "--weights", tmp_path / "shipped", "--each-network", "--true-size") == 0
+    lines, _ = table(capsys, remarks := [])
+    assert lines == {
+        "weights: shipped": text(PERFECT, PERFECT, None, *[PERFECT] * 3),
+        "weights: shipped, class0": text(HALF, HALF, None, *[HALF] * 3),
+        "weights: shipped, class1": text(ONE_MISSED, ONE_MISSED, None, *[ONE_MISSED] * 3),
+        "weights: shipped, class3": text(PERFECT, PERFECT, None, *[PERFECT] * 3),
+    }
+    assert remarks == ["weights: shipped: no network for class 2"]
+
+
+def test_the_pretrained_network_stands_in(known, manifest, runs, write, capsys):
+    """Nothing was fine-tuned for classes 0 and 1; for Hover there is no pre-trained network either."""
+    (runs / "class0-stardist" / "stardist.safetensors").unlink()
+    (runs / "class1-hover" / "hover.safetensors").unlink()
+    write("runs/router/router.safetensors", "0")
+    assert run(manifest, "--runs", runs) == 0
+    lines, _ = table(capsys, remarks := [])
+    assert lines["Ours"] == text(HALF, HALF, None, *[HALF] * 3) and "ConvNeXt-Hover fine-tuned" not in lines
+    assert remarks == ["ConvNeXt-StarDist fine-tuned: no network for class 0",
+                       "Ours: the pre-trained network stands in for class 0", "Ours: no network for class 1"]
+    write("runs/router/router.safetensors", "1")
+    assert run(manifest, "--runs", runs) == 0
+    assert table(capsys)[0]["Ours"] == text(*[None] * 6)
+
+
+def test_the_router_gets_the_saturation(known, manifest, runs, monkeypatch, capsys):
+    """As in predict.py, which sends no colourful image to the gray stream."""
+    told = []
+    route = known.route
+    monkeypatch.setattr(known, "route", lambda self, image, saturation=0.0: told.append(round(saturation, 3)) or route(self, image))
+    assert run(manifest, "--runs", runs) == 0
+    assert told == [0.0, 0.0, 0.0, 0.9]
+
+
 def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):
     assert run(manifest, "--runs", runs, "--limit", 3, "--true-size", "--csv", tmp_path / "t.csv") == 0
     with open(tmp_path / "t.csv", newline="") as file:
@@ -160,4 +204,4 @@ def test_the_products_segmenter(manifest, untrained_weights, tmp_path, capsys):
         link.symlink_to(untrained_weights / f"{source}.safetensors")
     for more in ((), ("--true-size",)):
         assert run(manifest, "--runs", tmp_path / "runs", "--device", "cpu", *more) == 0
-        assert list(table(capsys)[0]) == ["ConvNeXt-StarDist pre-trained", "ConvNeXt-Hover pre-trained"]
+        assert list(table(capsys)[0]) == ["ConvNeXt-StarDist pre-trained", "ConvNeXt-Hover pre-trained", "Ours"]

@@ -58,6 +58,8 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys):
     assert main(command) == 0
     assert sorted(p.name for p in weights.iterdir()) == [
         "MODEL_CARD.md", "SHA256SUMS", *(f"class{k}.safetensors" for k in range(4)), "router.safetensors"]
+    assert sorted(path.parent.parent.name for path in runs.glob("*/thresholds/thresholds.csv")) == [
+        "class0-stardist", "class1-hover", "class2-stardist", "class3-stardist"]
     checkpoints = [*runs.glob("*/*.safetensors")]
     before = {p: p.stat().st_mtime_ns for p in checkpoints}
     assert main(command) == 0
@@ -72,10 +74,12 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys):
 
     capsys.readouterr()
     assert ablation.main(["--manifest", str(manifest), "--runs", str(runs), "--true-size", "--device", "cpu"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    names = [line[:30].strip() for line in lines[1:]]
+    lines, _, remarks = capsys.readouterr().out.partition("\n\n")
+    names = [line[:30].strip() for line in lines.splitlines()[1:]]
     assert names == ["ConvNeXt-StarDist pre-trained", "ConvNeXt-Hover pre-trained", "ConvNeXt-StarDist fine-tuned",
                      "ConvNeXt-Hover fine-tuned", "Ours"]
+    assert remarks.splitlines() == ["ConvNeXt-StarDist fine-tuned: no network for class 1",
+                                    "ConvNeXt-Hover fine-tuned: no network for class 0, 2, 3"]
 
 
 def arguments(*more):
@@ -84,14 +88,17 @@ def arguments(*more):
 
 def test_steps():
     steps = {step.name: " ".join(step.options) for step in training_steps(arguments(), {0, 1, 2, 3}, {0, 1, 2})}
-    assert list(steps) == ["pretrain", "class0-stardist", "class1-hover", "class2-stardist", "class3-stardist", "router"]
+    assert list(steps) == ["pretrain", "class0-stardist", "class0-stardist/thresholds", "class1-hover", "class1-hover/thresholds",
+                           "class2-stardist", "class2-stardist/thresholds", "class3-stardist", "router"]
+    assert steps["class1-hover/thresholds"] == "runs/class1-hover/hover.safetensors --manifest m.csv --classes 1"
     assert "--stream both" in steps["pretrain"]
     assert "--stream hover --classes 1 --init runs/pretrain/hover.safetensors" in steps["class1-hover"]
     assert "--validate-images 0" in steps["class3-stardist"] and "--validate-images" not in steps["class2-stardist"]
 
 
 def test_steps_of_the_papers_protocol():
-    args = arguments("--both-streams", "--separate-pretraining", "--leave-out", "x", "y", "--finetune-options", "--batch 2")
+    args = arguments("--both-streams", "--separate-pretraining", "--keep-thresholds", "--leave-out", "x", "y",
+                     "--finetune-options", "--batch 2")
     steps = {step.name: " ".join(step.options) for step in training_steps(args, {1, 3}, {1, 3})}
     assert list(steps) == ["pretrain-stardist", "pretrain-hover", "class1-stardist", "class1-hover", "class3-stardist",
                            "class3-hover", "router"]
@@ -102,8 +109,11 @@ def test_steps_of_the_papers_protocol():
 
 def test_share_time():
     names = ["pretrain", "class0-stardist", "class1-hover", "router"]
-    timed = share_time([Step(name, "", []) for name in names], 100)
-    assert [step.options for step in timed] == [["--time-budget", minutes] for minutes in ("50", "20", "20", "10")]
+    steps = [Step(name, "training.train_router" if name == "router" else "training.train", []) for name in names]
+    steps.insert(2, Step("class0-stardist/thresholds", "training.thresholds", ["x"]))
+    timed = share_time(steps, 100)
+    assert [step.options for step in timed] == [["--time-budget", "50"], ["--time-budget", "20"], ["x"], ["--time-budget", "20"],
+                                                ["--time-budget", "10"]]
 
 
 def test_a_finished_step_with_other_options_is_refused(tmp_path):

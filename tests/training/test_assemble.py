@@ -16,7 +16,8 @@ from training.model_card import BEGIN, END
 ENCODER = "test_convnext"
 TRAINING = {"steps_done": 700, "seconds": 600, "seed": 3, "batch": 8, "crop": 256, "init": None, "random_init": True,
             "leave_out": []}
-ROUTER_FIGURES = {"accuracy": 0.9, "images": 7, "diameter_factor": 1.25, "per_class": {str(k): 0.8 + k / 20 for k in range(4)}}
+ROUTER_FIGURES = {"score": 0.75, "accuracy": 0.9, "images": 7, "diameter_factor": 1.25, "mean_diameter_factor": 1.5,
+                  "per_class": {str(k): 0.8 + k / 20 for k in range(4)}}
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,14 @@ def manifest(tmp_path):
 @pytest.fixture
 def save(networks, tmp_path):
     """Write a checkpoint below RUNS; `f1` None leaves out the validation."""
-    def write(name, f1=0.5, images=10, training=(), **more):
+    def write(name, f1=0.5, images=10, training=(), figures=None, **more):
         path = tmp_path / "runs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         config = {"network": {"encoder": ENCODER}, "diameter": 28.0, "training": TRAINING | dict(training)} | more
         if f1 is not None:
             config["validation"] = {"f1": f1, "images": images, "step": 4}
         if "router" in name:
-            config |= {"network": {}, "validation": ROUTER_FIGURES}
+            config |= {"network": {}, "validation": ROUTER_FIGURES | (figures or {})}
         save_checkpoint(path, networks["router" if "router" in name else "segmenter"], config)
         return path
     return write
@@ -98,6 +99,14 @@ def test_only_a_better_network_replaces_one(manifest, save, old, new, force, rep
     assemble(manifest, "--class0", save("new.safetensors", new, training={"seed": 2}), *["--force"] * force)
     seed = read_config(manifest.parent / "weights" / "class0.safetensors")[1]["training"]["seed"]
     assert seed == (2 if replaced else 1)
+
+
+def test_the_routers_score_decides(manifest, save):
+    """More accuracy with a lower score, which counts the size of the cells too, does not replace it."""
+    for seed, figures in enumerate([{}, {"accuracy": 0.99, "score": 0.7}, {"accuracy": 0.8, "score": 0.76}]):
+        assemble(manifest, "--router", save("new/router.safetensors", training={"seed": seed}, figures=figures))
+        kept = read_config(manifest.parent / "weights" / "router.safetensors")[1]["training"]["seed"]
+        assert kept == (0, 0, 2)[seed]
 
 
 def test_figures_of_different_images_raise_a_warning(manifest, save, caplog):
@@ -171,6 +180,7 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert ("- stardist: 9000 steps of 8 crops of 256x256 pixels in 10 minutes, on all classes, seed 3, from random weights"
             in lines)
     assert any("binary 0.8000, gray 0.8500, large colour 0.9000, small colour 0.9500" in x for x in lines)
+    assert any("off by a factor of 1.25 (median), 1.50 (mean)." in x for x in lines)
     assert "| cells | 3 | all | CC0 |" in lines
     assert "| blood | 1 | router, class3 | CC BY-NC-SA 4.0 (NC) |" in lines
     assert "| blood_pseudo | 1 | all | CC BY-NC-SA 4.0 (NC) |" in lines

@@ -1,11 +1,12 @@
 """training.augmentation: image and labels move together, each change comes as often and as far as it should, gray stays gray."""
 
+import cv2
 import numpy as np
 import pytest
 
 from training import augmentation
 from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
-from training.datasets import ON_CELL, CropDataset, Record, Sample
+from training.datasets import ON_CELL, CropDataset, Record, Sample, load_sample
 
 
 @pytest.fixture
@@ -207,6 +208,19 @@ def test_gray_stays_gray(rng):
         crops = [data[i]["image"].numpy() for i in range(40)]
         assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == equal
         assert all(c.shape == (3, 64, 64) and c.dtype == np.float32 and 0 <= c.min() and c.max() <= 1 for c in crops)
+
+
+def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
+    """Phase contrast and brightfield are published as RGB with equal channels; read from a file they are gray, colour is not."""
+    labels = square((80, 80), 20, 30, 25).astype(np.uint8)
+    gray = np.repeat(rng.integers(0, 256, (*labels.shape, 1), np.uint8), 3, axis=2)
+    assert cv2.imwrite(str(tmp_path / "labels.png"), labels)
+    for name, pixels, shape in (("gray", gray, (80, 80)), ("colour", rng.integers(0, 256, gray.shape), (80, 80, 3))):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8))
+        found = load_sample(Record(tmp_path / f"{name}.png", tmp_path / "labels.png", "train", "a"))
+        assert found.pixels.shape == shape
+        crops = [CropDataset([found], 64, 28.0)[i]["image"].numpy() for i in range(20)]
+        assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == (name == "gray")
 
 
 def test_targets_follow_the_crop():

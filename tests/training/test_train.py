@@ -154,25 +154,39 @@ def test_stop_during_last_validation(manifest, tmp_path, monkeypatch):
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["1"]
 
 
-def test_two_processes(manifest, tmp_path):
-    """Two processes over gloo share the batch; only the first one writes, and their weights stay equal."""
-    command = arguments(manifest, tmp_path, "--steps", 2, "--stream", "stardist", "--validate-images", 2)
+def run_two(script, *commands):
+    """Two processes of one training over gloo, as torchrun would start them: (exit code, what it printed) of each."""
     with socket.socket() as probe:  # for a free port: two runs of the tests must not meet
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    processes = [subprocess.Popen([sys.executable, "-c", script, *command], cwd=REPOSITORY, env=environment | {"RANK": str(rank)},
+                                  stdout=subprocess.PIPE, text=True) for rank, command in enumerate(commands)]
+    return [(process.communicate(timeout=300)[0], process.returncode) for process in processes]
+
+
+def test_two_processes(manifest, tmp_path):
+    """They share the batch; only the first one writes, and their weights stay equal."""
+    command = arguments(manifest, tmp_path, "--steps", 2, "--stream", "stardist", "--validate-images", 2)
     script = ("import sys, hashlib; from training import train, trainer; train.LOG_EVERY = 1; step = trainer.Trainer.train_step\n"
               "def told(self, batch):\n"
               "    step(self, batch); print(len(batch['image']), float(sum(p.double().sum() for p in self.model.parameters())))\n"
               "trainer.Trainer.train_step = told; sys.exit(train.main(sys.argv[1:]))")
-    processes = [subprocess.Popen([sys.executable, "-c", script, *command], cwd=REPOSITORY, env=environment | {"RANK": str(rank)},
-                                  stdout=subprocess.PIPE, text=True) for rank in range(2)]
-    told = [process.communicate(timeout=300)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert told[0] == told[1] and told[0][::2] == ["2", "2"]
+    told, codes = zip(*run_two(script, command, command))
+    assert codes == (0, 0)
+    assert told[0] == told[1] and told[0].split()[::2] == ["2", "2"]
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["2"]
     assert load_checkpoint(tmp_path / "stardist.safetensors")[1]["training"]["steps_done"] == 2
+
+
+def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
+    """The first process finds a resume file, the second one does not: both say so instead of training on different weights."""
+    script = ("import sys, logging; logging.basicConfig(stream=sys.stdout)\n"
+              "from training import train; sys.exit(train.main(sys.argv[1:]))")
+    results = run_two(script, *(arguments(manifest, out, "--steps", 6) for out in (whole_run, tmp_path)))
+    assert [code for _, code in results] == [2, 2]
+    assert all("must be a folder that all machines share" in text for text, _ in results)
 
 
 @pytest.mark.parametrize("size", (1, 2, 4))
@@ -274,7 +288,7 @@ def test_resume_refuses_another_run(manifest, tmp_path, caplog, word, value):
     assert main(command) == 0
     before = (tmp_path / "resume.safetensors").read_bytes()
     assert main([*command, f"--{word}", value]) == 2
-    assert re.search(rf"resume\.safetensors.*'{word}'.*another --out", caplog.text)
+    assert re.search(rf"resume\.safetensors: from a run with {word} .*another --out", caplog.text)
     assert (tmp_path / "resume.safetensors").read_bytes() == before
 
 

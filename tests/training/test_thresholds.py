@@ -1,0 +1,93 @@
+"""training.thresholds with a network whose best settings are known: it is run once an image, and its checkpoint gets the fit."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from inference.nms import StarDistSettings
+from inference.segmenter import segment_at
+from models.checkpoint import read_config, save_checkpoint
+from models.stardist import ConvNeXtStarDist
+from training import thresholds
+from training.datasets import load_samples, make_targets, read_manifest
+from training.thresholds import GRIDS, Replay, main, score_settings
+
+ENCODER = "test_convnext"
+PEAK = 0.499  # object probability that the network below gives to true cells
+
+
+class Unsure:
+    """In place of a network: finds the disks by their gray value, with probabilities up to PEAK; counts the windows it sees."""
+
+    kind, batch = "stardist", 1
+
+    def __init__(self, *_):
+        self.config, self.windows = {"diameter": 20.0, "stardist": {"prob_threshold": 0.9}}, 0
+
+    def __call__(self, windows):
+        self.windows += len(windows)
+        labels = cv2.connectedComponents((windows[0, :, :, 0] > 128).astype(np.uint8))[1].astype(np.int32)
+        targets = make_targets(labels, np.ones(labels.shape, np.float32))
+        return PEAK * targets["prob"][None], targets["dist"][None]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two validation images of class 0 with four disks each."""
+    lines = ["image,label,split,source"]
+    for number in range(2):
+        labels = np.zeros((96, 96), np.uint8)
+        for cell, centre in enumerate(np.ndindex(2, 2), start=1):
+            cv2.circle(labels, tuple(25 + 48 * c + number for c in centre), 10, cell, -1)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.where(labels > 0, 250, 5).astype(np.uint8))
+        cv2.imwrite(str(tmp_path / f"{number}_label.png"), labels)
+        lines.append(f"{number}.png,{number}_label.png,val,a")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    return tmp_path / "manifest.csv"
+
+
+def test_each_window_once_and_scores_by_hand(manifest):
+    """Thresholds below PEAK find all cells, those above none; whatever the checkpoint says of its own."""
+    network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
+    scores = score_settings(network, samples)
+    assert network.windows == 2
+    assert scores == {s: float(s.prob_threshold < PEAK) for s in GRIDS["stardist"]}
+
+
+def test_a_replayed_pass_equals_a_pass(manifest):
+    """Decoding the kept maps gives what running the network with those settings gives, also the second time."""
+    sample = load_samples(read_manifest(manifest, "val"))[0]
+    settings = StarDistSettings(prob_threshold=0.3)
+    network = Unsure()
+    network.config["stardist"] = {"prob_threshold": 0.3}
+    expected = segment_at(sample.pixels, network, 1.0)
+    replay = Replay(Unsure())
+    passes = [segment_at(sample.pixels, replay.with_settings(settings), 1.0) for _ in range(3)]
+    assert expected.max() == 4 and all(np.array_equal(expected, labels) for labels in passes)
+
+
+@pytest.mark.parametrize(("gain", "threshold", "f1"), [(0.005, 0.3, 1.0), (1.5, 0.5, 0.0)])
+def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, threshold, f1):
+    """The best of equal ones is the first; with a gain that is out of reach the defaults are written."""
+    torch.manual_seed(0)
+    path = tmp_path / "stardist.safetensors"
+    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 20.0,
+                                                      "validation": {"f1": 0.2, "step": 7}})
+    monkeypatch.setattr(thresholds, "Network", Unsure)
+    out = tmp_path / "table"
+    assert main([str(path), "--manifest", str(manifest), "--classes", "0", "--gain", str(gain), "--out", str(out)]) == 0
+    config = read_config(path)[1]
+    assert config["stardist"] == {"prob_threshold": threshold, "overlap_threshold": 0.3 if f1 else 0.4}
+    assert config["validation"] == {"f1": f1, "images": 2, "step": 7}
+    with open(out / "thresholds.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(GRIDS["stardist"])
+    assert rows[0] == {"prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": "1.0"}
+
+
+def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):
+    assert main([str(tmp_path / "no.safetensors"), "--manifest", str(manifest)]) == 1
+    assert "no.safetensors" in caplog.text

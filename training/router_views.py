@@ -1,0 +1,64 @@
+"""The views that the router learns from: whole images for the class, closer ones for the size of the cells.
+
+They imitate `inference.routing`, which tells the class from the image's shorter side resized to 256 pixels, and the cells'
+diameter from the widest of several views in which they are large enough.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from inference.normalisation import to_three_channels
+from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
+from training import augmentation
+from training.datasets import Sample, balanced_weights, random_centre
+
+VIEW_ZOOM = (0.875, 1.2)  # of a whole view over the one at inference; at 0.875 it shows the shorter side in full
+CLOSE_UPS = 0.4  # share of the views that show a part of the image at a size where the cells are...
+CLOSE_UP_DIAMETER = (8.0, 80.0)  # ...of this diameter in pixels, all sizes (log) equally often
+NO_CLASS = -1  # of a close-up: a part does not show what the class is decided by
+
+# A close-up takes all that the segmenters' crops take. A whole view keeps what the cues go by: gray stays gray, colour colour.
+CLOSE_UP_CHANGES = augmentation.INTENSITY
+WHOLE_VIEW_CHANGES = tuple((probability, change) for probability, change in augmentation.INTENSITY
+                           if change not in (augmentation.invert, augmentation.desaturate))
+
+
+class ViewDataset(Dataset):
+    """Endless random views for training; view number i depends on `seed` and i alone.
+
+    The classes come equally often, and within a class the sources as in the segmenters' training.
+    """
+
+    def __init__(self, samples: list[Sample], seed: int):
+        self.samples, self.seed = samples, seed
+        self.weights = class_balanced_weights(samples)
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, float]:
+        """view 3x224x224 in [0, 1], class or NO_CLASS, natural logarithm of the cell diameter in pixels of the view (nan without cells)."""
+        rng = np.random.default_rng((self.seed, index))
+        sample = self.samples[rng.choice(len(self.samples), p=self.weights)]
+        zoom = VIEW_SHORTER_SIDE / min(sample.labels.shape) * math.exp(rng.uniform(*np.log(VIEW_ZOOM)))
+        label = sample.cue_class
+        if rng.random() < CLOSE_UPS and not math.isnan(sample.diameter):
+            closer = math.exp(rng.uniform(*np.log(CLOSE_UP_DIAMETER))) / sample.diameter
+            zoom, label = (closer, NO_CLASS) if closer > zoom else (zoom, label)
+        centre = random_centre(sample.labels, on_cell=label == NO_CLASS, rng=rng)
+        view, _, _ = augmentation.cut(sample.pixels, sample.labels, zoom, centre, VIEW_SIZE, rng)
+        (view,) = augmentation.flip_and_turn([view], rng)
+        view = augmentation.change_intensity(view.astype(np.float32) / 255, rng,
+                                             CLOSE_UP_CHANGES if label == NO_CLASS else WHOLE_VIEW_CHANGES)
+        tensor = torch.from_numpy(np.ascontiguousarray(to_three_channels(view).transpose(2, 0, 1)))
+        return tensor, label, math.log(sample.diameter * zoom)
+
+
+def class_balanced_weights(samples: list[Sample]) -> np.ndarray:
+    """Probability of drawing each sample: `balanced_weights` within a class, every class that there is as often as the others."""
+    weights, classes = balanced_weights(samples), np.array([s.cue_class for s in samples])
+    share = np.bincount(classes, weights)[classes]
+    return weights / share / len(np.unique(classes))
