@@ -38,18 +38,24 @@ HOSTILE = ("--read-only", "--user", f"{STRANGER}:{STRANGER}", "--cap-drop", "all
 ORGANISER = ("/bin/bash", "-c", "sh predict.sh")
 SHAPES = {"tissue_label.tiff": (160, 200), "cell_label.tiff": (97, 131), "TINY_label.tiff": (3, 5)}  # what `inputs` must become
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba")  # that decide what the labels are
-COMPILERS = ("cc", "gcc", "g++", "clang", "nvcc", "ld")
+COMPILERS = ("cc", "gcc", "g++", "clang", "nvcc", "ptxas", "ld")
 SURVEY = f"""
-import hashlib, json, shutil
+import hashlib, json, shutil, sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 files = [p for p in Path('/workspace').rglob('*') if p.is_file()]
+packages = Path(find_spec('torch').origin).parents[1]
 print(json.dumps({{
+    'python': '%d.%d' % sys.version_info[:2],
     'sums': {{str(p.relative_to('/workspace')): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}},
     'unreadable': [str(p) for p in Path('/workspace').rglob('*') if not p.stat().st_mode & 0o004],
     'versions': {{name: version(name) for name in {PACKAGES!r}}},
     'compilers': [name for name in {COMPILERS!r} if shutil.which(name)],
-    'caches': [str(p) for p in Path('/root/.cache').rglob('*')],
+    'caches': [str(p) for folder in ('/root/.cache', '/tmp') for p in Path(folder).rglob('*')],
+    'for building': [str(p) for pattern in ('triton', 'torch/include', '**/*.a') for p in packages.glob(pattern)],
+    'bytecode': sorted({{int.from_bytes(p.read_bytes()[4:8], 'little')
+                        for place in (packages / 'torch', packages / 'timm', Path('/workspace')) for p in place.rglob('*.pyc')}}),
 }}))
 """
 
@@ -170,15 +176,20 @@ def test_the_image_holds_this_tree(survey):
 
 
 def test_nothing_in_the_image_without_a_reason(survey):
-    assert survey["compilers"] == [] and survey["caches"] == []
+    assert survey["compilers"] == survey["caches"] == survey["for building"] == []
     assert survey["unreadable"] == [], "any user must be able to read the program and its weights"
     assert not [name for name in survey["sums"] if name.split("/")[0] in ("tests", ".git", ".ci", "docs")]
 
 
+def test_bytecode_is_valid_whatever_the_date_of_its_source(survey):
+    """Type 1 of PEP 552, unchecked hash: nothing is compiled at a start, and two builds make equal files."""
+    assert survey["bytecode"] == [1]
+
+
 def test_labels_of_the_image():
     labels = settings_of_image()["Labels"]
-    assert all(labels.get(f"org.opencontainers.image.{key}") for key in ("title", "description", "licenses"))
-    assert labels.get("org.opencontainers.image.version", __version__) == __version__
+    assert all(labels.get(f"org.opencontainers.image.{key}") for key in ("title", "description", "licenses", "revision"))
+    assert labels["org.opencontainers.image.version"] == __version__
 
 
 def test_version():
@@ -238,6 +249,17 @@ def test_hostile_flags(inputs, tmp_path):
     check_labels(target, SHAPES)
     if os.geteuid() == 0:
         assert {owner(target / name) for name in SHAPES} == {(STRANGER, STRANGER)}
+
+
+def test_as_apptainer_runs_it(one_input, survey, tmp_path):
+    """Read-only, as the user, who is in the home folder, in which other packages of the same names are installed."""
+    home, target = folder(tmp_path / "home"), folder(tmp_path / "out", 0o777)
+    packages = home / ".local" / "lib" / f"python{survey['python']}" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "numpy.py").write_text("raise ImportError('a package of the home folder')")
+    done = run(*HOSTILE, "-v", f"{home}:{home}", "--workdir", home, "-e", f"HOME={home}", *folders(one_input, target))
+    assert done.returncode == 0
+    check_labels(target, {"TINY_label.tiff": SHAPES["TINY_label.tiff"]})
 
 
 def test_nothing_is_compiled_at_run_time(tmp_path):
