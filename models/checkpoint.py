@@ -1,7 +1,7 @@
 """One file format for all five networks: safetensors with the configuration in its metadata. Nothing is ever unpickled.
 
 Weights of two or more dimensions are stored as float16, or as int8 with one scale for each output channel; everything else
-(biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage.
+(biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage, unless told otherwise.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class CheckpointError(ValueError):
 
 
 def _builders() -> dict:
-    """Kind of network -> class. Imported here, so that the router alone does not pay for timm."""
+    """Kind of network -> class."""
     from models.hover import ConvNeXtHover
     from models.router import Router
     from models.stardist import ConvNeXtStarDist
@@ -99,8 +99,10 @@ def check_sha256(path: Path) -> None:
         raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
+def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, dict]:
     """Read a network, in evaluation mode on the CPU, and its configuration.
+
+    The file is mapped into memory, and each weight is brought to `dtype` straight from it.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict]:
             value = file.get_tensor(name)
             if name + SCALE_SUFFIX in names:
                 value = dequantise(value, file.get_tensor(name + SCALE_SUFFIX))
-            state[name] = value.float() if value.is_floating_point() else value
+            state[name] = value.to(dtype) if value.is_floating_point() else value
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
             model = _builders()[kind](**config["network"])

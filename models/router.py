@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
+from models.resnet import ResNet18
 from models.unet import IMAGE_MEAN, IMAGE_STD
 
 CLASSES = 4
@@ -27,8 +27,12 @@ class Router(nn.Module):
 
     def __init__(self, pretrained: bool = False):
         super().__init__()
-        self.network = resnet18(weights="IMAGENET1K_V1" if pretrained else None)
-        self.network.fc = nn.Linear(self.network.fc.in_features, CLASSES + 1)
+        self.network = ResNet18(CLASSES + 1)
+        if pretrained:
+            from torchvision.models import resnet18  # late: see models.resnet
+
+            weights = {name: value for name, value in resnet18(weights="IMAGENET1K_V1").state_dict().items() if not name.startswith("fc.")}
+            self.network.load_state_dict(weights | {f"fc.{name}": value for name, value in self.network.fc.state_dict().items()})
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
 

@@ -1,9 +1,10 @@
-"""ConvNeXt-UNet: a timm ConvNeXt as encoder, four convolution blocks as decoder (paper, section 2.2)."""
+"""ConvNeXt-UNet: a ConvNeXt as encoder, four convolution blocks as decoder (paper, section 2.2)."""
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from models.convnext import make_encoder
 
 STRIDE = 4  # the decoder ends at 1/4 of the input size, where ConvNeXt's stem begins
 DEEPEST_STRIDE = 32  # input height and width must be multiples of this
@@ -44,12 +45,7 @@ class ConvNeXtUNet(nn.Module):
 
     def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
         super().__init__()
-        options = {} if layer_scale is None else {"ls_init_value": layer_scale}
-        self.encoder = timm.create_model(encoder, features_only=True, pretrained=pretrained, **options)
-        strides = self.encoder.feature_info.reduction()
-        if strides != [4, 8, 16, 32]:
-            raise ValueError(f"encoder {encoder!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] is needed")
-        skips = self.encoder.feature_info.channels()
+        self.encoder, skips = make_encoder(encoder, layer_scale, pretrained)
         widths = [max(MIN_CHANNELS, c) for c in skips]
         self.deepest = ConvBlock(skips[3], widths[3])
         self.blocks = nn.ModuleList(ConvBlock(widths[i + 1] + skips[i], widths[i]) for i in (2, 1, 0))

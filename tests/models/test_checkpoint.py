@@ -30,6 +30,15 @@ def path(network, tmp_path):
     return tmp_path / "class0.safetensors"
 
 
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_other_number_formats(network, tmp_path, storage):
+    """Loaded as bfloat16, a network is the one loaded as float32 and converted."""
+    save_checkpoint(tmp_path / "a.safetensors", network, CONFIG, storage)
+    loaded = load_checkpoint(tmp_path / "a.safetensors", torch.bfloat16)[0].state_dict()
+    expected = load_checkpoint(tmp_path / "a.safetensors")[0].to(torch.bfloat16).state_dict()
+    assert all(torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in expected.items())
+
+
 def refused(path):
     """The message with which a file is refused: one line, with the file's name."""
     with pytest.raises(CheckpointError) as caught:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from inference import images as images_module
 from inference.images import read_image
 from training import benchmark
 from training.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
+from training.mosaic import make_image
 
 FAKE = """
 import json, shutil, struct, sys, time
@@ -22,7 +24,8 @@ rows = []
 for path in sorted(source.iterdir()):
     time.sleep(0.2)
     width, height = struct.unpack(">II", path.read_bytes()[16:24])  # of a PNG file
-    shutil.copy(Path(__file__).with_name(f"{width}x{height}.tiff"), output / (path.name.split(".")[0] + "_label.tiff"))
+    size = f"{width}x{height}" if path.suffix == ".png" else path.stem.split("_")[1]
+    shutil.copy(Path(__file__).with_name(f"{size}.tiff"), output / (path.name.split(".")[0] + "_label.tiff"))
     rows.append({"image": path.name, "status": "done", "cells": 7, "seconds": 0.2, "tolerance_seconds": 10.0,
                  "read_seconds": 0.05, "load_seconds": 0.03, "network_seconds": 0.12})
 if len(sys.argv) > 3:
@@ -98,11 +101,11 @@ def test_made_images_repeats_and_kept_files(program, tmp_path, capsys):
     assert main(["--sizes", "150x100", "--look", "both", "--repeat", "2", "--keep", str(kept),
                  "--csv", str(tmp_path / "times.csv"), "--command", program(FAKE, "{input} {output}")]) == 0
     colour, gray = rows_of(capsys.readouterr().out)
-    assert (colour["image"], colour["size"], gray["image"]) == ("colour_150x100.png", "150x100", "gray_150x100.png")
+    assert (colour["image"], colour["size"], gray["image"]) == ("colour_150x100.tif", "150x100", "gray_150x100.tif")
     assert set(colour) == {"image", "size", "Mpx", "tolerance", "real", "over", "peak MB"}
     assert len((tmp_path / "times.csv").read_text().splitlines()) == 1 + 2 * 2
     assert [read_image(kept / "images" / r["image"]).pixels.shape for r in (colour, gray)] == [(100, 150, 3), (100, 150)]
-    assert tifffile.imread(kept / "gray_150x100.png" / "run1" / "out" / "gray_150x100_label.tiff").shape == (100, 150)
+    assert tifffile.imread(kept / "gray_150x100.tif" / "run1" / "out" / "gray_150x100_label.tiff").shape == (100, 150)
     assert main(["--sizes", "150x100", "--keep", str(kept)]) == 2, "files would mix"
 
 
@@ -198,6 +201,18 @@ def test_unusable_commands(images, caplog, command, message):
     assert message in caplog.text
 
 
+def test_encoder(images, monkeypatch, capsys, caplog):
+    """The program gets a folder of untrained networks of that size, with a command of one's own or with the default one."""
+    monkeypatch.setattr("training.rigged.write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
+    look = "{python} -c \"import os, sys; print(os.listdir(sys.argv[1]))\" {weights} {input} {output}"
+    assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", look]) == 1, "writes no labels"
+    assert "['convnext_tiny']" in caplog.text
+    assert main(["--images", str(images), "--command", look]) == 2
+    assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", "true {input} {output}"]) == 2
+    assert caplog.text.count("give both, or neither") == 2
+    assert "{weights}" in benchmark.ENCODER_COMMAND and "{weights}" not in benchmark.DEFAULT_COMMAND
+
+
 def test_sizes():
     assert parse_size("640x480") == parse_size("640*480") == (480, 640)
     for text in ("640", "0x480", "640x-1", "640x480x3", "6.5x4"):
@@ -212,7 +227,23 @@ def test_sizes():
 def test_plot(program, images, tmp_path):
     pytest.importorskip("matplotlib")
     assert main(["--images", str(images), "--command", program(FAKE), "--plot", str(tmp_path / "new" / "times.png")]) == 0
-    assert read_image(tmp_path / "new" / "times.png").pixels.shape[2] == 3
+    both = read_image(tmp_path / "new" / "times.png").pixels
+    record = {"Mpx": 1.0, "real": 2.0, "peak MB": None, "failure": ""}
+    benchmark.write_plot(tmp_path / "alone.png", [record], "a container")
+    alone = read_image(tmp_path / "alone.png").pixels
+    assert both.shape[2] == 3 and both.shape[1] > 1.5 * alone.shape[1], "a panel for the memory, where it is known"
+
+
+def test_large_images_are_made_in_tiles_and_read_by_region(tmp_path, monkeypatch):
+    """Equal to the image in one piece; nothing but its tiles is read for a region."""
+    sources, _ = benchmark.read_cells(benchmark.ROOT / "tests/images", "colour")
+    args = benchmark.parse_arguments(["--sizes", "700x1100", "--seed", "3"])
+    benchmark.make_images(args, tmp_path / "made")
+    monkeypatch.setattr(images_module, "WHOLE_BYTES", 0)
+    pixels = images_module.open_image(tmp_path / "made" / "colour_700x1100.tif").pixels
+    image = make_image(sources, 1100, 700, 3)
+    assert isinstance(pixels, images_module.Regions) and np.array_equal(pixels[:, :], image)
+    assert np.array_equal(pixels[513:1000, 100:650], image[513:1000, 100:650])
 
 
 def test_plot_without_matplotlib(images, monkeypatch, caplog):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.mosaic import cheapest_path, make_image, read_cells
+from training.mosaic import cheapest_path, image_rows, make_image, read_cells
 
 
 def spots(shape, seed):
@@ -58,6 +58,14 @@ def test_make_image(cells, look, shape):
     assert np.array_equal(image, make_image(sources, *shape))
     if shape != (1, 1):
         assert not np.array_equal(image, make_image(sources, *shape, seed=1))
+
+
+def test_rows_come_in_bands():
+    """None higher than a crop; a later band does not change an earlier one."""
+    sources = [spots((200, 180), 0)]
+    bands = [(band, band.copy()) for band in image_rows(sources, 700, 333)]
+    assert len(bands) > 4 and max(len(band) for band, _ in bands) <= 135 and sum(len(band) for band, _ in bands) == 700
+    assert all(np.array_equal(band, copy) for band, copy in bands)
 
 
 def test_every_pixel_is_filled():
