@@ -3,7 +3,9 @@
 #   docker build -t cellseg:cpu --build-arg CPU_INDEX=ADDRESS .                      without CUDA's libraries, a third of the size
 #   docker run --rm --gpus all -v "$PWD/in":/inputs -v "$PWD/out":/outputs cellseg
 # docs/containers.md has the rest.
-FROM docker.io/library/python:3.11-slim
+ARG BASE=docker.io/library/python:3.11-slim
+# hadolint ignore=DL3006
+FROM $BASE
 
 # For CPU_INDEX see below. Nothing is dated later than SOURCE_DATE_EPOCH (seconds), so that two builds can be equal.
 ARG CPU_INDEX=""

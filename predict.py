@@ -97,7 +97,8 @@ def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_
     height, width = picture.shape
     known = {"image": path.name, "labels": target.name, "height": height, "width": width, "dtype": str(picture.pixels.dtype),
              "axes": picture.axes}
-    if args.resume and holds_labels(target, picture.shape):
+    outlines = args.output / f"{name}{OVERLAY_SUFFIX}"
+    if args.resume and holds_labels(target, picture.shape) and (outlines.exists() or not args.overlay):
         return {"status": "kept"} | known
     for warning in picture.warnings:
         log.warning("%s", warning)
@@ -112,7 +113,7 @@ def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_
         overview = np.concatenate(thinned)
     computed = sum(result.seconds.values())
     if args.overlay:
-        write_overlay(args.output / f"{name}{OVERLAY_SUFFIX}", result.image.overview, overview)
+        write_overlay(outlines, result.image.overview, overview)
     seconds, tally = time.perf_counter() - start, result.tally
     if tally.cut_cells:
         log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "

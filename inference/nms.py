@@ -47,8 +47,11 @@ class Candidates:
 
     def boxes(self) -> np.ndarray:
         """Bounding boxes of the polygons, (N, 4) float32: low y, low x, high y, high x in pixels."""
-        offsets = self.dist[:, :, None] * ray_directions(self.dist.shape[1]).astype(np.float32)
-        return np.concatenate([self.points + offsets.min(axis=1), self.points + offsets.max(axis=1)], axis=1)
+        boxes = np.empty((len(self), 4), np.float32)
+        for axis, direction in enumerate(ray_directions(self.dist.shape[1]).T.astype(np.float32)):
+            offsets = self.dist * direction
+            boxes[:, axis], boxes[:, axis + 2] = (self.points[:, axis] + end for end in (offsets.min(axis=1), offsets.max(axis=1)))
+        return boxes
 
 
 def find_candidates(prob: np.ndarray, dist: np.ndarray, grid_origin: tuple[int, int], threshold: float) -> Candidates:

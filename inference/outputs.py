@@ -71,7 +71,7 @@ def write_label_rows(path: Path, rows: Iterable[np.ndarray], shape: tuple[int, i
 
     Parameters
     ----------
-    rows : bands of label rows from top to bottom, int32 of shape (n, W), numbered 1, 2, 3, ... from the top
+    rows : bands of label rows from top to bottom, int32 of shape (n, W): 0 is background, cells are 1, 2, 3, ...
     shape : height and width
     """
     with tempfile.TemporaryFile(dir=path.parent) as store:
