@@ -17,7 +17,7 @@ class ScaleSettings:
     """How an image is brought to the size at which its stream works best."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
-    factors: tuple[float, ...] = (0.5, 1.0, 2.0)  # on the router's guess: the sizes at which the network measures the cells
+    factors: tuple[float, ...] = (0.5, 0.71, 1.0, 1.41, 2.0)  # on the router's guess: the sizes at which the network measures the cells
     furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
     guess_spread: float = 0.8  # standard deviation of ln(true size / router's guess)...
     measured_spread: float = 0.3  # ...and of ln(measured / assumed size) where the assumed one is right
