@@ -355,8 +355,9 @@ def test_a_killed_run_resumes(tmp_path, untrained_weights):
 
 
 BEGUN = """
-import runpy, sys
+import runpy, signal, sys
 from inference import scaling
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 rows = scaling.WorkingImage.rows
 
 def told(self, *arguments):
