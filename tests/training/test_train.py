@@ -185,7 +185,7 @@ def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
     script = ("import sys, logging; logging.basicConfig(stream=sys.stdout)\n"
               "from training import train; sys.exit(train.main(sys.argv[1:]))")
     results = run_two(script, *(arguments(manifest, out, "--steps", 6) for out in (whole_run, tmp_path)))
-    assert [code for _, code in results] == [2, 2]
+    assert all(code for _, code in results)  # 2, unless PyTorch aborts a process because the other one has gone
     assert all("must be a folder that all machines share" in text for text, _ in results)
 
 
