@@ -15,6 +15,7 @@ from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
 GRAY = 1  # the class of gray images
 GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
+MOST_REDUCED = 5.0  # pixels of the image per pixel of a view, along each axis; no training image is shown smaller
 SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
 LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might say anything
 
@@ -111,10 +112,11 @@ class RouterNetwork:
         """Route for a normalised image, with `mean_saturation` of the image as it was read.
 
         An image that is too colourful to be gray by the rules that the router learnt is not sent to the gray stream, however
-        odd its stain. The class is told from the whole image. The diameter is told from the widest view in which the cells are large enough
-        to be measured.
+        odd its stain. The class is told from the widest view, which shows the whole image unless that is larger than any that
+        the router learnt from. The diameter is told from the widest view in which the cells are large enough to be measured.
         """
         views = [router_view(image), *close_ups(image)]
+        views = [(view, zoom) for view, zoom in views if zoom * MOST_REDUCED >= 1] or views[-1:]
         batch = torch.from_numpy(np.stack([view for view, _ in views])).permute(0, 3, 1, 2)
         out = self.model(batch.float() / 255)
         sizes = out.log_diameter.clamp(0, LARGEST_LOG).exp().tolist()

@@ -1,13 +1,16 @@
 """The router's views of an image, and the choice of the view that tells the cells' size."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from inference.normalisation import NormalisedImage
 from inference.routing import RouterNetwork, close_ups, liveliest_corner, mean_saturation, router_view
 from models.router import RouterOutput
+from training.mosaic import make_image, read_cells
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (120, 120), (256, 256), (480, 640), (2000, 1500)])
@@ -66,3 +69,12 @@ def test_a_colourful_image_is_not_gray(untrained_weights):
     image = np.zeros((64, 64, 3), np.uint8)
     assert router(image, 0.1).best == 1 and router(image, 0.11).best == 3
     assert router(image, 0.11).probabilities[1] == 0 and sum(router(image, 0.11).probabilities) == pytest.approx(1)
+
+
+def test_a_large_image_is_routed_as_a_part_of_it():
+    """The router has never seen an image reduced to a speckled square, and says anything of it."""
+    router = RouterNetwork(Path(__file__).parents[2] / "weights" / "router.safetensors")
+    cells, _ = read_cells(Path(__file__).parents[1] / "images", "gray", 0)
+    small, large = (router(NormalisedImage(make_image(cells, side, side, 0))) for side in (900, 6500))
+    assert large.best == small.best
+    assert 0.67 < large.diameter / small.diameter < 1.5
