@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.images import IMAGE_SUFFIXES, read_image
+import predict
+from inference.images import read_image
 from inference.network import Network, best_dtype
 from inference.segmenter import STREAM_FILE, Segmenter
 from training.benchmark import positive
@@ -48,7 +49,7 @@ class FormatSegmenter(Segmenter):
 def find_images(place: Path, most: int) -> list[Path]:
     """At most so many images, evenly spread over those of a folder or a manifest."""
     if place.is_dir():
-        images = sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.stem.endswith("_label"))
+        images = [path for path in predict.find_images(place) if not path.stem.endswith("_label")]
     else:
         images = [record.image for record in read_manifest(place, "val")]
     if not images:
