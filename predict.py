@@ -118,9 +118,13 @@ def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_
     if tally.cut_cells:
         log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
                     "--diameter with their size makes the parts larger", path.name, tally.cut_cells)
+    if result.route and result.route.uncertain:
+        log.warning("%s: the router is not sure of the kind of image (%s); network %d ran, --route 0 to 3 chooses another one",
+                    path.name, ", ".join(f"{k}: {p:.2f}" for k, p in enumerate(result.route.probabilities)), result.stream)
     return {"status": "done"} | known | {
         "cells": tally.cells, "class": result.stream,
         "class_probability": round(result.route.probabilities[result.stream], 4) if result.route else "",
+        "uncertain_route": int(result.route.uncertain) if result.route else "",
         "cell_diameter_px": round(result.diameter, 1), "scale": round(sum(result.scale) / 2, 3), "tiles": tally.tiles,
         "empty_tiles": tally.empty_tiles, "seam_cells": tally.seam_cells, "cut_cells": tally.cut_cells,
         "seconds": round(seconds, 2), "tolerance_seconds": round(time_tolerance(height, width), 2),

@@ -57,7 +57,7 @@ def decode_bands(maps: "MapRows", settings: HoverSettings, tally: Tally) -> Iter
     cells = top = 0
     while top < height:
         bottom = top + own_rows if top + own_rows + MARGIN < height else height
-        found, own, cut = decode_own(maps, settings, top, bottom, tally)
+        found, own, cut = decode_own(maps, settings, top, bottom)
         table = np.zeros(len(own) + 1, np.int32)
         table[1:][own] = np.arange(cells + 1, cells + 1 + np.count_nonzero(own))
         cells += np.count_nonzero(own)
@@ -76,7 +76,7 @@ def decode_bands(maps: "MapRows", settings: HoverSettings, tally: Tally) -> Iter
         labels, first_row, top = labels[keep_from - first_row :].copy(), keep_from, bottom
 
 
-def decode_own(maps: "MapRows", settings: HoverSettings, top: int, bottom: int, tally: Tally) -> tuple[np.ndarray, np.ndarray, int]:
+def decode_own(maps: "MapRows", settings: HoverSettings, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Decode the band of rows [top, bottom) with its margins.
 
     Returns
@@ -91,8 +91,6 @@ def decode_own(maps: "MapRows", settings: HoverSettings, top: int, bottom: int, 
         labels, begins = decode_hover(probability, hv, settings)
         own = (begins + first >= top) & (begins + first < bottom)
         if last == limit or not own[names_in(labels[-1]) - 1].any():
-            probability = probability[top - first : bottom - first]
-            tally.note(probability[probability > 0.5])
             ends = names_in(labels[[0] * (first > 0) + [-1] * (last < height)])
             return labels, own, int(np.count_nonzero(own[ends - 1]))
         last = min(limit, last + bottom - top)

@@ -1,6 +1,7 @@
 """The router at work: from a normalised image to its class and a first guess of its cells' diameter."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from inference.normalisation import NormalisedImage, square, to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
-GRAY = 1  # the class of gray images
+BINARY, GRAY = 0, 1  # the classes of images of one channel, and of gray ones of three
 GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
 MOST_REDUCED = 5.0  # pixels of the image per pixel of a view, along each axis; no training image is shown smaller
 SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
+SURE = 0.5  # probability of a class that decides alone; below, a wrong route is as likely as a right one
 LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might say anything
 
 
@@ -24,16 +26,26 @@ LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might
 class Route:
     """What the router says of an image.
 
-    probabilities : of the four classes
+    probabilities : of the four classes; 0 for an excluded one
     diameter : median cell diameter in pixels of the image
+    expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never measured
     """
 
     probabilities: tuple[float, float, float, float]
     diameter: float
+    expected_f1: tuple[float, float, float, float] | None = None
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether no class has a probability of SURE."""
+        return max(self.probabilities) < SURE
 
     @property
     def best(self) -> int:
-        return int(np.argmax(self.probabilities))
+        """The class whose network is to run: the most probable one, or if that is uncertain, the one with the highest expected F1."""
+        if not self.uncertain or self.expected_f1 is None:
+            return int(np.argmax(self.probabilities))
+        return int(np.argmax(np.where(np.array(self.probabilities) > 0, self.expected_f1, -1)))
 
 
 def mean_saturation(pixels: np.ndarray | Regions) -> float:
@@ -49,6 +61,21 @@ def mean_saturation(pixels: np.ndarray | Regions) -> float:
     sample = np.nan_to_num(pixels[::every, ::every].astype(np.float32), posinf=0, neginf=0).clip(0)
     largest = sample.max(axis=2)
     return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
+
+
+def ruled_out(pixels: np.ndarray | Regions) -> tuple[int, ...]:
+    """Classes that the cue rules (paper, section 3.3) exclude for an image as it was read, whatever it shows.
+
+    Three channels are never binary, and too colourful ones not gray. The reverse, that one channel is always binary, holds in the
+    challenge, but not for the many phase contrast images that microscopes store as one channel.
+
+    Parameters
+    ----------
+    pixels : as for `mean_saturation`
+    """
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return ()
+    return (BINARY, GRAY) if mean_saturation(pixels) > GRAY_SATURATION else (BINARY,)
 
 
 def router_view(image: NormalisedImage | np.ndarray) -> tuple[np.ndarray, float]:
@@ -108,11 +135,10 @@ class RouterNetwork:
         self.model, self.config = load_checkpoint(path)
 
     @torch.inference_mode()
-    def __call__(self, image: NormalisedImage | np.ndarray, saturation: float = 0.0) -> Route:
-        """Route for a normalised image, with `mean_saturation` of the image as it was read.
+    def __call__(self, image: NormalisedImage | np.ndarray, excluded: Sequence[int] = ()) -> Route:
+        """Route for a normalised image, to none of the `excluded` classes, as `ruled_out` gives them.
 
-        An image that is too colourful to be gray by the rules that the router learnt is not sent to the gray stream, however
-        odd its stain. The class is told from the widest view, which shows the whole image unless that is larger than any that
+        The class is told from the widest view, which shows the whole image unless that is larger than any that
         the router learnt from. The diameter is told from the widest view in which the cells are large enough to be measured.
         """
         views = [router_view(image), *close_ups(image)]
@@ -122,6 +148,8 @@ class RouterNetwork:
         sizes = out.log_diameter.clamp(0, LARGEST_LOG).exp().tolist()
         chosen = next((i for i, size in enumerate(sizes) if size >= SMALLEST_CLEAR), len(sizes) - 1)
         logits = out.classes[0].clone()
-        if saturation > GRAY_SATURATION:
-            logits[GRAY] = -torch.inf
-        return Route(tuple(torch.softmax(logits, dim=0).tolist()), sizes[chosen] / views[chosen][1])
+        logits[list(excluded)] = -torch.inf
+        probabilities = torch.softmax(logits, dim=0).numpy()
+        scores = self.config.get("expected_f1")  # of images of each class (rows) by each network (columns)
+        expected = tuple((probabilities @ np.array(scores)).tolist()) if scores else None
+        return Route(tuple(probabilities.tolist()), sizes[chosen] / views[chosen][1], expected)

@@ -17,14 +17,28 @@ class ScaleSettings:
     """How an image is brought to the size at which its stream works best."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
-    factors: tuple[float, ...] = (0.5, 0.71, 1.0, 1.41, 2.0)  # on the router's guess: the sizes at which the network measures the cells
+    measurements: int = 2  # the first starts from the router's guess, each further one from what the one before found
+    typical_over_median: float = 1.05  # ratio of `typical_diameter` and the median diameter that the networks are trained with
     furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
-    guess_spread: float = 0.8  # standard deviation of ln(true size / router's guess)...
-    measured_spread: float = 0.3  # ...and of ln(measured / assumed size) where the assumed one is right
-    confidence_weight: float = 20.0  # of the network's mean probability, beside the two logarithms of probability above
     largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
     enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
+
+
+def typical_diameter(labels: np.ndarray) -> float:
+    """Diameter in pixels of the disk as large as the cell that the middle one of all cell pixels belongs to; nan without cells.
+
+    Specks and splinters, of which a poor segmentation has many, move the median over the cells, but have few pixels.
+
+    Parameters
+    ----------
+    labels : non-negative integer array of shape (H, W), 0 is background
+    """
+    areas = np.sort(np.bincount(labels.ravel())[1:])
+    pixels = np.cumsum(areas)
+    if not pixels.size:
+        return math.nan
+    return 2 * math.sqrt(areas[np.searchsorted(pixels, pixels[-1] / 2)] / math.pi)
 
 
 class WorkingImage:

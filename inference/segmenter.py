@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +15,8 @@ from inference.images import Picture
 from inference.network import Network, choose_device
 from inference.nms import StarDistSettings
 from inference.normalisation import NormalisedImage, square
-from inference.routing import Route, RouterNetwork, liveliest_corner, mean_saturation
-from inference.scaling import ScaleSettings, WorkingImage
+from inference.routing import Route, RouterNetwork, liveliest_corner, ruled_out
+from inference.scaling import ScaleSettings, WorkingImage, typical_diameter
 from inference.stardist_stream import stardist_rows
 from inference.tiles import Tally, run_tiles, tile_image
 from inference.watershed import HoverSettings
@@ -36,7 +36,7 @@ class Segmentation:
     image : the normalised image
     stream : class of the network that runs, 0 to 3
     route : what the router said; None if the stream was given
-    diameter : median cell diameter that the working size was chosen by, in pixels of the image
+    diameter : typical cell diameter that the working size was chosen by, in pixels of the image
     scale : working size over image size, (y, x)
     rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to be read once
     tally : numbers of tiles and cells; complete after the last row
@@ -100,11 +100,11 @@ class Segmenter:
             self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device)
         return self._networks[stream]
 
-    def route(self, image: NormalisedImage | np.ndarray, saturation: float = 0.0) -> Route:
-        """The router's answer for a normalised image, with the mean saturation that it was read with."""
+    def route(self, image: NormalisedImage | np.ndarray, excluded: Sequence[int] = ()) -> Route:
+        """The router's answer for a normalised image, which is of none of the `excluded` classes."""
         if self._router is None:
             self._router = RouterNetwork(self.weights / ROUTER_FILE)
-        return self._router(image, saturation)
+        return self._router(image, excluded)
 
     def segment(self, picture: Picture, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
         """Begin to segment one image: everything but the labels, which the answer makes as they are read.
@@ -118,7 +118,7 @@ class Segmenter:
         with clock("normalise"):
             image = NormalisedImage(picture.pixels)
         with clock("route"):
-            route = self.route(image, mean_saturation(picture.pixels))
+            route = self.route(image, ruled_out(picture.pixels))
             stream = route.best if self.stream is None else self.stream
         with clock("load"):
             network = self.network(stream)
@@ -136,37 +136,29 @@ class Segmenter:
         return min(network.config["diameter"] / diameter, math.sqrt(limit))
 
     def measure_diameter(self, image: NormalisedImage, network: Network, guess: float) -> float:
-        """Median cell diameter in pixels of the image, by the router's guess and by what the network itself finds at several sizes.
+        """Typical cell diameter in pixels of the image: the router's guess, corrected by what the network itself finds.
 
-        A network measures cells well that are up to twice as large or small as those it was trained on. So it is asked at each
-        size in turn, and the measurement is taken that is the most probable one: not too far from the router's guess, close to
-        the size that was assumed for it, and made by a network that is sure of its cells.
+        A network measures cells well that are up to twice as large or small as those it was trained on. So it segments the
+        liveliest part of the image at the size that the guess asks for, then at the size that this measurement asks for.
         """
         settings = self.scale_settings
-        guess = min(max(guess, 1.0), settings.largest_share * max(image.shape))
-        best, diameter = -math.inf, guess
-        for assumed in (factor * guess for factor in settings.factors):
-            scale = self.working_scale(image.shape, network, assumed)
+        diameter = min(max(guess, 1.0), settings.largest_share * max(image.shape))
+        for _ in range(settings.measurements):
+            scale = self.working_scale(image.shape, network, diameter)
             side = max(1, round(settings.probe_side / scale))
             probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
-            tally = Tally()
-            labels = segment_at(probe, network, scale * reduction, tally)
-            if not tally.cells:
-                continue
-            areas = np.bincount(labels.ravel())[1:]
-            off = math.log(2 * math.sqrt(np.median(areas) / math.pi) * reduction / assumed)
-            measured = assumed * math.exp(min(max(off, -math.log(settings.furthest)), math.log(settings.furthest)))
-            score = (settings.confidence_weight * tally.confidence - (math.log(measured / guess) / settings.guess_spread) ** 2 / 2
-                     - (off / settings.measured_spread) ** 2 / 2)
-            if score > best:
-                best, diameter = score, measured
+            measured = typical_diameter(segment_at(probe, network, scale * reduction)) * reduction
+            if math.isnan(measured):  # no cells
+                break
+            change = measured / settings.typical_over_median / diameter
+            diameter *= min(max(change, 1 / settings.furthest), settings.furthest)
         return diameter
 
 
-def segment_at(image: NormalisedImage | np.ndarray, network: Network, scale: float, tally: Tally | None = None) -> np.ndarray:
-    """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size; `tally` is filled in if given."""
+def segment_at(image: NormalisedImage | np.ndarray, network: Network, scale: float) -> np.ndarray:
+    """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size."""
     image = image if isinstance(image, NormalisedImage) else NormalisedImage.of(image)
-    return collect(label_rows(WorkingImage(image, scale), network, tally or Tally(), Stopwatch()), image.shape)
+    return collect(label_rows(WorkingImage(image, scale), network, Tally(), Stopwatch()), image.shape)
 
 
 def label_rows(working: WorkingImage, network: Network, tally: Tally, clock: "Stopwatch",

@@ -50,7 +50,6 @@ def stardist_rows(tiles: TileMaps, settings: StarDistSettings, working_shape: tu
         free = _free_to_paint(boxes[fresh], decided)
         now, later = fresh[free], fresh[~free]
         tally.cells = canvas.paint(pool[now], boxes[now, 2].max(initial=-1), tally.cells)
-        tally.note(pool.prob[now])
         above, below = (np.searchsorted(seams, boxes[now, edge], side="right") for edge in (0, 2))
         tally.seam_cells += int(np.count_nonzero(above != below))
         tally.cut_cells += int(np.count_nonzero(pool.dist[now].max(axis=1, initial=0) >= LONGEST_RAY))

@@ -51,7 +51,6 @@ class Tally:
     cells : in the whole image
     seam_cells : cells that lie across a border between two bands of rows; they are whole
     cut_cells : cells so large that a part may be missing
-    probabilities : sum and number of the probabilities that say how sure the network is of its cells
     """
 
     tiles: int = 0
@@ -59,18 +58,6 @@ class Tally:
     cells: int = 0
     seam_cells: int = 0
     cut_cells: int = 0
-    probabilities: tuple[float, int] = (0.0, 0)
-
-    def note(self, probabilities: np.ndarray) -> None:
-        """Take down how sure the network is of some cells."""
-        total, number = self.probabilities
-        self.probabilities = total + float(probabilities.sum(dtype=np.float64)), number + probabilities.size
-
-    @property
-    def confidence(self) -> float:
-        """Mean of the probabilities, 0 without any."""
-        total, number = self.probabilities
-        return total / number if number else 0.0
 
 
 Maps = tuple[np.ndarray, ...]

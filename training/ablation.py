@@ -36,7 +36,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from inference.images import read_image
 from inference.network import Network
 from inference.normalisation import normalise
-from inference.routing import mean_saturation
+from inference.routing import ruled_out
 from inference.segmenter import ROUTER_FILE, STREAM_FILE, Segmenter
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
@@ -138,7 +138,7 @@ def score_lines(record: Record, lines: list[Line], default_router: Path, bench: 
         router, routed = line.router or default_router, true_class
         if line.routes:
             any_network = next(filter(None, line.checkpoints))
-            routed = bench.segmenter(router, any_network).route(image, mean_saturation(picture.pixels)).best
+            routed = bench.segmenter(router, any_network).route(image, ruled_out(picture.pixels)).best
         key = (router, line.checkpoints[routed])
         if key[1] is None:
             continue

@@ -15,6 +15,9 @@ then holds
     MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known failures is
                     yours: write between the two markers, later runs keep it
 
+--each-network is what training.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
+the images of each class. The router's checkpoint keeps it, and an image of which the router is not sure goes where it promises most.
+
 --storage int8 halves a file against float16; by default only a network of more than 60 MB is stored so. --terms is a table with
 the columns source and terms, in a CSV or a Markdown file: the licences of the data sets, for the card.
 """
@@ -23,6 +26,7 @@ import argparse
 import csv
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 from torch import nn
@@ -146,6 +150,32 @@ def write_checksums(folder: Path) -> None:
     target.chmod(0o644)
 
 
+def expected_f1(path: Path) -> list[list[float]]:
+    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.ablation.
+
+    Raises
+    ------
+    ValueError
+        If a network or a class is missing in it.
+    """
+    scores: dict[tuple[int, int], list[float]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if found := re.search(r", class([0-3])$", row.get("line", "")):
+                scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
+    kinds = range(CLASSES)
+    if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
+        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.ablation --weights DIR --each-network "
+                         "--csv FILE, on images of all classes")
+    return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
+
+
+def tell_router(path: Path, scores: list[list[float]]) -> None:
+    """Write into a router's checkpoint what the networks beside it score."""
+    model, config = load_checkpoint(path)
+    save_checkpoint(path, model, config | {"expected_f1": scores}, config["storage"])
+
+
 def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     """The checkpoint for each part: the one named, else the run's, if it has one."""
     found = {part: getattr(args, part) for part in PARTS if getattr(args, part)}
@@ -153,7 +183,7 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
         defaults = {"router": runs.router(args.runs)}
         defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.STREAM_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
-    if not found:
+    if not found and not args.each_network:
         raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs
                          else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
     return found
@@ -169,6 +199,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--runs", type=Path, metavar="DIR", help="folder of training.all to take the networks from")
     for part in PARTS:
         add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
+    add("--each-network", type=Path, metavar="FILE", help="scores of each network on each class, for the router (.csv of training.ablation)")
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")
     return parser.parse_args(argv)
@@ -187,6 +218,9 @@ def main(argv: list[str] | None = None) -> int:
             if args.force or not target.exists() or is_better(source, target):
                 place(source, target, args)
                 write_checksums(args.weights)
+        if args.each_network:
+            tell_router(args.weights / ROUTER_FILE, expected_f1(args.each_network))
+            write_checksums(args.weights)
         configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
         write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs})
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Augmentations of a training crop: the paper's eight (section 3.3), and four that the README's deviations list.
+"""Augmentations of a training crop: the paper's eight (section 3.3), and five that the README's deviations list.
 
 Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
 Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.
@@ -7,6 +7,7 @@ Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that
 import cv2
 import numpy as np
 from numpy.random import Generator
+from skimage.color import combine_stains, hed_from_rgb, rgb_from_hed, separate_stains
 
 # Paper, section 3.3: probabilities, and the zoom range. The other ranges are MONAI's defaults or narrower.
 FLIP, ROTATE_90, NOISE = 0.5, 0.5, 0.5
@@ -17,7 +18,10 @@ GAMMA = (0.5, 2.0)
 SMOOTH_SIGMA = (0.25, 1.5)  # pixels
 HISTOGRAM_POINTS = 8
 # Ours, for microscopes that are not in the training data.
-INVERT, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.3, 0.1, 0.1
+INVERT, STAIN, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.3, 0.3, 0.1, 0.1
+OTHER_DYE = 0.4
+DYE_SPREAD = 0.1  # standard deviation of a dye's absorbance of red, green and blue, of which the squares add up to 1
+DYE_AMOUNT = (0.6, 1.6)
 
 
 def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float, float], size: int, rng: Generator):
@@ -89,6 +93,18 @@ def invert(image: np.ndarray, rng: Generator) -> np.ndarray:
     return 1 - image
 
 
+def stain(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Another stain: what haematoxylin, eosin and DAB absorb (Ruifrok and Johnston, 2001) is given to dyes of nearly the same or
+    of each other's colours, in other amounts."""
+    if image.ndim == 2:
+        return image
+    own = np.arange(3)
+    dyes = rgb_from_hed[np.where(rng.random(3) < OTHER_DYE, rng.integers(3, size=3), own)]
+    dyes = np.maximum(dyes + rng.normal(0, DYE_SPREAD, (3, 3)), 0)
+    dyes *= np.exp(rng.uniform(*np.log(DYE_AMOUNT), (3, 1))) / np.linalg.norm(dyes, axis=1, keepdims=True)
+    return combine_stains(separate_stains(np.clip(image, 0, 1), hed_from_rgb), dyes).astype(np.float32)
+
+
 def colour_gain(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Another stain or white balance: a gain and an offset for each channel (for the one channel of a gray image)."""
     shape = image.shape[2:]
@@ -108,6 +124,7 @@ def channel_order(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 INTENSITY = (
+    (STAIN, stain),
     (NOISE, gaussian_noise),
     (CONTRAST, adjust_contrast),
     (SMOOTH, gaussian_smooth),

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from inference.hover_stream import HOVER_STRIDE
 from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
-from inference.routing import mean_saturation
+from inference.routing import ruled_out
 from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
@@ -50,7 +50,7 @@ class Sample:
     labels : uint16 or uint32, (H, W)
     diameter : median over the cells of the diameter of the disk with the cell's area, in pixels; nan without cells
     cue_class : 0 to 3, by the rules of `training.cues`
-    saturation : mean saturation before normalisation, as the router takes it
+    excluded : classes that the router is told not to choose
     """
 
     record: Record
@@ -58,7 +58,7 @@ class Sample:
     labels: np.ndarray
     diameter: float
     cue_class: int
-    saturation: float = 0.0
+    excluded: tuple[int, ...] = ()
 
 
 def read_manifest(path: Path, split: str) -> list[Record]:
@@ -103,7 +103,7 @@ def load_sample(record: Record) -> Sample:
     if picture.shape != labels.shape:
         raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
     return Sample(record, without_equal_channels(normalise(picture.pixels)), labels, median_diameter(labels),
-                  cue_class(picture.pixels, labels), mean_saturation(picture.pixels))
+                  cue_class(picture.pixels, labels), ruled_out(picture.pixels))
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:
@@ -118,12 +118,12 @@ def load_samples(records: list[Record]) -> list[Sample]:
     return list(READERS.map(load_sample, records))
 
 
-def balanced_weights(samples: list[Sample]) -> np.ndarray:
-    """Probability of drawing each sample: a source counts by the square root of its number of images."""
+def balanced_weights(samples: list[Sample], exponent: float = 0.5) -> np.ndarray:
+    """Probability of drawing each sample: a source counts by its number of images to the power of `exponent`."""
     sizes = {}
     for sample in samples:
         sizes[sample.record.source] = sizes.get(sample.record.source, 0) + 1
-    weights = np.array([1 / math.sqrt(sizes[s.record.source]) for s in samples])
+    weights = np.array([sizes[s.record.source] ** (exponent - 1) for s in samples])
     return weights / weights.sum()
 
 
@@ -136,14 +136,15 @@ class CropDataset(Dataset):
     size : height and width of a crop, a multiple of 32 pixels
     diameter : every crop is zoomed so that its image's median cell diameter is this many pixels times a random factor
     zoom : the range of that factor, drawn log-uniformly
+    balance : exponent of `balanced_weights`
     """
 
     def __init__(self, samples: list[Sample], size: int, diameter: float, zoom: tuple[float, float] = augmentation.ZOOM,
-                 seed: int = 0):
+                 seed: int = 0, balance: float = 0.5):
         self.samples = [s for s in samples if not math.isnan(s.diameter)]
         if not self.samples:
             raise ValueError("no image with labelled cells to train on")
-        self.weights = balanced_weights(self.samples)
+        self.weights = balanced_weights(self.samples, balance)
         self.size, self.diameter, self.zoom, self.seed = size, diameter, zoom, seed
 
     def __len__(self) -> int:

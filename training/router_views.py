@@ -29,12 +29,13 @@ WHOLE_VIEW_CHANGES = tuple((probability, change) for probability, change in augm
 class ViewDataset(Dataset):
     """Endless random views for training; view number i depends on `seed` and i alone.
 
-    The classes come equally often, and within a class the sources as in the segmenters' training.
+    The classes come equally often, and within a class the sources as in the segmenters' training, `balance` being the exponent
+    of `training.datasets.balanced_weights`.
     """
 
-    def __init__(self, samples: list[Sample], seed: int):
+    def __init__(self, samples: list[Sample], seed: int, balance: float = 0.5):
         self.samples, self.seed = samples, seed
-        self.weights = class_balanced_weights(samples)
+        self.weights = class_balanced_weights(samples, balance)
 
     def __len__(self) -> int:
         return 2**62
@@ -57,8 +58,8 @@ class ViewDataset(Dataset):
         return tensor, label, math.log(sample.diameter * zoom)
 
 
-def class_balanced_weights(samples: list[Sample]) -> np.ndarray:
+def class_balanced_weights(samples: list[Sample], exponent: float = 0.5) -> np.ndarray:
     """Probability of drawing each sample: `balanced_weights` within a class, every class that there is as often as the others."""
-    weights, classes = balanced_weights(samples), np.array([s.cue_class for s in samples])
+    weights, classes = balanced_weights(samples, exponent), np.array([s.cue_class for s in samples])
     share = np.bincount(classes, weights)[classes]
     return weights / share / len(np.unique(classes))

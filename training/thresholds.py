@@ -1,9 +1,9 @@
-"""Fit a network's decoding thresholds on validation images, and write them into its checkpoint.
+"""Fit a network's decoding thresholds and working size on validation images, and write them into its checkpoint.
 
     python -m training.thresholds runs/class1-hover/hover.safetensors --manifest data/manifest.csv --classes 1
 
-The network runs once over each image of the manifest's split "val" (of these cue classes), at the size that the true cell
-diameter asks for; then every combination of the grid below is decoded and scored. The table goes to the screen and, with --out,
+The network runs over each image of the manifest's split "val" (of these cue classes), at the size that the true cell diameter
+asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The table goes to the screen and, with --out,
 into OUT/thresholds.csv, and the best combination with its F1 into the checkpoint's configuration, where inference finds it. A
 change that gains less than --gain over the defaults is not made, for it would only fit these images. Fitting again starts from
 the defaults again, so that a fit that was broken off is repeated with the same result.
@@ -31,6 +31,7 @@ from training.validation import validation_samples, without_unlabelled, working_
 log = logging.getLogger(__name__)
 
 TABLE = "thresholds.csv"
+SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at; of equally good ones the first is taken
 GRIDS = {
     "stardist": [StarDistSettings(prob_threshold=p, overlap_threshold=o)
                  for p, o in itertools.product((0.3, 0.4, 0.5, 0.6), (0.3, 0.4, 0.5))],
@@ -62,16 +63,21 @@ class Replay:
         return self._maps[self._next - 1]
 
 
-def score_settings(network: Network, samples: list[Sample]) -> dict[Settings, float]:
-    """Mean F1 at IoU 0.5 for each of the grid's settings."""
-    scores = {settings: [] for settings in GRIDS[network.kind]}
-    for sample in tqdm(samples, unit="image", disable=None):
+def score_settings(network: Network, samples: list[Sample], diameter: float) -> dict[tuple[float, Settings], float]:
+    """Mean F1 at IoU 0.5 for each working size, as a cell diameter in pixels, and each of the grid's settings.
+
+    diameter : that the network was trained at
+    """
+    sizes = [round(size * diameter, 2) for size in SIZES]
+    scores = {(size, settings): [] for size in sizes for settings in GRIDS[network.kind]}
+    for sample, size in tqdm([(s, size) for s in samples for size in sizes], unit="pass", disable=None):
+        network.config["diameter"] = size
         replay = Replay(network)
-        for settings, found in scores.items():
+        for settings in GRIDS[network.kind]:
             labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
             labels = without_unlabelled(labels, sample.labels) if sample.record.partial else labels
-            found.append(f1_score(*score_image(sample.labels, labels)[0]))
-    return {settings: float(np.mean(found)) for settings, found in scores.items()}
+            scores[size, settings].append(f1_score(*score_image(sample.labels, labels)[0]))
+    return {tried: float(np.mean(found)) for tried, found in scores.items()}
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -94,29 +100,33 @@ def main(argv: list[str] | None = None) -> int:
     try:
         network = Network(args.checkpoint, choose_device(args.device))
         samples = validation_samples(args.manifest, args.classes, args.images)
-        scores = score_settings(network, samples)
-        default = type(GRIDS[network.kind][0])()
+        model, config = load_checkpoint(args.checkpoint)
+        trained = config.get("training", {}).get("diameter") or config["diameter"]
+        scores = score_settings(network, samples, trained)
+        default = float(trained), type(GRIDS[network.kind][0])()
         best = max(scores, key=scores.get)
         chosen = best if scores[best] - scores[default] >= args.gain else default
         report(scores, default, args.out)
-        model, config = load_checkpoint(args.checkpoint)
+        diameter, settings = chosen
         validation = config.get("validation", {}) | {"f1": scores[chosen], "images": len(samples)}
-        save_checkpoint(args.checkpoint, model, config | {network.kind: asdict(chosen), "validation": validation})
+        save_checkpoint(args.checkpoint, model, config | {network.kind: asdict(settings), "diameter": diameter, "validation": validation})
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 1
-    log.info("%s: F1 %.4f with %s, %.4f with the defaults", args.checkpoint, scores[chosen], asdict(chosen), scores[default])
+    log.info("%s: F1 %.4f with cells of %g pixels and %s, %.4f with the defaults", args.checkpoint, scores[chosen], diameter,
+             asdict(settings), scores[default])
     return 0
 
 
-def report(scores: dict[Settings, float], default: Settings, out: Path | None) -> None:
-    """A line for each of the grid's settings, with what differs among them."""
+def report(scores: dict[tuple[float, Settings], float], default: tuple[float, Settings], out: Path | None) -> None:
+    """A line for each working size and each of the grid's settings, with what differs among them."""
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / TABLE).unlink(missing_ok=True)
-    for settings, f1 in scores.items():
-        changed = {k: v for k, v in asdict(settings).items() if any(asdict(s)[k] != v for s in scores)}
-        print(f"{f1:.4f}  " + "  ".join(f"{k} {v}" for k, v in changed.items()) + ("  (default)" if settings == default else ""))
+    for (diameter, settings), f1 in scores.items():
+        changed = {"diameter": diameter} | {k: v for k, v in asdict(settings).items() if any(asdict(s)[k] != v for _, s in scores)}
+        print(f"{f1:.4f}  " + "  ".join(f"{k} {v}" for k, v in changed.items())
+              + ("  (default)" if (diameter, settings) == default else ""))
         if out:
             write_row(out / TABLE, changed | {"f1": round(f1, 5)})
 

@@ -91,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--crop", type=int, default=512, help="crop size in pixels [512]")
     add("--diameter", type=float, help="median cell diameter that images are brought to, in pixels [28, or that of --init]")
     add("--zoom", type=float, nargs=2, default=(0.5, 2.0), help="random factor on that diameter [0.5 2]")
+    add("--balance", type=float, default=0.5, metavar="EXPONENT",
+        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images alike [0.5]")
     add("--lr", type=float, default=1e-4, help="first learning rate [1e-4]")
     add("--schedule", choices=("halving", "cosine"), default="halving",
         help="halved every quarter, or warm-up and cosine [halving]")
@@ -170,7 +172,7 @@ def training_crops(args: argparse.Namespace, diameter: float) -> CropDataset:
     samples = load_samples([r for r in read_manifest(args.manifest, "train") if r.source not in args.leave_out])
     if args.classes:
         samples = [s for s in samples if s.cue_class in args.classes]
-    return CropDataset(samples, args.crop, diameter, tuple(args.zoom), args.seed)
+    return CropDataset(samples, args.crop, diameter, tuple(args.zoom), args.seed, args.balance)
 
 
 def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm) -> bool:

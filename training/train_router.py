@@ -74,7 +74,7 @@ EMA_DECAY = 0.99
 SCORE_SIZE_WEIGHT = 0.5  # of the size error against accuracy: 2 % in size are worth 1 % of the images
 LARGEST_ERROR = math.log(4)  # of a log diameter in the score; farther off, nothing is found anyway
 # Arguments that change what a run is; a resume file of other ones is refused.
-DECISIVE = ("seed", "batch", "epochs", "optimiser", "lr", "schedule", "leave_out", "init", "random_init")
+DECISIVE = ("seed", "batch", "epochs", "optimiser", "lr", "schedule", "leave_out", "init", "random_init", "balance")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -90,6 +90,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--time-budget", type=float, metavar="MINUTES", help="stop after this time instead of --epochs")
     add("--batch", type=int, default=64, help="[64]")
     add("--optimiser", choices=("sgd", "adamw"), default="sgd", help="adamw learns more in few steps; its rate is --lr too [sgd]")
+    add("--balance", type=float, default=0.5, metavar="EXPONENT",
+        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images alike [0.5]")
     add("--lr", type=float, default=1e-3, help="first learning rate [1e-3]")
     add("--schedule", choices=("steps", "cosine"), default="steps",
         help="divided by 10 every 7 of 20 epochs, or warm-up and cosine [steps]")
@@ -160,7 +162,7 @@ def measure(model: Router, samples: list[Sample]) -> Measurement:
     """Route and measure every image."""
     router, confusion, errors = RouterInMemory(model), np.zeros((CLASSES, CLASSES), int), []
     for sample in samples:
-        route = router(sample.pixels, sample.saturation)
+        route = router(sample.pixels, sample.excluded)
         confusion[sample.cue_class, route.best] += 1
         errors.append(abs(math.log(route.diameter / sample.diameter)))
     return Measurement(confusion, np.array([e for e in errors if not math.isnan(e)]))
@@ -314,7 +316,7 @@ def main(argv: list[str] | None = None) -> int:
     if resumed:
         log.info("continuing at step %d", run.step)
     drop_rows_after(args.out / "log.csv", run.step if resumed else -1)
-    loader = DataLoader(ViewDataset(samples, args.seed), batch_sampler=StepSampler(run.step, args.batch),
+    loader = DataLoader(ViewDataset(samples, args.seed, args.balance), batch_sampler=StepSampler(run.step, args.batch),
                         num_workers=args.workers, prefetch_factor=PREFETCHED if args.workers else None,
                         worker_init_fn=prepare_worker)
     with StopSignal() as stop, logging_redirect_tqdm(), tqdm(initial=run.progress(), total=1, bar_format=BAR, disable=None) as bar:

@@ -33,7 +33,8 @@ EMA_DECAY = 0.999
 RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
 # Arguments that change what a run is; a resume file of other ones is refused.
-DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight")
+DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight",
+            "balance")
 
 
 def learning_rate(progress: float, first: float, schedule: str) -> float:

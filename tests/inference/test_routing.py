@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference.normalisation import NormalisedImage
-from inference.routing import RouterNetwork, close_ups, liveliest_corner, mean_saturation, router_view
+from inference.routing import RouterNetwork, close_ups, Route, liveliest_corner, mean_saturation, router_view, ruled_out
 from models.router import RouterOutput
 from training.mosaic import make_image, read_cells
 
@@ -57,18 +57,46 @@ def test_an_absurd_router_does_not_overflow(untrained_weights):
     assert math.isfinite(router(np.zeros((64, 64), np.uint8)).diameter)
 
 
+def test_three_channels_are_not_binary_and_colour_is_not_gray():
+    colour = np.zeros((8, 8, 3), np.uint8)
+    colour[..., 0] = 200
+    assert ruled_out(colour) == (0, 1)
+    assert ruled_out(np.full((8, 8, 3), 90, np.uint8)) == (0,)
+    assert ruled_out(np.zeros((8, 8), np.uint16)) == () == ruled_out(np.zeros((8, 8, 2), np.uint16))
+
+
+@pytest.mark.parametrize("excluded, best", [((), 0), ((0,), 1), ((0, 1), 3)])
+def test_an_excluded_class_is_never_chosen(untrained_weights, excluded, best):
+    router = RouterNetwork(untrained_weights / "router.safetensors")
+    router.model = lambda batch: RouterOutput(torch.tensor([[9.0, 5, 0, 1]] * len(batch)), torch.zeros(len(batch)))
+    for matrix in ({}, {"expected_f1": [[0.9] * 4, [0.9] * 4, [0.1, 0.1, 0.2, 0.3], [0.9, 0.8, 0.1, 0.5]]}):
+        router.config = matrix
+        route = router(np.zeros((64, 64, 3), np.uint8), excluded)
+        assert route.best == best and sum(route.probabilities) == pytest.approx(1)
+        assert all(route.probabilities[k] == 0 for k in excluded)
+
+
+def test_an_uncertain_image_goes_where_most_is_expected(untrained_weights):
+    """Class 2 is the most probable one, but network 3 does well on all that the image may be."""
+    router = RouterNetwork(untrained_weights / "router.safetensors")
+    logits = [math.log(p) for p in (0.3, 0.1, 0.35, 0.25)]
+    router.model = lambda batch: RouterOutput(torch.tensor([logits] * len(batch)), torch.zeros(len(batch)))
+    image = np.zeros((64, 64), np.uint8)
+    assert router(image).uncertain and router(image).best == 2 and router(image).expected_f1 is None
+    router.config = {"expected_f1": [[0.9, 0.2, 0.1, 0.8], [0.4, 0.7, 0.4, 0.5], [0.3, 0.2, 0.8, 0.7], [0.6, 0.4, 0.5, 0.9]]}
+    route = router(image)
+    assert route.expected_f1 == pytest.approx((0.565, 0.3, 0.475, 0.76)) and route.best == 3
+    assert router(image, (3,)).best == 0
+
+
+def test_a_sure_router_decides_alone():
+    assert Route((0.1, 0.3, 0.6, 0.0), 20.0, (0.9, 0.9, 0.1, 0.9)).best == 2
+
+
 def test_mean_saturation_literal():
     pixels = np.array([[[0, 0, 0], [10, 10, 10], [200, 100, 200], [0, 0, 9]]], np.uint16)
     assert mean_saturation(pixels) == pytest.approx((0 + 0 + 0.5 + 1) / 4)
     assert mean_saturation(pixels[..., 0]) == 0 == mean_saturation(pixels[..., :2])
-
-
-def test_a_colourful_image_is_not_gray(untrained_weights):
-    router = RouterNetwork(untrained_weights / "router.safetensors")
-    router.model = lambda batch: RouterOutput(torch.tensor([[0.0, 5, 1, 2]]), torch.tensor([3.0]))
-    image = np.zeros((64, 64, 3), np.uint8)
-    assert router(image, 0.1).best == 1 and router(image, 0.11).best == 3
-    assert router(image, 0.11).probabilities[1] == 0 and sum(router(image, 0.11).probabilities) == pytest.approx(1)
 
 
 def test_a_large_image_is_routed_as_a_part_of_it():

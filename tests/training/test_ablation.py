@@ -31,7 +31,7 @@ class KnownSegmenter:
         self.checkpoint, self.router = (weights / name for name in ("class0.safetensors", "router.safetensors"))
         assert all((weights / f"class{k}.safetensors").samefile(self.checkpoint) for k in range(4)) and stream == 0
 
-    def route(self, image, saturation=0.0):
+    def route(self, image, excluded=()):
         answer = int(self.router.read_text())
         return Route(tuple(float(k == answer) for k in range(4)), 8.0)
 
@@ -167,13 +167,13 @@ def test_the_pretrained_network_stands_in(known, manifest, runs, write, capsys):
     assert table(capsys)[0]["Ours"] == text(*[None] * 6)
 
 
-def test_the_router_gets_the_saturation(known, manifest, runs, monkeypatch, capsys):
+def test_the_router_is_told_what_cannot_be(known, manifest, runs, monkeypatch, capsys):
     """As in predict.py, which sends no colourful image to the gray stream."""
     told = []
     route = known.route
-    monkeypatch.setattr(known, "route", lambda self, image, saturation=0.0: told.append(round(saturation, 3)) or route(self, image))
+    monkeypatch.setattr(known, "route", lambda self, image, excluded=(): told.append(excluded) or route(self, image))
     assert run(manifest, "--runs", runs) == 0
-    assert told == [0.0, 0.0, 0.0, 0.9]
+    assert told == [(), (), (0,), (0, 1)]
 
 
 def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):

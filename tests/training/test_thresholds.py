@@ -12,7 +12,7 @@ from inference.segmenter import segment_at
 from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
-from training.datasets import load_samples, make_targets, read_manifest
+from training.datasets import load_samples, make_targets, median_diameter, read_manifest
 from training.thresholds import GRIDS, Replay, main, score_settings
 
 ENCODER = "test_convnext"
@@ -20,9 +20,12 @@ PEAK = 0.499  # object probability that the network below gives to true cells
 
 
 class Unsure:
-    """In place of a network: finds the disks by their gray value, with probabilities up to PEAK; counts the windows it sees."""
+    """In place of a network: finds the disks by their gray value, with probabilities up to PEAK; counts the windows it sees.
 
-    kind, batch = "stardist", 1
+    smallest : diameter in pixels of the disks that it finds
+    """
+
+    kind, batch, smallest = "stardist", 1, 0.0
 
     def __init__(self, *_):
         self.config, self.windows = {"diameter": 20.0, "stardist": {"prob_threshold": 0.9}}, 0
@@ -30,6 +33,8 @@ class Unsure:
     def __call__(self, windows):
         self.windows += len(windows)
         labels = cv2.connectedComponents((windows[0, :, :, 0] > 128).astype(np.uint8))[1].astype(np.int32)
+        if median_diameter(labels) < self.smallest:
+            labels[:] = 0
         targets = make_targets(labels, np.ones(labels.shape, np.float32))
         return PEAK * targets["prob"][None], targets["dist"][None]
 
@@ -49,12 +54,21 @@ def manifest(tmp_path):
     return tmp_path / "manifest.csv"
 
 
-def test_each_window_once_and_scores_by_hand(manifest):
-    """Thresholds below PEAK find all cells, those above none; whatever the checkpoint says of its own."""
+def test_each_window_once_a_size_and_scores_by_hand(manifest):
+    """Thresholds below PEAK find all cells, those above none; whatever the checkpoint says of its own. Small disks stay below PEAK."""
     network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
-    scores = score_settings(network, samples)
-    assert network.windows == 2
-    assert scores == {s: float(s.prob_threshold < PEAK) for s in GRIDS["stardist"]}
+    scores = score_settings(network, samples, 20.0)
+    assert network.windows == 2 * 3
+    assert {size for size, _ in scores} == {20.0, 16.0, 25.0} and len(scores) == 3 * len(GRIDS["stardist"])
+    assert all(scores[size, s] == float(s.prob_threshold < PEAK) for size in (20.0, 25.0) for s in GRIDS["stardist"])
+
+
+def test_sizes_are_scored_apart(manifest):
+    """A network that sees no cells below 22 pixels."""
+    network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
+    network.smallest = 22.0
+    best = {size for (size, _), f1 in score_settings(network, samples, 20.0).items() if f1 == 1}
+    assert best == {25.0}
 
 
 def test_a_replayed_pass_equals_a_pass(manifest):
@@ -69,23 +83,29 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     assert expected.max() == 4 and all(np.array_equal(expected, labels) for labels in passes)
 
 
-@pytest.mark.parametrize(("gain", "threshold", "f1"), [(0.005, 0.3, 1.0), (1.5, 0.5, 0.0)])
-def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, threshold, f1):
-    """The best of equal ones is the first; with a gain that is out of reach the defaults are written."""
+@pytest.mark.parametrize(("gain", "smallest", "diameter", "threshold", "f1"), [
+    (0.005, 0.0, 20.0, 0.3, 1.0),
+    (0.005, 22.0, 25.0, 0.3, 1.0),
+    (1.5, 0.0, 20.0, 0.5, 0.0),
+])
+def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smallest, diameter, threshold, f1):
+    """The best of equal ones is the first; with a gain that is out of reach the defaults are written. A fit before does not matter."""
     torch.manual_seed(0)
     path = tmp_path / "stardist.safetensors"
-    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 20.0,
-                                                      "validation": {"f1": 0.2, "step": 7}})
+    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 16.0,
+                                                      "training": {"diameter": 20.0}, "validation": {"f1": 0.2, "step": 7}})
     monkeypatch.setattr(thresholds, "Network", Unsure)
+    monkeypatch.setattr(Unsure, "smallest", smallest)
     out = tmp_path / "table"
     assert main([str(path), "--manifest", str(manifest), "--classes", "0", "--gain", str(gain), "--out", str(out)]) == 0
     config = read_config(path)[1]
+    assert config["diameter"] == diameter
     assert config["stardist"] == {"prob_threshold": threshold, "overlap_threshold": 0.3 if f1 else 0.4}
     assert config["validation"] == {"f1": f1, "images": 2, "step": 7}
     with open(out / "thresholds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(GRIDS["stardist"])
-    assert rows[0] == {"prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": "1.0"}
+    assert len(rows) == 3 * len(GRIDS["stardist"])
+    assert rows[0] == {"diameter": "20.0", "prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": str(float(smallest == 0))}
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):

@@ -128,10 +128,10 @@ def test_measurement_by_hand():
 
 
 def test_measure_takes_the_path_of_inference(manifest, monkeypatch):
-    """Class and diameter are those of inference.routing, with the saturation as read; an image without cells has no size error."""
+    """Class and diameter are those of inference.routing, which is told what the image as read cannot be; an image without cells has no size error."""
     class Known(train_router.RouterInMemory):
-        def __call__(self, image, saturation):
-            return Route((0.0, 0.0, 0.0, 1.0) if saturation > 0.1 else (1.0, 0.0, 0.0, 0.0), 10.0)
+        def __call__(self, image, excluded):
+            return Route((0.0, 0.0, 0.0, 1.0) if 1 in excluded else (1.0, 0.0, 0.0, 0.0), 10.0)
 
     monkeypatch.setattr(train_router, "RouterInMemory", Known)
     samples = load_samples(read_manifest(manifest, "val"))
