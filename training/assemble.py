@@ -18,6 +18,8 @@ then holds
 --each-network is what training.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
 the images of each class. The router's checkpoint keeps it, and an image of which the router is not sure goes where it promises most.
 
+--scores are those of the whole program, which then stand in the model card until a network is replaced.
+
 --storage int8 halves a file against float16; by default only a network of more than 60 MB is stored so. --terms is a table with
 the columns source and terms, in a CSV or a Markdown file: the licences of the data sets, for the card.
 """
@@ -183,7 +185,7 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
         defaults = {"router": runs.router(args.runs)}
         defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.STREAM_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
-    if not found and not args.each_network:
+    if not found and not (args.each_network or args.scores):
         raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs
                          else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
     return found
@@ -199,7 +201,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--runs", type=Path, metavar="DIR", help="folder of training.all to take the networks from")
     for part in PARTS:
         add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
-    add("--each-network", type=Path, metavar="FILE", help="scores of each network on each class, for the router (.csv of training.ablation)")
+    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.ablation)")
+    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.score)")
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")
     return parser.parse_args(argv)
@@ -213,16 +216,19 @@ def main(argv: list[str] | None = None) -> int:
         for part, source in found.items():
             check_kind(part, source)
         args.weights.mkdir(parents=True, exist_ok=True)
+        changed = False
         for part, source in found.items():
             target = args.weights / FILES[part]
             if args.force or not target.exists() or is_better(source, target):
                 place(source, target, args)
                 write_checksums(args.weights)
+                changed = True
         if args.each_network:
             tell_router(args.weights / ROUTER_FILE, expected_f1(args.each_network))
             write_checksums(args.weights)
         configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-        write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs})
+        write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
+                   args.scores, changed)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 1

@@ -1,7 +1,9 @@
 """MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it is."""
 
+import csv
 import re
 from pathlib import Path
+from statistics import mean, median
 
 from training.cues import CLASSES
 
@@ -16,20 +18,25 @@ Weights of multistream-cellseg: a router that tells four classes of microscopy i
 `python -m training.assemble` writes this page from what the checkpoints say of themselves. They are safetensors files, nothing in
 them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
+VALIDATION = "## Validation"
+NOT_SINCE = "Not measured since a network was replaced: run training.predict_split and training.score, then training.assemble --scores."
 NOTHING_YET = "Nothing is written here yet."
 UNKNOWN = "not recorded"
 
 
-def write_card(path: Path, configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) -> None:
+def write_card(path: Path, configs: dict[str, tuple[str, dict]], sizes: dict[str, int], scores: Path | None, changed: bool) -> None:
     """Write the card.
 
     Parameters
     ----------
     configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config` gives them
     sizes : of their files, in bytes
+    scores : CSV file of training.score; without one the card's table of scores stays if the networks do
+    changed : whether a network was replaced
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
     sections = [INTRODUCTION, "## Networks\n", networks_table(configs, sizes), pretraining_text(configs), router_text(configs),
+                f"{VALIDATION}\n", scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
                 "## Data\n", sources_text(configs), f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n"]
     path.write_text("\n".join(s for s in sections if s), encoding="utf-8")
     path.chmod(0o644)
@@ -48,6 +55,36 @@ def known_failures(card: Path) -> str:
         raise ValueError(f"{card}: the lines {BEGIN!r} and {END!r} must both be there, once, so that what is between them is "
                          "kept; put them back, or move the file away")
     return found[0].strip("\n")
+
+
+def kept_scores(card: Path) -> str:
+    """The section on validation of a card that may not be there."""
+    found = re.search(f"{VALIDATION}\n\n(.*?)\n## ", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
+    return found[1] if found else NOT_SINCE + "\n"
+
+
+def scores_text(path: Path) -> str:
+    """Table of all images, each class and each source, from the CSV file of training.score: mode corrected, IoU 0.5.
+
+    Raises
+    ------
+    ValueError
+        If the file has no such scores.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("mode") == "corrected" and float(row["threshold"]) == 0.5]
+    if not rows:
+        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.score TRUTH PREDICTIONS --csv FILE")
+    groups = {"all": rows}
+    groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASSES}
+    groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
+    lines = ["The whole program on the validation images, by `training.predict_split` and `training.score`:\n",
+             "| images of | number | mean F1 | median F1 | precision | recall |", "|" + " --- |" * 6]
+    for name, members in groups.items():
+        if members:
+            f1, right, found = ([float(row[column]) for row in members] for column in ("f1", "precision", "recall"))
+            lines.append(f"| {name} | {len(members)} | {mean(f1):.3f} | {median(f1):.3f} | {mean(right):.3f} | {mean(found):.3f} |")
+    return "\n".join(lines) + "\n"
 
 
 def networks_table(configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) -> str:
@@ -97,9 +134,9 @@ def router_text(configs: dict[str, tuple[str, dict]]) -> str:
     if not figures:
         return ""
     accuracies = ", ".join(f"{CLASSES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
-    mean = f", {figures['mean_diameter_factor']:.2f} (mean)" if "mean_diameter_factor" in figures else ""
+    average = f", {figures['mean_diameter_factor']:.2f} (mean)" if "mean_diameter_factor" in figures else ""
     return (f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
-            f"{figures['diameter_factor']:.2f} (median){mean}.\n")
+            f"{figures['diameter_factor']:.2f} (median){average}.\n")
 
 
 def sources_text(configs: dict[str, tuple[str, dict]]) -> str:

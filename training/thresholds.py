@@ -3,10 +3,10 @@
     python -m training.thresholds runs/class1-hover/hover.safetensors --manifest data/manifest.csv --classes 1
 
 The network runs over each image of the manifest's split "val" (of these cue classes), at the size that the true cell diameter
-asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The table goes to the screen and, with --out,
-into OUT/thresholds.csv, and the best combination with its F1 into the checkpoint's configuration, where inference finds it. A
-change that gains less than --gain over the defaults is not made, for it would only fit these images. Fitting again starts from
-the defaults again, so that a fit that was broken off is repeated with the same result.
+asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The
+table goes to the screen and, with --out, into OUT/thresholds.csv, and the best combination with its F1 into the checkpoint's
+configuration, where inference finds it. A change that gains less than --gain over the defaults is not made, for it would only fit
+these images. Fitting again starts from the defaults again, so that a fit that was broken off is repeated with the same result.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference.normalisation import NormalisedImage
-from inference.routing import RouterNetwork, close_ups, Route, liveliest_corner, mean_saturation, router_view, ruled_out
+from inference.routing import Route, RouterNetwork, close_ups, liveliest_corner, mean_saturation, router_view, ruled_out
 from models.router import RouterOutput
 from training.mosaic import make_image, read_cells
 

@@ -1,4 +1,5 @@
-"""Cell sizes, and the working image: rows made one part at a time are those of the whole, and shrinking takes the mean over each pixel's area."""
+"""Cell sizes, and the working image: rows made one part at a time are those of the whole, and shrinking takes the mean over each
+pixel's area."""
 
 import cv2
 import numpy as np

@@ -203,3 +203,62 @@ def test_known_failures_are_kept(manifest, runs, caplog):
     path.write_text("Misses yeast.")
     assert assemble(manifest, "--runs", runs) == 1
     assert card(manifest) == "Misses yeast." and "must both be there" in caplog.text
+
+
+MATRIX = [[0.9, 0.5, 0.2, 0.8], [0.4, 0.7, 0.3, 0.5], [0.6, 0.1, 0.8, 0.6], [0.7, 0.2, 0.5, 0.9]]
+
+
+def write_matrix(path, classes=4):
+    """As training.ablation --each-network --csv writes it; two images a class, 0.1 above and below the mean, and the line of all."""
+    lines = ["line,class,f1"] + [f"weights: mine,{c},0.99" for c in range(classes)]
+    lines += [f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}' for c in range(classes) for k in range(4) for off in (-0.1, 0.1)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_the_router_learns_what_the_networks_score(manifest, runs, tmp_path):
+    assert assemble(manifest, "--runs", runs) == 0
+    router = tmp_path / "weights" / "router.safetensors"
+    before = load_checkpoint(router)
+    assert assemble(manifest, "--each-network", write_matrix(tmp_path / "matrix.csv")) == 0
+    after = load_checkpoint(router)  # checks the checksum, too
+    assert after[1] == before[1] | {"expected_f1": MATRIX}
+    assert all(torch.equal(a, b) for a, b in zip(before[0].state_dict().values(), after[0].state_dict().values()))
+
+
+def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
+    assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 1
+    assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
+
+
+SCORES = """source,cue_class,mode,threshold,precision,recall,f1
+cells,binary,corrected,0.5,1,0.5,0.6
+cells,gray,corrected,0.5,0.5,0.5,0.5
+cells,gray,corrected,0.9,0,0,0
+cells,gray,official,0.5,0,0,0
+blood,small colour,corrected,0.5,1,1,1
+"""
+
+
+def test_scores_in_the_card(manifest, runs, save, tmp_path, caplog):
+    (tmp_path / "scores.csv").write_text(SCORES)
+    assert assemble(manifest, "--runs", runs) == 0
+    assert "Not measured since" in card(manifest) and "mean F1" not in card(manifest)
+    assert assemble(manifest, "--scores", tmp_path / "scores.csv") == 0
+    section = card(manifest).partition("## Validation")[2].partition("## Data")[0]
+    assert [line for line in section.splitlines() if line.startswith("| ") and "---" not in line] == [
+        "| images of | number | mean F1 | median F1 | precision | recall |",
+        "| all | 3 | 0.700 | 0.600 | 0.833 | 0.667 |",
+        "| class binary | 1 | 0.600 | 0.600 | 1.000 | 0.500 |",
+        "| class gray | 1 | 0.500 | 0.500 | 0.500 | 0.500 |",
+        "| class small colour | 1 | 1.000 | 1.000 | 1.000 | 1.000 |",
+        "| blood | 1 | 1.000 | 1.000 | 1.000 | 1.000 |",
+        "| cells | 2 | 0.550 | 0.550 | 0.750 | 0.500 |",
+    ]
+    kept = card(manifest)
+    assert assemble(manifest, "--class0", save("same.safetensors", 0.1)) == 0  # not good enough: nothing is replaced
+    assert card(manifest) == kept
+    assert assemble(manifest, "--class0", save("better.safetensors", 0.9)) == 0
+    assert "Not measured since" in card(manifest) and "mean F1" not in card(manifest)
+    (tmp_path / "empty.csv").write_text(SCORES.splitlines()[0])
+    assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 1 and "empty.csv: no scores" in caplog.text

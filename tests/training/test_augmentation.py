@@ -6,7 +6,7 @@ import pytest
 
 from training import augmentation
 from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
-from training.datasets import ON_CELL, CropDataset, Record, Sample, load_sample
+from training.datasets import ON_CELL, CropDataset, Record, Sample, balanced_weights, load_sample
 
 
 @pytest.fixture
@@ -196,6 +196,33 @@ def test_colours(rng):
 def sample(pixels, labels, source="a"):
     areas = np.bincount(labels.ravel())[1:]
     return Sample(Record(None, None, "train", source), pixels, labels, 2 * np.sqrt(np.median(areas) / np.pi), 0)
+
+
+def test_stain_changes_colours_and_keeps_places(rng):
+    """Of a blue nucleus on pink the colours change, differently each time; the nucleus stays apart, white stays white."""
+    picture = np.ones((40, 40, 3), np.float32)
+    picture[5:35, 5:35] = 0.95, 0.6, 0.8
+    picture[15:25, 15:25] = 0.35, 0.25, 0.6
+    drawn = [augmentation.stain(picture, rng) for _ in range(30)]
+    for image in drawn:
+        assert image.dtype == np.float32 and 0 <= image.min() and image.max() <= 1
+        colours = image[0, 0], image[10, 10], image[20, 20]
+        assert colours[0] == pytest.approx(1, abs=1e-3)
+        assert all(np.ptp(image[part], axis=(0, 1)).max() < 1e-6 for part in (np.s_[:5], np.s_[16:24, 16:24]))
+        assert np.abs(colours[1] - colours[2]).max() > 0.1
+    hues = np.array([image[20, 20] - image[20, 20].mean() for image in drawn])
+    assert np.ptp(hues[:, 2]) > 0.3  # from blue to brown
+    assert np.isfinite(augmentation.stain(np.zeros((3, 3, 3), np.float32), rng)).all()
+
+
+def test_sources_are_balanced():
+    """Nine images of one source and one of another: drawn 9 to 1, 3 to 1, or alike."""
+    sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "a" * 9 + "b"]
+    for exponent, share in ((1.0, 0.9), (0.5, 0.75), (0.0, 0.5)):
+        weights = balanced_weights(sources, exponent)
+        assert weights[:9].sum() == pytest.approx(share) and weights.sum() == pytest.approx(1)
+        sources_of = CropDataset(sources, 32, 10.0, balance=exponent)
+        assert np.array_equal(sources_of.weights, weights)
 
 
 def test_gray_stays_gray(rng):

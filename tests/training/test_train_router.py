@@ -128,7 +128,7 @@ def test_measurement_by_hand():
 
 
 def test_measure_takes_the_path_of_inference(manifest, monkeypatch):
-    """Class and diameter are those of inference.routing, which is told what the image as read cannot be; an image without cells has no size error."""
+    """Class and diameter are those of inference.routing, which is told what the image cannot be; without cells there is no size error."""
     class Known(train_router.RouterInMemory):
         def __call__(self, image, excluded):
             return Route((0.0, 0.0, 0.0, 1.0) if 1 in excluded else (1.0, 0.0, 0.0, 0.0), 10.0)
