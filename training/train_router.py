@@ -127,7 +127,7 @@ class RouterInMemory(RouterNetwork):
     """Inference's router around a network that is being trained."""
 
     def __init__(self, model: Router):
-        self.model = copy.deepcopy(model).cpu().eval()
+        self.model, self.config = copy.deepcopy(model).cpu().eval(), {}
 
 
 @dataclass(frozen=True)
