@@ -11,14 +11,17 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from inference import __version__
-from inference.images import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError, open_image
+from inference.ahead import ahead
+from inference.images import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError, Picture, open_image
 from inference.outputs import (
     LABEL_SUFFIX,
     OVERLAY_SUFFIX,
@@ -89,10 +92,22 @@ def time_tolerance(height: int, width: int) -> float:
     return TOLERANCE_SECONDS * max(1.0, height * width / TOLERANCE_PIXELS)
 
 
-def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_tile) -> dict:
-    """Segment one image and write its files; returns its line of the report. Raises ImageError."""
-    start = time.perf_counter()
-    picture = open_image(path)
+def open_all(paths: list[Path]) -> Iterator[tuple[Path, Picture | Exception, float]]:
+    """Each image, or what was raised when it was opened, and the seconds that it took."""
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            found = open_image(path)
+        except Exception as error:  # whatever happens to one image, the others are still to be done
+            found = error
+        yield path, found, time.perf_counter() - start
+
+
+def segment_file(path: Path, picture: Picture, name: str, segmenter, args: argparse.Namespace, on_tile) -> dict:
+    """Segment one image and write its files; returns its line of the report."""
+    from inference.segmenter import Stopwatch  # late: imports PyTorch
+
+    clock = Stopwatch()
     target = args.output / f"{name}{LABEL_SUFFIX}"
     height, width = picture.shape
     known = {"image": path.name, "labels": target.name, "height": height, "width": width, "dtype": str(picture.pixels.dtype),
@@ -102,19 +117,22 @@ def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_
         return {"status": "kept"} | known
     for warning in picture.warnings:
         log.warning("%s", warning)
-    read = time.perf_counter() - start
     result = segmenter.segment(picture, on_tile)
     if height * width <= LABELS_IN_MEMORY:
-        write_labels(target, result.labels, result.cells, picture.resolution)
-        overview = result.labels[:: result.image.reduction, :: result.image.reduction]
+        labels = result.labels
+        with clock("write"):
+            write_labels(target, labels, result.cells, picture.resolution)
+        overview = labels[:: result.image.reduction, :: result.image.reduction]
     else:
         thinned = []
-        write_label_rows(target, thin(result.rows, result.image.reduction, thinned), picture.shape, picture.resolution)
+        with clock("write"):
+            rows = clock.steps("rows", result.rows)
+            write_label_rows(target, thin(rows, result.image.reduction, thinned), picture.shape, picture.resolution)
         overview = np.concatenate(thinned)
-    computed = sum(result.seconds.values())
     if args.overlay:
-        write_overlay(outlines, result.image.overview, overview)
-    seconds, tally = time.perf_counter() - start, result.tally
+        with clock("write"):
+            write_overlay(outlines, result.image.overview, overview)
+    tally = result.tally
     if tally.cut_cells:
         log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
                     "--diameter with their size makes the parts larger", path.name, tally.cut_cells)
@@ -127,9 +145,9 @@ def segment_file(path: Path, name: str, segmenter, args: argparse.Namespace, on_
         "uncertain_route": int(result.route.uncertain) if result.route else "",
         "cell_diameter_px": round(result.diameter, 1), "scale": round(sum(result.scale) / 2, 3), "tiles": tally.tiles,
         "empty_tiles": tally.empty_tiles, "seam_cells": tally.seam_cells, "cut_cells": tally.cut_cells,
-        "seconds": round(seconds, 2), "tolerance_seconds": round(time_tolerance(height, width), 2),
-        "read_seconds": round(read, 3), **{f"{k}_seconds": round(v, 3) for k, v in result.seconds.items()},
-        "write_seconds": round(seconds - read - computed, 3), "peak_memory_mb": peak_memory_mb(), "device": str(segmenter.device),
+        "tolerance_seconds": round(time_tolerance(height, width), 2),
+        **{f"{k}_seconds": round(v, 3) for k, v in result.seconds.items()},
+        "write_seconds": round(clock.seconds["write"], 3), "peak_memory_mb": peak_memory_mb(), "device": str(segmenter.device),
     }
 
 
@@ -151,11 +169,14 @@ def run(args: argparse.Namespace) -> int:
         become_owner(args.output)
         if not os.access(args.output, os.W_OK):
             raise PermissionError(f"no permission to write in {args.output}; change its owner or mode, or run as another user (--user)")
-        from inference.segmenter import Segmenter  # late, for an instant -h and instant errors above
+        pictures = ahead(open_all(images), 1)  # the next one is read during the imports, or while the one before is segmented
+        from inference.compiled import warm_up  # late, for an instant -h and instant errors above
+        from inference.segmenter import Segmenter
 
         if args.diameter is not None and not args.diameter >= 1:
             raise ValueError(f"--diameter must be at least 1 pixel, got {args.diameter:g}")
         segmenter = Segmenter(args.weights, args.device, None if args.route == "auto" else int(args.route), args.diameter)
+        threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return NOTHING_DONE
@@ -165,10 +186,14 @@ def run(args: argparse.Namespace) -> int:
             log.warning("%s: another image has the same name up to its first dot; labels go to %s%s", path.name, names[path], LABEL_SUFFIX)
     rows = []
     with Progress(len(images), args.quiet) as progress:
-        for path in images:
+        start = time.perf_counter()
+        for path, picture, read in pictures:
             progress.begin(path.name)
             try:
-                row = segment_file(path, names[path], segmenter, args, progress.tile)
+                if isinstance(picture, Exception):
+                    raise picture
+                row = segment_file(path, picture, names[path], segmenter, args, progress.tile)
+                row |= {"read_seconds": round(read, 3), "seconds": round(time.perf_counter() - start, 2)}
                 if row["status"] == "done":
                     log.info("%s: %d cells, class %d, %.1f s", path.name, row["cells"], row["class"], row["seconds"])
                 else:
@@ -179,6 +204,7 @@ def run(args: argparse.Namespace) -> int:
                 row = {"status": f"failed: {reason}", "image": path.name}
             progress.end()
             rows.append(row)
+            start = time.perf_counter()
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         write_report(args.report, rows)

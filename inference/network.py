@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 CPU_BATCH = 1  # windows a call; a 512x512 window fills the cores, and more would only take memory
 GPU_BATCH = 16
+FIRST_TENSOR_CORES = (7, 0)  # compute capability; before it float16 is no faster, on most cards slower
 GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 in bf16, with room to spare
 
 
@@ -31,9 +32,11 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
+    """bfloat16 where the hardware multiplies it (emulated, it is slower), float16 on a GPU of Volta's or Turing's age, else float32."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        return torch.float16 if torch.cuda.get_device_capability(device) >= FIRST_TENSOR_CORES else torch.float32
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
@@ -64,6 +67,11 @@ class Network:
             free, _ = torch.cuda.mem_get_info(device)
             self.batch = max(1, min(GPU_BATCH, int(free // 2 // GPU_BYTES_PER_WINDOW)))
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores away."""
+        return self.device.type == "cuda"
+
     def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, float32.
 
@@ -89,10 +97,15 @@ class Network:
 
     @torch.inference_mode()
     def _run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        batch = torch.from_numpy(windows).to(self.device).permute(0, 3, 1, 2)  # channels-last in memory already
+        batch = torch.from_numpy(windows)
+        batch = batch.pin_memory() if self.device.type == "cuda" else batch
+        batch = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels-last in memory already
         first, second = self.model.coarse(batch.to(self.dtype) / 255)
         if self.kind == "stardist":
             first = torch.sigmoid(first.float())
         else:
             first = first[:, 1:].float() - first[:, :1].float()
-        return first.cpu().numpy(), second.float().cpu().numpy()
+        first, second = first.to("cpu", non_blocking=True), second.float().to("cpu", non_blocking=True)  # into pinned memory
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        return first.numpy(), second.numpy()

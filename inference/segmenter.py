@@ -1,6 +1,7 @@
 """An image's way from pixels to labels: normalise, route, bring the cells to the stream's size, run the network, decode."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.ahead import ahead
 from inference.hover_stream import hover_rows
 from inference.images import Picture
 from inference.network import Network, choose_device
@@ -18,7 +20,7 @@ from inference.normalisation import NormalisedImage, square
 from inference.routing import Route, RouterNetwork, liveliest_corner, ruled_out
 from inference.scaling import ScaleSettings, WorkingImage, typical_diameter
 from inference.stardist_stream import stardist_rows
-from inference.tiles import Tally, run_tiles, tile_image
+from inference.tiles import Tally, cut_batches, run_tiles, tile_image
 from inference.watershed import HoverSettings
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
@@ -163,31 +165,37 @@ def segment_at(image: NormalisedImage | np.ndarray, network: Network, scale: flo
 
 def label_rows(working: WorkingImage, network: Network, tally: Tally, clock: "Stopwatch",
                on_tile: Callable[[int], None] = lambda total: None) -> Iterator[np.ndarray]:
-    """Bands of label rows of an image, made as they are read; see `Segmentation.rows`."""
+    """Bands of label rows of an image, made as they are read; see `Segmentation.rows`.
+
+    With a GPU, cutting windows, running the network and decoding go on at the same time, each in a thread of its own.
+    """
     total = len(tile_image(*working.shape))
-    tiles = run_tiles(working.shape, clock.timed("scale", working.rows), clock.timed("network", network), network.batch, tally,
-                      lambda: on_tile(total))
+    batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally)
+    batches = ahead(batches, 1) if network.overlaps else batches
+    tiles = run_tiles(batches, clock.timed("network", network), lambda: on_tile(total))
+    tiles = clock.steps("wait", ahead(tiles, 2 * network.batch)) if network.overlaps else tiles
     decode, settings = DECODERS[network.kind]
     settings = settings(**network.config.get(network.kind, {}))
     return clock.steps("decode", decode(tiles, settings, working.shape, working.image.shape, tally))
 
 
 class Stopwatch:
-    """Seconds spent in each named stage. A stage that another one calls is not counted twice."""
+    """Seconds spent in each named stage. A stage that another one calls is not counted twice; what several threads do at the same
+    time adds up to more than the time that passes. A stage belongs to one thread."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
-        self._inner = 0.0  # seconds of the stages within the running one
+        self._own = threading.local()  # .inner: seconds of the stages within the running one
 
     @contextmanager
     def __call__(self, stage: str):
-        start, outer, self._inner = time.perf_counter(), self._inner, 0.0
+        start, outer, self._own.inner = time.perf_counter(), getattr(self._own, "inner", 0.0), 0.0
         try:
             yield
         finally:
             passed = time.perf_counter() - start
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed - self._inner
-            self._inner = outer + passed
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed - self._own.inner
+            self._own.inner = outer + passed
 
     def timed(self, stage: str, function: Callable) -> Callable:
         """`function`, with its time counted to a stage."""

@@ -127,16 +127,42 @@ def is_empty(window: np.ndarray) -> bool:
     return bool((small.max(axis=(0, 1)) - small.min(axis=(0, 1))).max() < EMPTY_CONTRAST)
 
 
-def run_tiles(shape: tuple[int, int], rows: Rows, predict: Callable[[np.ndarray], Maps], batch: int, tally: Tally,
+def cut_batches(shape: tuple[int, int], rows: Rows, batch: int, tally: Tally) -> Iterator[list[tuple[Tile, np.ndarray | None]]]:
+    """The tiles of an image, row by row, in groups of as many full windows as a network takes at once.
+
+    Parameters
+    ----------
+    shape, rows : the image, as `Windows` takes it
+    batch : full windows in a group; the last one may have fewer, and so may one with many empty windows
+    tally : counts the tiles
+
+    Yields
+    ------
+    Tiles with their windows, (h, w, 3) uint8, or None instead of an empty one.
+    """
+    windows = Windows(shape, rows)
+    group: list[tuple[Tile, np.ndarray | None]] = []
+    for tile in tile_image(*shape):
+        tally.tiles += 1
+        window = windows.cut(tile)
+        empty = is_empty(window)
+        tally.empty_tiles += empty
+        group.append((tile, None if empty else window))
+        if sum(window is not None for _, window in group) == batch or len(group) == LONGEST_WAIT:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def run_tiles(batches: Iterable[list[tuple[Tile, np.ndarray | None]]], predict: Callable[[np.ndarray], Maps],
               on_tile: Callable[[], None] = lambda: None) -> Iterator[tuple[Tile, Maps | None]]:
     """Run a network over an image.
 
     Parameters
     ----------
-    shape, rows : the image, as `Windows` takes it
+    batches : of the image's tiles, as `cut_batches` yields them
     predict : function from a batch of windows (N, h, w, 3) uint8 to maps (N, C, h/4, w/4) float32
-    batch : windows a call
-    tally : counts the tiles
     on_tile : called after each tile, for a progress bar
 
     Yields
@@ -144,14 +170,11 @@ def run_tiles(shape: tuple[int, int], rows: Rows, predict: Callable[[np.ndarray]
     Each tile, row by row, with its maps, cut to what it owns: arrays of shape (C, owned height / 4, owned width / 4). None
     instead of maps for a tile whose window is empty.
     """
-    windows = Windows(shape, rows)
-    waiting: list[tuple[Tile, np.ndarray | None]] = []
-
-    def run() -> Iterator[tuple[Tile, Maps | None]]:
-        full = [window for _, window in waiting if window is not None]
+    for group in batches:
+        full = [window for _, window in group if window is not None]
         maps = predict(np.stack(full)) if full else ()
         number = 0
-        for tile, window in waiting:
+        for tile, window in group:
             if window is None:
                 yield tile, None
             else:
@@ -159,14 +182,3 @@ def run_tiles(shape: tuple[int, int], rows: Rows, predict: Callable[[np.ndarray]
                 yield tile, tuple(m[number][:, owned[0], owned[1]] for m in maps)
                 number += 1
             on_tile()
-
-    for tile in tile_image(*shape):
-        tally.tiles += 1
-        window = windows.cut(tile)
-        empty = is_empty(window)
-        tally.empty_tiles += empty
-        waiting.append((tile, None if empty else window))
-        if sum(window is not None for _, window in waiting) == batch or len(waiting) == LONGEST_WAIT:
-            yield from run()
-            waiting.clear()
-    yield from run()

@@ -47,7 +47,7 @@ class Replay:
 
     def __init__(self, network: Network):
         self._network, self._maps = network, []
-        self.kind, self.batch = network.kind, network.batch
+        self.kind, self.batch, self.overlaps = network.kind, network.batch, network.overlaps
 
     def with_settings(self, settings: Settings) -> "Replay":
         """This network at the beginning of a pass."""

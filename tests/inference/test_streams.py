@@ -15,7 +15,7 @@ from inference.nms import StarDistSettings, find_candidates, paint, suppress
 from inference.normalisation import normalise, to_three_channels
 from inference.segmenter import DECODERS, Segmenter
 from inference.stardist_stream import LONGEST_RAY, stardist_rows
-from inference.tiles import STEP, Tally, run_tiles, spans, tile_image
+from inference.tiles import STEP, Tally, cut_batches, run_tiles, spans, tile_image
 from inference.watershed import HoverSettings
 from models.stardist import RAYS
 from models.unet import STRIDE
@@ -295,7 +295,7 @@ def shipped():
 
 def tiles_of(image, network):
     """Maps of an image's windows at its own size, and the network's settings."""
-    tiles = list(run_tiles(image.shape[:2], lambda top, bottom: image[top:bottom], network, 1, Tally()))
+    tiles = list(run_tiles(cut_batches(image.shape[:2], lambda top, bottom: image[top:bottom], 1, Tally()), network))
     return tiles, DECODERS[network.kind][1](**network.config.get(network.kind, {}))
 
 

@@ -10,7 +10,7 @@ from inference import tiles
 from inference.images import read_image
 from inference.normalisation import NormalisedImage, normalise
 from inference.scaling import WorkingImage
-from inference.tiles import STEP, WINDOW, Tally, Tile, Windows, is_empty, run_tiles, spans, tile_image
+from inference.tiles import STEP, WINDOW, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
 from models.unet import STRIDE
 from training.datasets import read_labels, read_manifest
 
@@ -98,7 +98,7 @@ def test_tiled_equals_whole(shape, batch, monkeypatch):
     grid = tuple(-(-n // STRIDE) for n in shape)
     first, second, owners = np.full(grid, np.nan), np.full((2, *grid), np.nan), np.zeros(grid, int)
     calls, tally = [], Tally()
-    for tile, (a, b) in run_tiles(shape, lambda top, bottom: image[top:bottom], shrink, batch, tally, lambda: calls.append(1)):
+    for tile, (a, b) in run_tiles(cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally), shrink, lambda: calls.append(1)):
         rows, columns = tile.owned_grid()
         first[rows, columns], second[:, rows, columns] = a[0], b
         owners[rows, columns] += 1
@@ -125,7 +125,7 @@ def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait, m
         return shrink(windows)
 
     tally = Tally()
-    for tile, maps in run_tiles(shape, lambda top, bottom: image[top:bottom], predict, batch, tally, lambda: None):
+    for tile, maps in run_tiles(cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally), predict):
         y, x = tile.y, tile.x
         assert (maps is None) == bool((image[y.start : y.start + y.length, x.start : x.start + x.length] == 230).all())
         if maps is not None:
@@ -138,8 +138,8 @@ def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait, m
 
 def test_an_empty_image_calls_no_network():
     tally, calls = Tally(), []
-    found = list(run_tiles((3000, 2000), lambda top, bottom: np.full((bottom - top, 2000, 3), 9, np.uint8), None, 1, tally,
-                           lambda: calls.append(1)))
+    batches = cut_batches((3000, 2000), lambda top, bottom: np.full((bottom - top, 2000, 3), 9, np.uint8), 1, tally)
+    found = list(run_tiles(batches, None, lambda: calls.append(1)))
     assert all(maps is None for _, maps in found) and len(calls) == len(found) == tally.empty_tiles == tally.tiles == 40
 
 

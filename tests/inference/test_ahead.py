@@ -1,0 +1,91 @@
+"""Items made in another thread: order, how far ahead, errors, an early end; labels made so are the same."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from inference.ahead import ahead
+from inference.network import Network
+from inference.normalisation import NormalisedImage
+from inference.scaling import WorkingImage
+from inference.segmenter import STREAM_FILE, Stopwatch, collect, label_rows
+from inference.tiles import Tally
+
+
+def test_order():
+    assert list(ahead(iter(range(100)), 3)) == list(range(100))
+    assert list(ahead(iter(()), 2)) == []
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_it_begins_at_once_and_is_so_far_ahead(most):
+    made, enough = [], threading.Event()
+
+    def make():
+        for i in range(20):
+            made.append(i)
+            if len(made) == most:
+                enough.set()
+            yield i
+
+    items = ahead(make(), most)
+    assert enough.wait(10)
+    for i in range(5):
+        assert next(items) == i
+        assert len(made) <= i + 1 + most
+
+
+def test_errors_come_where_their_item_would():
+    def make():
+        yield 1
+        raise ValueError("broken")
+
+    items = ahead(make(), 2)
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(items)
+    with pytest.raises(StopIteration):
+        next(items)
+
+
+def test_closed_early_nothing_more_is_begun():
+    made, go_on = [], threading.Event()
+
+    def make():
+        for i in range(100):
+            if i:
+                go_on.wait(10)
+            made.append(i)
+            yield i
+
+    items = ahead(make(), 1)
+    next(items)
+    items.close()
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(10)
+    assert len(made) <= 2
+
+
+@pytest.mark.parametrize("stream", [0, 1])
+def test_labels_are_the_same_with_and_without_overlap(stream, untrained_weights, monkeypatch):
+    """As on a GPU, with three windows at a time."""
+    import torch
+
+    network = Network(untrained_weights / STREAM_FILE.format(stream), torch.device("cpu"))
+    pixels = np.random.default_rng(0).integers(0, 255, (900, 1300), np.uint8)
+    pixels[:, 900:] = 7  # some windows are empty
+
+    def labels():
+        tally, clock = Tally(), Stopwatch()
+        found = collect(label_rows(WorkingImage(NormalisedImage.of(pixels), 1.2), network, tally, clock), pixels.shape)
+        return found, tally, clock.seconds
+
+    expected, counts, _ = labels()
+    monkeypatch.setattr(Network, "overlaps", True)
+    network.batch = 3
+    found, tally, seconds = labels()
+    assert expected.max() > 10 and np.array_equal(found, expected) and tally == counts
+    assert set(seconds) == {"scale", "network", "wait", "decode"}
