@@ -1,0 +1,120 @@
+"""What is lost on a source of images that was not trained on: what users of another microscope have to expect.
+
+    python -m training.leave_out --manifest data/manifest.csv --out runs/left-out
+    python -m training.leave_out --manifest data/manifest.csv --out runs/left-out --steps 1100 \\
+        --leave-out dsb2018_fluo,usiigaci_phase,wbc_jtsc bbbc030_dic_cho,dsb2018_he,wbc_cellavision
+
+Trains a network with both heads on all sources, and one without each group of --leave-out, with the same number of steps from random
+weights (fine-tuned networks have seen everything). The default is each source with at least --at-least training images, in turn.
+Sources that are left out together, joined by commas, save time; they should have nothing in common, for a network without
+two kinds of nuclei loses more than without one.
+
+Each source that was left out is then scored on its validation images, by the network that has seen its other images and the one that has
+seen none: mean F1 at IoU 0.5, at the true size of the cells, with the stream for the images' class. Networks that have been
+trained for a few minutes score less than the shipped ones; the difference is what counts.
+
+    OUT/all, OUT/SOURCE,...  the runs (training.train); the same command continues where it was stopped
+    OUT/left_out.csv         the table that is printed: F1 with and without the source, and the loss
+"""
+
+import argparse
+import logging
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from inference.network import Network, choose_device
+from training import train
+from training.benchmark import positive, table
+from training.datasets import Sample, load_samples, read_manifest
+from training.runs import STREAM_KINDS
+from training.train import write_row
+from training.validation import validate
+
+log = logging.getLogger(__name__)
+
+TABLE = "left_out.csv"
+OPTIONS = "--encoder convnext_atto --random-init --crop 256 --batch 8 --lr 1e-3 --schedule cosine --hv-weight 10"
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.leave_out", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
+    add("--out", type=Path, required=True, help="folder of the runs")
+    add("--leave-out", nargs="+", metavar="SOURCE[,SOURCE...]", help="groups of sources [every large source alone]")
+    add("--at-least", type=positive, default=16, metavar="N", help="training images of a large source [16]")
+    add("--steps", type=positive, default=2000, help="optimiser steps of each run [2000]")
+    add("--train-options", default=OPTIONS, help=f"of training.train [{OPTIONS}]")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    return parser.parse_args(argv)
+
+
+def groups_of(args: argparse.Namespace) -> list[list[str]]:
+    """The sources that each run leaves out together.
+
+    Raises
+    ------
+    ValueError
+        If a source has no training or no validation images, or none is large enough.
+    """
+    counts = {split: [r.source for r in read_manifest(args.manifest, split) if r.label] for split in ("train", "val")}
+    if args.leave_out:
+        groups = [group.split(",") for group in args.leave_out]
+        for source in (source for group in groups for source in group):
+            if any(source not in sources for sources in counts.values()):
+                raise ValueError(f"{args.manifest}: source {source!r} has no training or no validation images; both are needed. "
+                                 f"Sources here: {', '.join(sorted(set(counts['train']) & set(counts['val'])))}")
+        return groups
+    groups = [[s] for s in sorted(set(counts["val"])) if counts["train"].count(s) >= args.at_least]
+    if not groups:
+        raise ValueError(f"{args.manifest}: no source has {args.at_least} training images and a validation image; lower --at-least")
+    return groups
+
+
+def train_without(sources: list[str], args: argparse.Namespace) -> Path:
+    """Folder of a run's networks, without these sources; raises RuntimeError if the run was stopped or failed."""
+    folder = args.out / (",".join(sources) or "all")
+    left_out = ["--leave-out", *sources] if sources else []
+    code = train.main(["--manifest", str(args.manifest), "--out", str(folder), "--stream", "both", "--steps", str(args.steps),
+                       "--validate-images", "0", *shlex.split(args.train_options), *left_out])
+    if code:
+        raise RuntimeError(f"{folder}: training ended with exit code {code}; the same command goes on from there")
+    return folder
+
+
+def score(folder: Path, samples: list[Sample], device: str) -> float:
+    """Mean F1 at the true size, each image by the stream for its class."""
+    networks = {kind: Network(folder / f"{kind}.safetensors", choose_device(device)) for kind in set(STREAM_KINDS)}
+    return float(np.mean([validate(networks[STREAM_KINDS[sample.cue_class]], [sample]) for sample in samples]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    args = parse_arguments(argv)
+    try:
+        groups = groups_of(args)
+        complete = train_without([], args)
+        (args.out / TABLE).unlink(missing_ok=True)
+        rows = []
+        for group in groups:
+            without = train_without(group, args)
+            for source in group:
+                samples = load_samples([r for r in read_manifest(args.manifest, "val") if r.label and r.source == source])
+                scores = score(complete, samples, args.device), score(without, samples, args.device)
+                rows.append({"source": source, "images": len(samples), "F1 with it": round(scores[0], 4),
+                             "F1 without": round(scores[1], 4), "lost": round(scores[0] - scores[1], 4), "failure": ""})
+                write_row(args.out / TABLE, {k: v for k, v in rows[-1].items() if k != "failure"})
+    except (OSError, ValueError, RuntimeError) as error:
+        log.error("%s", error)
+        return 1
+    mean = {k: round(float(np.average([r[k] for r in rows], weights=[r["images"] for r in rows])), 4)
+            for k in ("F1 with it", "F1 without", "lost")}
+    print(table([*rows, {"source": "all of them", "images": sum(r["images"] for r in rows), **mean, "failure": ""}]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
