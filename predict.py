@@ -33,6 +33,7 @@ from inference.outputs import (
     write_overlay,
     write_report,
 )
+from inference.stopwatch import Stopwatch
 
 log = logging.getLogger("predict")
 
@@ -105,8 +106,6 @@ def open_all(paths: list[Path]) -> Iterator[tuple[Path, Picture | Exception, flo
 
 def segment_file(path: Path, picture: Picture, name: str, segmenter, args: argparse.Namespace, on_tile) -> dict:
     """Segment one image and write its files; returns its line of the report."""
-    from inference.segmenter import Stopwatch  # late: imports PyTorch
-
     clock = Stopwatch()
     target = args.output / f"{name}{LABEL_SUFFIX}"
     height, width = picture.shape

@@ -8,37 +8,25 @@ import numpy as np
 
 from inference.compiled import compiled
 from inference.normalisation import NormalisedImage, to_three_channels
-from inference.tiles import WINDOW
-from models.unet import DEEPEST_STRIDE
 
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """How an image is brought to the size at which its stream works best."""
+    """What the image's size allows, for the sake of the time; an image is never made smaller for it."""
 
-    probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is measured
-    measurements: int = 2  # the first starts from the router's guess, each further one from what the one before found
-    typical_over_median: float = 1.05  # ratio of `typical_diameter` and the median diameter that the networks are trained with
-    furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
-    largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
-    enlarged_pixels: int = 4_000_000  # ...and to this many, for the sake of the time; it is never made smaller for it
+    enlarged_pixels: int = 4_000_000  # ...and to this many
 
 
-def typical_diameter(labels: np.ndarray) -> float:
-    """Diameter in pixels of the disk as large as the cell that the middle one of all cell pixels belongs to; nan without cells.
-
-    Specks and splinters, of which a poor segmentation has many, move the median over the cells, but have few pixels.
+def working_scale(shape: tuple[int, ...], wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+    """Factor that brings cells of `diameter` pixels to `wanted` ones, within what the image's size allows.
 
     Parameters
     ----------
-    labels : non-negative integer array of shape (H, W), 0 is background
+    shape : height and width of the image in pixels
     """
-    areas = np.sort(np.bincount(labels.ravel())[1:])
-    pixels = np.cumsum(areas)
-    if not pixels.size:
-        return math.nan
-    return 2 * math.sqrt(areas[np.searchsorted(pixels, pixels[-1] / 2)] / math.pi)
+    limit = max(1.0, min(settings.enlargement, settings.enlarged_pixels / (shape[0] * shape[1])))
+    return min(wanted / diameter, math.sqrt(limit))
 
 
 class WorkingImage:

@@ -18,7 +18,7 @@ GAMMA = (0.5, 2.0)
 SMOOTH_SIGMA = (0.25, 1.5)  # pixels
 HISTOGRAM_POINTS = 8
 # Ours, for microscopes that are not in the training data.
-INVERT, STAIN, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.3, 0.3, 0.1, 0.1
+INVERT, STAIN, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.5, 0.4, 0.2, 0.2
 OTHER_DYE = 0.4
 DYE_SPREAD = 0.1  # standard deviation of a dye's absorbance of red, green and blue, of which the squares add up to 1
 DYE_AMOUNT = (0.6, 1.6)

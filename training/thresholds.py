@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from inference.network import Network, choose_device
 from inference.nms import StarDistSettings
-from inference.segmenter import segment_at
+from inference.stream import segment_at
 from inference.watershed import HoverSettings
 from models.checkpoint import load_checkpoint, save_checkpoint
 from training.datasets import Sample
@@ -47,7 +47,7 @@ class Replay:
 
     def __init__(self, network: Network):
         self._network, self._maps = network, []
-        self.kind, self.batch, self.overlaps = network.kind, network.batch, network.overlaps
+        self.kind, self.batch, self.overlaps = network.kind, network.batch, False
 
     def with_settings(self, settings: Settings) -> "Replay":
         """This network at the beginning of a pass."""

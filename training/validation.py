@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.network import Network
 from inference.scaling import ScaleSettings
-from inference.segmenter import segment_at
+from inference.stream import segment_at
 from training.datasets import Record, Sample, load_samples, read_manifest
 from training.f1 import f1_score, score_image
 

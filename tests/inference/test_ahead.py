@@ -9,7 +9,9 @@ from inference.ahead import ahead
 from inference.network import Network
 from inference.normalisation import NormalisedImage
 from inference.scaling import WorkingImage
-from inference.segmenter import STREAM_FILE, Stopwatch, collect, label_rows
+from inference.segmenter import STREAM_FILE
+from inference.stopwatch import Stopwatch
+from inference.stream import collect, label_rows
 from inference.tiles import Tally
 
 

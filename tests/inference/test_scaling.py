@@ -1,4 +1,4 @@
-"""Cell sizes, and the working image: rows made one part at a time are those of the whole, and shrinking takes the mean over each
+"""The working size, and the working image: rows made one part at a time are those of the whole, and shrinking takes the mean over each
 pixel's area."""
 
 import cv2
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.normalisation import NormalisedImage
-from inference.scaling import WorkingImage, _average_rows, typical_diameter
+from inference.scaling import WorkingImage, _average_rows, working_scale
 
 RNG = np.random.default_rng(0)
 SHAPES = [(1, 1), (1, 400), (400, 1), (2, 3), (97, 131), (385, 60), (513, 40)]
@@ -80,18 +80,9 @@ def test_row_numbers_beyond_2_to_the_31():
     assert rows.tolist() == [[5] * 4, [25] * 4, [45] * 4]
 
 
-def test_typical_diameter_literal():
-    """Areas 1, 1, 4 and 9: of 15 cell pixels the middle one is in the cell of 9."""
-    labels = np.zeros((8, 8), np.int32)
-    labels[0, 0], labels[0, 7], labels[2:4, 0:2], labels[4:7, 4:7] = 1, 2, 3, 5
-    assert typical_diameter(labels) == pytest.approx(2 * np.sqrt(9 / np.pi))
-    assert np.isnan(typical_diameter(np.zeros((8, 8), np.int32)))
-
-
-def test_specks_do_not_change_the_typical_diameter():
-    labels = np.zeros((200, 200), np.uint16)
-    for number, corner in enumerate(range(0, 200, 40), 1):
-        labels[corner : corner + 30, corner : corner + 30] = number
-    clean = typical_diameter(labels)
-    labels[::10, 199] = np.arange(6, 26)  # four specks for each cell
-    assert typical_diameter(labels) == clean == pytest.approx(2 * np.sqrt(900 / np.pi))
+@pytest.mark.parametrize(("shape", "diameter", "expected"), [
+    ((500, 500), 56, 0.5), ((500, 500), 20, 1.4), ((500, 500), 2, 2.0), ((1500, 2000), 20, np.sqrt(4 / 3)), ((5000, 5000), 20, 1.0),
+    ((5000, 5000), 280, 0.1)])
+def test_working_scale(shape, diameter, expected):
+    """Shrunk as far as the cells ask for, enlarged to four times the pixels and to 4 megapixels at most."""
+    assert working_scale(shape, 28.0, diameter) == pytest.approx(expected)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference.nms import StarDistSettings
-from inference.segmenter import segment_at
+from inference.stream import segment_at
 from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
@@ -25,7 +25,7 @@ class Unsure:
     smallest : diameter in pixels of the disks that it finds
     """
 
-    kind, batch, smallest = "stardist", 1, 0.0
+    kind, batch, overlaps, smallest = "stardist", 1, False, 0.0
 
     def __init__(self, *_):
         self.config, self.windows = {"diameter": 20.0, "stardist": {"prob_threshold": 0.9}}, 0
