@@ -49,7 +49,7 @@ def sample(labels, partial=False):
 class Oracle:
     """In place of a network: reads the labels from the gray values, and keeps the windows' sizes."""
 
-    kind, batch = "stardist", 1
+    kind, batch, overlaps = "stardist", 1, False
 
     def __init__(self, diameter, forget=()):
         self.config, self.forget, self.sizes = {"diameter": diameter}, forget, []
