@@ -104,8 +104,8 @@ def main(argv: list[str] | None = None) -> int:
     threads = torch.get_num_threads()
     try:
         device, place = choose_device(args.device), machine()
-        rows = [measure(encoder, device, way, args.repeat) for encoder in args.encoder for way in ways(device)
-                if not (way.compiled and args.no_compile)]
+        tried = [way for way in ways(device) if not (way.compiled and args.no_compile)]
+        rows = [measure(encoder, device, way, args.repeat) for encoder in args.encoder for way in tried]
     except (ValueError, RuntimeError) as error:
         log.error("%s", error)
         return 2
