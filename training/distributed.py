@@ -31,6 +31,8 @@ class Team:
 
     def __exit__(self, *error) -> None:
         if self.size > 1:
+            if error[0] is None:
+                distributed.barrier()  # a process that is left behind by the others may be aborted by PyTorch
             distributed.destroy_process_group()
 
     @property
