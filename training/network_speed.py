@@ -83,7 +83,7 @@ def measure(encoder: str, device: torch.device, way: Way, repeat: int) -> dict[s
     memory = {"peak MB": round(torch.cuda.max_memory_allocated(device) / 2**20)} if device.type == "cuda" else {}
     return {"encoder": encoder, "format": str(way.dtype).removeprefix("torch."), "channels": "last" if way.channels_last else "first",
             "windows": way.batch, "threads": way.threads, "compiled": "yes" if way.compiled else "",
-            "ms/window": 1000 * float(np.median(seconds[1 + WARM_UP_CALLS:])) / way.batch, "first s": seconds[0], **memory, "failure": ""}
+            "ms/window": 1000 * float(np.median(seconds[1 + WARM_UP_CALLS:])) / way.batch, "first s": seconds[0], **memory}
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
