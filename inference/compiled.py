@@ -41,14 +41,16 @@ def compiled(function):
 
 
 def warm_up() -> None:
-    """Compile everything that inference calls, by decoding two small cells with both streams."""
+    """Compile everything that inference calls, by decoding two small cells with both streams and comparing them with their maps."""
     import numpy as np
 
     from inference.hover_stream import hover_rows
+    from inference.measuring import compare_offsets, compare_rays
     from inference.nms import StarDistSettings
     from inference.normalisation import NormalisedImage
     from inference.scaling import WorkingImage
     from inference.stardist_stream import stardist_rows
+    from inference.stream import collect
     from inference.tiles import Tally, tile_image
     from inference.watershed import HoverSettings
 
@@ -59,9 +61,9 @@ def warm_up() -> None:
     prob = np.exp(-np.minimum(grid, grid[:, ::-1]) / 4).astype(np.float32)[None]
     star = prob, np.full((32, 16, 32), 14, np.float32)
     hover = 8 * prob - 4, np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
-    for decode, settings, maps in ((stardist_rows, StarDistSettings(), star), (hover_rows, HoverSettings(), hover)):
-        for _ in decode([(tile, maps)], settings, working.shape, (80, 160), Tally()):
-            pass
+    for decode, settings, maps, compare in ((stardist_rows, StarDistSettings(), star, compare_rays),
+                                            (hover_rows, HoverSettings(), hover, compare_offsets)):
+        compare(collect(decode([(tile, maps)], settings, working.shape, (80, 160), Tally()), (80, 160)), *maps)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,11 @@ def decode_own(maps: "MapRows", settings: HoverSettings, top: int, bottom: int) 
         last = min(limit, last + bottom - top)
 
 
+def cell_probability(logit: np.ndarray) -> np.ndarray:
+    """The logistic function of the network's first map."""
+    return 1 / (1 + np.exp(-logit))
+
+
 def names_in(rows: np.ndarray) -> np.ndarray:
     """The cells that rows of labels show."""
     return np.unique(rows[rows > 0])
@@ -124,7 +129,7 @@ class MapRows:
         place = slice(top - first * ZOOM, bottom - first * ZOOM)
         logit, vertical, horizontal = (cv2.resize(m[: last - first], (self.shape[1], (last - first) * ZOOM),
                                                   interpolation=cv2.INTER_LINEAR)[place] for m in self._maps)
-        return 1 / (1 + np.exp(-logit)), np.stack((vertical, horizontal))
+        return cell_probability(logit), np.stack((vertical, horizontal))
 
     def _next_row_of_tiles(self) -> np.ndarray:
         row = next(self._rows_of_tiles)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from inference.geometry import hover_maps, star_distances
+from inference.hover_stream import ZOOM, cell_probability
 from inference.network import Network
 from inference.normalisation import NormalisedImage, square
 from inference.routing import liveliest_corner
 from inference.scaling import WorkingImage, working_scale
 from inference.stream import collect, decode
 from inference.tiles import WINDOW, Tally, cut_batches, run_tiles
-from models.unet import DEEPEST_STRIDE
+from models.unet import DEEPEST_STRIDE, STRIDE
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class MeasureSettings:
     largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
     unsure: tuple[float, float] = (0.2, 0.8)  # probabilities that are neither cell nor background
     unsure_floor: float = 0.01  # share of unsure points that is as good as none
-    change_weight: float = 0.5  # of ln(measured / assumed size) in the score
+    sure_weight: float = 0.5  # of ln(sure / unsure) in the score
+    disagreement_floor: float = 0.03  # disagreement that is as good as none
+    disagreement_weight: float = 2.0  # of its logarithm in the score
+    change_weight: float = 1.0  # of ln(measured / assumed size) in the score
     guess_weight: float = 0.3  # of the distance from the router's guess in the score; its logarithm, so that a guess may be all wrong
     guess_spread: float = 0.7  # of ln(measured size / guess)
 
@@ -40,17 +45,21 @@ class Look:
     change : ln(measured / assumed diameter), before it was held
     sure : sum of the probabilities of all points in cells, over the number of all points
     unsure : share of the points that are neither cell nor background
+    disagreement : of the shapes that the network predicted with the cells found, 0 or more
     """
 
     assumed: float
     measured: float
-    change: float
-    sure: float
-    unsure: float
+    change: float = math.nan
+    sure: float = 0.0
+    unsure: float = 0.0
+    disagreement: float = 0.0
 
     def score(self, guess: float, settings: MeasureSettings) -> float:
-        """High where much is surely cell and little is unsure, and the cells are as large as was assumed and nearly as guessed."""
-        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
+        """High where much is surely cell and little is unsure, where the cells explain the shapes that the network predicted, and
+        where they are as large as was assumed and nearly as guessed."""
+        evidence = settings.sure_weight * math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
+        evidence -= settings.disagreement_weight * math.log(self.disagreement + settings.disagreement_floor)
         off = math.log(self.measured / guess) / settings.guess_spread
         return evidence - settings.change_weight * abs(self.change) - settings.guess_weight * math.log1p(off**2)
 
@@ -76,7 +85,7 @@ def measure_diameter(image: NormalisedImage, network: Network, guess: float, set
         return guess
     best = within_image(max(looks, key=lambda look: look.score(guess, settings)).measured)
     last = look_at(image, network, best, settings).measured
-    return best if math.isnan(last) else within_image(last)
+    return best if math.isnan(last) else within_image(math.sqrt(best * last))
 
 
 def look_at(image: NormalisedImage, network: Network, assumed: float, settings: MeasureSettings) -> Look:
@@ -89,13 +98,52 @@ def look_at(image: NormalisedImage, network: Network, assumed: float, settings: 
     labels = collect(decode(tiles, network, working, Tally()), probe.shape[:2])
     measured = typical_diameter(labels) * reduction / settings.typical_over_median
     if math.isnan(measured):
-        return Look(assumed, math.nan, math.nan, 0.0, 0.0)
-    (_, (first, *_)), *_ = tiles  # a probe fits one window
-    probability = first[0] if network.kind == "stardist" else 1 / (1 + np.exp(-first[0]))
-    in_cell = cv2.resize((labels > 0).astype(np.uint8), probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+        return Look(assumed, math.nan)
+    (_, maps), *_ = tiles  # a probe fits one window
+    probability, disagreement = COMPARE[network.kind](labels, *maps)
+    in_cell = on_grid(labels, probability.shape) > 0
     low, high = settings.unsure
     return Look(assumed, min(max(measured, assumed / settings.furthest), assumed * settings.furthest), math.log(measured / assumed),
-                float(probability[in_cell].sum() / probability.size), float(np.mean((probability > low) & (probability < high))))
+                float(probability[in_cell].sum() / probability.size), float(np.mean((probability > low) & (probability < high))),
+                disagreement)
+
+
+def compare_rays(labels: np.ndarray, probability: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, float]:
+    """Object probability (h, w), and how far StarDist's rays end from the outlines of the cells found, as a share of their length.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+    probability : (1, h, w) float32 in [0, 1]
+    rays : (rays, h, w) float32, working pixels
+    """
+    found = star_distances(on_grid(labels, probability.shape[1:], STRIDE), len(rays), STRIDE).transpose(2, 0, 1)
+    inside = found > 0
+    return probability[0], float(np.abs(found - rays)[inside].sum() / max(found.sum(), 1e-9))
+
+
+def compare_offsets(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tuple[np.ndarray, float]:
+    """Cell probability (h, w), and the mean squared difference of Hover's offsets from those of the cells found.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+    logit : (1, h, w) float32
+    hv : (2, h, w) float32 in [-1, 1]
+    """
+    cells = on_grid(labels, logit.shape[1:], ZOOM)
+    predicted = np.stack([cv2.resize(plane, cells.shape[::-1], interpolation=cv2.INTER_LINEAR) for plane in hv])
+    difference = (hover_maps(cells) - predicted)[:, cells > 0]
+    return cell_probability(logit[0]), float(np.mean(difference**2)) if difference.size else 0.0
+
+
+COMPARE = {"stardist": compare_rays, "hover": compare_offsets}
+
+
+def on_grid(labels: np.ndarray, shape: tuple[int, int], zoom: int = 1) -> np.ndarray:
+    """Labels int32 at `zoom` times the size of the networks' maps, (h * zoom, w * zoom), each point with its nearest pixel's."""
+    size = shape[1] * zoom, shape[0] * zoom
+    return cv2.resize(labels.astype(np.float64), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
 
 
 def typical_diameter(labels: np.ndarray) -> float:

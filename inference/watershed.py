@@ -20,7 +20,7 @@ class HoverSettings:
     """Decoding of the Hover stream; lengths are pixels of the map that is decoded (half the working size)."""
 
     cell_threshold: float = 0.6  # paper, section 3.3
-    marker_threshold: float = 0.3  # of the boundary strength; markers lie below it
+    marker_threshold: float = 0.1  # of the boundary strength; markers lie below it
     sobel_size: int = 5  # HoVer-Net has 21 at twice this resolution and cuts thin cells with it
     min_marker: int = 6  # pixels; smaller markers are noise
     min_cell: int = 12  # pixels

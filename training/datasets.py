@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from inference.geometry import hover_maps, star_distances
 from inference.hover_stream import HOVER_STRIDE
 from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
@@ -23,7 +24,7 @@ from inference.routing import ruled_out
 from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
-from training.targets import edge_probability, hover_maps, star_distances
+from training.targets import edge_probability
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.

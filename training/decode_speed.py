@@ -29,13 +29,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.geometry import hover_maps, star_distances
 from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
 from inference.watershed import LEVELS, HoverSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
 from training.benchmark import import_pyplot, machine, positive, table
 from training.f1 import f1_score, match_counts
-from training.targets import edge_probability, hover_maps, star_distances
+from training.targets import edge_probability
 
 log = logging.getLogger(__name__)
 

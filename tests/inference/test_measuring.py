@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.measuring import Look, MeasureSettings, measure_diameter, typical_diameter
+from inference.geometry import hover_maps, star_distances
+from inference.measuring import Look, MeasureSettings, compare_offsets, compare_rays, measure_diameter, typical_diameter
 from inference.normalisation import NormalisedImage
 from models.unet import STRIDE
-from training.targets import star_distances
 
 WANTED = 28.0  # pixels, the stand-in's cell diameter
 
@@ -75,25 +75,55 @@ def test_a_measurement_far_from_its_assumption_is_held_back(finder):
     assert measure_diameter(NormalisedImage.of(image), finder, 100.0) > 7
 
 
-def look(measured, sure=0.3, unsure=0.02, assumed=None):
+def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1):
     assumed = assumed or measured
-    return Look(assumed, measured, np.log(measured / assumed), sure, unsure)
+    return Look(assumed, measured, np.log(measured / assumed), sure, unsure, disagreement)
 
 
 def test_scores():
-    """What is unsure, what has to be corrected and what is far from the guess is less convincing."""
+    """What is unsure, what disagrees, what has to be corrected and what is far from the guess is less convincing."""
     def score(*values, **more):
         return look(*values, **more).score(30.0, MeasureSettings())
 
     plain = score(30.0)
     assert score(30.0, unsure=0.1) < plain and score(30.0, sure=0.1) < plain and score(30.0, assumed=50.0) < plain
+    assert score(30.0, disagreement=0.2) < plain < score(30.0, disagreement=0.05)
     assert score(60.0) == pytest.approx(score(15.0)) and score(60.0) < plain
-    assert score(30.0 * 5, sure=0.6) > score(30.0, sure=0.1), "strong evidence overrules the guess"
+    assert score(30.0 * 5, sure=0.6, disagreement=0.05) > score(30.0, sure=0.1), "strong evidence overrules the guess"
     assert np.isfinite(score(30.0, sure=0.0))
 
 
-def test_without_an_unsure_point_the_score_is_finite():
-    assert look(30.0, unsure=0.0).score(30.0, MeasureSettings()) == pytest.approx(np.log(0.3 / 0.01))
+def test_a_score_by_hand():
+    """Half of ln(0.3 / 0.01), and minus twice ln(0.07 + 0.03)."""
+    expected = np.log(0.3 / 0.01) / 2 - 2 * np.log(0.1)
+    assert look(30.0, unsure=0.0, disagreement=0.07).score(30.0, MeasureSettings()) == pytest.approx(expected)
+
+
+TWO_CELLS = np.zeros((64, 128), np.int32)
+TWO_CELLS[12:52, 16:56], TWO_CELLS[12:52, 56:108] = 1, 2
+
+
+def test_rays_agree_with_their_cells():
+    """Without a difference for the cells that they were made of; the merged cell's rays are longer."""
+    rays = star_distances(TWO_CELLS, stride=STRIDE).transpose(2, 0, 1)
+    probability = np.full((1, 16, 32), 0.5, np.float32)
+    found, difference = compare_rays(TWO_CELLS, probability, rays)
+    assert found.shape == (16, 32) and difference == 0
+    assert 0.2 < compare_rays((TWO_CELLS > 0).astype(np.int32), probability, rays)[1] < 1
+    assert compare_rays(TWO_CELLS, probability, 1.25 * rays)[1] == pytest.approx(0.25, rel=1e-5)
+    assert compare_rays(np.zeros((64, 128), np.int32), probability, rays)[1] == 0
+
+
+def test_offsets_agree_with_their_cells():
+    """As above; maps of zeros differ by the mean square of numbers spread evenly over [-1, 1], a third."""
+    half = np.ascontiguousarray(TWO_CELLS[::2, ::2])
+    hv = cv2.resize(hover_maps(half).transpose(1, 2, 0), (32, 16), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    logit = np.zeros((1, 16, 32), np.float32)
+    found, difference = compare_offsets(TWO_CELLS, logit, hv)
+    assert (found == 0.5).all() and difference < 0.03
+    assert compare_offsets((TWO_CELLS > 0).astype(np.int32), logit, hv)[1] > 4 * difference
+    assert compare_offsets(TWO_CELLS, logit, 0 * hv)[1] == pytest.approx(1 / 3, rel=0.1)
+    assert compare_offsets(np.zeros((64, 128), np.int32), logit, hv)[1] == 0
 
 
 def test_typical_diameter_literal():

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 import inference
 from inference import hover_stream
+from inference.geometry import hover_maps
 from inference.hover_stream import MapRows, hover_rows
 from inference.images import read_image
 from inference.nms import StarDistSettings, find_candidates, paint, suppress
@@ -22,7 +23,6 @@ from models.stardist import RAYS
 from models.unet import STRIDE
 from training.datasets import read_manifest
 from training.f1 import match_counts
-from training.targets import hover_maps
 
 SHAPES = [(1, 1), (1, 700), (3, 40), (511, 130), (512, 64), (513, 96), (385, 600), (897, 200), (1400, 33), (1050, 400)]
 SCALES = [1.0, 0.4, 0.77, 1.6]

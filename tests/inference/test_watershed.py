@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from inference.geometry import hover_maps
 from inference.watershed import HoverSettings, boundary_strength, decode_hover, flood, resize_labels, resize_rows
-from training.targets import hover_maps
 
 
 def test_the_papers_cell_threshold():

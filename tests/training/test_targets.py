@@ -7,9 +7,10 @@ from scipy.ndimage import distance_transform_edt
 from stardist.geometry import star_dist
 from stardist.utils import edt_prob
 
+from inference.geometry import hover_maps, star_distances
 from models.unet import STRIDE
 from training.datasets import HOVER_STRIDE, make_targets
-from training.targets import edge_probability, hover_maps, star_distances
+from training.targets import edge_probability
 
 
 def blobs(seed, shape=(96, 128), cells=20):
