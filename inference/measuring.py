@@ -19,10 +19,10 @@ from models.unet import DEEPEST_STRIDE, STRIDE
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """Fitted to the validation images with the router's guesses, and with guesses 3.5 times too large and too small."""
+    """Fitted to the validation images with the router's guesses, and with guesses 2 and 3.5 times too large and too small."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
-    ladder: tuple[float, ...] = (1 / 3.5, 1.0, 3.5)  # cell sizes to try first, in units of the router's guess
+    ladder: tuple[float, ...] = (1 / 3.5, 1 / 1.87, 1.0, 1.87, 3.5)  # cell sizes to try first, in units of the router's guess
     typical_over_median: float = 1.05  # ratio of `typical_diameter` and the median diameter that the networks are trained with
     furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
     largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
@@ -30,7 +30,7 @@ class MeasureSettings:
     unsure_floor: float = 0.01  # share of unsure points that is as good as none
     sure_weight: float = 0.5  # of ln(sure / unsure) in the score
     disagreement_floor: float = 0.03  # disagreement that is as good as none
-    disagreement_weight: float = 2.0  # of its logarithm in the score
+    disagreement_weight: float = 3.0  # of its logarithm in the score
     change_weight: float = 1.0  # of ln(measured / assumed size) in the score
     guess_weight: float = 0.3  # of the distance from the router's guess in the score; its logarithm, so that a guess may be all wrong
     guess_spread: float = 0.7  # of ln(measured size / guess)
