@@ -1,4 +1,4 @@
-"""Augmentations of a training crop: the paper's eight (section 3.3), and five that the README's deviations list.
+"""Augmentations of a training crop: the paper's eight (section 3.3), and six that the README's deviations list.
 
 Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
 Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.
@@ -18,10 +18,12 @@ GAMMA = (0.5, 2.0)
 SMOOTH_SIGMA = (0.25, 1.5)  # pixels
 HISTOGRAM_POINTS = 8
 # Ours, for microscopes that are not in the training data.
-INVERT, STAIN, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.5, 0.4, 0.2, 0.2
+INVERT, STAIN, PATCHES, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.5, 0.3, 0.4, 0.2, 0.2
 OTHER_DYE = 0.4
 DYE_SPREAD = 0.1  # standard deviation of a dye's absorbance of red, green and blue, of which the squares add up to 1
 DYE_AMOUNT = (0.6, 1.6)
+PATCHES_ACROSS = (2, 8)  # along each side of the crop
+PATCH_DYE = (0.3, 1.5)  # absorbance where it is strongest
 
 
 def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float, float], size: int, rng: Generator):
@@ -105,6 +107,18 @@ def stain(image: np.ndarray, rng: Generator) -> np.ndarray:
     return combine_stains(separate_stains(np.clip(image, 0, 1), hed_from_rgb), dyes).astype(np.float32)
 
 
+def dye_patches(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """A further dye in patches that are no cells: an antibody's brown, say, on membranes and glands. Its colour is near eosin's or
+    DAB's; patches in haematoxylin's would look like nuclei."""
+    if image.ndim == 2:
+        return image
+    across = int(rng.integers(*PATCHES_ACROSS, endpoint=True))
+    field = cv2.resize(rng.standard_normal((across + 1, across + 1), np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    amount = np.clip((field - rng.uniform(-0.5, 1)) * rng.uniform(0.5, 5), 0, 1) * rng.uniform(*PATCH_DYE)
+    dye = np.maximum(rgb_from_hed[rng.integers(1, 3)] + rng.normal(0, DYE_SPREAD, 3), 0)
+    return image * np.exp(-amount[:, :, None] * dye / np.linalg.norm(dye)).astype(np.float32)
+
+
 def colour_gain(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Another stain or white balance: a gain and an offset for each channel (for the one channel of a gray image)."""
     shape = image.shape[2:]
@@ -125,6 +139,7 @@ def channel_order(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 INTENSITY = (
     (STAIN, stain),
+    (PATCHES, dye_patches),
     (NOISE, gaussian_noise),
     (CONTRAST, adjust_contrast),
     (SMOOTH, gaussian_smooth),

@@ -215,6 +215,19 @@ def test_stain_changes_colours_and_keeps_places(rng):
     assert np.isfinite(augmentation.stain(np.zeros((3, 3, 3), np.float32), rng)).all()
 
 
+def test_dye_patches(rng):
+    """They only darken, in most pictures a part of it and not all alike, in several colours; gray stays as it is."""
+    white = np.ones((64, 96, 3), np.float32)
+    pictures = np.array([augmentation.dye_patches(white, rng) for _ in range(40)])
+    assert pictures.dtype == np.float32 and pictures.max() <= 1 and pictures.min() > np.exp(-augmentation.PATCH_DYE[1])
+    untouched = (pictures == 1).all(axis=3).mean(axis=(1, 2))
+    assert 0.2 < untouched.mean() < 0.8 and np.mean((untouched > 0.05) & (untouched < 0.95)) > 0.7
+    strongest = pictures.reshape(40, -1, 3).min(axis=1).argmin(axis=1)
+    assert {1, 2} <= set(strongest), "eosin absorbs green most, DAB blue"
+    gray = white[:, :, 0]
+    assert augmentation.dye_patches(gray, rng) is gray
+
+
 def test_sources_are_balanced():
     """Nine images of one source and one of another: drawn 9 to 1, 3 to 1, or alike."""
     sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "a" * 9 + "b"]
