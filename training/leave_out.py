@@ -85,9 +85,13 @@ def train_without(sources: list[str], args: argparse.Namespace) -> Path:
     return folder
 
 
-def score(folder: Path, samples: list[Sample], device: str) -> float:
+def load_networks(folder: Path, device: str) -> dict[str, Network]:
+    """A run's network of each kind."""
+    return {kind: Network(folder / f"{kind}.safetensors", choose_device(device)) for kind in set(STREAM_KINDS)}
+
+
+def score(networks: dict[str, Network], samples: list[Sample]) -> float:
     """Mean F1 at the true size, each image by the stream for its class."""
-    networks = {kind: Network(folder / f"{kind}.safetensors", choose_device(device)) for kind in set(STREAM_KINDS)}
     return float(np.mean([validate(networks[STREAM_KINDS[sample.cue_class]], [sample]) for sample in samples]))
 
 
@@ -96,14 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         groups = groups_of(args)
-        complete = train_without([], args)
+        complete = load_networks(train_without([], args), args.device)
         (args.out / TABLE).unlink(missing_ok=True)
         rows = []
         for group in groups:
-            without = train_without(group, args)
+            without = load_networks(train_without(group, args), args.device)
             for source in group:
                 samples = load_samples([r for r in read_manifest(args.manifest, "val") if r.label and r.source == source])
-                scores = score(complete, samples, args.device), score(without, samples, args.device)
+                scores = score(complete, samples), score(without, samples)
                 rows.append({"source": source, "images": len(samples), "F1 with it": round(scores[0], 4),
                              "F1 without": round(scores[1], 4), "lost": round(scores[0] - scores[1], 4)})
                 write_row(args.out / TABLE, rows[-1])
