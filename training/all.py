@@ -51,11 +51,13 @@ SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, f
 
 @dataclass(frozen=True)
 class Preset:
-    """Options of the commands; `train` goes to pre-training and to fine-tuning, before those of each."""
+    """Options of the commands; `train` goes to pre-training and to fine-tuning, before those of each, and `hover` to the
+    fine-tuning of Hover networks, after `finetune`."""
 
     train: str = ""
     pretrain: str = ""
     finetune: str = ""
+    hover: str = ""
     thresholds: str = ""
     router: str = ""
 
@@ -63,8 +65,9 @@ class Preset:
 PRESETS = {
     # Table 3. 800 epochs of the paper's 2,749 images are 137,000 steps; of the images of one class, a quarter.
     "paper": Preset(pretrain="--steps 137000", finetune="--steps 34000"),
-    "cpu": Preset(train="--crop 256 --batch 8 --schedule cosine",
+    "cpu": Preset(train="--crop 256 --batch 8 --schedule cosine --hv-weight 10",
                   pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000", finetune="--lr 3e-4 --steps 4000",
+                  hover="--lr 7e-4 --diameter 36",
                   router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3"),
     "smoke": Preset(train="--crop 64 --batch 2 --validate-images 2 --workers 0",
                     pretrain="--encoder convnext_atto --random-init --steps 4", finetune="--steps 2", thresholds="--images 1",
@@ -91,7 +94,8 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
         return [*common, *(word for text in texts for word in shlex.split(text))]
 
     pretrain = options(preset.train, preset.pretrain, args.train_options)
-    finetune = options(preset.train, preset.finetune, args.train_options, args.finetune_options)
+    finetune = {kind: options(preset.train, preset.finetune, preset.hover if kind == "hover" else "", args.train_options,
+                              args.finetune_options) for kind in runs.KINDS}
     heads = {f"pretrain-{kind}": kind for kind in runs.KINDS} if args.separate_pretraining else {"pretrain": "both"}
     steps = [Step(name, "training.train", [*pretrain, "--stream", head]) for name, head in heads.items()]
     for k in sorted(train_classes):
@@ -100,7 +104,7 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             own = ["--stream", kind, "--classes", str(k), "--init", str(start)]
             unmeasured = [] if k in val_classes else ["--validate-images", "0"]
             tuned = runs.finetuned(args.runs, k, kind)
-            steps.append(Step(tuned.parent.name, "training.train", [*finetune, *own, *unmeasured]))
+            steps.append(Step(tuned.parent.name, "training.train", [*finetune[kind], *own, *unmeasured]))
             if k in val_classes and not args.keep_thresholds:
                 fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k), *shlex.split(preset.thresholds)]
                 steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))

@@ -107,6 +107,13 @@ def test_steps_of_the_papers_protocol():
     assert ["--batch 2" in options for options in steps.values()] == [False, False, True, True, True, True, False]
 
 
+def test_hover_has_options_of_its_own():
+    """In the cpu preset, before those of the command line, which win."""
+    steps = {s.name: s.options for s in training_steps(arguments("--preset", "cpu", "--finetune-options", "--lr 1e-5"), {0, 1}, {0, 1})}
+    assert "--diameter" in steps["class1-hover"] and not any("--diameter" in steps[k] for k in ("pretrain", "class0-stardist"))
+    assert [steps["class1-hover"][i + 1] for i, word in enumerate(steps["class1-hover"]) if word == "--lr"] == ["3e-4", "7e-4", "1e-5"]
+
+
 def test_share_time():
     names = ["pretrain", "class0-stardist", "class1-hover", "router"]
     steps = [Step(name, "training.train_router" if name == "router" else "training.train", []) for name in names]
