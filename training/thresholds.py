@@ -4,9 +4,9 @@
 
 The network runs over each image of the manifest's split "val" (of these cue classes), at the size that the true cell diameter
 asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The
-table goes to the screen and, with --out, into OUT/thresholds.csv, and the best combination with its F1 into the checkpoint's
-configuration, where inference finds it. A change that gains less than --gain over the defaults is not made, for it would only fit
-these images. Fitting again starts from the defaults again, so that a fit that was broken off is repeated with the same result.
+table goes to the screen and, with --out, into OUT/thresholds.csv, and a combination with its F1 into the checkpoint's
+configuration, where inference finds it: of all that score less than --gain below the best one, the one that differs from the
+defaults in the fewest values, for a change that gains less would only fit these images. Fitting again starts from the defaults again, so that a fit that was broken off is repeated with the same result.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from training.validation import validation_samples, without_unlabelled, working_
 log = logging.getLogger(__name__)
 
 TABLE = "thresholds.csv"
-SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at; of equally good ones the first is taken
+SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at
 GRIDS = {
     "stardist": [StarDistSettings(prob_threshold=p, overlap_threshold=o)
                  for p, o in itertools.product((0.3, 0.4, 0.5, 0.6), (0.3, 0.4, 0.5))],
@@ -39,6 +39,7 @@ GRIDS = {
               for c, m in itertools.product((0.4, 0.5, 0.6, 0.7), (0.05, 0.1, 0.15, 0.2, 0.3))],
 }
 Settings = StarDistSettings | HoverSettings
+Tried = tuple[float, Settings]  # working size, as a cell diameter in pixels, and settings of the decoder
 
 
 class Replay:
@@ -63,7 +64,7 @@ class Replay:
         return self._maps[self._next - 1]
 
 
-def score_settings(network: Network, samples: list[Sample], diameter: float) -> dict[tuple[float, Settings], float]:
+def score_settings(network: Network, samples: list[Sample], diameter: float) -> dict[Tried, float]:
     """Mean F1 at IoU 0.5 for each working size, as a cell diameter in pixels, and each of the grid's settings.
 
     diameter : that the network was trained at
@@ -80,6 +81,17 @@ def score_settings(network: Network, samples: list[Sample], diameter: float) -> 
     return {tried: float(np.mean(found)) for tried, found in scores.items()}
 
 
+def choose(scores: dict[Tried, float], default: Tried, gain: float) -> Tried:
+    """Of the combinations that score less than `gain` below the best one, that with the fewest values that are not the default's;
+    of several the best, and of equal ones the first."""
+    def changes(tried: Tried) -> int:
+        values, defaults = ([size, *asdict(settings).values()] for size, settings in (tried, default))
+        return sum(value != usual for value, usual in zip(values, defaults))
+
+    highest = max(scores.values())
+    return min((tried for tried in scores if highest - scores[tried] < gain), key=lambda tried: (changes(tried), -scores[tried]))
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.thresholds", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,7 +100,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
     add("--classes", type=int, nargs="+", choices=range(4), help="images of these classes only [all]")
     add("--images", type=int, default=40, help="validation images, balanced over the sources [40]")
-    add("--gain", type=float, default=0.005, help="smallest gain in F1 for which the settings are changed [0.005]")
+    add("--gain", type=float, default=0.005, help="smallest gain in F1 for which a value is changed [0.005]")
     add("--out", type=Path, metavar="DIR", help="folder for the table")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
     return parser.parse_args(argv)
@@ -104,8 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         trained = config.get("training", {}).get("diameter") or config["diameter"]
         scores = score_settings(network, samples, trained)
         default = float(trained), type(GRIDS[network.kind][0])()
-        best = max(scores, key=scores.get)
-        chosen = best if scores[best] - scores[default] >= args.gain else default
+        chosen = choose(scores, default, args.gain)
         report(scores, default, args.out)
         diameter, settings = chosen
         validation = config.get("validation", {}) | {"f1": scores[chosen], "images": len(samples)}
@@ -118,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def report(scores: dict[tuple[float, Settings], float], default: tuple[float, Settings], out: Path | None) -> None:
+def report(scores: dict[Tried, float], default: Tried, out: Path | None) -> None:
     """A line for each working size and each of the grid's settings, with what differs among them."""
     if out:
         out.mkdir(parents=True, exist_ok=True)

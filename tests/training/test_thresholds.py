@@ -13,7 +13,7 @@ from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.datasets import load_samples, make_targets, median_diameter, read_manifest
-from training.thresholds import GRIDS, Replay, main, score_settings
+from training.thresholds import GRIDS, Replay, choose, main, score_settings
 
 ENCODER = "test_convnext"
 PEAK = 0.499  # object probability that the network below gives to true cells
@@ -89,7 +89,7 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     (1.5, 0.0, 20.0, 0.5, 0.0),
 ])
 def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smallest, diameter, threshold, f1):
-    """The best of equal ones is the first; with a gain that is out of reach the defaults are written. A fit before does not matter."""
+    """The first of equal ones that change as little as can be; with a gain that is out of reach the defaults are written. A fit before does not matter."""
     torch.manual_seed(0)
     path = tmp_path / "stardist.safetensors"
     save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 16.0,
@@ -100,12 +100,25 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     assert main([str(path), "--manifest", str(manifest), "--classes", "0", "--gain", str(gain), "--out", str(out)]) == 0
     config = read_config(path)[1]
     assert config["diameter"] == diameter
-    assert config["stardist"] == {"prob_threshold": threshold, "overlap_threshold": 0.3 if f1 else 0.4}
+    assert config["stardist"] == {"prob_threshold": threshold, "overlap_threshold": 0.4}
     assert config["validation"] == {"f1": f1, "images": 2, "step": 7}
     with open(out / "thresholds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(GRIDS["stardist"])
     assert rows[0] == {"diameter": "20.0", "prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": str(float(smallest == 0))}
+
+
+@pytest.mark.parametrize(("scores", "expected"), [
+    ([0.5, 0.8, 0.6, 0.804], 1),  # nearly as good as the best one, with one change less
+    ([0.5, 0.79, 0.6, 0.804], 3),
+    ([0.8, 0.804, 0.804, 0.804], 0),
+    ([0.5, 0.801, 0.804, 0.804], 2),
+])
+def test_no_more_is_changed_than_is_gained(scores, expected):
+    default = 28.0, StarDistSettings()
+    tried = [default, (35.0, StarDistSettings()), (28.0, StarDistSettings(prob_threshold=0.3)),
+             (35.0, StarDistSettings(prob_threshold=0.3))]
+    assert choose(dict(zip(tried, scores)), default, 0.005) == tried[expected]
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):
