@@ -247,7 +247,7 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
     assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
     for row in json.loads((tmp_path / "r.json").read_text()):
         whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
-        assert np.array_equal(labels, whole) and labels.max() > 10
+        assert np.array_equal(labels, whole) and labels.max() > 5
         assert row["cells"] == labels.max() and row["tiles"] > row["empty_tiles"] >= 0 and row["seam_cells"] >= 0 == row["cut_cells"]
         with tifffile.TiffFile(tmp_path / "rows" / row["labels"]) as tiff:
             assert tiff.pages[0].is_tiled
