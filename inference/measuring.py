@@ -142,8 +142,7 @@ COMPARE = {"stardist": compare_rays, "hover": compare_offsets}
 
 def on_grid(labels: np.ndarray, shape: tuple[int, int], zoom: int = 1) -> np.ndarray:
     """Labels int32 at `zoom` times the size of the networks' maps, (h * zoom, w * zoom), each point with its nearest pixel's."""
-    size = shape[1] * zoom, shape[0] * zoom
-    return cv2.resize(labels.astype(np.float64), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    return cv2.resize(labels, (shape[1] * zoom, shape[0] * zoom), interpolation=cv2.INTER_NEAREST)
 
 
 def typical_diameter(labels: np.ndarray) -> float:

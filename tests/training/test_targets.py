@@ -1,4 +1,4 @@
-"""training.targets against stardist's, small arrays by hand, and shapes with known distances."""
+"""The targets of training (training.targets, inference.geometry) against stardist's, small arrays by hand, and shapes with known distances."""
 
 import cv2
 import numpy as np
