@@ -44,15 +44,11 @@ def warm_up() -> None:
     """Compile everything that inference calls, by decoding two small cells with both streams and comparing them with their maps."""
     import numpy as np
 
-    from inference.hover_stream import hover_rows
-    from inference.measuring import compare_offsets, compare_rays
-    from inference.nms import StarDistSettings
+    from inference.measuring import COMPARE
     from inference.normalisation import NormalisedImage
     from inference.scaling import WorkingImage
-    from inference.stardist_stream import stardist_rows
-    from inference.stream import collect
+    from inference.stream import DECODERS, collect
     from inference.tiles import Tally, tile_image
-    from inference.watershed import HoverSettings
 
     working = WorkingImage(NormalisedImage.of(np.zeros((80, 160), np.uint8)), 0.8)
     working.rows(0, 64)
@@ -61,9 +57,10 @@ def warm_up() -> None:
     prob = np.exp(-np.minimum(grid, grid[:, ::-1]) / 4).astype(np.float32)[None]
     star = prob, np.full((32, 16, 32), 14, np.float32)
     hover = 8 * prob - 4, np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
-    for decode, settings, maps, compare in ((stardist_rows, StarDistSettings(), star, compare_rays),
-                                            (hover_rows, HoverSettings(), hover, compare_offsets)):
-        compare(collect(decode([(tile, maps)], settings, working.shape, (80, 160), Tally()), (80, 160)), *maps)
+    for kind, maps in (("stardist", star), ("hover", hover)):
+        rows, settings = DECODERS[kind]
+        labels = collect(rows([(tile, maps)], settings(), working.shape, working.image.shape, Tally()), working.image.shape)
+        COMPARE[kind](labels, *maps)
 
 
 if __name__ == "__main__":

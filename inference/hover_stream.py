@@ -101,6 +101,11 @@ def cell_probability(logit: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logit))
 
 
+def enlarge(plane: np.ndarray) -> np.ndarray:
+    """One of the network's maps (h, w), interpolated to the size that is decoded, (h * ZOOM, w * ZOOM)."""
+    return cv2.resize(plane, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_LINEAR)
+
+
 def names_in(rows: np.ndarray) -> np.ndarray:
     """The cells that rows of labels show."""
     return np.unique(rows[rows > 0])
@@ -127,8 +132,7 @@ class MapRows:
             parts.append(self._next_row_of_tiles())
         self._maps = np.concatenate(parts, axis=1)
         place = slice(top - first * ZOOM, bottom - first * ZOOM)
-        logit, vertical, horizontal = (cv2.resize(m[: last - first], (self.shape[1], (last - first) * ZOOM),
-                                                  interpolation=cv2.INTER_LINEAR)[place] for m in self._maps)
+        logit, vertical, horizontal = (enlarge(plane[: last - first])[place] for plane in self._maps)
         return cell_probability(logit), np.stack((vertical, horizontal))
 
     def _next_row_of_tiles(self) -> np.ndarray:

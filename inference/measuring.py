@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from inference.geometry import hover_maps, star_distances
-from inference.hover_stream import ZOOM, cell_probability
+from inference.hover_stream import ZOOM, cell_probability, enlarge
 from inference.network import Network
 from inference.normalisation import NormalisedImage, square
 from inference.routing import liveliest_corner
@@ -41,7 +41,7 @@ class Look:
     """What a network finds in an image if its cells are assumed to be of a certain size.
 
     assumed : diameter in pixels of the image
-    measured : that of the cells found, held within `MeasureSettings.furthest` of the assumed one; nan without cells
+    measured : that of the cells found, held within `MeasureSettings.furthest` of the assumed one
     change : ln(measured / assumed diameter), before it was held
     sure : sum of the probabilities of all points in cells, over the number of all points
     unsure : share of the points that are neither cell nor background
@@ -50,10 +50,10 @@ class Look:
 
     assumed: float
     measured: float
-    change: float = math.nan
-    sure: float = 0.0
-    unsure: float = 0.0
-    disagreement: float = 0.0
+    change: float
+    sure: float
+    unsure: float
+    disagreement: float
 
     def score(self, guess: float, settings: MeasureSettings) -> float:
         """High where much is surely cell and little is unsure, where the cells explain the shapes that the network predicted, and
@@ -80,16 +80,17 @@ def measure_diameter(image: NormalisedImage, network: Network, guess: float, set
 
     guess = within_image(guess)
     assumed = dict.fromkeys(within_image(factor * guess) for factor in settings.ladder)
-    looks = [look for look in (look_at(image, network, diameter, settings) for diameter in assumed) if not math.isnan(look.measured)]
+    looks = [look for diameter in assumed if (look := look_at(image, network, diameter, settings))]
     if not looks:
         return guess
     best = within_image(max(looks, key=lambda look: look.score(guess, settings)).measured)
-    last = look_at(image, network, best, settings).measured
-    return best if math.isnan(last) else within_image(math.sqrt(best * last))
+    last = look_at(image, network, best, settings)
+    return within_image(math.sqrt(best * last.measured)) if last else best
 
 
-def look_at(image: NormalisedImage, network: Network, assumed: float, settings: MeasureSettings) -> Look:
-    """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size."""
+def look_at(image: NormalisedImage, network: Network, assumed: float, settings: MeasureSettings) -> Look | None:
+    """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size; None if
+    no cells are found."""
     scale = working_scale(image.shape, network.config["diameter"], assumed)
     side = max(1, round(settings.probe_side / scale))
     probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
@@ -98,7 +99,7 @@ def look_at(image: NormalisedImage, network: Network, assumed: float, settings: 
     labels = collect(decode(tiles, network, working, Tally()), probe.shape[:2])
     measured = typical_diameter(labels) * reduction / settings.typical_over_median
     if math.isnan(measured):
-        return Look(assumed, math.nan)
+        return None
     (_, maps), *_ = tiles  # a probe fits one window
     probability, disagreement = COMPARE[network.kind](labels, *maps)
     in_cell = on_grid(labels, probability.shape) > 0
@@ -132,8 +133,7 @@ def compare_offsets(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tu
     hv : (2, h, w) float32 in [-1, 1]
     """
     cells = on_grid(labels, logit.shape[1:], ZOOM)
-    predicted = np.stack([cv2.resize(plane, cells.shape[::-1], interpolation=cv2.INTER_LINEAR) for plane in hv])
-    difference = (hover_maps(cells) - predicted)[:, cells > 0]
+    difference = (hover_maps(cells) - np.stack([enlarge(plane) for plane in hv]))[:, cells > 0]
     return cell_probability(logit[0]), float(np.mean(difference**2)) if difference.size else 0.0
 
 

@@ -1,8 +1,10 @@
-"""Fixtures of all tests: real labelled images, and a weights folder whose networks are small and untrained."""
+"""Fixtures of all tests: real and made label images, and a weights folder whose networks are small and untrained."""
 
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 
@@ -37,3 +39,26 @@ def untrained_weights(tmp_path_factory) -> Path:
             layer.weight.data *= 30
         save_checkpoint(folder / f"class{stream}.safetensors", network, {"network": {"encoder": "convnext_atto"}, "diameter": 28.0})
     return folder
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Function that makes a label image by its seed: ellipses over one another, touching, cut by the border, some in pieces or slivers."""
+    def draw(seed, shape=(96, 128), cells=20):
+        rng = np.random.default_rng(seed)
+        labels = np.zeros(shape, np.int32)
+        for cell in range(1, cells + 1):
+            centre, axes = rng.integers(0, shape[::-1]).tolist(), rng.integers(2, 16, 2).tolist()
+            cv2.ellipse(labels, centre, axes, int(rng.integers(180)), 0, 360, cell, -1)
+        return labels
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def many_cells():
+    """Labels of 90,000 cells of 3x3 on a 4-pixel grid, and a function that gives the axes (300, 4, 300, 4) to a map of their image."""
+    numbers = 1 + np.arange(90_000, dtype=np.int32).reshape(300, 300)
+    labels = np.zeros((300, 4, 300, 4), np.int32)
+    labels[:, :3, :, :3] = numbers[:, None, :, None]
+    return labels.reshape(1200, 1200), lambda array: array.reshape(300, 4, 300, 4, *array.shape[2:])

@@ -101,9 +101,8 @@ def stain(image: np.ndarray, rng: Generator) -> np.ndarray:
     if image.ndim == 2:
         return image
     own = np.arange(3)
-    dyes = rgb_from_hed[np.where(rng.random(3) < OTHER_DYE, rng.integers(3, size=3), own)]
-    dyes = np.maximum(dyes + rng.normal(0, DYE_SPREAD, (3, 3)), 0)
-    dyes *= np.exp(rng.uniform(*np.log(DYE_AMOUNT), (3, 1))) / np.linalg.norm(dyes, axis=1, keepdims=True)
+    dyes = dyes_like(np.where(rng.random(3) < OTHER_DYE, rng.integers(3, size=3), own), rng)
+    dyes *= np.exp(rng.uniform(*np.log(DYE_AMOUNT), (3, 1)))
     return combine_stains(separate_stains(np.clip(image, 0, 1), hed_from_rgb), dyes).astype(np.float32)
 
 
@@ -115,8 +114,13 @@ def dye_patches(image: np.ndarray, rng: Generator) -> np.ndarray:
     across = int(rng.integers(*PATCHES_ACROSS, endpoint=True))
     field = cv2.resize(rng.standard_normal((across + 1, across + 1), np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     amount = np.clip((field - rng.uniform(-0.5, 1)) * rng.uniform(0.5, 5), 0, 1) * rng.uniform(*PATCH_DYE)
-    dye = np.maximum(rgb_from_hed[rng.integers(1, 3)] + rng.normal(0, DYE_SPREAD, 3), 0)
-    return image * np.exp(-amount[:, :, None] * dye / np.linalg.norm(dye)).astype(np.float32)
+    return image * np.exp(-amount[:, :, None] * dyes_like(rng.integers(1, 3, size=1), rng)).astype(np.float32)
+
+
+def dyes_like(kinds: np.ndarray, rng: Generator) -> np.ndarray:
+    """Absorbances (n, 3) of red, green and blue, of length 1, of dyes nearly as haematoxylin (0), eosin (1) or DAB (2) is coloured."""
+    dyes = np.maximum(rgb_from_hed[kinds] + rng.normal(0, DYE_SPREAD, (len(kinds), 3)), 0)
+    return dyes / np.linalg.norm(dyes, axis=1, keepdims=True)
 
 
 def colour_gain(image: np.ndarray, rng: Generator) -> np.ndarray:

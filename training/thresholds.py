@@ -6,7 +6,8 @@ The network runs over each image of the manifest's split "val" (of these cue cla
 asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The
 table goes to the screen and, with --out, into OUT/thresholds.csv, and a combination with its F1 into the checkpoint's
 configuration, where inference finds it: of all that score less than --gain below the best one, the one that differs from the
-defaults in the fewest values, for a change that gains less would only fit these images. Fitting again starts from the defaults again, so that a fit that was broken off is repeated with the same result.
+defaults in the fewest values, for a change that gains less would only fit these images. Fitting again starts from the defaults
+again, so that a fit that was broken off is repeated with the same result.
 """
 
 import argparse

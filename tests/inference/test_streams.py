@@ -15,8 +15,8 @@ from inference.images import read_image
 from inference.nms import StarDistSettings, find_candidates, paint, suppress
 from inference.normalisation import normalise, to_three_channels
 from inference.segmenter import Segmenter
-from inference.stream import DECODERS
 from inference.stardist_stream import LONGEST_RAY, stardist_rows
+from inference.stream import DECODERS
 from inference.tiles import STEP, Tally, cut_batches, run_tiles, spans, tile_image
 from inference.watershed import HoverSettings
 from models.stardist import RAYS

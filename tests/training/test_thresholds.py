@@ -89,7 +89,8 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     (1.5, 0.0, 20.0, 0.5, 0.0),
 ])
 def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smallest, diameter, threshold, f1):
-    """The first of equal ones that change as little as can be; with a gain that is out of reach the defaults are written. A fit before does not matter."""
+    """The first of equal ones that change as little as can be; with a gain that is out of reach the defaults are written. A fit
+    before does not matter."""
     torch.manual_seed(0)
     path = tmp_path / "stardist.safetensors"
     save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 16.0,
