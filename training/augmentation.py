@@ -156,9 +156,10 @@ def hue(image: np.ndarray, rng: Generator) -> np.ndarray:
     if image.ndim == 3 or image.mean() > DARK:
         return image
     colour = rng.uniform(*BLEED, 3)
-    colour[rng.integers(3)] = 1
+    brightest, second, _ = rng.permutation(3)
+    colour[brightest] = 1
     if rng.random() < 0.3:  # cyan, magenta, yellow and what lies between
-        colour[rng.integers(3)] = rng.uniform(0.3, 1)
+        colour[second] = rng.uniform(0.3, 1)
     if rng.random() < 0.4:  # a pure channel, the others empty
         colour = np.where(colour == 1, 1.0, 0.0)
     return image[:, :, None] * colour.astype(np.float32)
