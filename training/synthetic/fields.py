@@ -1,0 +1,74 @@
+"""Random fields that textures, shadows and warps are made of, and the scene that they end up in.
+
+Value noise: random numbers on a coarse grid, interpolated by cubics; several octaves of it are fractal noise (K. Perlin,
+"An image synthesizer", SIGGRAPH 1985).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn image.
+
+    pixels : uint8 or uint16 of shape (H, W), or uint8 RGB of shape (H, W, 3)
+    labels : int32 of shape (H, W), 0 is background
+    modality : as in manifests: fluorescence, phase, dic, brightfield or stained
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    modality: str
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float, size: int | None = None) -> float | np.ndarray:
+    """Numbers between `low` and `high` whose logarithms are equally probable."""
+    numbers = np.exp(rng.uniform(np.log(low), np.log(high), size))
+    return float(numbers) if size is None else numbers  # a NumPy scalar would turn float32 images into float64
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """Smooth noise, float32 (H, W), mean about 0 and deviation about 1; `scale` is the grid's spacing in pixels."""
+    if scale <= 1:
+        return rng.standard_normal(shape, np.float32)
+    height, width = (int(side / scale) + 4 for side in shape)
+    grid = rng.standard_normal((height, width), np.float32)
+    offset = rng.uniform(1, 2, 2)
+    matrix = np.array([[1 / scale, 0, offset[0]], [0, 1 / scale, offset[1]]], np.float32)
+    field = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    return field * 1.5  # interpolation takes a third of the deviation away
+
+
+def fractal(rng: np.random.Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
+    """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation about 1."""
+    weights = 0.6 ** np.arange(octaves)
+    weights /= np.sqrt((weights ** 2).sum())
+    return sum(np.float32(w) * noise(rng, shape, scale / 2 ** i) for i, w in enumerate(weights))
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur by `sigma` pixels; wide ones are made on a smaller image."""
+    if sigma < 0.3:
+        return image
+    if sigma > 8:
+        height, width = image.shape[:2]
+        step = sigma / 4
+        small = cv2.resize(image, (max(1, round(width / step)), max(1, round(height / step))), interpolation=cv2.INTER_AREA)
+        return cv2.resize(cv2.GaussianBlur(small, (0, 0), 4), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def streaks(rng: np.random.Generator, shape: tuple[int, int], angle: float, length: float, width: float) -> np.ndarray:
+    """Noise drawn out along `angle` (radians from x to y), float32 (H, W); correlated over `length` and `width` pixels."""
+    height, width_px = shape
+    reach = int(np.hypot(height, width_px)) + 8
+    table = rng.standard_normal((int(reach / width) + 4, int(reach / length) + 4), np.float32)
+    cos, sin, middle = np.cos(angle), np.sin(angle), reach / 2
+    cy, cx = height / 2, width_px / 2
+    matrix = np.array([[cos / length, sin / length, (middle - cx * cos - cy * sin) / length],
+                       [-sin / width, cos / width, (middle + cx * sin - cy * cos) / width]], np.float32)
+    return cv2.warpAffine(table, matrix, (width_px, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REFLECT)
