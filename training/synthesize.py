@@ -1,13 +1,13 @@
-"""Make labelled images by rule: cell shapes, stains, optics and noise are drawn at random, so that the labels are known.
+"""Make labelled images by rule: shapes of cells, stains, optics and noise are drawn at random, so the labels are known.
 
     python -m training.synthesize data/synthetic --images 600 --seed 1
     python -m training.prepare merge data/all-and-synthetic.csv data/all.csv data/synthetic/manifest.csv
 
-They are meant for what labelled data sets are short of: whole cells in two channels, membranes alone, long and branched cells, and
-images without any cell. OUT/manifest.csv lists them under sources synthetic_KIND, so that tables and --leave-out of the trainings
-can tell them apart. Storage is as elsewhere: gray fluorescence has one channel, everything else is 8-bit RGB.
-The same seed gives the same images, and more of them begin with the same ones. Where the optics come from stands in the modules
-of training/synthetic.
+They are meant for what labelled data sets are short of: whole cells in two channels, membranes alone, long and
+branched cells, and images without any cell. OUT/manifest.csv lists them under sources synthetic_KIND, so that tables
+and --leave-out of the trainings can tell them apart. Gray fluorescence is stored in one channel (8 or 16 bit), everything
+else as 8-bit RGB. The same seed gives the same images, and a longer run begins with those of a shorter one. Where the
+optics come from stands in the modules of training/synthetic.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from tqdm import tqdm
 
 from training.readers.listing import Entry
@@ -43,7 +44,7 @@ KINDS = {
 }
 
 
-def make(kind: str, rng: np.random.Generator) -> Scene:
+def make(kind: str, rng: Generator) -> Scene:
     """One image of a kind, of random size; drawn again if a kind that has cells came out without one."""
     while True:
         shape = tuple(int(side) for side in rng.integers(SIDES[0], SIDES[1] + 1, 2))
@@ -82,7 +83,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--images", type=int, default=600, metavar="N", help="[600]")
     add("--seed", type=int, default=0, metavar="S", help="[0]")
     add("--val-share", type=float, default=0.2, metavar="P", help="share of each kind that goes to split val [0.2]")
-    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND", help=f"{', '.join(KINDS)} [all]")
+    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND",
+        help=f"{', '.join(KINDS)} [all]")
     args = parser.parse_args(argv)
     if args.images < 1 or args.seed < 0 or not 0 <= args.val_share <= 1:
         parser.error("--images must be at least 1, --seed at least 0, --val-share between 0 and 1")
@@ -106,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         log.error("%s", error)
         return 1
-    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(entries), sum(e.split == "val" for e in entries))
+    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(entries),
+             sum(e.split == "val" for e in entries))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Images made by rule: their labels are valid, negatives have none, a seed is a data set, and files follow the data's convention."""
+"""Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality."""
 
 import csv
 import subprocess
@@ -12,7 +12,8 @@ from scipy import ndimage
 from inference.images import read_image
 from training import synthesize
 from training.datasets import load_sample, read_manifest
-from training.synthetic import shapes, stained
+from training.synthetic import labels as ordering
+from training.synthetic import layouts, stained
 
 CELLS = [kind for kind in synthesize.KINDS if kind != "negative"]
 
@@ -60,9 +61,10 @@ def test_outlines_lie_where_the_image_changes(kind):
     ratios = []
     for seed in range(12):
         made = scene(kind, seed)
-        gray = cv2.GaussianBlur((made.pixels if made.pixels.ndim == 2 else made.pixels.max(2)).astype(np.float32), (0, 0), 1)
+        gray = made.pixels if made.pixels.ndim == 2 else made.pixels.max(2)
+        gray = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 1)
         slope = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
-        edges = (made.labels > 0) & (shapes.inner_distance(made.labels) <= 1)
+        edges = (made.labels > 0) & (ordering.inner_distance(made.labels) <= 1)
         ratios.append(slope[edges].mean() / max(slope[edges[::-1, ::-1]].mean(), 1e-3))
     assert np.median(ratios) > 1.25
 
@@ -92,17 +94,17 @@ def test_tidy_keeps_the_largest_piece_and_counts_anew():
                          [1, 1, 2, 2],
                          [0, 0, 2, 2],
                          [0, 0, 0, 2]])
-    assert np.array_equal(shapes.tidy(labels, smallest=2), expected)
-    assert not shapes.tidy(np.zeros((3, 3), np.int32)).any()
+    assert np.array_equal(ordering.tidy(labels, smallest=2), expected)
+    assert not ordering.tidy(np.zeros((3, 3), np.int32)).any()
 
 
 def test_inner_distance_is_measured_within_a_cell():
     labels = np.repeat(np.array([[0, 0, 1, 1, 1, 1, 1, 2, 2, 2]]), 9, 0)
-    assert shapes.inner_distance(labels)[4].tolist() == [0, 0, 0, 1, 2, 1, 0, 0, 1, 2]
+    assert ordering.inner_distance(labels)[4].tolist() == [0, 0, 0, 1, 2, 1, 0, 0, 1, 2]
 
 
 def test_scattered_disks_keep_their_distance():
-    centres, radii = shapes.scatter(np.random.default_rng(0), (200, 200), np.full(60, 9.0), 1.0, 0.5)
+    centres, radii = layouts.scatter(np.random.default_rng(0), (200, 200), np.full(60, 9.0), 1.0, 0.5)
     gaps = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(centres))
     assert len(centres) > 20 and gaps.min() >= 18
 
@@ -161,5 +163,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, caplog):
 
 
 def test_help_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "training.synthesize", "-h"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "training.synthesize", "-h"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--val-share" in done.stdout

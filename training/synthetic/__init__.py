@@ -1,1 +1,1 @@
-"""Images that nobody has labelled: cells drawn by rule, so that their labels are known. `training.synthesize` writes them."""
+"""Cells drawn by rule, so that their labels are known. `training.synthesize` writes the images."""

@@ -1,13 +1,14 @@
 """Random fields that textures, shadows and warps are made of, and the scene that they end up in.
 
-Value noise: random numbers on a coarse grid, interpolated by cubics; several octaves of it are fractal noise (K. Perlin,
-"An image synthesizer", SIGGRAPH 1985).
+Value noise: random numbers on a coarse grid, interpolated by cubics; several octaves of it are fractal noise
+(K. Perlin, "An image synthesizer", SIGGRAPH 1985).
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class Scene:
     modality: str
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float, size: int | None = None) -> float | np.ndarray:
+def log_uniform(rng: Generator, low: float, high: float, size: int | None = None) -> float | np.ndarray:
     """Numbers between `low` and `high` whose logarithms are equally probable."""
     numbers = np.exp(rng.uniform(np.log(low), np.log(high), size))
     return float(numbers) if size is None else numbers  # a NumPy scalar would turn float32 images into float64
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
+def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
     """Smooth noise, float32 (H, W), mean about 0 and deviation about 1; `scale` is the grid's spacing in pixels."""
     if scale <= 1:
         return rng.standard_normal(shape, np.float32)
@@ -38,11 +39,12 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> np.
     grid = rng.standard_normal((height, width), np.float32)
     offset = rng.uniform(1, 2, 2)
     matrix = np.array([[1 / scale, 0, offset[0]], [0, 1 / scale, offset[1]]], np.float32)
-    field = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    field = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                           borderMode=cv2.BORDER_REFLECT)
     return field * 1.5  # interpolation takes a third of the deviation away
 
 
-def fractal(rng: np.random.Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
+def fractal(rng: Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
     """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation about 1."""
     weights = 0.6 ** np.arange(octaves)
     weights /= np.sqrt((weights ** 2).sum())
@@ -54,15 +56,14 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     if sigma < 0.3:
         return image
     if sigma > 8:
-        height, width = image.shape[:2]
-        step = sigma / 4
-        small = cv2.resize(image, (max(1, round(width / step)), max(1, round(height / step))), interpolation=cv2.INTER_AREA)
-        return cv2.resize(cv2.GaussianBlur(small, (0, 0), 4), (width, height), interpolation=cv2.INTER_LINEAR)
+        size = image.shape[1::-1]
+        small = cv2.resize(image, [max(1, round(4 * side / sigma)) for side in size], interpolation=cv2.INTER_AREA)
+        return cv2.resize(cv2.GaussianBlur(small, (0, 0), 4), size, interpolation=cv2.INTER_LINEAR)
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
-def streaks(rng: np.random.Generator, shape: tuple[int, int], angle: float, length: float, width: float) -> np.ndarray:
-    """Noise drawn out along `angle` (radians from x to y), float32 (H, W); correlated over `length` and `width` pixels."""
+def streaks(rng: Generator, shape: tuple[int, int], angle: float, length: float, width: float) -> np.ndarray:
+    """Noise drawn out along `angle` (radians), correlated over `length` by `width` pixels; float32 (H, W)."""
     height, width_px = shape
     reach = int(np.hypot(height, width_px)) + 8
     table = rng.standard_normal((int(reach / width) + 4, int(reach / length) + 4), np.float32)

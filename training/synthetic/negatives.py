@@ -1,11 +1,12 @@
-"""Images without any cell, which many a network finds cells in: noise, empty fields, dirty glass, lettering, smears without a nucleus."""
+"""Images without any cell, in which networks find some: noise, empty fields, dust, lettering, red cells, stroma."""
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from training.synthetic import optics
 from training.synthetic.fields import Scene, blur, fractal, log_uniform, noise
-from training.synthetic.fluorescence import background, debris, store
+from training.synthetic.fluorescence import background, debris, fibres, store
 from training.synthetic.stained import smear_without_cells, stroma
 from training.synthetic.transmitted import dust
 
@@ -15,13 +16,13 @@ def nothing(shape: tuple[int, int]) -> np.ndarray:
     return np.zeros(shape, np.int32)
 
 
-def camera_noise(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    """A camera in the dark: read noise, rows and columns of their own level, hot pixels; some noise is blurred, as after resizing."""
+def camera_noise(rng: Generator, shape: tuple[int, int]) -> Scene:
+    """A camera in the dark: read noise, rows and columns of their own level, hot pixels; at times blurred."""
     signal = log_uniform(rng, 0.01, 1) + log_uniform(rng, 0.01, 0.3) * noise(rng, shape, 1)
     for axis in (0, 1):
         if rng.random() < 0.3:
-            signal += log_uniform(rng, 0.005, 0.1) * rng.standard_normal(tuple(1 if i == axis else n for i, n in enumerate(shape)),
-                                                                         np.float32)
+            lines = tuple(1 if i == axis else n for i, n in enumerate(shape))
+            signal += log_uniform(rng, 0.005, 0.1) * rng.standard_normal(lines, np.float32)
     if rng.random() < 0.4:
         optics.hot_pixels(rng, signal, log_uniform(rng, 1e-5, 2e-3))
     signal = blur(signal, rng.choice([0, 0, 0.8, 2]))
@@ -35,23 +36,26 @@ def camera_noise(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     return store(rng, signal.clip(0), nothing(shape), 0.1)
 
 
-def empty_fluorescence(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
+def empty_fluorescence(rng: Generator, shape: tuple[int, int]) -> Scene:
     """A field of fluorescence with gradients, haze and dirt."""
-    signal = background(rng, shape) + log_uniform(rng, 0.003, 0.3) * noise(rng, shape, max(shape) / rng.uniform(1, 4)).clip(0)
+    waves = noise(rng, shape, max(shape) / rng.uniform(1, 4)).clip(0)
+    signal = background(rng, shape) + log_uniform(rng, 0.003, 0.3) * waves
+    signal += fibres(rng, shape) if rng.random() < 0.3 else 0
     signal *= optics.illumination(rng, shape, rng.uniform(0, 0.9))
     if rng.random() < 0.4:
         debris(rng, signal, rng.uniform(0.5, 10))
     return store(rng, signal, nothing(shape), 0.25)
 
 
-def empty_glass(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
+def empty_glass(rng: Generator, shape: tuple[int, int]) -> Scene:
     """A transmitted-light image of the medium or the glass alone, gray or coloured, with dust and dark corners."""
-    image = rng.uniform(0.3, 0.95) * optics.illumination(rng, shape, rng.uniform(0, 0.7)) + 0.02 * rng.random() * fractal(rng, shape, 80)
+    image = rng.uniform(0.3, 0.95) * optics.illumination(rng, shape, rng.uniform(0, 0.7))
+    image += 0.02 * rng.random() * fractal(rng, shape, 80)
     dust(rng, image, rng.integers(0, 12))
     if rng.random() < 0.2:  # scratches
         for _ in range(rng.integers(1, 5)):
             ends = rng.integers(0, shape[::-1], (2, 2))
-            cv2.line(image, ends[0].tolist(), ends[1].tolist(), float(image.mean() * rng.uniform(0.6, 1.2)), 1, cv2.LINE_AA)
+            cv2.line(image, *ends.tolist(), float(image.mean() * rng.uniform(0.6, 1.2)), 1, cv2.LINE_AA)
     image = blur(image, rng.choice([0, 0.7])).astype(np.float32)
     if rng.random() < 0.4:
         tint = (1 + rng.normal(0, 0.1, 3)).astype(np.float32)
@@ -60,7 +64,7 @@ def empty_glass(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     return Scene(optics.gray_rgb(rng, image), nothing(shape), "brightfield")
 
 
-def lettering(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
+def lettering(rng: Generator, shape: tuple[int, int]) -> Scene:
     """Scale bars and captions on an even ground."""
     dark = rng.random() < 0.6
     ink = np.zeros(shape, np.uint8)  # OpenCV writes on 8 bits alone
@@ -78,7 +82,7 @@ def lettering(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     return Scene(optics.gray_rgb(rng, optics.camera(rng, image, 2000, 0.01)), nothing(shape), "brightfield")
 
 
-def negative(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
+def negative(rng: Generator, shape: tuple[int, int]) -> Scene:
     """One of them."""
     kinds = (camera_noise, empty_fluorescence, empty_glass, lettering, smear_without_cells, stroma)
     return kinds[rng.choice(len(kinds), p=[0.2, 0.2, 0.15, 0.1, 0.2, 0.15])](rng, shape)
