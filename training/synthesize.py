@@ -5,9 +5,9 @@
 
 They are meant for what labelled data sets are short of: whole cells in two channels, membranes alone, long and
 branched cells, and images without any cell. OUT/manifest.csv lists them under sources synthetic_KIND, so that tables
-and --leave-out of the trainings can tell them apart. Gray fluorescence is stored in one channel (8 or 16 bit), everything
-else as 8-bit RGB. The same seed gives the same images, and a longer run begins with those of a shorter one. Where the
-optics come from stands in the modules of training/synthetic.
+and --leave-out of the trainings can tell them apart. Gray fluorescence is stored in one channel (8 or 16 bit), all else
+as 8-bit RGB. The same seed gives the same images, and a longer run begins with those of a shorter one. Where the optics
+come from stands in the modules of training/synthetic.
 """
 
 import argparse

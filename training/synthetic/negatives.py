@@ -5,10 +5,10 @@ import numpy as np
 from numpy.random import Generator
 
 from training.synthetic import optics
+from training.synthetic.clutter import chamber, dust, eyepiece, floaters
 from training.synthetic.fields import Scene, blur, fractal, log_uniform, noise
 from training.synthetic.fluorescence import background, debris, fibres, store
 from training.synthetic.stained import smear_without_cells, stroma
-from training.synthetic.transmitted import dust
 
 
 def nothing(shape: tuple[int, int]) -> np.ndarray:
@@ -52,6 +52,9 @@ def empty_glass(rng: Generator, shape: tuple[int, int]) -> Scene:
     image = rng.uniform(0.3, 0.95) * optics.illumination(rng, shape, rng.uniform(0, 0.7))
     image += 0.02 * rng.random() * fractal(rng, shape, 80)
     dust(rng, image, rng.integers(0, 12))
+    image += floaters(rng, shape) if rng.random() < 0.3 else 0
+    image *= chamber(rng, shape) if rng.random() < 0.15 else 1
+    image *= eyepiece(rng, shape) if rng.random() < 0.15 else 1
     if rng.random() < 0.2:  # scratches
         for _ in range(rng.integers(1, 5)):
             ends = rng.integers(0, shape[::-1], (2, 2))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from training.synthetic import optics
+from training.synthetic.clutter import chamber, dust, eyepiece, floaters
 from training.synthetic.fields import Scene, blur, fractal, log_uniform, noise
 from training.synthetic.fluorescence import nuclei_of, store
 from training.synthetic.labels import deepest, inner_distance, tidy
@@ -51,7 +52,7 @@ def phase_contrast(rng: Generator, height: np.ndarray, size: float) -> np.ndarra
     near, wide = (log_uniform(rng, 1.5, max(2, size * s)) for s in (0.12, 0.35))
     share = rng.uniform(0.2, 0.8)
     halo = share * blur(phase, near) + (1 - share) * blur(phase, wide)
-    sign = -1 if rng.random() < 0.8 else 1
+    sign = -1 if rng.random() < 0.7 else 1
     return sign * np.sin(blur(phase, rng.uniform(0.4, 1)) - halo * rng.uniform(0.7, 1.1))
 
 
@@ -81,9 +82,11 @@ def develop(rng: Generator, contrast: np.ndarray, labels: np.ndarray, modality: 
     ground = rng.uniform(0.3, 0.7) if modality != "brightfield" else rng.uniform(0.4, 0.85)
     image = ground * (1 + log_uniform(rng, 0.14, 0.9) / top * contrast) + 0.012 * rng.random() * fractal(rng, shape, 60)
     image *= optics.illumination(rng, shape, rng.uniform(0, 0.4) if rng.random() < 0.8 else rng.uniform(0.4, 0.7))
-    dust(rng, image, rng.integers(1, 6) if rng.random() < 0.5 else 0)
+    dust(rng, image, rng.integers(0, 6))
     if rng.random() < 0.2:
         image += floaters(rng, shape)
+    if modality != "dic" and rng.random() < 0.08:
+        image *= chamber(rng, shape)
     image = blur(image, rng.choice([0, 0.5, 1]))
     photons, read = log_uniform(rng, 400, 20000), log_uniform(rng, 0.002, 0.015)
     if modality == "brightfield" and rng.random() < 0.35:
@@ -91,35 +94,14 @@ def develop(rng: Generator, contrast: np.ndarray, labels: np.ndarray, modality: 
         rgb = np.stack([blur(np.roll(image, round(apart * i), 1), 0.4 * abs(i)) for i in (-1, 0, 1)], 2)
         rgb *= (1 + rng.normal(0, 0.08, 3) + np.array([0.03, 0, -0.05])).astype(np.float32)
         rgb += 0.012 * rng.random() * np.stack([fractal(rng, shape, 120) for _ in "rgb"], 2)
+        rgb *= eyepiece(rng, shape)[..., None] if rng.random() < 0.3 else 1
         return Scene((optics.camera(rng, rgb, photons, read) * 255).clip(0, 255).astype(np.uint8), labels, modality)
     return Scene(optics.gray_rgb(rng, optics.camera(rng, image, photons, read)), labels, modality)
 
 
-def dust(rng: Generator, image: np.ndarray, count: int) -> None:
-    """Darken specks and blurred rings on a transmitted-light image (H, W), in place."""
-    shadow = np.zeros(image.shape, np.float32)
-    for _ in range(count):
-        at, radius = rng.uniform([0, 0], image.shape[::-1]), log_uniform(rng, 1, 10)
-        fill(shadow, at + blob(rng, radius, 0.2), rng.uniform(0.1, 0.6))
-        if rng.random() < 0.5:
-            fill(shadow, at + blob(rng, radius * 0.7, 0.1), 0)
-    if count:
-        image *= 1 - blur(shadow, log_uniform(rng, 0.5, 3))
-
-
-def floaters(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Things far out of focus: blurred rings around blurred disks, float32 (H, W) around 0."""
-    field = np.zeros(shape, np.float32)
-    for _ in range(rng.integers(1, 8)):
-        at, radius, sign = rng.uniform([0, 0], shape[::-1]), log_uniform(rng, 4, 25), float(rng.choice([-1, 1]))
-        for part, value in ((1, sign), (0.75, -sign), (0.4, sign * rng.uniform(-1, 1))):
-            fill(field, at + blob(rng, radius * part, 0.03), value)
-    return rng.uniform(0.02, 0.12) * blur(field, log_uniform(rng, 2, 6))
-
-
 def adherent(rng: Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
     """Cells of a culture dish: labels, thickness and diameter. Spread or long ones, and round ones, about to divide."""
-    diameter = log_uniform(rng, 14, 160)
+    diameter = log_uniform(rng, 10, 160)
     dice = rng.random()
     if dice < 0.25:
         gap = rng.uniform(1, 4) if rng.random() < 0.5 else 0
