@@ -49,7 +49,7 @@ class Network:
 
     def __init__(self, path: Path, device: torch.device, dtype: torch.dtype | None = None):
         dtype = dtype or best_dtype(device)
-        self._take(*load_checkpoint(path, dtype), device, dtype)
+        self._take(*load_checkpoint(path, dtype, fold=True), device, dtype)
 
     @classmethod
     def wrap(cls, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None) -> "Network":

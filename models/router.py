@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.resnet import ResNet18
-from models.unet import IMAGE_MEAN, IMAGE_STD
+from models.encoders import IMAGE_MEAN, IMAGE_STD
 
 CLASSES = 4
 VIEW_SIZE = 224  # pixels; the input of the network (paper, section 2.1)

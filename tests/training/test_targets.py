@@ -6,10 +6,9 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from stardist.utils import edt_prob
 
-from inference.geometry import hover_maps
 from models.unet import STRIDE
-from training.datasets import HOVER_STRIDE, make_targets
-from training.targets import edge_probability
+from inference.hover_stream import HOVER_STRIDE
+from training.targets import edge_probability, hover_targets, make_targets
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -83,7 +82,43 @@ def test_targets_of_a_crop(blobs):
     assert all(array.dtype == np.float32 and array.flags["C_CONTIGUOUS"] for array in targets.values())
     assert np.array_equal(targets["weight"][0, 0] > 0, STRIDE * np.arange(quarter) < 48)
     assert np.array_equal(targets["hover_weight"][0, 0] > 0, HOVER_STRIDE * np.arange(half) < 48)
-    assert np.array_equal(targets["prob"][0] > 0, edge_probability(labels)[2::4, 2::4] > 0)
     assert np.array_equal(targets["dist"][0] > 0, labels[2::4, 2::4] > 0)
-    assert np.array_equal(targets["cell"][0] > 0, labels[1::2, 1::2] > 0)
-    assert np.array_equal(targets["hv"], hover_maps(labels)[:, 1::2, 1::2])
+    probability = edge_probability(labels)
+    for i, j in ((3, 5), (8, 8), (15, 0)):
+        around = probability[4 * i + 1 : 4 * i + 3, 4 * j + 1 : 4 * j + 3]
+        assert targets["prob"][0, i, j] == pytest.approx(around.mean())
+    cell, hv = hover_targets(labels)
+    assert np.array_equal(targets["cell"][0], cell) and np.array_equal(targets["hv"], hv)
+
+
+def test_hover_targets_by_hand():
+    """A block is as much of a cell as its pixels are; its HV are means over the pixels of the cell that has most of it."""
+    labels = np.zeros((4, 8), np.int32)
+    labels[0:4, 1:5] = 1  # four wide: HV across -1, -1/3, 1/3, 1
+    labels[0:4, 5:8] = 2  # three wide: -1, 0, 1
+    cell, hv = hover_targets(labels)
+    np.testing.assert_allclose(cell, [[0.5, 1, 1, 1]] * 2)
+    np.testing.assert_allclose(hv[1], [[-1, 0, 1, 0.5]] * 2, atol=1e-6)  # the third block has a column of each: the first one stays
+    np.testing.assert_allclose(hv[0][:, 1], [-2 / 3, 2 / 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", (10, 12, 14))
+def test_hover_targets_stand_at_the_centres_of_their_blocks(side):
+    """A centred square gives maps that are mirror images of themselves; half a pixel off they would not be."""
+    labels = np.zeros((32, 32), np.int32)
+    labels[16 - side // 2 : 16 + side // 2, 16 - side // 2 : 16 + side // 2] = 1
+    targets = make_targets(labels, np.ones(labels.shape, np.float32))
+    for name in ("cell", "prob", "weight", "hover_weight"):
+        np.testing.assert_allclose(targets[name], targets[name][:, ::-1, ::-1], atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(targets["hv"], -targets["hv"][:, ::-1, ::-1], atol=1e-6)
+
+
+def test_a_crop_that_one_cell_fills():
+    """There is no pixel outside, and OpenCV's distances to nothing are infinite or not, as the processor has it."""
+    targets = make_targets(np.ones((32, 32), np.int32), np.ones((32, 32), np.float32))
+    assert all(np.isfinite(array).all() for array in targets.values())
+    assert np.all(targets["prob"] == 1) and np.all(targets["cell"] == 1)
+    huge = np.full((8, 12), 1.8e19, np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cv2, "distanceTransform", lambda *_: huge)
+        assert np.all(edge_probability(np.ones((8, 12), np.int32)) == 1)
