@@ -12,8 +12,8 @@ from scipy import ndimage
 from inference.images import read_image
 from training import synthesize
 from training.datasets import load_sample, read_manifest
+from training.synthetic import fields, fluorescence, layouts, optics, stained, transmitted
 from training.synthetic import labels as ordering
-from training.synthetic import layouts, stained
 
 CELLS = [kind for kind in synthesize.KINDS if kind != "negative"]
 
@@ -69,14 +69,15 @@ def test_outlines_lie_where_the_image_changes(kind):
     assert np.median(ratios) > 1.25
 
 
-def test_red_cells_are_not_labelled():
-    """Where a smear is labelled, it is darker in red than most of the rest: nuclei absorb red, red cells hardly do."""
-    for seed in range(5):
-        made = scene("smear", seed)
-        red, inside = made.pixels[..., 0], made.labels > 0
-        assert red[inside].mean() < red[~inside].mean()
-    thickness = stained.red_cells(np.random.default_rng(0), (128, 128), 30, 0.5)
-    assert 0.1 < (thickness > 0.3).mean() < 0.9
+def test_red_cells_and_platelets_are_seen_but_not_labelled(monkeypatch):
+    made = scene("smear")
+    for name in ("red_cells", "platelets"):
+        drawn = getattr(stained, name)
+        monkeypatch.setattr(stained, name, lambda *args, drawn=drawn: 0 * drawn(*args))
+    without = scene("smear")
+    assert np.array_equal(without.labels, made.labels)
+    green = [image.pixels[made.labels == 0, 1].mean() for image in (made, without)]
+    assert green[0] < green[1] - 3
 
 
 def test_two_channels_leave_the_third_empty():
@@ -107,6 +108,48 @@ def test_scattered_disks_keep_their_distance():
     centres, radii = layouts.scatter(np.random.default_rng(0), (200, 200), np.full(60, 9.0), 1.0, 0.5)
     gaps = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(centres))
     assert len(centres) > 20 and gaps.min() >= 18
+
+
+def test_a_colony_packs_rods_of_one_width():
+    labels = ordering.tidy(layouts.colony(np.random.default_rng(1), (160, 160), 10.0, 30.0))
+    depth = ordering.deepest(labels, ordering.inner_distance(labels))[1:]
+    assert len(depth) > 15 and 3 <= np.median(depth) <= 5.5
+    assert np.bincount(labels.ravel())[1:].max() < 10 * 30 * 1.7
+
+
+def test_the_cell_in_front_has_the_label():
+    labels, signal = np.zeros((40, 40), np.int32), np.zeros((40, 40), np.float32)
+    square = np.array([[0, 0], [20, 0], [20, 20], [0, 20]], float)
+    for number, offset in ((1, 5), (2, 15)):
+        fluorescence.paint(np.random.default_rng(0), labels, signal, [square + offset], number, np.zeros((40, 40)),
+                           strands=0, nucleus=0, rim=0, spread=0)
+    assert labels[20, 20] == 2 and labels[10, 10] == 1 and labels[30, 30] == 2 and labels[2, 2] == 0
+    assert (signal > 0)[labels > 0].all() and not signal[labels == 0].any()
+    assert signal[20, 20] > signal[16, 34]  # light of the cell behind shines through
+
+
+def test_noise_of_the_camera_has_its_variance():
+    rng = np.random.default_rng(0)
+    for level in (0.0, 0.5, 2.0):
+        image = optics.camera(rng, np.full((300, 300), level, np.float32), photons=50, read=0.1)
+        assert image.mean() == pytest.approx(level, abs=0.01)
+        assert image.var() == pytest.approx(level / 50 + 0.1 ** 2, rel=0.05)
+
+
+def test_wide_blur_is_a_gaussian():
+    image = np.zeros((200, 240), np.float32)
+    image[80:120, 100:150] = 1
+    assert np.abs(fields.blur(image, 15) - cv2.GaussianBlur(image, (0, 0), 15)).max() < 0.03
+    assert np.array_equal(fields.blur(image, 0), image)
+
+
+@pytest.mark.parametrize("view", transmitted.OPTICS.values())
+def test_a_plate_without_an_edge_is_even_and_its_edge_is_seen(view):
+    even = view(np.random.default_rng(0), np.ones((60, 60), np.float32), 20)
+    step = np.repeat([[0.0] * 30 + [1.0] * 30], 60, 0).astype(np.float32)
+    edge = view(np.random.default_rng(0), step, 20)
+    assert np.ptp(even) < 1e-4
+    assert np.ptp(edge[:, 24:36]) > 0.05
 
 
 def test_the_shares_hold_at_every_length_and_fewer_kinds_share_anew():

@@ -136,7 +136,7 @@ def colony(rng: Generator, shape: tuple[int, int], width: float, length: float) 
     height, width_px = shape
     y, x = np.mgrid[:height, :width_px].astype(np.float32)
     scale = width * rng.uniform(6, 20)
-    bend = np.float32(scale * rng.uniform(0.02, 0.12))
+    bend = np.float32(scale * rng.uniform(0.02, 0.08))
     x, y = x + bend * noise(rng, shape, scale), y + bend * noise(rng, shape, scale)
     angle = rng.uniform(0, 2 * np.pi)
     along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
