@@ -136,6 +136,16 @@ def test_noise_of_the_camera_has_its_variance():
         assert image.var() == pytest.approx(level / 50 + 0.1 ** 2, rel=0.05)
 
 
+@pytest.mark.parametrize("scale, deviation", [(1, 1.0), (4, 1.3), (12, 1.3)])
+def test_noise_is_as_wide_and_strong_as_asked(scale, deviation):
+    field = fields.noise(np.random.default_rng(0), (400, 400), scale)
+    assert field.dtype == np.float32 and field.shape == (400, 400)
+    assert field.std() == pytest.approx(deviation, rel=0.08)
+    apart = np.corrcoef(field[:, :-3 * scale].ravel(), field[:, 3 * scale:].ravel())[0, 1]
+    near = np.corrcoef(field[:, :-1].ravel(), field[:, 1:].ravel())[0, 1]
+    assert abs(apart) < 0.1 and (near > 0.8 if scale > 1 else abs(near) < 0.05)
+
+
 def test_wide_blur_is_a_gaussian():
     image = np.zeros((200, 240), np.float32)
     image[80:120, 100:150] = 1

@@ -25,14 +25,13 @@ class Scene:
     modality: str
 
 
-def log_uniform(rng: Generator, low: float, high: float, size: int | None = None) -> float | np.ndarray:
-    """Numbers between `low` and `high` whose logarithms are equally probable."""
-    numbers = np.exp(rng.uniform(np.log(low), np.log(high), size))
-    return float(numbers) if size is None else numbers  # a NumPy scalar would turn float32 images into float64
+def log_uniform(rng: Generator, low: float, high: float) -> float:
+    """A number between `low` and `high` whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))  # a NumPy scalar would make float64 of float32 images
 
 
 def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
-    """Smooth noise, float32 (H, W), mean about 0 and deviation about 1; `scale` is the grid's spacing in pixels."""
+    """Noise around 0, float32 (H, W), smooth over `scale` pixels; its deviation is 1.3, or 1 between pixels (scale 1)."""
     if scale <= 1:
         return rng.standard_normal(shape, np.float32)
     height, width = (int(side / scale) + 4 for side in shape)
@@ -41,11 +40,11 @@ def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
     matrix = np.array([[1 / scale, 0, offset[0]], [0, 1 / scale, offset[1]]], np.float32)
     field = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
                            borderMode=cv2.BORDER_REFLECT)
-    return field * 1.5  # interpolation takes a third of the deviation away
+    return field * 1.5  # interpolation lowers the deviation
 
 
 def fractal(rng: Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
-    """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation about 1."""
+    """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation 1.3."""
     weights = 0.6 ** np.arange(octaves)
     weights /= np.sqrt((weights ** 2).sum())
     return sum(np.float32(w) * noise(rng, shape, scale / 2 ** i) for i, w in enumerate(weights))

@@ -36,8 +36,7 @@ def membranes(rng: Generator, labels: np.ndarray, distance: np.ndarray, width: f
     return bright[labels] * np.exp(-distance / np.float32(width)) * uneven
 
 
-def nuclei_of(rng: Generator, cells: np.ndarray, distance: np.ndarray, share: float,
-              missing: float) -> np.ndarray:
+def nuclei_of(rng: Generator, cells: np.ndarray, distance: np.ndarray, share: float, missing: float) -> np.ndarray:
     """Label image of the nuclei, inside their cells: `share` of their least width; some are `missing`, out of plane."""
     nuclei = np.zeros_like(cells)
     depth = deepest(cells, distance)

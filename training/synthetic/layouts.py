@@ -123,7 +123,7 @@ def long_cells(rng: Generator, shape: tuple[int, int], diameter: float, density:
 
     `diameter` is that of disks of about their area, `density` the cells in a square of that side.
     """
-    kind = str(rng.choice(["spindle", "spread", "neuron", "mixed"]))
+    kind = str(rng.choice(["spindle", "spread", "neuron", "mixed"], p=[0.35, 0.3, 0.2, 0.15]))
     flow = rng.uniform(0, np.pi) if rng.random() < 0.4 else None  # cells of a confluent culture lie along each other
     density *= 0.4 if kind in ("neuron", "mixed") else 1  # processes that cross would be cut to pieces
     count = max(2, int(shape[0] * shape[1] / diameter ** 2 * density))

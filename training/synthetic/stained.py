@@ -19,7 +19,7 @@ BLUE_NUCLEUS = np.array([1.10, 1.15, 0.38], np.float32)  # azure and eosin toget
 RED_NUCLEUS = np.array([0.55, 1.35, 0.60], np.float32)
 BASOPHIL = np.array([0.62, 0.48, 0.16], np.float32)  # cytoplasm that is blue with RNA
 ACIDOPHIL = np.array([0.12, 0.42, 0.22], np.float32)  # pink granules
-HEMATOXYLIN_EOSIN = np.array([0.07, 0.70, 0.35], np.float32)
+EOSIN = np.array([0.07, 0.70, 0.35], np.float32)
 
 
 def dye(rng: Generator, density: np.ndarray) -> np.ndarray:
@@ -36,7 +36,6 @@ def nuclear_dye(rng: Generator) -> np.ndarray:
 def red_cells(rng: Generator, shape: tuple[int, int], diameter: float, cover: float) -> np.ndarray:
     """Thickness of red cells, float32 (H, W): disks of 1 with pale centres on a share of `cover`; some overlap."""
     pale, rough = rng.uniform(0, 0.85), log_uniform(rng, 0.005, 0.05)
-    field = np.zeros(shape, np.float32)
     size = int(diameter * 0.85) * 2 + 3
     y, x = np.mgrid[:size, :size].astype(np.float32) - size // 2
     stamps = []
@@ -52,7 +51,7 @@ def red_cells(rng: Generator, shape: tuple[int, int], diameter: float, cover: fl
     padded = np.zeros((shape[0] + 2 * size, shape[1] + 2 * size), np.float32)
     for cx, cy in np.round(centres).astype(int) + size - half:
         padded[cy:cy + size, cx:cx + size] += stamps[rng.integers(len(stamps))]
-    field += padded[size:-size, size:-size]
+    field = padded[size:-size, size:-size]
     return np.where(field > 1, 1 + 0.6 * (field - 1), field)
 
 
@@ -95,8 +94,10 @@ def smear(rng: Generator, shape: tuple[int, int]) -> Scene:
         kind = "round" if rng.random() > lobed else str(rng.choice(["lobes", "kidney"]))
         for outline in nucleus_outlines(rng, radius, kind):
             fill(cores, centre + outline, number)
-    labels = tidy(np.where(cores * (labels == 0) > 0, cores, labels), 30)
-    density = white_cells(rng, labels, cores > 0, diameter)
+    labels = np.where(labels > 0, labels, cores)
+    cores = (cores > 0) & (cores == labels)  # a nucleus behind another cell is not seen
+    labels = tidy(labels, 30)
+    density = white_cells(rng, labels, cores, diameter)
     cover = rng.uniform(0, 0.4) if marrow else rng.uniform(0.1, 0.95)
     free = 1 - blur((labels > 0).astype(np.float32), max(0.5, diameter / 30))
     density += (red_cells(rng, shape, diameter, cover) * free)[..., None] * dye(rng, RED_CELL)
@@ -156,4 +157,4 @@ def stroma(rng: Generator, shape: tuple[int, int]) -> Scene:
                          for centre, radius in zip(centres, radii)]) > 0
     holes |= bend > rng.uniform(0.8, 3)  # tears
     tissue *= 1 - blur(holes.astype(np.float32), rng.uniform(0.7, 2))
-    return develop(rng, tissue[..., None] * dye(rng, HEMATOXYLIN_EOSIN), np.zeros(shape, np.int32), scale)
+    return develop(rng, tissue[..., None] * dye(rng, EOSIN), np.zeros(shape, np.int32), scale)
