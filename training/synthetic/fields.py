@@ -31,7 +31,7 @@ def log_uniform(rng: Generator, low: float, high: float) -> float:
 
 
 def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
-    """Noise around 0, float32 (H, W), smooth over `scale` pixels; its deviation is 1.3, or 1 between pixels (scale 1)."""
+    """Noise around 0, float32 (H, W), smooth over `scale` pixels; of deviation 1.3, or 1 where `scale` is 1."""
     if scale <= 1:
         return rng.standard_normal(shape, np.float32)
     height, width = (int(side / scale) + 4 for side in shape)
