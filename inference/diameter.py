@@ -114,7 +114,7 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
 def look_at(image: NormalisedImage, network: Segmenting, assumed: float, settings: MeasureSettings) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size; None if
     no cells are found."""
-    scale = working_scale(image.shape, network.config["diameter"], assumed)
+    scale = working_scale(image.shape, network.config.diameter, assumed)
     side = max(1, round(settings.probe_side / scale))
     probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
     working = WorkingImage(NormalisedImage(probe), scale * reduction)

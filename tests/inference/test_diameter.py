@@ -7,6 +7,7 @@ import pytest
 from inference.diameter import Look, MeasureSettings, look_at, measure_diameter, next_step, typical_diameter
 from inference.normalisation import NormalisedImage
 from inference.stardist import star_distances
+from models.config import Config
 from models.unet import STRIDE
 
 WANTED = 28.0  # pixels, the stand-in's cell diameter
@@ -19,7 +20,7 @@ class Finder:
     kind, batch, overlaps = "stardist", 1, False
 
     def __init__(self):
-        self.config, self.windows = {"diameter": WANTED}, []
+        self.config, self.windows = Config(diameter=WANTED), []
 
     def __call__(self, windows):
         (window,) = windows
