@@ -21,7 +21,7 @@ import numpy as np
 
 from inference import __version__
 from inference.ahead import ahead
-from inference.images import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError, Picture, open_image
+from inference.reading import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError, Picture, open_image
 from inference.outputs import (
     LABEL_SUFFIX,
     OVERLAY_SUFFIX,

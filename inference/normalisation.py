@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from inference.images import Regions
+from inference.reading import Regions
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
 BAND_PIXELS = 2**23  # looked at in one go; OpenCV's histogram counts in float32, exact up to 2^24

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from inference.images import Regions
+from inference.reading import Regions
 from inference.normalisation import NormalisedImage, square, to_three_channels
 from models.checkpoint import load_checkpoint
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE

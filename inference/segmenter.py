@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.images import Picture
+from inference.reading import Picture
 from inference.measuring import measure_diameter
 from inference.network import Network, choose_device
 from inference.normalisation import NormalisedImage
@@ -94,7 +94,7 @@ class Segmenter:
 
         Parameters
         ----------
-        picture : as `inference.images.open_image` gives it
+        picture : as `inference.reading.open_image` gives it
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock = Stopwatch()

@@ -20,7 +20,7 @@ from skimage.data import coins, immunohistochemistry
 
 import predict
 from inference import hover_stream, normalisation
-from inference import images as image_files
+from inference.reading import stores as image_files
 from inference.outputs import holds_labels, write_labels
 
 ROOT = Path(predict.__file__).parent

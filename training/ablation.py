@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import read_image
+from inference.reading import read_image
 from inference.network import Network
 from inference.normalisation import normalise
 from inference.routing import ruled_out

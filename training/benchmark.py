@@ -54,7 +54,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from inference.images import open_image
+from inference.reading import open_image
 from inference.outputs import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles, label_names
 from predict import TOLERANCE_PIXELS, find_images, time_tolerance
 from training.mosaic import LOOKS, image_rows, read_cells

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from inference.geometry import hover_maps, star_distances
 from inference.hover_stream import HOVER_STRIDE
-from inference.images import read_image
+from inference.reading import read_image
 from inference.normalisation import normalise, to_three_channels
 from inference.routing import ruled_out
 from models.unet import STRIDE

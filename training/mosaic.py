@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.images import IMAGE_SUFFIXES, read_image
+from inference.reading import IMAGE_SUFFIXES, read_image
 from inference.normalisation import normalise
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence

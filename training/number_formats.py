@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import predict
-from inference.images import read_image
+from inference.reading import read_image
 from inference.network import Network, best_dtype
 from inference.segmenter import STREAM_FILE, Segmenter
 from training.benchmark import positive

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from inference.images import read_image
+from inference.reading import read_image
 from inference.outputs import LABEL_SUFFIX, label_names, write_labels, write_report
 from inference.segmenter import Segmenter
 from training.datasets import read_manifest

@@ -29,7 +29,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import read_image
+from inference.reading import read_image
 from inference.outputs import LABEL_SUFFIX, label_names, write_labels
 from inference.segmenter import Segmentation, Segmenter
 from training.readers.listing import Entry, image_files

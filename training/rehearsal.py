@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from inference.images import read_image
+from inference.reading import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
 from predict import find_images
 from training.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv

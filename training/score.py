@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.images import read_image
+from inference.reading import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
 from training.cues import CLASSES, cue_class
 from training.datasets import read_labels, read_manifest

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inference import normalisation
-from inference.images import Regions
+from inference.reading import Regions
 from inference.normalisation import Normalisation, NormalisedImage, bands, normalise, square, to_three_channels
 
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def test_normalise_counts_exactly_above_2_to_the_24_pixels():
 
 def regions(pixels):
     """The pixels as a large file gives them: region by region."""
-    return Regions(pixels, 0, 1, *((2, pixels.shape[2]) if pixels.ndim == 3 else ()))
+    return Regions(pixels, 0, 1, 2 if pixels.ndim == 3 else None)
 
 
 def picture(shape, dtype):

@@ -11,7 +11,7 @@ import inference
 from inference import hover_stream
 from inference.geometry import hover_maps
 from inference.hover_stream import MapRows, hover_rows
-from inference.images import read_image
+from inference.reading import read_image
 from inference.nms import StarDistSettings, find_candidates, paint, suppress
 from inference.normalisation import normalise, to_three_channels
 from inference.segmenter import Segmenter

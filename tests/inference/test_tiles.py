@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference import tiles
-from inference.images import read_image
+from inference.reading import read_image
 from inference.normalisation import NormalisedImage, normalise
 from inference.scaling import WorkingImage
 from inference.tiles import STEP, WINDOW, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
