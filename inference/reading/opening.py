@@ -86,7 +86,7 @@ def _read_series(path: Path) -> list[Series]:
         raise ImageError(f"{path.name}: {kind} files need the package {error.name}; pip install \"multistream-cellseg[formats]\" or "
                          f"pip install {error.name}, or convert the file to TIFF") from None
     except Exception as error:  # of libraries that raise many kinds for damaged files
-        raise ImageError(f"{path.name}: damaged or unsupported {kind} ({error or type(error).__name__}); copy it again, or save it as an "
+        raise ImageError(f"{path.name}: damaged or unsupported {kind} ({_one_line(error)}); copy it again, or save it as an "
                          "uncompressed or zlib-compressed TIFF") from None
     for series in found:
         if 0 in series.store.shape:
@@ -148,4 +148,8 @@ def _whole(path: Path, regions: Regions) -> np.ndarray:
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # of codecs, which raise many kinds
-        raise ImageError(f"{path.name}: the image is damaged ({error or type(error).__name__}); copy it again from its source") from None
+        raise ImageError(f"{path.name}: the image is damaged ({_one_line(error)}); copy it again from its source") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -3,10 +3,10 @@
 import zipfile
 from pathlib import Path
 
-TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, PFM, NPY = "TIFF", "PNG", "JPEG", "BMP", "WebP", "GIF", "PNM", "PFM", "NumPy array"
+TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, NPY = "TIFF", "PNG", "JPEG", "BMP", "WebP", "GIF", "PNM", "NumPy array"
 JPEG_2000, JPEG_XL, AVIF, HEIC, DICOM, CZI, ZARR, ZIPPED_ZARR = "JPEG 2000", "JPEG XL", "AVIF", "HEIC", "DICOM", "CZI", "Zarr", "zipped Zarr"
 
-READABLE = (TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, PFM, NPY, JPEG_2000, JPEG_XL, AVIF, HEIC, DICOM, CZI, ZARR, ZIPPED_ZARR)
+READABLE = (TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, NPY, JPEG_2000, JPEG_XL, AVIF, HEIC, DICOM, CZI, ZARR, ZIPPED_ZARR)
 
 BIO_FORMATS = "open it in Fiji (File, Import, Bio-Formats) and save it as OME-TIFF"
 UNREADABLE = {  # images that people have and that nothing here reads, with the way out
@@ -18,6 +18,8 @@ UNREADABLE = {  # images that people have and that nothing here reads, with the 
     "FITS": BIO_FORMATS,
     "NIfTI": BIO_FORMATS,
     "NRRD": BIO_FORMATS,
+    "PAM": "save it as PNM, PNG or TIFF",  # of which OpenCV exchanges red and blue
+    "PFM": "save it as a TIFF of floats",  # which OpenCV reads only without comments
     "OpenEXR": "save it as a TIFF of floats",
     "Photoshop PSD": "save it as TIFF from Photoshop",
     "GIMP XCF": "export it as TIFF from GIMP",
@@ -38,7 +40,7 @@ MAGIC = (  # bytes, where they stand, kind
 ZARR_SUFFIX = ".zarr"  # of a folder
 IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
     ".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm", ".svs", ".ndpi", ".scn", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif",
-    ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", ".npy", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".dcm", ".czi", ZARR_SUFFIX,
+    ".pbm", ".pgm", ".ppm", ".pnm", ".npy", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".dcm", ".czi", ZARR_SUFFIX,
 )
 ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 START = 512  # bytes that are looked at
@@ -61,7 +63,7 @@ def kind_of(path: Path) -> str | None:
         brands = start[8 : int.from_bytes(start[:4])]
         return AVIF if b"avif" in brands else HEIC if any(b in brands for b in (b"heic", b"heix", b"mif1", b"heim")) else None
     if start[:1] == b"P" and start[1:2] in b"1234567fF" and start[2:3].isspace():
-        return PFM if start[1:2] in b"fF" else PNM
+        return "PAM" if start[1:2] == b"7" else "PFM" if start[1:2] in b"fF" else PNM
     if start[:4] == b"PK\x03\x04":
         return ZIPPED_ZARR if _zip_holds_zarr(path) else None
     return None
