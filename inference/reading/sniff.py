@@ -1,5 +1,6 @@
 """The kind of an image file, told from its first bytes: names are often wrong or missing."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,7 @@ UNREADABLE = {  # images that people have and that nothing here reads, with the 
 
 MAGIC = (  # bytes, where they stand, kind
     (b"II*\0", 0, TIFF), (b"MM\0*", 0, TIFF), (b"II+\0", 0, TIFF), (b"MM\0+", 0, TIFF),
-    (b"\x89PNG\r\n\x1a\n", 0, PNG), (b"\xff\xd8\xff", 0, JPEG), (b"BM", 0, BMP), (b"GIF87a", 0, GIF), (b"GIF89a", 0, GIF),
+    (b"\x89PNG\r\n\x1a\n", 0, PNG), (b"\xff\xd8\xff", 0, JPEG), (b"GIF87a", 0, GIF), (b"GIF89a", 0, GIF),
     (b"\0\0\0\x0cjP  \r\n\x87\n", 0, JPEG_2000), (b"\xff\x4f\xff\x51", 0, JPEG_2000),
     (b"\0\0\0\x0cJXL \r\n\x87\n", 0, JPEG_XL), (b"\xff\x0a", 0, JPEG_XL), (b"\x93NUMPY", 0, NPY),
     (b"ZISRAWFILE", 0, CZI), (b"DICM", 128, DICOM),
@@ -37,12 +38,16 @@ MAGIC = (  # bytes, where they stand, kind
     (b"n+1\0", 344, "NIfTI"), (b"NRRD0", 0, "NRRD"),
     (b"v/1\x01", 0, "OpenEXR"), (b"8BPS", 0, "Photoshop PSD"), (b"gimp xcf", 0, "GIMP XCF"), (b"II\xbc", 0, "JPEG XR"),
 )
+SHARED = {  # kinds of file that hold anything, with the endings that images of that kind have
+    "OLE document (Olympus OIB, Zeiss ZVI)": (".oib", ".zvi"), "HDF5 (Imaris IMS, ilastik, BigDataViewer)": (".ims",),
+}
 ZARR_SUFFIX = ".zarr"  # of a folder
 IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
     ".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm", ".svs", ".ndpi", ".scn", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif",
     ".pbm", ".pgm", ".ppm", ".pnm", ".npy", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".heif", ".dcm", ".czi", ZARR_SUFFIX,
 )
 ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # their lengths in bytes
 START = 512  # bytes that are looked at
 
 
@@ -62,8 +67,10 @@ def kind_of(path: Path) -> str | None:
     if start[4:8] == b"ftyp":
         brands = start[8 : int.from_bytes(start[:4])]
         return AVIF if b"avif" in brands else HEIC if any(b in brands for b in (b"heic", b"heix", b"mif1", b"heim")) else None
-    if start[:1] == b"P" and start[1:2] in b"1234567fF" and start[2:3].isspace():
-        return "PAM" if start[1:2] == b"7" else "PFM" if start[1:2] in b"fF" else PNM
+    if start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in BMP_HEADERS:
+        return BMP
+    if found := re.match(rb"P([1-7fF])\s+[#\dW]", start):
+        return "PAM" if found[1] == b"7" else "PFM" if found[1] in b"fF" else PNM
     if start[:4] == b"PK\x03\x04":
         return ZIPPED_ZARR if _zip_holds_zarr(path) else None
     return None
