@@ -1,39 +1,24 @@
-"""Label files: names, types, compression, whole or not at all."""
+"""Label TIFFs: types, compression, whole or not at all; from bands of rows the same as from the whole."""
 
-import csv
-import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from bands import bands_of, numbered
 
-from inference import outputs
-from inference.outputs import (
-    draw_outlines,
-    holds_labels,
-    label_names,
-    thin,
-    whole_file,
-    write_label_rows,
-    write_labels,
-    write_overlay,
-    write_report,
-)
+from inference.outputs import label_tiff
+from inference.outputs.label_tiff import LabelTiles, holds_labels, write_labels
 
 
-@pytest.mark.parametrize("names, expected", [
-    (["a.png", "b.tif"], ["a", "b"]),
-    (["a.b.png", "a.c.png"], ["a", "a.c"]),
-    (["a.ome.tif", "a.tif"], ["a", "a.tif"]),
-    (["a.png", "a.tif"], ["a", "a.tif"]),
-    (["cell_00001.tiff"], ["cell_00001"]),
-    (["no suffix"], ["no suffix"]),
-])
-def test_label_names(names, expected):
-    found = label_names([Path(n) for n in names])
-    assert list(found.values()) == expected and len(set(found.values())) == len(names)
+def write_label_rows(path, rows, shape, resolution=None):
+    """As a run writes the labels of a large image."""
+    writer, cells = LabelTiles(path, shape, resolution), 0
+    for band in rows:
+        writer.add(band)
+        cells = max(cells, int(band.max(initial=0)))
+    writer.finish(SimpleNamespace(cells=cells))
 
 
 @pytest.mark.parametrize("cells, dtype", [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32)])
@@ -53,52 +38,6 @@ def test_other_programs_read_the_labels(tmp_path):
     labels = np.arange(12, dtype=np.int32).reshape(3, 4)
     write_labels(tmp_path / "a.tiff", labels, 11)
     assert np.array_equal(cv2.imread(str(tmp_path / "a.tiff"), cv2.IMREAD_UNCHANGED), labels)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
-
-
-def test_outlines_lie_on_the_border_pixels_of_both_neighbours(tmp_path):
-    labels = np.zeros((7, 9), np.int32)
-    labels[1:6, 1:5], labels[1:6, 5:8] = 1, 2
-    image = np.full((7, 9), 50, np.uint8)
-    marked = (draw_outlines(image, labels) == (255, 255, 0)).all(axis=2)
-    assert marked[1, 1:8].all() and marked[3, [1, 4, 5, 7]].all() and not marked[3, [2, 3, 6]].any() and not marked[labels == 0].any()
-    write_overlay(tmp_path / "a.png", image, labels)
-    assert np.array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], draw_outlines(image, labels))
-
-
-@pytest.mark.parametrize("suffix", ["csv", "json"])
-def test_report(tmp_path, suffix):
-    rows = [{"image": "a.png", "cells": 3}, {"image": "b.png", "status": "failed: x"}]
-    path = tmp_path / f"r.{suffix}"
-    write_report(path, rows)
-    read = json.loads(path.read_text()) if suffix == "json" else list(csv.DictReader(path.open()))
-    assert read[0]["image"] == "a.png" and int(read[0]["cells"]) == 3 and read[1]["status"] == "failed: x"
-
-
-# Labels that come as bands of rows
-
-
-def numbered(shape, cells):
-    """Labels with the numbers 0 to `cells`, in order."""
-    return (np.arange(shape[0] * shape[1], dtype=np.int64) * (cells + 1) // (shape[0] * shape[1])).astype(np.int32).reshape(shape)
-
-
-def bands_of(labels, heights):
-    """The labels cut into bands of these heights, again and again."""
-    top = 0
-    while top < len(labels):
-        for height in heights:
-            if top < len(labels):
-                yield labels[top : top + height]
-            top += height
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (511, 513), (512, 512), (385, 1030), (1500, 130)])
@@ -139,7 +78,7 @@ def test_other_programs_read_tiles(tmp_path, cells, dtype):
 def test_bigtiff_where_the_labels_need_it(tmp_path, monkeypatch, tiled):
     labels = numbered((600, 700), 5)
     for limit, big in ((2 * labels.size, False), (2 * labels.size - 1, True)):
-        monkeypatch.setattr(outputs, "BIG_TIFF_BYTES", limit)
+        monkeypatch.setattr(label_tiff, "BIG_TIFF_BYTES", limit)
         write_label_rows(tmp_path / "a.tiff", [labels], labels.shape) if tiled else write_labels(tmp_path / "a.tiff", labels, 5)
         with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
             assert tiff.is_bigtiff == big and np.array_equal(tiff.asarray(), labels)
@@ -165,7 +104,7 @@ def test_an_interrupt_while_tiles_are_written_leaves_nothing_behind(tmp_path, mo
         yield rows[:512, :512]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(outputs, "_cut", interrupted)
+    monkeypatch.setattr(label_tiff, "_cut", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_label_rows(tmp_path / "a.tiff", [np.zeros((1500, 1500), np.int32)], (1500, 1500))
     assert list(tmp_path.iterdir()) == []
@@ -196,20 +135,3 @@ def test_text_and_folders_are_no_labels(tmp_path):
     (tmp_path / "a_label.tiff").write_text("no TIFF")
     (tmp_path / "b_label.tiff").mkdir()
     assert not holds_labels(tmp_path / "a_label.tiff", (1, 1)) and not holds_labels(tmp_path / "b_label.tiff", (1, 1))
-
-
-@pytest.mark.parametrize("every", [1, 2, 3, 7, 50])
-@pytest.mark.parametrize("heights", [(1,), (2, 5), (7,), (1, 40, 3), (999,)])
-def test_thin(every, heights):
-    labels, kept = numbered((101, 33), 3000), []
-    passed = list(thin(bands_of(labels, heights), every, kept))
-    assert np.array_equal(np.concatenate(passed), labels)
-    assert np.array_equal(np.concatenate(kept), labels[::every, ::every])
-
-
-def test_the_overlay_of_a_reduced_image_takes_reduced_labels(tmp_path):
-    """Labels have a row and a column more where the image's size is no multiple of the reduction."""
-    image, labels = np.zeros((7, 9, 3), np.uint8), np.zeros((8, 10), np.int32)
-    labels[2:5, 2:6] = 70_000
-    write_overlay(tmp_path / "a.png", image, labels)
-    assert cv2.imread(str(tmp_path / "a.png")).shape == (7, 9, 3)

@@ -1,0 +1,1 @@
+"""What a run leaves behind, a module for each kind of file."""
