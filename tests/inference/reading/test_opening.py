@@ -6,12 +6,8 @@ import pytest
 import tifffile
 import zarr
 
-<<<<<<<< HEAD:tests/inference/reading/test_opening.py
-from inference.reading import stores as images
 from inference.reading import ImageError, Regions, open_image, read_image
-========
-from inference.reading import ImageError, Regions, images, open_image, read_image
->>>>>>>> c077f818b0b2af89cc28fbaefc39a06d9057862f:tests/inference/reading/test_images.py
+from inference.reading import stores as images
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
