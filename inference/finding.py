@@ -67,6 +67,11 @@ def find_images(inputs: Sequence[str | Path], recursive: bool = False, any_name:
     return images, skipped
 
 
+def images_in(source: Path) -> list[Path]:
+    """The image file, or the images of a folder. Raises ImageError if there is none."""
+    return [found.path for found in find_images([source])[0]]
+
+
 def read_list(path: Path) -> list[Found]:
     """The images that a text file names, one a line; relative names start at the list's folder, # begins a comment.
 

@@ -1,5 +1,6 @@
 """How the results of each image are named, and that no two have one name."""
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +58,17 @@ def stem(name: str) -> str:
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name
+
+
+def label_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names of results in one folder: without the ending, or in full for those that differ in the ending alone."""
+    stems = Counter(stem(path.name) for path in paths)
+    return {path: stem(path.name) if stems[stem(path.name)] == 1 else path.name for path in paths}
+
+
+def challenge_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names of results in one folder in a challenge."""
+    return {path: str(name) for path, name in _challenge_names([Found(path) for path in paths]).items()}
 
 
 def _challenge_names(images: Sequence[Found]) -> dict[Path, Path]:

@@ -43,7 +43,7 @@ def images(tmp_path_factory):
     return folder
 
 
-EXPECTED = {"coins_label.tiff": (303, 384), "coins.png_label.tiff": (97, 131), "float_label.tiff": (64, 64),
+EXPECTED = {"coins.16bit_label.tiff": (303, 384), "coins_label.tiff": (97, 131), "float_label.tiff": (64, 64),
             "tissue_label.tiff": (300, 200), "TINY_label.tiff": (3, 5)}
 
 

@@ -54,7 +54,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from inference.files import find_images, label_names
+from inference.finding import images_in
+from inference.naming import challenge_names, label_names
 from inference.outputs.label_tiff import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles
 from inference.reading import open_image
 from inference.report import STAGE_COLUMNS, TOLERANCE_PIXELS, time_tolerance
@@ -142,8 +143,10 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
     """Why a finished command counts as failed, in a few words; "" if it does not."""
     if code:
         return f"exit code {code}" if code > 0 else f"ended by signal {-code}"
+    challenge = challenge_names(list(images))  # predict.sh names like this in a challenge
     for path, name in label_names(list(images)).items():
         labels = output / f"{name}{LABEL_SUFFIX}"
+        labels = labels if labels.is_file() else output / f"{challenge[path]}{LABEL_SUFFIX}"
         if not labels.is_file():
             return f"no {labels.name} written"
         try:
@@ -303,7 +306,7 @@ def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list
     if source is None:
         source = work / "images"
         make_images(args, source)
-    images = {path: open_image(path).shape for path in find_images(source)}
+    images = {path: open_image(path).shape for path in images_in(source)}
     if args.throughput:
         return [[folder_record(images, launch(words, source, images, work / f"run{n}")) for n in range(args.repeat)]]
     measured = []

@@ -1,6 +1,5 @@
 """Open an image file: its kind by its content, its images, and of each the channels and planes that are wanted."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +13,6 @@ from inference.reading.picture import Image, ImageError, Picture, resolution_of
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
-
 
 READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
     sniff.TIFF: "tiff", sniff.ZARR: "zarr_images", sniff.ZIPPED_ZARR: "zarr_images", sniff.CZI: "czi", sniff.DICOM: "dicom",
@@ -39,10 +37,10 @@ def open_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
         As `open_images`, and if there are several images or planes.
     """
     images = open_images(path, options)
-    planes = sum(len(image.openers) for image in images)
+    planes = sum(len(image.views) for image in images)
     if planes > 1:
         raise ImageError(f"{Path(path).name}: {len(images)} images, {planes} planes in all; choose one with --series, --z or --t")
-    return images[0].openers[0]()
+    return images[0].open()
 
 
 def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
@@ -107,21 +105,18 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Ima
     said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
     resolution = resolution_of(series.pixel_size) if series.pixel_size else series.resolution
 
-    def opener(entries: tuple[tuple[int, int | str], ...], first: bool) -> Callable[[], Picture]:
+    def view(entries: tuple[tuple[int, int | str], ...], warnings: tuple[str, ...]) -> Picture:
         regions = Regions(series.store, axes.index("Y"), axes.index("X"), channel, choice.groups, (*fixed, *entries), series.convert,
                           series.converted, series.inverted)
         words = "; ".join([said, *say_planes(axes, shape, entries)])
+        return Picture(regions, f"{axes.replace('?', '')} ({words})", resolution, warnings, choice.names, series.pixel_size, series.format)
 
-        def open_plane() -> Picture:
-            small = isinstance(series.store, (np.ndarray, stores.Deferred)) or regions.nbytes <= stores.WHOLE_BYTES
-            pixels = _whole(path, regions) if small else regions
-            return Picture(pixels, f"{axes.replace('?', '')} ({words})", resolution, warnings if first else (), choice.names,
-                           series.pixel_size, series.format)
+    def load(picture: Picture) -> Picture:
+        small = isinstance(series.store, (np.ndarray, stores.Deferred)) or picture.pixels.nbytes <= stores.WHOLE_BYTES
+        return replace(picture, pixels=_whole(path, picture.pixels)) if small else picture
 
-        return open_plane
-
-    openers = tuple(opener(entries, i == 0) for i, entries in enumerate(stack_entries(axes, stack)))
-    return Image(suffix, series.name, tuple(stack.values()), "".join(stack), openers)
+    views = tuple(view(entries, () if i else warnings) for i, entries in enumerate(stack_entries(axes, stack)))
+    return Image(suffix, series.name, tuple(stack.values()), "".join(stack), views, load)
 
 
 def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tuple[int | None, Choice]:

@@ -58,19 +58,28 @@ class Image:
     name : of the image in the file, "" where it has none
     stack : number of planes along each axis of the stack; () for a single plane
     stack_axes : of the stack, "T", "Z", "TZ" or ""
-    openers : each opens one plane, in the order of the stack
+    views : the planes, in the order of the stack, with pixels of which none has been read yet
+    load : gives a view's plane, its pixels in memory where they are few
     """
 
     suffix: str
     name: str
     stack: tuple[int, ...]
     stack_axes: str
-    openers: tuple[Callable[[], Picture], ...]
+    views: tuple[Picture, ...]
+    load: Callable[[Picture], Picture]
+
+    def open(self, number: int = 0) -> Picture:
+        """A plane of the stack, from 0."""
+        return self.load(self.views[number])
+
+    def plane_suffix(self, number: int) -> str:
+        """What results of a plane alone have behind the image's name: "" for the only plane, else such as "_t1_z3"."""
+        return "".join(f"_{axis.lower()}{int(entry) + 1}" for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,))))
 
     def planes(self) -> Iterator[Picture]:
         """The planes one after the other; none is kept."""
-        for opener in self.openers:
-            yield opener()
+        return map(self.load, self.views)
 
 
 def resolution_of(pixel_size: tuple[float, float]) -> Resolution:

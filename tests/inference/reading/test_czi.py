@@ -46,7 +46,7 @@ def test_scenes_of_tiles(tmp_path):
     images = open_images(tmp_path / "a.czi")
     assert [image.suffix for image in images] == ["_s1", "_s2"]
     for scene, image in enumerate(images):
-        assert np.array_equal(image.openers[0]().pixels, np.concatenate([PIXELS[scene, 0], PIXELS[scene, 1]], axis=1))
+        assert np.array_equal(image.open().pixels, np.concatenate([PIXELS[scene, 0], PIXELS[scene, 1]], axis=1))
 
 
 def test_colours(tmp_path, tissue, monkeypatch):

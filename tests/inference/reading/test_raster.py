@@ -112,7 +112,7 @@ def test_numpy(tmp_path, monkeypatch, shape, axes):
         assert np.array_equal(picture.pixels, expected) and picture.axes.startswith(axes + " ")
         with monkeypatch.context() as small:
             small.setattr(stores, "WHOLE_BYTES", 0)
-            region = open_images(tmp_path / name)[0].openers[0]().pixels
+            region = open_images(tmp_path / name)[0].open().pixels
             assert not isinstance(region, np.ndarray) and np.array_equal(region[3:17, 2:30], expected[3:17, 2:30])
 
 

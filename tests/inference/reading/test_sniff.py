@@ -44,4 +44,4 @@ def test_folders(tmp_path):
 def test_the_content_decides(gray_png, tmp_path):
     for name in ("a.tif", "a.czi", "a"):
         shutil.copy(gray_png, tmp_path / name)
-        assert kind_of(tmp_path / name) == "PNG" and open_images(tmp_path / name)[0].openers[0]().format == "PNG"
+        assert kind_of(tmp_path / name) == "PNG" and open_images(tmp_path / name)[0].open().format == "PNG"

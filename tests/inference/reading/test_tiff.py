@@ -123,7 +123,7 @@ def test_every_position_of_bioio(tmp_path):
     OmeTiffWriter.save(data, str(tmp_path / "a.ome.tif"), dim_order=["YX"] * 3, image_name=["A", "B", "C"])
     images = open_images(tmp_path / "a.ome.tif")
     assert [(image.suffix, image.name) for image in images] == [("_s1", "A"), ("_s2", "B"), ("_s3", "C")]
-    assert all(np.array_equal(image.openers[0]().pixels, expected) for image, expected in zip(images, data))
+    assert all(np.array_equal(image.open().pixels, expected) for image, expected in zip(images, data))
     (second,) = open_images(tmp_path / "a.ome.tif", ReadOptions(series=(2,)))
     assert second.suffix == "_s2", "the same name as without --series"
     with pytest.raises(ImageError, match=r"3 images.*--series"):
@@ -158,7 +158,7 @@ def test_images_of_nearly_one_size_are_all_kept(tissue, tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for rows in (60, 72):
             tiff.write(tissue[:rows], photometric="rgb", metadata=None)
-    assert [image.openers[0]().shape for image in open_images(tmp_path / "a.tif")] == [(60, 96), (72, 96)]
+    assert [image.open().shape for image in open_images(tmp_path / "a.tif")] == [(60, 96), (72, 96)]
 
 
 # What tifffile, which many people write with, makes of arrays

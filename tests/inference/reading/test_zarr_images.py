@@ -67,7 +67,7 @@ def test_every_field_of_a_plate(tmp_path, version):
     images = open_images(tmp_path / "plate.zarr")
     assert [(image.suffix, image.name) for image in images] == [("_s1", "A/1/0"), ("_s2", "A/1/1"), ("_s3", "B/3/0"), ("_s4", "B/3/1")]
     for i, image in enumerate(images):
-        assert np.array_equal(image.openers[0]().pixels, (PIXELS + i).transpose(1, 2, 0))
+        assert np.array_equal(image.open().pixels, (PIXELS + i).transpose(1, 2, 0))
 
 
 def test_every_series_of_bioformats2raw(tmp_path):
@@ -78,7 +78,7 @@ def test_every_series_of_bioformats2raw(tmp_path):
         write_image(root.create_group(str(i)), PIXELS + i)
     images = open_images(tmp_path / "a.zarr")
     assert [image.name for image in images] == [str(i) for i in range(11)]
-    assert np.array_equal(images[10].openers[0]().pixels, (PIXELS + 10).transpose(1, 2, 0))
+    assert np.array_equal(images[10].open().pixels, (PIXELS + 10).transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("inside", [False, True])
