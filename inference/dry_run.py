@@ -9,6 +9,7 @@ from inference.report import ReportRow
 
 # As README.md measures them, on two cores without a GPU, for cells of the size that the networks are trained with.
 START_SECONDS = 2.0
+SECONDS_AN_IMAGE = 0.6  # for routing and measuring the cells
 SECONDS_A_MEGAPIXEL = 0.25
 PROGRAM_MB = 830
 LABEL_BYTES = 4 + 1  # a pixel: its label and its normalised value
@@ -24,32 +25,33 @@ def dry_run(files: Sequence[Found], names: Mapping[Path, Path], options: ReadOpt
     """
     rows: list[ReportRow] = []
     owners: dict[Path, str] = {}
-    megapixels, largest = 0.0, 0.0
+    total, largest = START_SECONDS, 0.0
     for found in files:
         file = str(found.folder / found.path.name)
         try:
             images = open_images(found.path, options)
         except Exception as error:  # whatever is wrong with one file, the others are to be told too
             rows.append(ReportRow(f"failed: {error}", file))
-            print(f"{file}: cannot be done: {error}")
+            print(f"cannot be done: {error}")
             continue
         for image in images:
             view, planes = image.views[0], len(image.views)
             target = names[found.path].with_name(f"{names[found.path].name}{image.suffix}")
             results = [target.with_name(f"{target.name}{suffix}") for suffix in suffixes]
             pixels = view.shape[0] * view.shape[1] / 1e6
-            megapixels += pixels * planes
+            seconds = planes * (SECONDS_AN_IMAGE + SECONDS_A_MEGAPIXEL * pixels)
+            total += seconds
             memory = _memory_mb(image)
             largest = max(largest, memory)
             owner = owners.setdefault(results[0], file)
             status = "to be done" if owner == file else f"failed: {results[0]} is also that of {owner}"
             print(f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> {', '.join(map(str, results))}; about "
-                  f"{_seconds(pixels * planes)}, {memory:.0f} MB" + (f"; {status}" if status != "to be done" else ""))
+                  f"{_time(seconds)}, {memory:.0f} MB" + (f"; {status}" if status != "to be done" else ""))
             for warning in view.warnings:
                 print(f"  warning: {warning}")
             rows.append(ReportRow(status, file, str(results[0]), *view.shape, str(view.pixels.dtype), view.axes, view.format,
                                   image.name or None, planes))
-    print(f"{len(rows)} images, about {_seconds(megapixels, START_SECONDS)} and {largest:.0f} MB on two cores without a GPU, for cells of "
+    print(f"{len(rows)} images, about {_time(total)} and {largest:.0f} MB on two cores without a GPU, for cells of "
           "about 25 pixels; smaller ones take longer")
     return rows
 
@@ -59,6 +61,5 @@ def _memory_mb(image: Image) -> float:
     return PROGRAM_MB + (image.views[0].pixels.nbytes + LABEL_BYTES * pixels) / 1e6
 
 
-def _seconds(megapixels: float, more: float = 0.0) -> str:
-    seconds = more + SECONDS_A_MEGAPIXEL * megapixels
+def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"

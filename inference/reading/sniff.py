@@ -1,7 +1,6 @@
 """The kind of an image file, told from its first bytes: names are often wrong or missing."""
 
 import re
-import zipfile
 from pathlib import Path
 
 TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, NPY = "TIFF", "PNG", "JPEG", "BMP", "WebP", "GIF", "PNM", "NumPy array"
@@ -72,13 +71,17 @@ def kind_of(path: Path) -> str | None:
     if found := re.match(rb"P([1-7fF])\s+[#\dW]", start):
         return "PAM" if found[1] == b"7" else "PFM" if found[1] in b"fF" else PNM
     if start[:4] == b"PK\x03\x04":
-        return ZIPPED_ZARR if _zip_holds_zarr(path) else None
+        return ZIPPED_ZARR if zarr_folders(path) else None
     return None
 
 
-def _zip_holds_zarr(path: Path) -> bool:
+def zarr_folders(path: Path) -> list[str]:
+    """The folders in a ZIP file that are a Zarr group or array, "" for the top; none in a file that is no whole ZIP file."""
+    import zipfile  # late: few files need it
+
     try:
         with zipfile.ZipFile(path) as file:
-            return any(name.rsplit("/", 1)[-1] in ZARR_FILES for name in file.namelist())
+            parts = (name.rpartition("/") for name in file.namelist())
+            return [folder for folder, _, name in parts if name in ZARR_FILES]
     except (zipfile.BadZipFile, OSError):
-        return False
+        return []

@@ -1,7 +1,7 @@
 """OME-Zarr (images, plates, the layout of bioformats2raw), plain Zarr arrays, and both in a ZIP file, through zarr."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import zarr
@@ -34,11 +34,8 @@ def read(path: Path, kind: str | None) -> list[Series]:
 def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
     if kind != sniff.ZIPPED_ZARR:
         return zarr.open(path, mode="r")
-    store = zarr.storage.ZipStore(path, mode="r")
-    with sniff.zipfile.ZipFile(path) as file:
-        tops = [PurePosixPath(name).parent for name in file.namelist() if PurePosixPath(name).name in sniff.ZARR_FILES]
-    top = min(tops, key=lambda folder: len(folder.parts))
-    return zarr.open(store, mode="r", path="" if top == PurePosixPath(".") else str(top))
+    top = min(sniff.zarr_folders(path), key=len)  # which all others are in
+    return zarr.open(zarr.storage.ZipStore(path, mode="r"), mode="r", path=top)
 
 
 def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
