@@ -81,8 +81,8 @@ def _read_series(path: Path) -> list[Series]:
     except (ImageError, MemoryError):
         raise
     except ImportError as error:
-        raise ImageError(f"{path.name}: {kind} files need the package {error.name}; pip install \"multistream-cellseg[formats]\" or "
-                         f"pip install {error.name}, or convert the file to TIFF") from None
+        raise ImageError(f"{path.name}: {kind} files need the package {error.name}; pip install {error.name} (the extra \"formats\" has "
+                         "all such packages), or convert the file to TIFF") from None
     except Exception as error:  # of libraries that raise many kinds for damaged files
         raise ImageError(f"{path.name}: damaged or unsupported {kind} ({_one_line(error)}); copy it again, or save it as an "
                          "uncompressed or zlib-compressed TIFF") from None

@@ -18,13 +18,13 @@ PACKAGES = {"tiffcp": "libtiff-tools", "convert": "imagemagick", "vips": "libvip
 def program():
     """Function that runs a program that is not ours and writes image files.
 
-    A test is skipped where the program lacks, and fails instead where REQUIRE_WRITERS is set.
+    A test is skipped where the program lacks, and fails instead where REQUIRE_PROGRAMS is set.
     """
     def run(name, *arguments):
         found = f"/usr/bin/{name}" if os.access(f"/usr/bin/{name}", os.X_OK) else shutil.which(name)
         if found is None:
             problem = f"needs the program {name}: apt-get install {PACKAGES[name]}"
-            pytest.fail(problem) if os.environ.get("REQUIRE_WRITERS") else pytest.skip(problem)
+            pytest.fail(problem) if os.environ.get("REQUIRE_PROGRAMS") else pytest.skip(problem)
         subprocess.run([found, *map(str, arguments)], check=True, capture_output=True)
 
     return run
