@@ -72,7 +72,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--axes", type=written(parse_axes), metavar="LETTERS",
         help="what a file's axes are, if it does not tell or is wrong: letters of " + ", ".join(f"{a} ({n})" for a, n in AXES.items()))
     add("--diameter", type=written(parse_length), metavar="PX",
-        help="diameter of a typical cell in pixels, or in micrometres as 12um, if the outlines show cells merged or cut to pieces [measured in each image]")
+        help="diameter of a typical cell in pixels, or in micrometres as 12um, if the outlines show cells merged or cut to pieces "
+             "[measured in each image]")
     names = parser.add_mutually_exclusive_group()
     names.add_argument("--full-names", action="store_const", dest="names", const=Names.FULL, default=Names.STEM,
                        help="results keep the endings of the images' names: x.tif_label.tiff")

@@ -1,4 +1,5 @@
-"""What a run would do: how each file is read, where its results go, how long it takes and what memory; without a network."""
+"""What a run would do: how each file is read, where its results go, how long it takes and what memory; without a
+network."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,11 @@ PROGRAM_MB = 830
 LABEL_BYTES = 4 + 1  # a pixel: its label and its normalised value
 
 
-def dry_run(files: Sequence[Found], names: Mapping[Path, Path], options: ReadOptions, suffixes: Sequence[str]) -> list[ReportRow]:
-    """Print a line for each image and one for all; returns their lines of the report. Two results of one name are an error.
+def dry_run(
+    files: Sequence[Found], names: Mapping[Path, Path], options: ReadOptions, suffixes: Sequence[str]
+) -> list[ReportRow]:
+    """Print a line for each image and one for all; returns their lines of the report. Two results of one name are an
+    error.
 
     Parameters
     ----------
@@ -45,14 +49,30 @@ def dry_run(files: Sequence[Found], names: Mapping[Path, Path], options: ReadOpt
             largest = max(largest, memory)
             owner = owners.setdefault(results[0], file)
             status = "to be done" if owner == file else f"failed: {results[0]} is also that of {owner}"
-            print(f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> {', '.join(map(str, results))}; about "
-                  f"{_time(seconds)}, {memory:.0f} MB" + (f"; {status}" if status != "to be done" else ""))
+            print(
+                f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> "
+                f"{', '.join(map(str, results))}; about "
+                f"{_time(seconds)}, {memory:.0f} MB" + (f"; {status}" if status != "to be done" else "")
+            )
             for warning in view.warnings:
                 print(f"  warning: {warning}")
-            rows.append(ReportRow(status, file, str(results[0]), *view.shape, str(view.pixels.dtype), view.axes, view.format,
-                                  image.name or None, planes))
-    print(f"{len(rows)} images, about {_time(total)} and {largest:.0f} MB on two cores without a GPU, for cells of "
-          "about 25 pixels; smaller ones take longer")
+            rows.append(
+                ReportRow(
+                    status,
+                    file,
+                    str(results[0]),
+                    *view.shape,
+                    str(view.pixels.dtype),
+                    view.axes,
+                    view.format,
+                    image.name or None,
+                    planes,
+                )
+            )
+    print(
+        f"{len(rows)} images, about {_time(total)} and {largest:.0f} MB on two cores without a GPU, for cells of "
+        "about 25 pixels; smaller ones take longer"
+    )
     return rows
 
 

@@ -10,7 +10,9 @@ from inference.reading.picture import ImageError
 from inference.reading.sniff import IMAGE_SUFFIXES, SHARED, ZARR_SUFFIX, kind_of
 
 # Names, without their ending, of what this program, Cellpose, Omnipose, ilastik and others write beside images
-RESULT = re.compile(r".*(_labels?|_masks?|_cp_\w+|_outlines?|_flows|_Simple Segmentation|_Object Predictions)", re.IGNORECASE)
+RESULT = re.compile(
+    r".*(_labels?|_masks?|_cp_\w+|_outlines?|_flows|_Simple Segmentation|_Object Predictions)", re.IGNORECASE
+)
 RESULT_FILES = ("_seg.npy", "_overlay.png")  # whole ends of names
 
 
@@ -33,7 +35,9 @@ class Skipped:
     reason: str
 
 
-def find_images(inputs: Sequence[str | Path], recursive: bool = False, any_name: bool = False) -> tuple[list[Found], list[Skipped]]:
+def find_images(
+    inputs: Sequence[str | Path], recursive: bool = False, any_name: bool = False
+) -> tuple[list[Found], list[Skipped]]:
     """All images of the inputs, those of a folder in the order of their names, each one once.
 
     A file that is named is taken, whatever it is. In folders and patterns the content decides, and results of an
@@ -59,7 +63,9 @@ def find_images(inputs: Sequence[str | Path], recursive: bool = False, any_name:
         elif not source.is_symlink() and (matches := sorted(glob.glob(str(source), recursive=True))):
             entries += _walk(list(map(Path, matches)), None, any_name)
         else:
-            raise ImageError(f"{source}: no such file or folder; give an image, a folder of images or a pattern with -i")
+            raise ImageError(
+                f"{source}: no such file or folder; give an image, a folder of images or a pattern with -i"
+            )
     images = list({entry.path.resolve(): entry for entry in entries if isinstance(entry, Found)}.values())
     skipped = [entry for entry in entries if isinstance(entry, Skipped)]
     if not images:
@@ -80,7 +86,9 @@ def read_list(path: Path) -> list[Found]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ImageError(f"{path}: cannot be read as a list of files ({error}); give a text file with a name a line") from None
+        raise ImageError(
+            f"{path}: cannot be read as a list of files ({error}); give a text file with a name a line"
+        ) from None
     images = [Found(path.parent / line) for line in lines if line and not line.startswith("#")]
     if not images:
         raise ImageError(f"{path}: no file is named in this list; write one a line")
@@ -124,7 +132,8 @@ def _named_out(path: Path) -> str:
 
 
 def _no_image(path: Path) -> str:
-    """Why a file is left out for its content; "" for an image, and for a file that calls itself one, which fails aloud."""
+    """Why a file is left out for its content; "" for an image, and for a file that calls itself one, which fails
+    aloud."""
     ending = path.suffix.lower()
     if ending in IMAGE_SUFFIXES or path.is_dir():
         return ""

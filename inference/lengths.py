@@ -16,12 +16,16 @@ class Length:
     micrometres: bool = False
 
     def pixels(self, file: str, picture: Picture) -> float:
-        """The length in pixels of a picture. Raises ImageError where a length in micrometres meets a file without a pixel size."""
+        """The length in pixels of a picture. Raises ImageError where a length in micrometres meets a file without a
+        pixel size."""
         if not self.micrometres:
             return self.value
         if picture.pixel_size is None:
-            raise ImageError(f"{file}: the file does not tell the size of its pixels, so that {self.value:g} µm cannot be told in them; give "
-                             "--diameter in pixels")
+            raise ImageError(
+                f"{file}: the file does not tell the size of its pixels, so that {self.value:g} µm cannot be told in "
+                "them; give "
+                "--diameter in pixels"
+            )
         y, x = picture.pixel_size
         return max(1.0, self.value / (y * x) ** 0.5)
 

@@ -8,8 +8,25 @@ from pathlib import Path
 from inference.finding import Found
 from inference.reading.sniff import IMAGE_SUFFIXES, SHARED
 
-LONG_ENDINGS = (".ome.zarr.zip", ".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf2", ".ome.tf8", ".ome.zarr", ".zarr.zip", ".nii.gz")
-ENDINGS = (*LONG_ENDINGS, *IMAGE_SUFFIXES, *(ending for endings in SHARED.values() for ending in endings), ".nd2", ".lif", ".zip")
+LONG_ENDINGS = (
+    ".ome.zarr.zip",
+    ".ome.tiff",
+    ".ome.tif",
+    ".ome.btf",
+    ".ome.tf2",
+    ".ome.tf8",
+    ".ome.zarr",
+    ".zarr.zip",
+    ".nii.gz",
+)
+ENDINGS = (
+    *LONG_ENDINGS,
+    *IMAGE_SUFFIXES,
+    *(ending for endings in SHARED.values() for ending in endings),
+    ".nd2",
+    ".lif",
+    ".zip",
+)
 
 
 class Names(StrEnum):
@@ -27,8 +44,8 @@ class NamesCollide(ValueError):
 def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Path, Path]:
     """Where the results of each image go below the output folder, without what is added for the kind of result.
 
-    The name depends on the file's own name alone. In a challenge, where two share what is before their first dot, the later
-    one keeps its stem, or its whole name if that is taken too.
+    The name depends on the file's own name alone. In a challenge, where two share what is before their first dot, the
+    later one keeps its stem, or its whole name if that is taken too.
 
     Raises
     ------
@@ -37,7 +54,10 @@ def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Pat
     """
     if names is Names.CHALLENGE:
         return _challenge_names(images)
-    chosen = {found.path: found.folder / (found.path.name if names is Names.FULL else stem(found.path.name)) for found in images}
+    chosen = {
+        found.path: found.folder / (found.path.name if names is Names.FULL else stem(found.path.name))
+        for found in images
+    }
     owners: dict[Path, list[Path]] = {}
     for path, name in chosen.items():
         owners.setdefault(name, []).append(path)
@@ -46,9 +66,14 @@ def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Pat
         same_file = any(len({path.name for path in paths}) < len(paths) for paths in shared)
         listed = "; ".join(" and ".join(map(str, paths)) for paths in shared[:5])
         more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
-        raise NamesCollide(f"results of these would have the same name: {listed}{more}; " + (
-            "give their common folder with --recursive, or run them one after the other into two output folders"
-            if same_file or names is Names.FULL else "--full-names keeps the endings in the results' names"))
+        raise NamesCollide(
+            f"results of these would have the same name: {listed}{more}; "
+            + (
+                "give their common folder with --recursive, or run them one after the other into two output folders"
+                if same_file or names is Names.FULL
+                else "--full-names keeps the endings in the results' names"
+            )
+        )
     return chosen
 
 
@@ -77,5 +102,7 @@ def _challenge_names(images: Sequence[Found]) -> dict[Path, Path]:
         name = found.path.name
         short = name.split(".")[0] or found.path.stem
         taken = set(chosen.values())
-        chosen[found.path] = next(path for path in (found.folder / n for n in (short, found.path.stem, name)) if path not in taken)
+        chosen[found.path] = next(
+            path for path in (found.folder / n for n in (short, found.path.stem, name)) if path not in taken
+        )
     return chosen

@@ -143,10 +143,9 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
     """Why a finished command counts as failed, in a few words; "" if it does not."""
     if code:
         return f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-    challenge = challenge_names(list(images))  # predict.sh names like this in a challenge
     for path, name in label_names(list(images)).items():
-        labels = output / f"{name}{LABEL_SUFFIX}"
-        labels = labels if labels.is_file() else output / f"{challenge[path]}{LABEL_SUFFIX}"
+        places = (output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path]))  # the second in a challenge
+        labels = min(places, key=lambda place: not place.is_file())
         if not labels.is_file():
             return f"no {labels.name} written"
         try:

@@ -1,4 +1,5 @@
-"""Label TIFFs of several pages: the labels of each plane of a stack, whose cells are numbered on from plane to plane."""
+"""Label TIFFs of several pages: the labels of each plane of a stack, whose cells are numbered on from plane to
+plane."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -6,4 +6,15 @@ from inference.reading.picture import Image, ImageError, Picture
 from inference.reading.regions import Regions
 from inference.reading.sniff import IMAGE_SUFFIXES, ZARR_SUFFIX
 
-__all__ = ["IMAGE_SUFFIXES", "ZARR_SUFFIX", "Image", "ImageError", "Picture", "ReadOptions", "Regions", "open_image", "open_images", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ZARR_SUFFIX",
+    "Image",
+    "ImageError",
+    "Picture",
+    "ReadOptions",
+    "Regions",
+    "open_image",
+    "open_images",
+    "read_image",
+]

@@ -1,4 +1,5 @@
-"""Which channels of an image make the picture: those that were asked for, or all of them where these are three at most."""
+"""Which channels of an image make the picture: those that were asked for, or all of them where these are three at
+most."""
 
 from dataclasses import dataclass
 
@@ -7,12 +8,26 @@ from inference.reading.picture import ImageError
 
 MOST = 3  # channels of a picture
 RGB = ("red", "green", "blue")
-NUCLEAR = ("dapi", "hoechst", "draq", "nucblue", "nucspot", "sytox", "to-pro", "topro", "propidium", "nuclei", "nucleus", "nuclear")
+NUCLEAR = (
+    "dapi",
+    "hoechst",
+    "draq",
+    "nucblue",
+    "nucspot",
+    "sytox",
+    "to-pro",
+    "topro",
+    "propidium",
+    "nuclei",
+    "nucleus",
+    "nuclear",
+)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Of each channel of the picture the entries of the file's channels that are merged into it, its name, and how to say it.
+    """Of each channel of the picture the entries of the file's channels that are merged into it, its name, and how to
+    say it.
 
     groups : () for a picture without a choice to make: the only channel
     names : one for each channel of the picture, "" where the file has none
@@ -24,8 +39,14 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
 
-def choose_channels(file: str, count: int, names: tuple[str, ...], wanted: tuple[tuple[Channel, ...], ...] | None, colours: int = 0,
-                    alpha: int = 0) -> Choice:
+def choose_channels(
+    file: str,
+    count: int,
+    names: tuple[str, ...],
+    wanted: tuple[tuple[Channel, ...], ...] | None,
+    colours: int = 0,
+    alpha: int = 0,
+) -> Choice:
     """What `wanted` means for an image, or the default.
 
     Parameters
@@ -39,7 +60,13 @@ def choose_channels(file: str, count: int, names: tuple[str, ...], wanted: tuple
     """
     dropped = {0: "", 1: ", alpha dropped"}.get(alpha, f", {alpha} alpha channels dropped")
     count -= alpha
-    names = names if len(names) >= count else (RGB + tuple(f"channel {i}" for i in range(4, count + 1)))[:count] if colours else ()
+    names = (
+        names
+        if len(names) >= count
+        else (RGB + tuple(f"channel {i}" for i in range(4, count + 1)))[:count]
+        if colours
+        else ()
+    )
     names = names[:count]
     if wanted is not None:
         groups = tuple(tuple(_find(file, channel, count, names) for channel in group) for group in wanted)
@@ -49,8 +76,15 @@ def choose_channels(file: str, count: int, names: tuple[str, ...], wanted: tuple
     if count == 1:
         return Choice(everything, names, f"gray{dropped}")
     if colours and count > colours:
-        return Choice(everything[:colours], names[:colours], f"RGB of {count}{dropped}",
-                      (f"of {count} channels the colours are used and the others left out; --channels chooses others, by number",))
+        return Choice(
+            everything[:colours],
+            names[:colours],
+            f"RGB of {count}{dropped}",
+            (
+                f"of {count} channels the colours are used and the others left out; --channels chooses others, by "
+                "number",
+            ),
+        )
     if colours:
         return Choice(everything, names, f"RGB{dropped}")
     if count <= MOST:
@@ -59,10 +93,19 @@ def choose_channels(file: str, count: int, names: tuple[str, ...], wanted: tuple
     listed = _listed(count, names)
     if len(nuclear) == 1:
         name = names[nuclear[0]]
-        return Choice((tuple(nuclear),), (name,), f"{name} of {count}{dropped}",
-                      (f"of {count} channels ({listed}) {name} is used, as the one whose name is that of nuclei; --channels chooses others",))
-    raise ImageError(f"{file}: {count} channels ({listed}), and nothing says which of them show the cells; choose up to three with "
-                     "--channels, such as --channels 1 or --channels 1,3, and merge some with +, such as --channels 1+2,3")
+        return Choice(
+            (tuple(nuclear),),
+            (name,),
+            f"{name} of {count}{dropped}",
+            (
+                f"of {count} channels ({listed}) {name} is used, as the one whose name is that of nuclei; --channels "
+                "chooses others",
+            ),
+        )
+    raise ImageError(
+        f"{file}: {count} channels ({listed}), and nothing says which of them show the cells; choose up to three with "
+        "--channels, such as --channels 1 or --channels 1,3, and merge some with +, such as --channels 1+2,3"
+    )
 
 
 def _listed(count: int, names: tuple[str, ...]) -> str:
@@ -85,5 +128,7 @@ def _find(file: str, channel: Channel, count: int, names: tuple[str, ...]) -> in
     if len(within) == 1:
         return within[0]
     problem = "fits several of its channels" if len(same) + len(within) > 1 else "is none of its channels"
-    raise ImageError(f"{file}: {channel!r} of --channels {problem} ({_listed(count, names)}); give numbers from 1 to {count}"
-                     + (", or names" if any(names) else ", the file has no names for them"))
+    raise ImageError(
+        f"{file}: {channel!r} of --channels {problem} ({_listed(count, names)}); give numbers from 1 to {count}"
+        + (", or names" if any(names) else ", the file has no names for them")
+    )

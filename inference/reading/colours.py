@@ -16,8 +16,14 @@ BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue; ITU-R BT
 def converted(series: Series, name: str, convert: Callable[[np.ndarray], np.ndarray]) -> Series:
     """A series whose samples become red, green and blue as they are read; floats become bytes."""
     dtype = np.dtype(series.store.dtype).newbyteorder("=")
-    return replace(series, convert=convert, converted=(3, dtype if dtype.kind == "u" else np.dtype(np.uint8)), colours="RGB", alpha=0,
-                   notes=(*series.notes, f"converted from {name}"))
+    return replace(
+        series,
+        convert=convert,
+        converted=(3, dtype if dtype.kind == "u" else np.dtype(np.uint8)),
+        colours="RGB",
+        alpha=0,
+        notes=(*series.notes, f"converted from {name}"),
+    )
 
 
 def with_palette(series: Series, palette: np.ndarray) -> Series:
@@ -33,12 +39,25 @@ def with_palette(series: Series, palette: np.ndarray) -> Series:
         slopes = np.diff(brightness)
         if (slopes >= 0).all() or (slopes <= 0).all():
             falls = bool((slopes <= 0).all())
-            return replace(series, inverted=falls, notes=(*series.notes, "falling colour ramp: inverted" if falls else "colour ramp left out"))
+            return replace(
+                series,
+                inverted=falls,
+                notes=(*series.notes, "falling colour ramp: inverted" if falls else "colour ramp left out"),
+            )
     if (palette == palette[:, :1]).all():
-        return replace(series, convert=lambda block: palette[block][..., :1], converted=(1, palette.dtype),
-                       notes=(*series.notes, "table of grays"))
-    return replace(series, convert=lambda block: palette[block], converted=(3, palette.dtype), colours="RGB",
-                   notes=(*series.notes, "table of colours"))
+        return replace(
+            series,
+            convert=lambda block: palette[block][..., :1],
+            converted=(1, palette.dtype),
+            notes=(*series.notes, "table of grays"),
+        )
+    return replace(
+        series,
+        convert=lambda block: palette[block],
+        converted=(3, palette.dtype),
+        colours="RGB",
+        notes=(*series.notes, "table of colours"),
+    )
 
 
 def cmyk_to_rgb(block: np.ndarray) -> np.ndarray:
@@ -55,6 +74,7 @@ def lab_to_rgb(offset: bool) -> Callable[[np.ndarray], np.ndarray]:
     ----------
     offset : whether a* and b* are stored with half of the range added (ICC's way), not as signed numbers
     """
+
     def convert(block: np.ndarray) -> np.ndarray:
         if block.dtype.kind == "f":
             lab, full = block.astype(np.float32), 255

@@ -9,8 +9,13 @@ from inference.reading.series import Series
 from inference.reading.stores import Planes
 from inference.reading.units import micrometres
 
-PIXELS = {"Gray8": (np.uint8, 1), "Gray16": (np.uint16, 1), "Gray32Float": (np.float32, 1), "Bgr24": (np.uint8, 3),
-          "Bgr48": (np.uint16, 3)}
+PIXELS = {
+    "Gray8": (np.uint8, 1),
+    "Gray16": (np.uint16, 1),
+    "Gray32Float": (np.float32, 1),
+    "Bgr24": (np.uint8, 3),
+    "Bgr48": (np.uint16, 3),
+}
 
 
 def read(path: Path, kind: str) -> list[Series]:
@@ -22,11 +27,21 @@ def read(path: Path, kind: str) -> list[Series]:
     type_ = max(types, key=lambda name: np.dtype(PIXELS[name][0]).itemsize)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     image = reader.metadata["ImageDocument"]["Metadata"]
-    return [_scene(reader, scene, place, lengths, type_, kind, image) for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)]
+    return [
+        _scene(reader, scene, place, lengths, type_, kind, image)
+        for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+    ]
 
 
-def _scene(reader: czi.CziReader, scene: int | None, place: czi.Rectangle, lengths: tuple[int, ...], type_: str, kind: str,
-           metadata: dict) -> Series:
+def _scene(
+    reader: czi.CziReader,
+    scene: int | None,
+    place: czi.Rectangle,
+    lengths: tuple[int, ...],
+    type_: str,
+    kind: str,
+    metadata: dict,
+) -> Series:
     dtype, samples = PIXELS[type_]
 
     def read_plane(entries: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
@@ -34,20 +49,33 @@ def _scene(reader: czi.CziReader, scene: int | None, place: czi.Rectangle, lengt
         pixels = reader.read(roi=roi, plane=dict(zip("TCZ", entries)), scene=scene, pixel_type=type_)
         return pixels[..., ::-1] if samples == 3 else pixels[..., 0]
 
-    store = Planes((*lengths, place.h, place.w, *((samples,) if samples > 1 else ())), np.dtype(dtype), read_plane, samples > 1)
-    return Series(store, "TCZYX" + "S" * (samples > 1), kind, "" if scene is None else f"scene {scene + 1}", _channels(metadata, lengths[1]),
-                  "RGB" if samples > 1 else "", pixel_size=_pixel_size(metadata))
+    store = Planes(
+        (*lengths, place.h, place.w, *((samples,) if samples > 1 else ())), np.dtype(dtype), read_plane, samples > 1
+    )
+    return Series(
+        store,
+        "TCZYX" + "S" * (samples > 1),
+        kind,
+        "" if scene is None else f"scene {scene + 1}",
+        _channels(metadata, lengths[1]),
+        "RGB" if samples > 1 else "",
+        pixel_size=_pixel_size(metadata),
+    )
 
 
 def _listed(part: object, *keys: str) -> list[dict]:
-    """The entries below some keys of XML as xmltodict gives it, where one alone is no list; [] where a key is missing."""
+    """The entries below some keys of XML as xmltodict gives it, where one alone is no list; [] where a key is
+    missing."""
     for key in keys:
         part = part.get(key) if isinstance(part, dict) else None
     return part if isinstance(part, list) else [part] if isinstance(part, dict) else []
 
 
 def _channels(metadata: dict, count: int) -> tuple[str, ...]:
-    for keys in (("Information", "Image", "Dimensions", "Channels", "Channel"), ("DisplaySetting", "Channels", "Channel")):
+    for keys in (
+        ("Information", "Image", "Dimensions", "Channels", "Channel"),
+        ("DisplaySetting", "Channels", "Channel"),
+    ):
         names = tuple(str(channel.get("@Name") or "") for channel in _listed(metadata, *keys))
         if len(names) == count and any(names):
             return names
@@ -55,6 +83,9 @@ def _channels(metadata: dict, count: int) -> tuple[str, ...]:
 
 
 def _pixel_size(metadata: dict) -> tuple[float, float] | None:
-    lengths = {item.get("@Id"): micrometres(item.get("Value"), "m") for item in _listed(metadata, "Scaling", "Items", "Distance")}
+    lengths = {
+        item.get("@Id"): micrometres(item.get("Value"), "m")
+        for item in _listed(metadata, "Scaling", "Items", "Distance")
+    }
     y, x = lengths.get("Y"), lengths.get("X")
     return (y, x) if y and x else None

@@ -15,19 +15,34 @@ def read(path: Path, kind: str) -> list[Series]:
     """The picture of a file, decoded."""
     data = pydicom.dcmread(path)
     if "PixelData" not in data:
-        raise ImageError(f"{path.name}: this DICOM file has no picture in it ({data.get('Modality', 'no modality')}); export the image itself")
+        raise ImageError(
+            f"{path.name}: this DICOM file has no picture in it ({data.get('Modality', 'no modality')}); export the "
+            "image itself"
+        )
     frames = int(data.get("NumberOfFrames") or 1)
     if frames > 1 and "TotalPixelMatrixRows" in data:
-        raise ImageError(f"{path.name}: a whole slide cut into {frames} tiles is not read from DICOM; convert it to OME-TIFF, for example with "
-                         "QuPath or bfconvert")
+        raise ImageError(
+            f"{path.name}: a whole slide cut into {frames} tiles is not read from DICOM; convert it to OME-TIFF, for "
+            "example with "
+            "QuPath or bfconvert"
+        )
     pixels = pixel_array(data)
     palette = data.PhotometricInterpretation == "PALETTE COLOR"
     pixels = apply_color_lut(pixels, data) if palette else pixels
     samples = data.SamplesPerPixel > 1 or palette
     axes = ("T" if "FrameTime" in data or "FrameTimeVector" in data else "?") * (frames > 1) + "YX" + "S" * samples
     inverted = data.PhotometricInterpretation == "MONOCHROME1"
-    return [Series(pixels, axes, kind, colours="RGB" if samples else "", pixel_size=_pixel_size(data), inverted=inverted,
-                   notes=("0 is white: inverted",) if inverted else ())]
+    return [
+        Series(
+            pixels,
+            axes,
+            kind,
+            colours="RGB" if samples else "",
+            pixel_size=_pixel_size(data),
+            inverted=inverted,
+            notes=("0 is white: inverted",) if inverted else (),
+        )
+    ]
 
 
 def _pixel_size(data: pydicom.Dataset) -> tuple[float, float] | None:

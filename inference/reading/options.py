@@ -15,8 +15,10 @@ Channel = int | str  # number from 1, or name
 class ReadOptions:
     """What is to be read of a file that holds more than one plane of up to three channels. All numbers count from 1.
 
-    channels : the channels of the picture, each a tuple of channels of the file that are merged into it; None for all of them
-    axes : letters for the axes of the file's array that are longer than 1, of T, C, Z, Y, X, S; None for what the file says
+    channels : the channels of the picture, each a tuple of channels of the file that are merged into it; None for all
+    of them
+    axes : letters for the axes of the file's array that are longer than 1, of T, C, Z, Y, X, S; None for what the file
+    says
     series : numbers of the images of the file; None for all
     z, t : the plane, its number or a projection ("max", "mean"), or "each" for a stack of labels; None for the only one
     """
@@ -35,8 +37,10 @@ def parse_channels(text: str) -> tuple[tuple[Channel, ...], ...]:
     """The channels that a user wrote: "2", "3,1", "DAPI", "DAPI+WGA,GFP". Raises ValueError with an example."""
     groups = tuple(tuple(_channel(part.strip()) for part in group.split("+")) for group in text.split(","))
     if not 1 <= len(groups) <= 3 or not all(name for group in groups for name in group):
-        raise ValueError(f"channels {text!r}: expected one to three numbers or names, separated by commas, those to be merged by +, "
-                         "such as 2 or DAPI,GFP or DAPI+WGA; numbers count from 1")
+        raise ValueError(
+            f"channels {text!r}: expected one to three numbers or names, separated by commas, those to be merged by +, "
+            "such as 2 or DAPI,GFP or DAPI+WGA; numbers count from 1"
+        )
     return groups
 
 
@@ -48,8 +52,11 @@ def parse_axes(text: str) -> str:
     """Letters of axes that a user wrote, such as "ZCYX". Raises ValueError with an example."""
     axes = text.upper()
     if len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes) <= set(AXES):
-        raise ValueError(f"axes {text!r}: expected each letter once, Y and X among them, of "
-                         + ", ".join(f"{letter} ({name})" for letter, name in AXES.items()) + ", such as CYX or TZYX")
+        raise ValueError(
+            f"axes {text!r}: expected each letter once, Y and X among them, of "
+            + ", ".join(f"{letter} ({name})" for letter, name in AXES.items())
+            + ", such as CYX or TZYX"
+        )
     return axes
 
 

@@ -21,7 +21,8 @@ class ImageError(ValueError):
 class Picture:
     """A plane as it was read.
 
-    pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype; `Regions` of that shape for a large file
+    pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype; `Regions` of that shape for a
+    large file
     axes : how the file's axes were read, for the report, such as "YXS (RGB)"
     resolution : pixels per unit in (y, x) and the TIFF unit, carried over to the labels; None where the file has none
     channels : their names, as far as the file has them, in the order of the pixels' channels
@@ -75,7 +76,10 @@ class Image:
 
     def plane_suffix(self, number: int) -> str:
         """What results of a plane alone have behind the image's name: "" for the only plane, else such as "_t1_z3"."""
-        return "".join(f"_{axis.lower()}{int(entry) + 1}" for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,))))
+        return "".join(
+            f"_{axis.lower()}{int(entry) + 1}"
+            for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,)))
+        )
 
     def planes(self) -> Iterator[Picture]:
         """The planes one after the other; none is kept."""

@@ -26,7 +26,10 @@ def _opencv(path: Path, kind: str) -> Series:
     except cv2.error as error:
         raise ImageError(f"{path.name}: cannot be decoded ({error.err}); convert it to TIFF or PNG") from None
     if pixels is None:
-        raise ImageError(f"{path.name}: not a readable {kind} file (damaged or cut short?); copy it again, or convert it to TIFF or PNG")
+        raise ImageError(
+            f"{path.name}: not a readable {kind} file (damaged or cut short?); copy it again, or convert it to TIFF "
+            "or PNG"
+        )
     if kind == sniff.PNG and data[PNG_COLOUR_TYPE] == GRAY_ALPHA:
         return Series(pixels[..., 0], "YX", kind, notes=("alpha dropped",))
     if pixels.ndim == 3 and pixels.shape[2] > 2:
@@ -48,7 +51,9 @@ def _imagecodecs(name: str, alpha: bool = True, **options) -> Callable[[Path, st
         try:
             return _series(getattr(imagecodecs, f"{name}_decode")(path.read_bytes(), **options), kind, alpha)
         except (RuntimeError, ValueError) as error:
-            raise ImageError(f"{path.name}: not a readable {kind} file ({error}); copy it again, or convert it to TIFF or PNG") from None
+            raise ImageError(
+                f"{path.name}: not a readable {kind} file ({error}); copy it again, or convert it to TIFF or PNG"
+            ) from None
 
     return decode
 
@@ -64,20 +69,33 @@ def _numpy(path: Path, kind: str) -> Series:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        raise ImageError(f"{path.name}: not a plain NumPy array ({error}); save the pixels alone with numpy.save, or as TIFF") from None
+        raise ImageError(
+            f"{path.name}: not a plain NumPy array ({error}); save the pixels alone with numpy.save, or as TIFF"
+        ) from None
     if array.ndim < 2:
-        raise ImageError(f"{path.name}: an array of shape {array.shape} is no image; save an array of at least two axes")
+        raise ImageError(
+            f"{path.name}: an array of shape {array.shape} is no image; save an array of at least two axes"
+        )
     store = stores.Mapped(array.shape, array.dtype, lambda: np.load(path, mmap_mode="r"))
     axes = "?" * (array.ndim - 2) + "YX"
     if array.ndim > 2 and array.shape[-1] <= MOST_SAMPLES:
         axes = "?" * (array.ndim - 3) + ("YXS" if array.shape[-1] == 3 else "YXC")
     elif array.ndim == 3 and array.shape[0] <= MOST_SAMPLES:
         axes = "CYX"
-    return Series(store, axes, kind, colours="RGB" if axes.endswith("S") else "", notes=("axes taken from the lengths",) * (array.ndim > 2))
+    return Series(
+        store,
+        axes,
+        kind,
+        colours="RGB" if axes.endswith("S") else "",
+        notes=("axes taken from the lengths",) * (array.ndim > 2),
+    )
 
 
 DECODERS = {
-    sniff.GIF: _imagecodecs("gif"), sniff.JPEG_XL: _imagecodecs("jpegxl", keeporientation=True), sniff.AVIF: _imagecodecs("avif"),
+    sniff.GIF: _imagecodecs("gif"),
+    sniff.JPEG_XL: _imagecodecs("jpegxl", keeporientation=True),
+    sniff.AVIF: _imagecodecs("avif"),
     sniff.JPEG_2000: _imagecodecs("jpeg2k", alpha=False),  # which often has four channels that are no colours
-    sniff.HEIC: _heif, sniff.NPY: _numpy,
+    sniff.HEIC: _heif,
+    sniff.NPY: _numpy,
 }

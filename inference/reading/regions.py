@@ -1,4 +1,5 @@
-"""A picture in a store with any order of axes, put together from its planes and channels as regions of it are asked for."""
+"""A picture in a store with any order of axes, put together from its planes and channels as regions of it are asked
+for."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,7 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-MERGED_LIMITS = (1, 99.9)  # percentiles that become dark and full in a merged channel: its brightest spots matter, specks do not
+MERGED_LIMITS = (
+    1,
+    99.9,
+)  # percentiles that become dark and full in a merged channel: its brightest spots matter, specks do not
 SAMPLE_SIDE = 1024  # rows and columns that the percentiles of a merged channel are taken from
 MERGED = np.dtype(np.uint16)
 
@@ -18,7 +22,8 @@ class Regions:
     store : numpy or Zarr array, or anything else with shape, dtype and slicing
     y, x : axes of the store
     channel : axis of the store, or None
-    channels : of each channel of the picture the entries of the channel axis, several of which are merged; () for all of them
+    channels : of each channel of the picture the entries of the channel axis, several of which are merged; () for all
+    of them
     planes : entry of a further axis, or "max" or "mean" over it; an axis that is not named has its first entry taken
     convert : from stored (h, w) or (h, w, S) pixels to colours, or None
     converted : number of channels and dtype that `convert` gives
@@ -78,11 +83,14 @@ class Regions:
         return np.ascontiguousarray(block, self.dtype)
 
     def _merge(self, region: tuple[slice, slice], group: tuple[int, ...]) -> np.ndarray:
-        """Mean of some channels, each stretched to the whole range of uint16, so that the brightest one does not outweigh the others."""
+        """Mean of some channels, each stretched to the whole range of uint16, so that the brightest one does not
+        outweigh the others."""
         total = np.zeros((), np.float32)
         for entry in group:
             low, high = self._merged_limits[entry]
-            total = total + np.clip((_finite(self._read(region, (entry,))[..., 0]) - low) / max(high - low, 1e-12), 0, 1)
+            total = total + np.clip(
+                (_finite(self._read(region, (entry,))[..., 0]) - low) / max(high - low, 1e-12), 0, 1
+            )
         return np.rint(total / len(group) * np.iinfo(MERGED).max).astype(MERGED)
 
     @cached_property
@@ -112,7 +120,8 @@ class Regions:
         return block[..., [entry - first for entry in entries]] if self.channel is not None else block
 
     def _project(self, place: list, projected: list[tuple[int, str]]) -> np.ndarray:
-        """The place in the store, with axes to be projected. Holds two planes at a time and none of a file that is read by regions."""
+        """The place in the store, with axes to be projected. Holds two planes at a time and none of a file that is read
+        by regions."""
         for axis, how in self.planes:
             if not isinstance(how, str):
                 place[axis] = how
@@ -120,7 +129,11 @@ class Regions:
             return np.asarray(self.store[tuple(place)])
         (axis, how), *rest = projected
         count = self.store.shape[axis]
-        return reduce_planes((self._project([i if a == axis else p for a, p in enumerate(place)], rest) for i in range(count)), count, how)
+        return reduce_planes(
+            (self._project([i if a == axis else p for a, p in enumerate(place)], rest) for i in range(count)),
+            count,
+            how,
+        )
 
 
 def _finite(plane: np.ndarray) -> np.ndarray:
@@ -143,7 +156,8 @@ def reduce_planes(planes: Iterator[np.ndarray], count: int, how: str) -> np.ndar
 
 
 def invert(block: np.ndarray) -> np.ndarray:
-    """What is stored as 0 for white, with bright pixels high; two-level images carry this flag by habit and stay as they are."""
+    """What is stored as 0 for white, with bright pixels high; two-level images carry this flag by habit and stay as
+    they are."""
     if block.dtype.kind == "b":
         return block
     return ~block if block.dtype.kind in "ui" else -block

@@ -1,4 +1,5 @@
-"""What the reader of a format hands over: an image of a file with all its axes, of which channels and planes are chosen later."""
+"""What the reader of a format hands over: an image of a file with all its axes, of which channels and planes are chosen
+later."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ class Series:
     """One image of a file.
 
     store : numpy array, or anything with shape, dtype and slicing that reads what is asked for
-    axes : a letter for each axis: T, Z, C, Y, X, S for the samples of a colour; any other one for pages whose meaning is not told
+    axes : a letter for each axis: T, Z, C, Y, X, S for the samples of a colour; any other one for pages whose meaning
+    is not told
     format : kind of file, such as "OME-TIFF"
     name : of the image in the file
     channels : names of the entries of C, or of S where these are no colours; () where there are none

@@ -53,7 +53,9 @@ class Chunks:
         except MemoryError:
             raise
         except Exception as error:  # of the codecs, which raise many kinds
-            raise ImageError(f"{self.path.name}: a part of the image is damaged ({error}); copy it again from its source") from None
+            raise ImageError(
+                f"{self.path.name}: a part of the image is damaged ({error}); copy it again from its source"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Planes:
     """Pixels that a library reads a plane, or a part of one, at a time.
 
     shape : of all axes; the last ones are rows and columns, and with `samples` also the samples of a colour
-    read : from the entries of the axes before, and slices of rows and columns with step 1, to pixels (h, w) or (h, w, S)
+    read : from the entries of the axes before, and slices of rows and columns with step 1, to pixels (h, w) or (h, w,
+    S)
     samples : whether the last axis is that of samples
     """
 

@@ -15,7 +15,9 @@ from inference.reading.series import Series
 from inference.reading.tiff_metadata import Details, details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
-NOT_AN_IMAGE = re.compile(r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE)  # names of a slide's further pictures
+NOT_AN_IMAGE = re.compile(
+    r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE
+)  # names of a slide's further pictures
 THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
 MANY_ROWS = 32  # ... and so many "rows"
@@ -32,14 +34,22 @@ def read(path: Path, kind: str) -> list[Series]:
 
 
 def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:
-    """Which of the file's series are images, and not thumbnails or pictures of the slide's label; and what was left out.
+    """Which of the file's series are images, and not thumbnails or pictures of the slide's label; and what was left
+    out.
 
     In a set of OME-TIFF files every one describes the whole set, and each image is that of the file in which it begins.
     """
-    own = [i for i, series in enumerate(tiff.series) if next(page for page in series.pages if page is not None).parent is tiff]
+    own = [
+        i
+        for i, series in enumerate(tiff.series)
+        if next(page for page in series.pages if page is not None).parent is tiff
+    ]
     if not own:
         begins = next(page for page in tiff.series[0].pages if page is not None).parent.filehandle.name
-        raise ImageError(f"{path.name}: its planes belong to the image that begins in {begins}; give that file, which holds them together")
+        raise ImageError(
+            f"{path.name}: its planes belong to the image that begins in {begins}; give that file, which holds them "
+            "together"
+        )
     sizes = {i: tiff.series[i].keyframe.shaped[-3:-1] for i in own}  # rows and columns
     height, width = max(sizes.values(), key=np.prod)
 
@@ -61,11 +71,25 @@ def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], who
     axes, samples = _axes(tiff, source)
     extra = tuple(map(int, page.extrasamples)) if samples else ()
     alpha = len(list(takewhile(lambda code: code in ALPHA, reversed(extra))))
-    colour = "RGB" if samples and page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and source.shape[axes.index("S")] > 2 else ""
+    colour = (
+        "RGB"
+        if samples and page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and source.shape[axes.index("S")] > 2
+        else ""
+    )
     if axes != source.axes and "S" not in source.axes:
         notes = (*notes, "its last axis taken for channels")
-    series = Series(_store(path, tiff, number, whole), axes, _format(tiff), source.name if len(tiff.series) > 1 else "", known.channels,
-                    colour, alpha, known.pixel_size, known.resolution, notes=notes)
+    series = Series(
+        _store(path, tiff, number, whole),
+        axes,
+        _format(tiff),
+        source.name if len(tiff.series) > 1 else "",
+        known.channels,
+        colour,
+        alpha,
+        known.pixel_size,
+        known.resolution,
+        notes=notes,
+    )
     return _in_colour(path, series, page, known)
 
 
@@ -74,12 +98,15 @@ def _format(tiff: TiffFile) -> str:
 
 
 def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
-    """The axes, and whether S are samples of a colour. tifffile itself writes arrays of channels as what they are not."""
+    """The axes, and whether S are samples of a colour. tifffile itself writes arrays of channels as what they are
+    not."""
     axes, shape = series.axes, series.shape
     if series.kind == "shaped":
         if axes[0] == "S" and shape[0] == 4:  # (4, Y, X), which it writes as RGB with opacity
             return "C" + axes[1:], False
-        if axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS:  # (Y, X, C), written as Y pages
+        if (
+            axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS
+        ):  # (Y, X, C), written as Y pages
             return axes[:-3] + "YXC", False
     return axes, "S" in axes
 
@@ -92,24 +119,34 @@ def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Detai
             return replace(series, notes=(*series.notes, "colour tables left out"))
         return colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
     if page.photometric == PHOTOMETRIC.MINISWHITE:
-        return replace(series, inverted=True, notes=(*series.notes, "0 is white: inverted" if dtype.kind != "b" else "two levels"))
+        return replace(
+            series, inverted=True, notes=(*series.notes, "0 is white: inverted" if dtype.kind != "b" else "two levels")
+        )
     if page.photometric == PHOTOMETRIC.SEPARATED and "S" in series.axes and page.samplesperpixel - series.alpha == 4:
         return colours.converted(series, "CMYK", colours.cmyk_to_rgb)
     if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and page.samplesperpixel == 3:
         return colours.converted(series, "Lab", colours.lab_to_rgb(page.photometric == PHOTOMETRIC.ICCLAB))
     if page.photometric == PHOTOMETRIC.YCBCR and not page.is_jfif and page.compression in LOSSLESS:
         if "YCbCrSubSampling" in page.tags and tuple(page.tags["YCbCrSubSampling"].value) != (1, 1):
-            raise ImageError(f"{path.name}: YCbCr colours of reduced resolution without JPEG compression are not supported; save it as RGB")
+            raise ImageError(
+                f"{path.name}: YCbCr colours of reduced resolution without JPEG compression are not supported; save "
+                "it as RGB"
+            )
         return colours.converted(series, "YCbCr", colours.ycbcr_to_rgb)
     if page.photometric in UNSUPPORTED:
-        raise ImageError(f"{path.name}: a TIFF of {UNSUPPORTED[page.photometric]} is not supported; save it as gray or RGB")
+        raise ImageError(
+            f"{path.name}: a TIFF of {UNSUPPORTED[page.photometric]} is not supported; save it as gray or RGB"
+        )
     return series
 
 
 LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, zlib, PackBits, zlib, Zstandard; with JPEG, tifffile gives RGB
 UNSUPPORTED = {
-    PHOTOMETRIC.CFA: "a camera's raw mosaic", PHOTOMETRIC.LINEAR_RAW: "a camera's raw colours", PHOTOMETRIC.LOGL: "logarithmic light",
-    PHOTOMETRIC.LOGLUV: "logarithmic colours", PHOTOMETRIC.ITULAB: "ITU Lab colours",
+    PHOTOMETRIC.CFA: "a camera's raw mosaic",
+    PHOTOMETRIC.LINEAR_RAW: "a camera's raw colours",
+    PHOTOMETRIC.LOGL: "logarithmic light",
+    PHOTOMETRIC.LOGLUV: "logarithmic colours",
+    PHOTOMETRIC.ITULAB: "ITU Lab colours",
 }
 
 
@@ -123,7 +160,9 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
     parts = (part for page in pages for part in zip(page.dataoffsets, page.databytecounts))
     end, size = max((offset + count for offset, count in parts), default=0), path.stat().st_size
     if end > size:
-        raise ImageError(f"{path.name}: the file is cut short ({size} bytes instead of {end}); copy it again from its source")
+        raise ImageError(
+            f"{path.name}: the file is cut short ({size} bytes instead of {end}); copy it again from its source"
+        )
     if series.dataoffset is not None:
         offset, shape, dtype = series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder)
         return stores.Mapped(shape, dtype, lambda: np.memmap(path, dtype, "r", offset, shape))

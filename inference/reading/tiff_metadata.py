@@ -75,5 +75,7 @@ def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, flo
     pixels = images[number]["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
-    size = tuple(micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX")
+    size = tuple(
+        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
+    )
     return names if any(names) else (), size if all(size) else None

@@ -59,8 +59,11 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
     else:
         arrays = list(node.arrays())
         if len(arrays) > 1:
-            raise ImageError(f"{path.name}: a Zarr group of {len(arrays)} arrays that does not say which one is the image; give that one, "
-                             f"such as {path / arrays[0][0]}")
+            raise ImageError(
+                f"{path.name}: a Zarr group of {len(arrays)} arrays that does not say which one is the image; give "
+                "that one, "
+                f"such as {path / arrays[0][0]}"
+            )
         for _, array in arrays:
             yield from _images(path, array, name)
 
@@ -80,8 +83,14 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
     letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
     labels = tuple(str(channel.get("label", "")) for channel in attributes.get("omero", {}).get("channels", ()))
-    return Series(Chunks(path, array), letters, "OME-Zarr", name or str(scales.get("name", "")), labels if any(labels) else (),
-                  pixel_size=_pixel_size(axes, [scales, dataset]))
+    return Series(
+        Chunks(path, array),
+        letters,
+        "OME-Zarr",
+        name or str(scales.get("name", "")),
+        labels if any(labels) else (),
+        pixel_size=_pixel_size(axes, [scales, dataset]),
+    )
 
 
 def _pixel_size(axes: list[dict], transformed: list[dict]) -> tuple[float, float] | None:

@@ -21,8 +21,19 @@ def folder(tmp_path):
     (root / "day 1" / "well").mkdir(parents=True)
     (root / "empty folder").mkdir()
     png = cv2.imencode(".png", PIXELS)[1].tobytes()
-    for name in ("a.png", "b.dat", "noending", "day 1/a.png", "day 1/well/c.jpg", ".hidden.png", "._a.png", "a_cp_masks.png",
-                 "x.1_masks.png", "a_overlay.png", "day 1/a_masks.png"):
+    for name in (
+        "a.png",
+        "b.dat",
+        "noending",
+        "day 1/a.png",
+        "day 1/well/c.jpg",
+        ".hidden.png",
+        "._a.png",
+        "a_cp_masks.png",
+        "x.1_masks.png",
+        "a_overlay.png",
+        "day 1/a_masks.png",
+    ):
         (root / name).write_bytes(png)
     tifffile.imwrite(root / "a_label.tiff", PIXELS)
     np.save(root / "a_seg.npy", PIXELS)
@@ -62,11 +73,18 @@ def test_recursive_keeps_the_structure(folder):
 def test_a_challenge_takes_every_name(folder):
     images, skipped = find_images([folder], any_name=True)
     assert len(images) == len(TAKEN) + 7 and {entry.path.name for entry in skipped} == {
-        "day 1", "empty folder", "notes.txt", "Thumbs.db", "gone.png"}
+        "day 1",
+        "empty folder",
+        "notes.txt",
+        "Thumbs.db",
+        "gone.png",
+    }
 
 
 def test_named_files_patterns_and_the_same_file_twice(folder):
-    images, skipped = find_images([folder / "a_label.tiff", folder / "a.png", folder / "*.png", str(folder / "**/c.jpg")])
+    images, skipped = find_images(
+        [folder / "a_label.tiff", folder / "a.png", folder / "*.png", str(folder / "**/c.jpg")]
+    )
     assert [found.path.name for found in images] == ["a_label.tiff", "a.png", "c.jpg"]
     assert {entry.path.name for entry in skipped} == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png", "gone.png"}
 
@@ -85,7 +103,9 @@ def test_nothing_to_do(folder):
 
 def test_a_list(folder):
     (folder / "list.txt").write_text("a.png\n\n# a comment\nday 1/well/c.jpg\nlost.png\n")
-    assert [found.path for found in read_list(folder / "list.txt")] == [folder / n for n in ("a.png", "day 1/well/c.jpg", "lost.png")]
+    assert [found.path for found in read_list(folder / "list.txt")] == [
+        folder / n for n in ("a.png", "day 1/well/c.jpg", "lost.png")
+    ]
     (folder / "list.txt").write_text("# nothing\n")
     for name in ("list.txt", "nowhere.txt", "a.png"):
         with pytest.raises(ImageError, match=rf"{name}: "):

@@ -9,8 +9,16 @@ from inference.reading import ImageError, Picture
 PICTURE = Picture(np.zeros((4, 4), np.uint8), "YX", pixel_size=(0.25, 1.0))
 
 
-@pytest.mark.parametrize("text, expected", [("28", Length(28)), ("28.5 px", Length(28.5)), ("12um", Length(12, True)), ("12 µm", Length(12, True)),
-                                            ("0.8UM", Length(0.8, True))])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("28", Length(28)),
+        ("28.5 px", Length(28.5)),
+        ("12um", Length(12, True)),
+        ("12 µm", Length(12, True)),
+        ("0.8UM", Length(0.8, True)),
+    ],
+)
 def test_parsing(text, expected):
     assert parse_length(text) == expected
 

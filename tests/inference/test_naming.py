@@ -9,13 +9,28 @@ from inference.naming import Names, NamesCollide, result_names, stem
 
 
 def names(*paths, rule=Names.STEM):
-    return [str(name) for name in result_names([Found(Path(p)) if isinstance(p, str) else p for p in paths], rule).values()]
+    return [
+        str(name) for name in result_names([Found(Path(p)) if isinstance(p, str) else p for p in paths], rule).values()
+    ]
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("a.tif", "a"), ("a.b.tif", "a.b"), ("a.ome.tif", "a"), ("A.OME.TIFF", "A"), ("a.c.PNG", "a.c"), ("a.ome.zarr", "a"), ("a.zarr.zip", "a"),
-    ("cell.001", "cell.001"), ("noending", "noending"), ("measured today", "measured today"), (".tif", ".tif"), ("x.nd2", "x"),
-])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("a.tif", "a"),
+        ("a.b.tif", "a.b"),
+        ("a.ome.tif", "a"),
+        ("A.OME.TIFF", "A"),
+        ("a.c.PNG", "a.c"),
+        ("a.ome.zarr", "a"),
+        ("a.zarr.zip", "a"),
+        ("cell.001", "cell.001"),
+        ("noending", "noending"),
+        ("measured today", "measured today"),
+        (".tif", ".tif"),
+        ("x.nd2", "x"),
+    ],
+)
 def test_the_ending_goes(name, expected):
     assert stem(name) == expected
 

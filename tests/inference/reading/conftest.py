@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 from skimage.data import immunohistochemistry
 
-PACKAGES = {"tiffcp": "libtiff-tools", "convert": "imagemagick", "vips": "libvips-tools", "gdal_translate": "gdal-bin", "cjxl": "libjxl-tools",
-            "heif-enc": "libheif-examples", "img2dcm": "dcmtk", "dcmcrle": "dcmtk"}
+PACKAGES = {
+    "tiffcp": "libtiff-tools",
+    "convert": "imagemagick",
+    "vips": "libvips-tools",
+    "gdal_translate": "gdal-bin",
+    "cjxl": "libjxl-tools",
+    "heif-enc": "libheif-examples",
+    "img2dcm": "dcmtk",
+    "dcmcrle": "dcmtk",
+}
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +28,7 @@ def program():
 
     A test is skipped where the program lacks, and fails instead where REQUIRE_PROGRAMS is set.
     """
+
     def run(name, *arguments):
         found = f"/usr/bin/{name}" if os.access(f"/usr/bin/{name}", os.X_OK) else shutil.which(name)
         if found is None:

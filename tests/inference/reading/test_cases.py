@@ -9,7 +9,9 @@ import pytest
 from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image
 
 CASES = Path(os.environ.get("CELLSEG_CASES", ""))
-pytestmark = pytest.mark.skipif(not (CASES / "files").is_dir(), reason="needs the files: set CELLSEG_CASES to their folder")
+pytestmark = pytest.mark.skipif(
+    not (CASES / "files").is_dir(), reason="needs the files: set CELLSEG_CASES to their folder"
+)
 
 
 def pixels(name, **options):
@@ -74,17 +76,25 @@ def test_every_position():
     assert len({image.open().pixels.tobytes() for image in images}) == 3
 
 
-@pytest.mark.parametrize("name, micrometres", [("imagej_micron_unit_lost_in_label.tif", 0.325), ("ome_physicalsize_lost_in_label.ome.tif", 0.5)])
+@pytest.mark.parametrize(
+    "name, micrometres",
+    [("imagej_micron_unit_lost_in_label.tif", 0.325), ("ome_physicalsize_lost_in_label.ome.tif", 0.5)],
+)
 def test_pixel_sizes(name, micrometres):
     picture = open_image(CASES / "files" / name)
     assert picture.pixel_size == pytest.approx((micrometres, micrometres))
     assert picture.resolution[0] == pytest.approx((1e4 / micrometres, 1e4 / micrometres)) and picture.resolution[1] == 3
 
 
-@pytest.mark.parametrize("name, shape, kind", [
-    ("dicom_called_damaged.dcm", (200, 200), "DICOM"), ("zeiss_czi_called_damaged.czi", (200, 200), "CZI"),
-    ("readable_but_skipped_in_folder.jp2", (256, 320, 3), "JPEG 2000"), ("zipped_ome_zarr_not_read.zarr.zip", (160, 160), "OME-Zarr"),
-])
+@pytest.mark.parametrize(
+    "name, shape, kind",
+    [
+        ("dicom_called_damaged.dcm", (200, 200), "DICOM"),
+        ("zeiss_czi_called_damaged.czi", (200, 200), "CZI"),
+        ("readable_but_skipped_in_folder.jp2", (256, 320, 3), "JPEG 2000"),
+        ("zipped_ome_zarr_not_read.zarr.zip", (160, 160), "OME-Zarr"),
+    ],
+)
 def test_formats(name, shape, kind):
     picture = read_image(CASES / "files" / name)
     assert picture.pixels.shape == shape and picture.format == kind and picture.pixels.std() > 0

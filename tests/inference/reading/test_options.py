@@ -5,9 +5,16 @@ import pytest
 from inference.reading.options import parse_axes, parse_channels, parse_plane, parse_series
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("2", ((2,),)), ("3,1", ((3,), (1,))), ("DAPI", (("DAPI",),)), ("DAPI+WGA, GFP", (("DAPI", "WGA"), ("GFP",))), ("1+2,3", ((1, 2), (3,))),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("2", ((2,),)),
+        ("3,1", ((3,), (1,))),
+        ("DAPI", (("DAPI",),)),
+        ("DAPI+WGA, GFP", (("DAPI", "WGA"), ("GFP",))),
+        ("1+2,3", ((1, 2), (3,))),
+    ],
+)
 def test_channels(text, expected):
     assert parse_channels(text) == expected
 

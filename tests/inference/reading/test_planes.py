@@ -14,16 +14,23 @@ TZYX = RNG.integers(0, 60_000, (3, 4, 20, 30), np.uint16)
 
 @pytest.fixture(params=["whole", "by region"])
 def path(request, tmp_path, monkeypatch):
-    tifffile.imwrite(tmp_path / "a.ome.tif", TZYX, metadata={"axes": "TZYX"}, photometric="minisblack", compression="zlib")
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", TZYX, metadata={"axes": "TZYX"}, photometric="minisblack", compression="zlib"
+    )
     if request.param == "by region":
         monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
     return tmp_path / "a.ome.tif"
 
 
-@pytest.mark.parametrize("z, t, expected", [
-    (2, 3, TZYX[2, 1]), ("max", 1, TZYX[0].max(axis=0)), (4, "mean", np.rint(TZYX[:, 3].mean(axis=0))),
-    ("max", "mean", np.rint(TZYX.max(axis=1).mean(axis=0))),
-])
+@pytest.mark.parametrize(
+    "z, t, expected",
+    [
+        (2, 3, TZYX[2, 1]),
+        ("max", 1, TZYX[0].max(axis=0)),
+        (4, "mean", np.rint(TZYX[:, 3].mean(axis=0))),
+        ("max", "mean", np.rint(TZYX.max(axis=1).mean(axis=0))),
+    ],
+)
 def test_planes_and_projections(path, z, t, expected):
     picture = read_image(path, ReadOptions(z=z, t=t))
     assert picture.pixels.dtype == np.uint16 and np.array_equal(picture.pixels, expected)
@@ -40,11 +47,15 @@ def test_each_plane_of_a_stack(path):
     assert np.array_equal([plane.pixels[:, :] for plane in image.planes()], TZYX.max(axis=1))
 
 
-@pytest.mark.parametrize("options, words", [
-    (ReadOptions(), r"3 time points; choose one with --t 1 to --t 3, .*--t max.*--t each"),
-    (ReadOptions(t=1), r"4 z planes; choose one with --z 1"), (ReadOptions(t=1, z=5), r"no --z 5, the file holds 4"),
-    (ReadOptions(t=1, z=1, series=(2,)), r"no --series 2, the file holds 1"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (ReadOptions(), r"3 time points; choose one with --t 1 to --t 3, .*--t max.*--t each"),
+        (ReadOptions(t=1), r"4 z planes; choose one with --z 1"),
+        (ReadOptions(t=1, z=5), r"no --z 5, the file holds 4"),
+        (ReadOptions(t=1, z=1, series=(2,)), r"no --series 2, the file holds 1"),
+    ],
+)
 def test_what_is_not_chosen_is_asked_for(path, options, words):
     with pytest.raises(ImageError, match=rf"a\.ome\.tif: .*{words}"):
         read_image(path, options)
@@ -58,20 +69,33 @@ def test_the_axes_can_be_overridden(path):
         read_image(path, ReadOptions(axes="CYX"))
 
 
-@pytest.mark.parametrize("shape, axes, options, expected", [
-    ((3, 20, 30), "QYX", ReadOptions(), "CYX"), ((7, 20, 30), "QYX", ReadOptions(channels=((1,),)), "CYX"),
-    ((7, 20, 30), "IYX", ReadOptions(z=1), "ZYX"), ((7, 20, 30), "IYX", ReadOptions(t="each"), "TYX"),
-    ((1, 7, 20, 30), "TQYX", ReadOptions(axes="ZYX"), "?ZYX"), ((7, 20, 30, 3), "IYXS", ReadOptions(z=1), "ZYXS"),
-])
+@pytest.mark.parametrize(
+    "shape, axes, options, expected",
+    [
+        ((3, 20, 30), "QYX", ReadOptions(), "CYX"),
+        ((7, 20, 30), "QYX", ReadOptions(channels=((1,),)), "CYX"),
+        ((7, 20, 30), "IYX", ReadOptions(z=1), "ZYX"),
+        ((7, 20, 30), "IYX", ReadOptions(t="each"), "TYX"),
+        ((1, 7, 20, 30), "TQYX", ReadOptions(axes="ZYX"), "?ZYX"),
+        ((7, 20, 30, 3), "IYXS", ReadOptions(z=1), "ZYXS"),
+    ],
+)
 def test_pages_without_a_meaning_get_one(shape, axes, options, expected):
     named, warnings = name_axes("a.tif", shape, axes, options)
-    assert named == expected and bool(warnings) == (options == ReadOptions()), "2 to 4 pages are channels, but not in silence"
+    assert named == expected and bool(warnings) == (options == ReadOptions()), (
+        "2 to 4 pages are channels, but not in silence"
+    )
 
 
-@pytest.mark.parametrize("shape, axes, words", [
-    ((7, 20, 30), "QYX", "7 pages.*--axes CYX .channels., --axes ZYX"), ((2, 20, 30, 3), "IYXS", "2 pages.*--axes ZYXS"),
-    ((5, 2, 20, 30), "QRYX", "5 x 2 pages"), ((20, 30), "QR", "no height and width"),
-])
+@pytest.mark.parametrize(
+    "shape, axes, words",
+    [
+        ((7, 20, 30), "QYX", "7 pages.*--axes CYX .channels., --axes ZYX"),
+        ((2, 20, 30, 3), "IYXS", "2 pages.*--axes ZYXS"),
+        ((5, 2, 20, 30), "QRYX", "5 x 2 pages"),
+        ((20, 30), "QR", "no height and width"),
+    ],
+)
 def test_pages_without_a_meaning_are_asked_about(shape, axes, words):
     with pytest.raises(ImageError, match=words):
         name_axes("a.tif", shape, axes, ReadOptions())

@@ -15,11 +15,17 @@ def difference(path, expected):
 
 
 @pytest.mark.parametrize("kind", ["gray", "tissue"])
-@pytest.mark.parametrize("name, ending, options", [
-    ("gdal_translate", "jp2", ("-q", "-of", "JP2OpenJPEG", "-co", "QUALITY=100", "-co", "REVERSIBLE=YES")), ("convert", "pnm", ()),
-    ("convert", "bmp", ()), ("gdal_translate", "bmp", ("-q", "-of", "BMP")), ("vips", "pnm", ()),
-    ("cjxl", "jxl", ("-q", "100")),
-])
+@pytest.mark.parametrize(
+    "name, ending, options",
+    [
+        ("gdal_translate", "jp2", ("-q", "-of", "JP2OpenJPEG", "-co", "QUALITY=100", "-co", "REVERSIBLE=YES")),
+        ("convert", "pnm", ()),
+        ("convert", "bmp", ()),
+        ("gdal_translate", "bmp", ("-q", "-of", "BMP")),
+        ("vips", "pnm", ()),
+        ("cjxl", "jxl", ("-q", "100")),
+    ],
+)
 def test_lossless_formats_come_back_equal(program, request, tmp_path, kind, name, ending, options):
     source, expected = request.getfixturevalue(f"{kind}_png"), request.getfixturevalue(kind)
     path = tmp_path / f"a.{ending}"
@@ -31,10 +37,17 @@ def test_lossless_formats_come_back_equal(program, request, tmp_path, kind, name
 
 
 @pytest.mark.parametrize("kind", ["gray", "tissue"])
-@pytest.mark.parametrize("name, ending, options", [
-    ("convert", "jpg", ("-quality", "95")), ("convert", "webp", ("-quality", "95")), ("vips", "jp2", ()), ("cjxl", "jxl", ("-q", "95")),
-    ("heif-enc", "heic", ("-q", "95")), ("heif-enc", "avif", ("-A", "-q", "95")),
-])
+@pytest.mark.parametrize(
+    "name, ending, options",
+    [
+        ("convert", "jpg", ("-quality", "95")),
+        ("convert", "webp", ("-quality", "95")),
+        ("vips", "jp2", ()),
+        ("cjxl", "jxl", ("-q", "95")),
+        ("heif-enc", "heic", ("-q", "95")),
+        ("heif-enc", "avif", ("-A", "-q", "95")),
+    ],
+)
 def test_lossy_formats_come_back_nearly_equal(program, request, tmp_path, kind, name, ending, options):
     source, expected = request.getfixturevalue(f"{kind}_png"), request.getfixturevalue(kind)
     path = tmp_path / f"a.{ending}"
@@ -58,7 +71,17 @@ def test_16_bits(program, gray, tmp_path, ending, options):
     if ending == "jxl":
         program("cjxl", tmp_path / "in.png", tmp_path / "a.jxl", *options)
     elif ending == "jp2":
-        program("gdal_translate", "-of", "JP2OpenJPEG", "-co", "QUALITY=100", "-co", "REVERSIBLE=YES", tmp_path / "in.png", tmp_path / "a.jp2")
+        program(
+            "gdal_translate",
+            "-of",
+            "JP2OpenJPEG",
+            "-co",
+            "QUALITY=100",
+            "-co",
+            "REVERSIBLE=YES",
+            tmp_path / "in.png",
+            tmp_path / "a.jp2",
+        )
     else:
         program("vips", "copy", tmp_path / "in.png", tmp_path / f"a.{ending}")
     assert difference(tmp_path / f"a.{ending}", pixels).max() == 0
@@ -89,7 +112,12 @@ def test_cmyk_jpeg(program, tissue, tissue_png, tmp_path):
 @pytest.mark.parametrize("writer", ["convert", "gdal_translate", "vips"])
 def test_gif(program, gray, gray_png, tmp_path, writer):
     """A GIF has a palette of colours; 256 grays fit in."""
-    program(writer, *{"convert": (), "gdal_translate": ("-of", "GIF"), "vips": ("copy",)}[writer], gray_png, tmp_path / "a.gif")
+    program(
+        writer,
+        *{"convert": (), "gdal_translate": ("-of", "GIF"), "vips": ("copy",)}[writer],
+        gray_png,
+        tmp_path / "a.gif",
+    )
     assert difference(tmp_path / "a.gif", np.dstack([gray] * 3)).mean() < 3
 
 
@@ -101,7 +129,9 @@ def test_frames_of_a_gif_are_time_points(gray, tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.gif", ReadOptions(t=2)).pixels[..., 0], 255 - gray)
 
 
-@pytest.mark.parametrize("shape, axes", [((20, 30), "YX"), ((20, 30, 3), "YXS"), ((20, 30, 2), "YXC"), ((2, 20, 30), "CYX")])
+@pytest.mark.parametrize(
+    "shape, axes", [((20, 30), "YX"), ((20, 30, 3), "YXS"), ((20, 30, 2), "YXC"), ((2, 20, 30), "CYX")]
+)
 def test_numpy(tmp_path, monkeypatch, shape, axes):
     """C and Fortran order, whole and by region."""
     array = np.random.default_rng(0).integers(0, 60_000, shape, np.uint16)

@@ -1,4 +1,5 @@
-"""TIFF files of other programs: compressions, layouts, colours, positions, thumbnails; each against the picture that was written."""
+"""TIFF files of other programs: compressions, layouts, colours, positions, thumbnails; each against the picture that
+was written."""
 
 import cv2
 import numpy as np
@@ -10,17 +11,38 @@ from inference.reading import ImageError, ReadOptions, open_image, open_images, 
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("options", [("-c", "none"), ("-c", "lzw:2"), ("-c", "zip:2"), ("-c", "packbits"), ("-c", "lzma"), ("-c", "zstd"),
-                                     ("-c", "zip", "-t", "-w", "32", "-l", "48"), ("-c", "lzw", "-r", "7"), ("-B", "-c", "none"), ("-8",),
-                                     ("-p", "separate", "-c", "lzw")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-c", "none"),
+        ("-c", "lzw:2"),
+        ("-c", "zip:2"),
+        ("-c", "packbits"),
+        ("-c", "lzma"),
+        ("-c", "zstd"),
+        ("-c", "zip", "-t", "-w", "32", "-l", "48"),
+        ("-c", "lzw", "-r", "7"),
+        ("-B", "-c", "none"),
+        ("-8",),
+        ("-p", "separate", "-c", "lzw"),
+    ],
+)
 def test_libtiff(program, tissue, tmp_path, options):
     tifffile.imwrite(tmp_path / "in.tif", tissue, photometric="rgb", metadata=None)
     program("tiffcp", *options, tmp_path / "in.tif", tmp_path / "a.tif")
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
 
 
-@pytest.mark.parametrize("save", ["compression=deflate,tile,tile-width=32,tile-height=32", "compression=lzw,predictor=horizontal", "bigtiff",
-                                  "tile,pyramid,compression=zstd,tile-width=32,tile-height=32", "subifd,tile,pyramid,compression=deflate"])
+@pytest.mark.parametrize(
+    "save",
+    [
+        "compression=deflate,tile,tile-width=32,tile-height=32",
+        "compression=lzw,predictor=horizontal",
+        "bigtiff",
+        "tile,pyramid,compression=zstd,tile-width=32,tile-height=32",
+        "subifd,tile,pyramid,compression=deflate",
+    ],
+)
 def test_libvips(program, tissue, tissue_png, tmp_path, monkeypatch, save):
     """At full resolution, whole and by region."""
     program("vips", "copy", tissue_png, f"{tmp_path / 'a.tif'}[{save}]")
@@ -29,22 +51,49 @@ def test_libvips(program, tissue, tissue_png, tmp_path, monkeypatch, save):
     assert np.array_equal(open_image(tmp_path / "a.tif").pixels[11:60, 5:90], tissue[11:60, 5:90])
 
 
-@pytest.mark.parametrize("options", [(), ("-co", "INTERLEAVE=BAND"), ("-co", "TILED=YES", "-co", "COMPRESS=ZSTD"),
-                                     ("-co", "COMPRESS=LERC_DEFLATE"), ("-co", "BIGTIFF=YES", "-ot", "UInt16")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("-co", "INTERLEAVE=BAND"),
+        ("-co", "TILED=YES", "-co", "COMPRESS=ZSTD"),
+        ("-co", "COMPRESS=LERC_DEFLATE"),
+        ("-co", "BIGTIFF=YES", "-ot", "UInt16"),
+    ],
+)
 def test_gdal(program, tissue, tissue_png, tmp_path, options):
     program("gdal_translate", *options, tissue_png, tmp_path / "a.tif")
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
 
 
 def test_gdal_jpeg_in_ycbcr(program, tissue, tissue_png, tmp_path):
-    program("gdal_translate", "-co", "COMPRESS=JPEG", "-co", "PHOTOMETRIC=YCBCR", "-co", "JPEG_QUALITY=95", tissue_png, tmp_path / "a.tif")
+    program(
+        "gdal_translate",
+        "-co",
+        "COMPRESS=JPEG",
+        "-co",
+        "PHOTOMETRIC=YCBCR",
+        "-co",
+        "JPEG_QUALITY=95",
+        tissue_png,
+        tmp_path / "a.tif",
+    )
     read = read_image(tmp_path / "a.tif").pixels
     assert read.shape == tissue.shape and np.abs(read.astype(int) - tissue).mean() < 8
 
 
 def test_gdal_four_bands_are_four_channels(program, gray_png, gray, tmp_path):
     """Neither colours nor opacity."""
-    program("gdal_translate", *["-b", "1"] * 4, "-co", "PHOTOMETRIC=MINISBLACK", "-co", "ALPHA=NO", gray_png, tmp_path / "a.tif")
+    program(
+        "gdal_translate",
+        *["-b", "1"] * 4,
+        "-co",
+        "PHOTOMETRIC=MINISBLACK",
+        "-co",
+        "ALPHA=NO",
+        gray_png,
+        tmp_path / "a.tif",
+    )
     with pytest.raises(ImageError, match=r"4 channels .1, 2, 3, 4.*--channels"):
         read_image(tmp_path / "a.tif")
     assert np.array_equal(read_image(tmp_path / "a.tif", ReadOptions(channels=((4,),))).pixels, gray)
@@ -63,7 +112,17 @@ def test_gdal_alpha_is_dropped(program, gray_png, gray, tmp_path):
 @pytest.mark.parametrize("depth", [2, 4])
 def test_imagemagick_few_bits(program, gray, gray_png, tmp_path, depth):
     """Four and sixteen levels of gray: as many come back, in order."""
-    program("convert", gray_png, "-depth", depth, "-compress", "none", "-define", "quantum:polarity=min-is-black", tmp_path / "a.tif")
+    program(
+        "convert",
+        gray_png,
+        "-depth",
+        depth,
+        "-compress",
+        "none",
+        "-define",
+        "quantum:polarity=min-is-black",
+        tmp_path / "a.tif",
+    )
     read = read_image(tmp_path / "a.tif").pixels
     assert read.shape == gray.shape and len(np.unique(read)) == 2**depth
     assert np.corrcoef(read.ravel(), gray.ravel())[0, 1] > 0.75
@@ -105,12 +164,22 @@ def test_bioio_names_and_pixel_size(tmp_path):
     from bioio_ome_tiff.writers import OmeTiffWriter
 
     data = RNG.integers(0, 60_000, (1, 4, 5, 40, 50), np.uint16)
-    OmeTiffWriter.save(data, str(tmp_path / "a.ome.tif"), dim_order="TCZYX", channel_names=["405", "DAPI", "GFP", "Cy5"],
-                       physical_pixel_sizes=PhysicalPixelSizes(2.0, 0.25, 0.5))
+    OmeTiffWriter.save(
+        data,
+        str(tmp_path / "a.ome.tif"),
+        dim_order="TCZYX",
+        channel_names=["405", "DAPI", "GFP", "Cy5"],
+        physical_pixel_sizes=PhysicalPixelSizes(2.0, 0.25, 0.5),
+    )
     picture = read_image(tmp_path / "a.ome.tif", ReadOptions(channels=(("GFP",), ("cy5",)), z="max"))
-    assert np.array_equal(picture.pixels, data[0, 2:].max(axis=1).transpose(1, 2, 0)) and picture.channels == ("GFP", "Cy5")
+    assert np.array_equal(picture.pixels, data[0, 2:].max(axis=1).transpose(1, 2, 0)) and picture.channels == (
+        "GFP",
+        "Cy5",
+    )
     assert picture.pixel_size == (0.25, 0.5) and picture.resolution == ((40_000.0, 20_000.0), 3)
-    assert picture.reading == "OME-TIFF, CZYX (GFP, Cy5 of 4; max of 5 z planes), 50x40 pixels of uint16, 0.5 µm a pixel"
+    assert (
+        picture.reading == "OME-TIFF, CZYX (GFP, Cy5 of 4; max of 5 z planes), 50x40 pixels of uint16, 0.5 µm a pixel"
+    )
     default = read_image(tmp_path / "a.ome.tif", ReadOptions(z=1))
     assert default.channels == ("DAPI",) and "--channels" in default.warnings[0]
 
@@ -135,12 +204,18 @@ def test_a_set_of_files_gives_each_image_once(tmp_path):
     pixels = RNG.integers(0, 255, (2, 30, 40), np.uint8)
     names = ("p0.ome.tif", "p1.ome.tif")
     images = "".join(
-        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" SizeZ="1" SizeC="1" '
-        f'SizeT="1"><Channel ID="Channel:{i}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">'
-        f'urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData></Pixels></Image>' for i, name in enumerate(names))
+        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" '
+        'SizeZ="1" SizeC="1" '
+        f'SizeT="1"><Channel ID="Channel:{i}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"><UUID '
+        f'FileName="{name}">'
+        f"urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData></Pixels></Image>"
+        for i, name in enumerate(names)
+    )
     for i, name in enumerate(names):
-        xml = ('<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
-               f'UUID="urn:uuid:0000000{i}-0000-0000-0000-000000000000">{images}</OME>')
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:0000000{i}-0000-0000-0000-000000000000">{images}</OME>'
+        )
         tifffile.imwrite(tmp_path / name, pixels[i], description=xml, metadata=None)
     for name, expected in zip(names, pixels):
         assert np.array_equal(read_image(tmp_path / name).pixels, expected)
@@ -170,7 +245,9 @@ def test_arrays_that_tifffile_writes_as_what_they_are_not(tmp_path):
     tifffile.imwrite(tmp_path / "four.tif", four)
     with pytest.raises(ImageError, match="4 channels"):
         read_image(tmp_path / "four.tif")
-    assert np.array_equal(read_image(tmp_path / "four.tif", ReadOptions(channels=((4,), (1,)))).pixels, four[[3, 0]].transpose(1, 2, 0))
+    assert np.array_equal(
+        read_image(tmp_path / "four.tif", ReadOptions(channels=((4,), (1,)))).pixels, four[[3, 0]].transpose(1, 2, 0)
+    )
     for channels in (2, 5):
         last = RNG.integers(0, 60_000, (128, 100, channels), np.uint16)
         tifffile.imwrite(tmp_path / "last.tif", last)
@@ -180,7 +257,14 @@ def test_arrays_that_tifffile_writes_as_what_they_are_not(tmp_path):
 
 def test_unspecified_samples_are_channels(tmp_path):
     two = RNG.integers(0, 60_000, (40, 50, 2), np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", two, photometric="minisblack", planarconfig="contig", extrasamples=["unspecified"], metadata=None)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        two,
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unspecified"],
+        metadata=None,
+    )
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, two)
 
 
@@ -202,13 +286,21 @@ def test_white_as_zero_is_inverted_in_every_type(tmp_path, dtype):
     pixels = RNG.integers(1, 200, (40, 50)).astype(dtype)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     read = read_image(tmp_path / "a.tif").pixels
-    assert np.array_equal(np.argsort(read, axis=None, kind="stable"), np.argsort(-pixels.astype(float), axis=None, kind="stable"))
+    assert np.array_equal(
+        np.argsort(read, axis=None, kind="stable"), np.argsort(-pixels.astype(float), axis=None, kind="stable")
+    )
 
 
 def test_uncompressed_ycbcr_is_converted(tissue, tmp_path):
     stored = cv2.cvtColor(tissue, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="ycbcr", compression="zlib", metadata=None,
-                     extratags=[(530, 3, 2, (1, 1), True)])
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric="ycbcr",
+        compression="zlib",
+        metadata=None,
+        extratags=[(530, 3, 2, (1, 1), True)],
+    )
     assert np.abs(read_image(tmp_path / "a.tif").pixels.astype(int) - tissue).max() <= 2
 
 

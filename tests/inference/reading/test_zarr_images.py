@@ -17,7 +17,10 @@ def write_image(group, pixels=PIXELS, version=2, **more):
     group.create_array("0", shape=pixels.shape, chunks=(1, 32, 32), dtype=pixels.dtype)[...] = pixels
     axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
     scale = {"type": "scale", "scale": [1, 0.25, 0.5]}
-    attributes = {"multiscales": [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}], **more}
+    attributes = {
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}],
+        **more,
+    }
     group.attrs.update(attributes if version == 2 else {"ome": {"version": "0.5", **attributes}})
 
 
@@ -26,10 +29,17 @@ def test_bioio(tmp_path, version):
     from bioio_ome_zarr.writers import Channel, OMEZarrWriter
 
     data = RNG.integers(0, 60_000, (2, 3, 40, 50), np.uint16)
-    writer = OMEZarrWriter(str(tmp_path / "a.ome.zarr"), level_shapes=[data.shape, (2, 3, 20, 25)], dtype=np.uint16,
-                           axes_names=["c", "z", "y", "x"], axes_types=["channel", "space", "space", "space"],
-                           axes_units=[None, "micrometer", "micrometer", "micrometer"], physical_pixel_size=[1, 2, 0.25, 0.5],
-                           channels=[Channel(label="DAPI", color="0000FF"), Channel(label="GFP", color="00FF00")], zarr_format=version)
+    writer = OMEZarrWriter(
+        str(tmp_path / "a.ome.zarr"),
+        level_shapes=[data.shape, (2, 3, 20, 25)],
+        dtype=np.uint16,
+        axes_names=["c", "z", "y", "x"],
+        axes_types=["channel", "space", "space", "space"],
+        axes_units=[None, "micrometer", "micrometer", "micrometer"],
+        physical_pixel_size=[1, 2, 0.25, 0.5],
+        channels=[Channel(label="DAPI", color="0000FF"), Channel(label="GFP", color="00FF00")],
+        zarr_format=version,
+    )
     writer.write_full_volume(data)
     picture = read_image(tmp_path / "a.ome.zarr", ReadOptions(z=2, channels=(("gfp",), ("dapi",))))
     assert np.array_equal(picture.pixels, data[::-1, 1].transpose(1, 2, 0))
@@ -65,7 +75,12 @@ def test_every_field_of_a_plate(tmp_path, version):
         for field in range(2):
             write_image(group.create_group(str(field)), PIXELS + 2 * i + field, version)
     images = open_images(tmp_path / "plate.zarr")
-    assert [(image.suffix, image.name) for image in images] == [("_s1", "A/1/0"), ("_s2", "A/1/1"), ("_s3", "B/3/0"), ("_s4", "B/3/1")]
+    assert [(image.suffix, image.name) for image in images] == [
+        ("_s1", "A/1/0"),
+        ("_s2", "A/1/1"),
+        ("_s3", "B/3/0"),
+        ("_s4", "B/3/1"),
+    ]
     for i, image in enumerate(images):
         assert np.array_equal(image.open().pixels, (PIXELS + i).transpose(1, 2, 0))
 
@@ -98,7 +113,9 @@ def test_gdal(program, gray, gray_png, tmp_path):
 
 
 def test_named_axes_of_a_plain_array(tmp_path):
-    array = zarr.create_array(tmp_path / "a.zarr", shape=(40, 2, 50), chunks=(8, 1, 50), dtype="u2", dimension_names=["y", "c", "x"])
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(40, 2, 50), chunks=(8, 1, 50), dtype="u2", dimension_names=["y", "c", "x"]
+    )
     array[...] = PIXELS.transpose(1, 0, 2)
     assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, PIXELS.transpose(1, 2, 0))
 
