@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from inference.outputs.table import write_table
@@ -18,9 +18,11 @@ TOLERANCE_SECONDS = 10.0
 class ReportRow:
     """A line of the report; what does not apply is None.
 
-    status : "done", "kept" or "failed: REASON"
+    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done" of a dry run
     image, labels : names of the files
-    dtype, axes : of the file's pixels
+    dtype, axes, format : of the file's pixels
+    series : number and name of the image in a file of several
+    planes : number of planes in the stack of labels, 1 for a single one
     class_ : of the network that ran, in words
     class_probability : the router's; None if the class was given
     uncertain_route : 1 if the router left open which class it is
@@ -37,6 +39,9 @@ class ReportRow:
     width: int | None = None
     dtype: str | None = None
     axes: str | None = None
+    format: str | None = None
+    series: str | None = None
+    planes: int | None = None
     cells: int | None = None
     class_: str | None = None
     class_probability: float | None = None
@@ -66,6 +71,13 @@ class ReportRow:
             else:
                 row[name.removesuffix("_")] = getattr(self, name)
         return row
+
+
+def add_rows(rows: Sequence[ReportRow]) -> ReportRow:
+    """The line of a stack, from those of its planes."""
+    total = {name: sum(getattr(row, name) for row in rows) for name in ("cells", "tiles", "empty_tiles", "seam_cells", "cut_cells")}
+    stages = {stage: sum(row.stages.get(stage, 0.0) for row in rows) for stage in STAGES if any(stage in row.stages for row in rows)}
+    return replace(rows[-1], **total, stages=stages)
 
 
 def write_report(path: Path, rows: Sequence[ReportRow]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from inference.files import label_names
+from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.table import write_table
 from inference.reading import read_image

@@ -29,7 +29,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.files import label_names
+from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter

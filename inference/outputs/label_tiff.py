@@ -1,5 +1,6 @@
 """Label TIFFs: the number of its cell at each pixel, 0 for the background. ImageJ, Bio-Formats and tifffile open them."""
 
+import math
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -58,8 +59,8 @@ class LabelTiles:
     The rows are kept compressed in an unnamed file beside `path` until the last one tells how many cells there are.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int], resolution: Resolution):
-        self._path, self._shape, self._resolution = path, shape, resolution
+    def __init__(self, path: Path, shape: tuple[int, ...], resolution: Resolution, stack_axes: str = ""):
+        self._path, self._shape, self._resolution, self._axes = path, shape, resolution, stack_axes
         self._store = tempfile.TemporaryFile(dir=path.parent)
         self._bands: list[tuple[int, tuple[int, ...]]] = []  # bytes and shape of each
 
@@ -69,11 +70,31 @@ class LabelTiles:
         self._bands.append((len(packed), rows.shape))
 
     def finish(self, summary: "Summary") -> None:
-        dtype = _label_type(summary.cells)
+        self.write(summary.cells)
+
+    def write(self, cells: int) -> None:
+        """Write the file; the rows hold the cells 1..cells."""
+        dtype = _label_type(cells)
+        options = {"metadata": {"axes": self._axes + "YX"}, "ome": True} if self._axes else {}
         with self._store:
             self._store.seek(0)
             bands = (np.frombuffer(zlib.decompress(self._store.read(size)), np.int32).reshape(shape) for size, shape in self._bands)
-            _write_tiff(self._path, cut_tiles(bands, dtype), self._shape, dtype, self._resolution, tile=(TILE, TILE))
+            tiles = (tile for page in _pages(bands, self._shape[-2]) for tile in cut_tiles(page, dtype))
+            _write_tiff(self._path, tiles, self._shape, dtype, self._resolution, tile=(TILE, TILE), **options)
+
+
+def _pages(bands: Iterator[np.ndarray], height: int) -> Iterator[Iterator[np.ndarray]]:
+    """The bands of each page in turn; none goes from one page to the next."""
+    def page(band: np.ndarray) -> Iterator[np.ndarray]:
+        rows = len(band)
+        yield band
+        while rows < height:
+            band = next(bands)
+            rows += len(band)
+            yield band
+
+    for band in bands:
+        yield page(band)
 
 
 def write_labels(path: Path, labels: np.ndarray, cells: int, resolution: Resolution = None) -> None:
@@ -117,28 +138,29 @@ def _cut(rows: np.ndarray) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(rows[top : top + TILE, left : left + TILE])
 
 
-def _write_tiff(path: Path, data: np.ndarray | Iterator[np.ndarray], shape: tuple[int, int], dtype: type,
+def _write_tiff(path: Path, data: np.ndarray | Iterator[np.ndarray], shape: tuple[int, ...], dtype: type,
                 resolution: Resolution, **options) -> None:
     import tifffile
 
+    options = {"metadata": None} | options
     if resolution is not None:
         (y, x), unit = resolution
         options |= {"resolution": (x, y), "resolutionunit": unit}
-    size = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     with whole_file(path) as partial:
         tifffile.imwrite(partial, data, shape=shape, dtype=dtype, photometric="minisblack", compression="zlib",
-                         compressionargs={"level": ZLIB_LEVEL}, predictor=shape[1] > 1,  # tifffile garbles a single column with one
-                         bigtiff=size > BIG_TIFF_BYTES, metadata=None, **options)
+                         compressionargs={"level": ZLIB_LEVEL}, predictor=shape[-1] > 1,  # tifffile garbles a single column with one
+                         bigtiff=size > BIG_TIFF_BYTES, **options)
 
 
-def holds_labels(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a file is a whole label TIFF of these height and width, as far as its tables tell."""
+def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file is a whole label TIFF of these numbers of planes, height and width, as far as its tables tell."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[0]
+            page = tiff.pages[-1]  # of a file that is written in one go, the last one to be written
             end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
-            return page.shape == shape and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
+            return (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:]) and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
     except Exception:  # tifffile raises many kinds for broken files
         return False
