@@ -1,6 +1,6 @@
 """Put trained networks into a weights folder for predict.py, with checksums and a model card.
 
-All networks of a run of training.all, or one of any run:
+All networks of a run of training.protocol, or one of any run:
 
     python -m training.assemble --weights weights --manifest data/manifest.csv --terms data/README.md --runs runs
     python -m training.assemble --weights weights --manifest data/manifest.csv --class2 runs/mine/stardist.safetensors
@@ -15,7 +15,7 @@ then holds
     MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known failures is
                     yours: write between the two markers, later runs keep it
 
---each-network is what training.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
+--each-network is what training.measure.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
 the images of each class. The router's checkpoint keeps it, and an image of which the router is not sure goes where it promises most.
 
 --scores are those of the whole program, which then stand in the model card until a network is replaced.
@@ -38,8 +38,8 @@ from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config,
 from models.router import CLASSES
 from training import runs
 from training.datasets import read_manifest
+from training.label import SOURCE_SUFFIX
 from training.model_card import CARD, write_card
-from training.pseudo_label import SOURCE_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def expected_f1(path: Path) -> list[list[float]]:
-    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.ablation.
+    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.measure.ablation.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def expected_f1(path: Path) -> list[list[float]]:
                 scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
     kinds = range(CLASSES)
     if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
-        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.ablation --weights DIR --each-network "
+        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR --each-network "
                          "--csv FILE, on images of all classes")
     return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
 
@@ -186,7 +186,7 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
         defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.STREAM_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
     if not found and not (args.each_network or args.scores):
-        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs
+        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.protocol" if args.runs
                          else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
     return found
 
@@ -198,11 +198,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--weights", type=Path, required=True, metavar="DIR", help="the folder to write")
     add("--manifest", type=Path, required=True, help="what the networks were trained on, for the model card")
     add("--terms", type=Path, metavar="FILE", help="table of the sources' licences (.csv or .md)")
-    add("--runs", type=Path, metavar="DIR", help="folder of training.all to take the networks from")
+    add("--runs", type=Path, metavar="DIR", help="folder of training.protocol to take the networks from")
     for part in PARTS:
         add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
-    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.ablation)")
-    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.score)")
+    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.measure.ablation)")
+    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.measure.score)")
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")
     return parser.parse_args(argv)

@@ -4,7 +4,7 @@
     python -m training.cue_table --manifest data/manifest.csv --out runs/cues --split train --outlines
     python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
 
-All lines of the manifest that have labels are taken, true ones or those of training.pseudo_label. The run writes
+All lines of the manifest that have labels are taken, true ones or those of training.label. The run writes
 
     OUT/cues.csv                 a line an image: channels, mean S and mean V (of HSV, 0 to 1), largest cell in pixels, class, and
                                  the rule that decided it in words
@@ -71,7 +71,7 @@ def labelled_entries(manifest: Path, splits: list[str] | None) -> list[Entry]:
     entries = [e for e in listing.entries if e.label and (not splits or e.split in splits)]
     if not entries:
         found = ", ".join(sorted({e.split for e in listing.entries})) or "none"
-        raise ValueError(f"{manifest}: no line with labels of the wanted splits; splits here: {found}; training.pseudo_label "
+        raise ValueError(f"{manifest}: no line with labels of the wanted splits; splits here: {found}; training.label "
                          "labels unlabelled images")
     return entries
 

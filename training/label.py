@@ -1,7 +1,7 @@
 """Label unlabelled images with trained networks, to train the router and the segmenters on more images (paper, 2.1 and 4.3).
 
-    python -m training.pseudo_label --weights weights --manifest data/manifest.csv --out data/pseudo
-    python -m training.pseudo_label --weights weights --images downloads/release-part1 --source neurips --out data/pseudo
+    python -m training.label --weights weights --manifest data/manifest.csv --out data/pseudo
+    python -m training.label --weights weights --images downloads/release-part1 --source neurips --out data/pseudo
     python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
     python -m training.prepare merge data/with-pseudo.csv data/manifest.csv data/pseudo/manifest.csv
 
@@ -9,7 +9,7 @@ The first command takes the manifest's lines of split "unlabelled", the second a
 predict.py does. They write OUT/SOURCE_pseudo/NAME_label.tiff and OUT/manifest.csv with split "train" and source SOURCE_pseudo.
 That name is the mark of pseudo labels, in manifests, tables and the model card, and --leave-out of the trainings takes it. The
 third command shows the labels, the fourth adds them to the true ones. The paper uses them for the router; its segmenters got no
-better by them (Table 4), so measure both (training.ablation).
+better by them (Table 4), so measure both (training.measure.ablation).
 
 Look at the pictures before training. A network repeats its mistakes in its labels, and what it overlooks it learns to overlook.
 Blood is the worst case: by the challenge's convention red blood cells are no cells, so that smears without a white cell, such
@@ -84,7 +84,7 @@ def reason_to_drop(result: Segmentation, args: argparse.Namespace) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.pseudo_label", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.label", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="DIR", help="folder with the five networks")

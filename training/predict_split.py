@@ -1,10 +1,10 @@
 """Segment the images of a manifest as predict.py does, for the scorer.
 
     python -m training.predict_split --manifest data/manifest.csv --weights weights --out predictions
-    python -m training.score data/manifest.csv predictions
+    python -m training.measure.score data/manifest.csv predictions
 
 A manifest's images lie beside their labels, so predict.py on those folders would segment the labels as well. This command takes
-the images alone and writes OUT/SOURCE_FOLDER/NAME_label.tiff, where training.score looks for them, and OUT/report.csv with the
+the images alone and writes OUT/SOURCE_FOLDER/NAME_label.tiff, where training.measure.score looks for them, and OUT/report.csv with the
 class, the measured cell diameter and the cells of each image.
 """
 

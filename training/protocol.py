@@ -1,8 +1,8 @@
 """The whole protocol of the paper in one command: cues, pre-training, a network for each class, router, weights folder.
 
-    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
-    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget 240
-    python -m training.all --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs of this machine)
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget 240
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs of this machine)
 
 Steps, each a command of its own that the log shows, with a folder of its own below RUNS:
 
@@ -10,7 +10,7 @@ Steps, each a command of its own that the log shows, with a folder of its own be
     pretrain            training.train on all classes, both networks at once; --separate-pretraining: one after the other, as the
                         paper does, in twice the time
     class0-stardist     training.train on the images of one class from the pre-trained network: StarDist for classes 0, 2 and 3,
-    class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs (training.ablation). A class
+    class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs (training.measure.ablation). A class
                         without training images keeps the pre-trained network
     class0-stardist/thresholds ...
                         training.thresholds fits that network's decoding on the validation images of its class;
@@ -173,7 +173,7 @@ def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.all", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.protocol", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images with splits train and val (training.datasets)")

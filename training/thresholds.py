@@ -25,7 +25,7 @@ from inference.stream import segment_at
 from inference.watershed import HoverSettings
 from models.checkpoint import load_checkpoint, save_checkpoint
 from training.datasets import Sample
-from training.f1 import f1_score, score_image
+from training.measure.f1 import f1_score, score_image
 from training.train import write_row
 from training.validation import validation_samples, without_unlabelled, working_scale
 

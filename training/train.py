@@ -37,7 +37,7 @@ With several processes --batch is the sum over all of them, and they draw the cr
 averaged over the processes. Batch normalisation uses the statistics of each process's own crops and keeps the first one's
 running averages, so that a network trained on 8 crops by each of two processes is not exactly one trained on 16 by one.
 
-`python -m training.loader_speed` tells whether the crops are made fast enough.
+`python -m training.measure.loader_speed` tells whether the crops are made fast enough.
 """
 
 import argparse

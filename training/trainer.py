@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from inference.hover_stream import HOVER_STRIDE
 from inference.network import Network, best_dtype
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
 from models.unet import STRIDE
-from inference.hover_stream import HOVER_STRIDE
 from training.datasets import Sample
 from training.distributed import Team
 from training.encoder_weights import load_encoder, packaged_weights

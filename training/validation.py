@@ -14,7 +14,7 @@ from inference.network import Network
 from inference.scaling import ScaleSettings
 from inference.stream import segment_at
 from training.datasets import Record, Sample, load_samples, read_manifest
-from training.f1 import f1_score, score_image
+from training.measure.f1 import f1_score, score_image
 
 LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells are enlarged as far as at inference
 

@@ -10,7 +10,7 @@ import torch
 from inference.normalisation import NormalisedImage
 from inference.routing import Route, RouterNetwork, close_ups, liveliest_corner, mean_saturation, router_view, ruled_out
 from models.router import RouterOutput
-from training.mosaic import make_image, read_cells
+from training.measure.mosaic import make_image, read_cells
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (120, 120), (256, 256), (480, 640), (2000, 1500)])

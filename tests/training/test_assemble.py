@@ -52,7 +52,7 @@ def save(networks, tmp_path):
 
 @pytest.fixture
 def runs(save, tmp_path):
-    """A folder of training.all. Class 1's network, too, is a StarDist here; nothing depends on it."""
+    """A folder of training.protocol. Class 1's network, too, is a StarDist here; nothing depends on it."""
     save("router/router.safetensors")
     save("pretrain/stardist.safetensors", training={"steps_done": 9000})
     for name in ("class0-stardist/stardist", "class1-hover/hover", "class2-stardist/stardist", "class3-stardist/stardist"):
@@ -140,7 +140,7 @@ def test_a_router_is_no_segmenter(manifest, save, caplog):
 def test_nothing_to_assemble(manifest, tmp_path, caplog):
     assert assemble(manifest) == 1
     assert assemble(manifest, "--runs", tmp_path / "empty") == 1
-    assert "--runs, or single networks" in caplog.text and "give a folder of training.all" in caplog.text
+    assert "--runs, or single networks" in caplog.text and "give a folder of training.protocol" in caplog.text
 
 
 TERMS = """# Data
@@ -209,7 +209,7 @@ MATRIX = [[0.9, 0.5, 0.2, 0.8], [0.4, 0.7, 0.3, 0.5], [0.6, 0.1, 0.8, 0.6], [0.7
 
 
 def write_matrix(path, classes=4):
-    """As training.ablation --each-network --csv writes it; two images a class, 0.1 above and below the mean, and the line of all."""
+    """As training.measure.ablation --each-network --csv writes it; two images a class, 0.1 above and below the mean, and the line of all."""
     lines = ["line,class,f1"] + [f"weights: mine,{c},0.99" for c in range(classes)]
     lines += [f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}' for c in range(classes) for k in range(4) for off in (-0.1, 0.1)]
     path.write_text("\n".join(lines))

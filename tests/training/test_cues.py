@@ -140,7 +140,7 @@ def test_splits(manifest, caplog):
     assert run(manifest, "--split", "val") == 0
     assert len((manifest.parent / "out" / "cues.csv").read_text().splitlines()) == 2
     assert run(manifest, "--split", "unlabelled") == 1
-    assert "no line with labels" in caplog.text and "training.pseudo_label" in caplog.text
+    assert "no line with labels" in caplog.text and "training.label" in caplog.text
 
 
 def test_a_missing_label_is_named(manifest, caplog):

@@ -1,4 +1,4 @@
-"""training.pseudo_label: which images it labels, keeps and drops, where the files go, and that the trainings read them."""
+"""training.label: which images it labels, keeps and drops, where the files go, and that the trainings read them."""
 
 import csv
 from types import SimpleNamespace
@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from training import prepare, pseudo_label
+from training import label, prepare
 from training.datasets import load_samples, read_manifest
-from training.pseudo_label import main
+from training.label import main
 
 SHAPE = (20, 30)
 
@@ -29,7 +29,7 @@ class CountingSegmenter:
 
 @pytest.fixture(autouse=True)
 def counting(monkeypatch):
-    monkeypatch.setattr(pseudo_label, "Segmenter", CountingSegmenter)
+    monkeypatch.setattr(label, "Segmenter", CountingSegmenter)
 
 
 def write(path, count):

@@ -1,4 +1,4 @@
-"""training.all from raw files to a weights folder that predict.py uses; which steps it makes, skips and refuses."""
+"""training.protocol from raw files to a weights folder that predict.py uses; which steps it makes, skips and refuses."""
 
 import subprocess
 import sys
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from training import ablation, prepare
-from training.all import FINISHED, Step, main, parse_arguments, run_step, share_time, training_steps
+from training import prepare
+from training.measure import ablation
+from training.protocol import FINISHED, Step, main, parse_arguments, run_step, share_time, training_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.hover_stream import HOVER_STRIDE
 from inference.nms import find_candidates, paint, suppress
 from inference.watershed import decode_hover, resize_labels
 from models.unet import DEEPEST_STRIDE
-from inference.hover_stream import HOVER_STRIDE
 from training.datasets import load_sample, read_manifest
-from training.f1 import f1_score, match_counts
+from training.measure.f1 import f1_score, match_counts
 from training.targets import make_targets
 
 DIAMETER = {"stardist": 28, "hover": 36}  # pixels that the cells are brought to

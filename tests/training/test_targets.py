@@ -6,8 +6,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from stardist.utils import edt_prob
 
-from models.unet import STRIDE
 from inference.hover_stream import HOVER_STRIDE
+from models.unet import STRIDE
 from training.targets import edge_probability, hover_targets, make_targets
 
 

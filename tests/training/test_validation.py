@@ -10,8 +10,9 @@ import torch
 from inference.network import Network
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training import loader_speed, validation
+from training import validation
 from training.datasets import Record, Sample, median_diameter
+from training.measure import loader_speed
 from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 

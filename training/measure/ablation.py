@@ -1,19 +1,19 @@
 """Table 4 of the paper: {StarDist, Hover} x {pre-trained, fine-tuned} on each class, and all streams behind the router.
 
-    python -m training.ablation --manifest data/manifest.csv --runs runs
-    python -m training.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
-    python -m training.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled --limit 40
-    python -m training.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
+    python -m training.measure.ablation --manifest data/manifest.csv --runs runs
+    python -m training.measure.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled --limit 40
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
 
---runs is a folder of training.all (training.runs shows its parts; --both-streams fine-tunes what the table needs in full). What a
+--runs is a folder of training.protocol (training.runs shows its parts; --both-streams fine-tunes what the table needs in full). What a
 network is missing for is a gap, and a remark below the table names it; in "Ours" the pre-trained network stands in for it, as
-in training.all. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks
+in training.protocol. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks
 trained with and without pseudo labels. --each-network adds a line for each of its four networks, which then gets all images: what
 a wrong route costs.
 
-Columns: mean F1 at IoU 0.5 (training.f1, corrected) over the images of each cue class of --split, over all of them, and, where
+Columns: mean F1 at IoU 0.5 (training.measure.f1, corrected) over the images of each cue class of --split, over all of them, and, where
 only some cells of some images are labelled (partial = 1), over the images with complete labels; cells beyond the labels count as
-spurious, as they do in training.score. A column's header has its number of images.
+spurious, as they do in training.measure.score. A column's header has its number of images.
 
 Lines with a kind of network send every image to the network for its true class; "Ours" and "weights" let the router choose, as
 predict.py does. The size of the cells is measured as predict.py does it; --true-size takes it from the labels instead, which
@@ -43,7 +43,7 @@ from models.router import CLASSES
 from training import runs
 from training.cues import cue_class
 from training.datasets import Record, median_diameter, read_labels, read_manifest
-from training.f1 import Counts, f1_score, score_image
+from training.measure.f1 import Counts, f1_score, score_image
 from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)
@@ -214,12 +214,12 @@ def write_csv(path: Path, results: list[Result]) -> None:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.ablation", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.ablation", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
     add("--split", default="val", help="lines of the manifest to score [val]")
-    add("--runs", type=Path, metavar="DIR", help="folder of training.all")
+    add("--runs", type=Path, metavar="DIR", help="folder of training.protocol")
     add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")
     add("--each-network", action="store_true", help="a line for each network of --weights, on the images of all classes")
     add("--true-size", action="store_true", help="take the cells' size from the labels")
@@ -235,7 +235,7 @@ def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
     for weights in map(line_of_weights, args.weights):
         lines += [weights, *(lines_of_networks(weights) if args.each_network else [])]
     if not lines:
-        raise ValueError(f"{args.runs}: holds no networks; give a folder of training.all" if args.runs
+        raise ValueError(f"{args.runs}: holds no networks; give a folder of training.protocol" if args.runs
                          else "nothing to compare; give --runs or --weights")
     routers = [runs.router(args.runs)] if args.runs and runs.router(args.runs).exists() else []
     routers += [line.router for line in lines if line.router]

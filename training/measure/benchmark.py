@@ -1,14 +1,14 @@
 """Time a command as the challenge's organiser does: started anew for every image, stopwatch on from start to exit.
 
-    python -m training.benchmark --paper-sizes --cells data/val/monuseg --csv times.csv --plot times.png
-    python -m training.benchmark --sizes 640x480 2000x1500 --look gray --repeat 3
-    python -m training.benchmark --images my_images
-    python -m training.benchmark --images my_images --throughput
-    python -m training.benchmark --paper-sizes --encoder convnext_small
-    python -m training.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
+    python -m training.measure.benchmark --paper-sizes --cells data/val/monuseg --csv times.csv --plot times.png
+    python -m training.measure.benchmark --sizes 640x480 2000x1500 --look gray --repeat 3
+    python -m training.measure.benchmark --images my_images
+    python -m training.measure.benchmark --images my_images --throughput
+    python -m training.measure.benchmark --paper-sizes --encoder convnext_small
+    python -m training.measure.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
 
 Images are your own (--images), or are made in the five sizes of the paper's Table 5 (--paper-sizes) or in others (--sizes, width
-x height): crops of real cells sewn together (training.mosaic), from --cells, one of its sub-folders drawn by --seed, or from
+x height): crops of real cells sewn together (training.measure.mosaic), from --cells, one of its sub-folders drawn by --seed, or from
 tests/images, which have only one image of each --look.
 
 In --command {input} stands for a folder with the one image, {output} for an empty folder, {report} for the file report.json in
@@ -22,7 +22,7 @@ The table, times in seconds:
     start+imports           real time less what the report accounts for: start of the container, Python, imports, exit
     read ... write          the report's stages; stages that run at the same time add up to more than the real time
 
-With --encoder the program runs with untrained networks of that size, rigged to find cells (training.rigged), in place of the
+With --encoder the program runs with untrained networks of that size, rigged to find cells (training.measure.rigged), in place of the
 shipped ones. Their cells mean nothing and cannot be measured: the image is segmented at its own size. In a --command of your own
 {weights} stands for the folder of these networks.
 
@@ -57,7 +57,7 @@ import tifffile
 from inference.images import open_image
 from inference.outputs import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles, label_names
 from predict import TOLERANCE_PIXELS, find_images, time_tolerance
-from training.mosaic import LOOKS, image_rows, read_cells
+from training.measure.mosaic import LOOKS, image_rows, read_cells
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 2
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
 CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")  # the container that they start is not their child process
 STAGE_NAMES = {"load": "weights"}  # where the table has another word than the report
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,7 @@ def positive(text: str) -> int:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.benchmark", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.benchmark", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--paper-sizes", dest="sizes", action="store_const", const=PAPER_SIZES,
@@ -382,7 +382,7 @@ def main(argv: list[str] | None = None) -> int:
         place = machine()
         with work_folder(args.keep) as work:
             if args.encoder:
-                from training.rigged import write_rigged_weights  # late: imports torch, and may import timm
+                from training.measure.rigged import write_rigged_weights  # late: imports torch, and may import timm
 
                 write_rigged_weights(work / "weights", args.encoder)
                 words = [word.replace("{weights}", str((work / "weights").resolve())) for word in words]

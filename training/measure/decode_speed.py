@@ -1,8 +1,8 @@
 """Time the decoders against StarDist's compiled code and scikit-image's watershed, on the same maps in the same run.
 
     pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program itself needs none of them
-    python -m training.decode_speed
-    python -m training.decode_speed --plot decode.png --repeat 5
+    python -m training.measure.decode_speed
+    python -m training.measure.decode_speed --plot decode.png --repeat 5
 
 The maps are made: star-shaped cells, touching each other, painted as labels; the probability and the distances of their
 pixels as in training, on a quarter of the size as the networks give them, with noise on the distances. Four things are measured:
@@ -34,8 +34,8 @@ from inference.nms import Candidates, StarDistSettings, find_candidates, paint, 
 from inference.watershed import LEVELS, HoverSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
-from training.benchmark import import_pyplot, machine, positive, table
-from training.f1 import f1_score, match_counts
+from training.measure.benchmark import import_pyplot, machine, positive, table
+from training.measure.f1 import f1_score, match_counts
 from training.targets import edge_probability
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ def write_plot(path: Path, rows: list[dict], title: str) -> None:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.decode_speed", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.decode_speed", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=positive, default=3, metavar="N", help="runs of which the fastest counts [3]")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot of the growth there (.png, .svg or .pdf)")

@@ -10,7 +10,7 @@ Modes
 -----
 corrected : the rules as they are meant.
 official : what the organiser's program (`compute_metric.py` of github.com/JunMa11/NeurIPS-CellSeg, commit 6c5c0da) computes:
-    - an image without a prediction file is left out of the mean (here: the caller's part, see training.score);
+    - an image without a prediction file is left out of the mean (here: the caller's part, see training.measure.score);
     - in images of 25 Mpx and more predictions are cast to the truth's dtype: with a uint8 truth label 300 becomes 44;
     - an image or tile without predicted cells counts no missed cells either;
     - precision, recall and F1 are 0 wherever no cell is matched, so also where there was none to find.

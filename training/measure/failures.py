@@ -1,7 +1,7 @@
 """Where and how the cells are not found: tables of the kinds of failure, and pictures of the worst images.
 
     python -m training.predict_split --manifest data/manifest.csv --weights weights --out predictions
-    python -m training.failures data/manifest.csv predictions --out failures --worst 20
+    python -m training.measure.failures data/manifest.csv predictions --out failures --worst 20
 
 Every true cell without a predicted one of IoU 0.5 is one of
 
@@ -11,7 +11,7 @@ Every true cell without a predicted one of IoU 0.5 is one of
     missed     anything else
 
 in this order, and every predicted cell that is neither matched nor has a part in a split, a merger or a wrong outline is
-spurious. Cells at the border are left out as in training.score, which gives the same F1, but for two things: images of 25 Mpx and
+spurious. Cells at the border are left out as in training.measure.score, which gives the same F1, but for two things: images of 25 Mpx and
 more are taken as a whole, and where only some cells are labelled (partial = 1), predicted cells beside them are left out.
 
 The tables count the cells of --split by source and by their diameter, that of the disk with their area. The command writes
@@ -38,8 +38,8 @@ from tqdm import tqdm
 from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
 from training.datasets import read_labels
-from training.f1 import f1_score, overlaps, remove_border
-from training.score import Case, cases_from_manifest, read_prediction
+from training.measure.f1 import f1_score, overlaps, remove_border
+from training.measure.score import Case, cases_from_manifest, read_prediction
 from training.validation import without_unlabelled
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ def worst_window(judged: Judged) -> tuple[slice, slice]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.failures", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.failures", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("manifest", type=Path, help="CSV file of labelled images (training.datasets)")

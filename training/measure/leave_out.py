@@ -1,7 +1,7 @@
 """What is lost on a source of images that was not trained on: what users of another microscope have to expect.
 
-    python -m training.leave_out --manifest data/manifest.csv --out runs/left-out
-    python -m training.leave_out --manifest data/manifest.csv --out runs/left-out --steps 1100 \\
+    python -m training.measure.leave_out --manifest data/manifest.csv --out runs/left-out
+    python -m training.measure.leave_out --manifest data/manifest.csv --out runs/left-out --steps 1100 \\
         --leave-out dsb2018_fluo,usiigaci_phase,wbc_jtsc bbbc030_dic_cho,dsb2018_he,wbc_cellavision
 
 Trains a network with both heads on all sources, and one without each group of --leave-out, with the same number of steps from random
@@ -26,8 +26,8 @@ import numpy as np
 
 from inference.network import Network, choose_device
 from training import train
-from training.benchmark import positive, table
 from training.datasets import Sample, load_samples, read_manifest
+from training.measure.benchmark import positive, table
 from training.runs import STREAM_KINDS
 from training.train import write_row
 from training.validation import validate
@@ -39,7 +39,7 @@ OPTIONS = "--encoder convnext_atto --random-init --crop 256 --batch 8 --lr 1e-3 
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.leave_out", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.leave_out", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")

@@ -1,6 +1,6 @@
 """Does training wait for its data? Images (crops) per second of the loader alone, the network's step alone, and both together.
 
-    python -m training.loader_speed --manifest data/manifest.csv --random-init --crop 256 --batch 8 --workers 2
+    python -m training.measure.loader_speed --manifest data/manifest.csv --random-init --crop 256 --batch 8 --workers 2
 
 Takes the arguments of training.train, without --out: nothing is written. The loader keeps up with room to spare where it is at
 least 1.5 times as fast as the step; below 1 the network waits, and more --workers help as long as there are cores for them.
@@ -56,7 +56,7 @@ def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m training.loader_speed", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.loader_speed", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each of the three measurements [20]")

@@ -1,7 +1,7 @@
 """Time a segmenter's network on one window of 512x512 pixels, as the program runs it and in other ways.
 
-    python -m training.network_speed
-    python -m training.network_speed --encoder convnext_small --device cuda
+    python -m training.measure.network_speed
+    python -m training.measure.network_speed --encoder convnext_small --device cuda
 
 The first line is what `inference.network` chooses on this machine; each further one changes one thing: the number format, the order
 of the channels in memory, the number of windows a call, the number of threads (CPU), or lets torch.compile translate the network,
@@ -12,7 +12,7 @@ change the time.
     first s     the first call
     peak MB     of the GPU's memory
 
-What the number format does to the labels is `training.number_formats`' question.
+What the number format does to the labels is `training.measure.number_formats`' question.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import torch
 from inference.network import CPU_BATCH, GPU_BATCH, best_dtype, choose_device
 from inference.tiles import WINDOW
 from models.stardist import ConvNeXtStarDist
-from training.benchmark import machine, positive, table
+from training.measure.benchmark import machine, positive, table
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def measure(encoder: str, device: torch.device, way: Way, repeat: int) -> dict[s
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.network_speed", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.network_speed", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--encoder", nargs="+", default=["convnext_small", "convnext_atto"], metavar="NAME",

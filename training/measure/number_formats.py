@@ -1,7 +1,7 @@
 """Do labels made with this machine's fast number format agree with those made in float32?
 
-    python -m training.number_formats tests/images
-    python -m training.number_formats data/manifest.csv --most 40
+    python -m training.measure.number_formats tests/images
+    python -m training.measure.number_formats data/manifest.csv --most 40
 
 Segments images (of a folder, or a manifest's validation images) with the networks in float32 and in the format that the program
 chooses here (bfloat16 where the hardware multiplies it), and prints F1 at IoU 0.5 of the second labels against the first, image by
@@ -22,14 +22,14 @@ import predict
 from inference.images import read_image
 from inference.network import Network, best_dtype
 from inference.segmenter import STREAM_FILE, Segmenter
-from training.benchmark import positive
 from training.datasets import read_manifest
-from training.f1 import f1_score, match_counts
+from training.measure.benchmark import positive
+from training.measure.f1 import f1_score, match_counts
 
 log = logging.getLogger(__name__)
 
 GOAL = 0.995
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class FormatSegmenter(Segmenter):
@@ -58,7 +58,7 @@ def find_images(place: Path, most: int) -> list[Path]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.number_formats", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.number_formats", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("images", type=Path, help="a folder of images, or a manifest")

@@ -1,10 +1,10 @@
 """Play the challenge's organiser: start the container once for every image, hold the stopwatch, score what it wrote.
 
-    python -m training.rehearsal team:latest --manifest data/manifest.csv
-    python -m training.rehearsal team:latest --images my_images --truth my_labels --csv rehearsal.csv
-    python -m training.rehearsal team:latest --manifest data/manifest.csv --options "--gpus device=0 -m 28G --network none"
-    python -m training.rehearsal localhost/team --engine podman --images my_images
-    python -m training.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
+    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv
+    python -m training.measure.rehearsal team:latest --images my_images --truth my_labels --csv rehearsal.csv
+    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv --options "--gpus device=0 -m 28G --network none"
+    python -m training.measure.rehearsal localhost/team --engine podman --images my_images
+    python -m training.measure.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
 
 Images are those of a manifest (training.datasets; the lines of --split that have labels) or of a folder, whose true labels are
 --truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times are measured.
@@ -19,7 +19,7 @@ Apptainer and Singularity, with an image file made by `apptainer build team.sif 
 
 An image fails if the exit code is not 0, if its label TIFF is missing, of another size or wrongly named, or if the output folder
 holds anything else. Three tables are printed: times, as in the paper's Table 5, a line for each size of image; and the scores by
-class and by source, as the organiser's program computes them and corrected (training.score). The times, in seconds, run from the
+class and by source, as the organiser's program computes them and corrected (training.measure.score). The times, in seconds, run from the
 engine's start to its exit and count only on an idle machine; the first start after loading an image takes longer.
 
 Exit code: 0; 1 if an image failed or took longer than tolerated; 2 if nothing could be measured.
@@ -38,10 +38,10 @@ from statistics import median
 from inference.images import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
 from predict import find_images
-from training.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv
-from training.f1 import MODES
-from training.score import EXPLAINED, Case, Score, cases_from_manifest, score_case
-from training.score import table as score_table
+from training.measure.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv
+from training.measure.f1 import MODES
+from training.measure.score import EXPLAINED, Case, Score, cases_from_manifest, score_case
+from training.measure.score import table as score_table
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def engine_words(engine: str, options: str | None, image: str) -> list[str]:
 
 
 def send_in(task: Task, words: list[str], folder: Path) -> dict:
-    """Start the container for one image; returns its line of the table (training.benchmark.image_record) and keeps its labels.
+    """Start the container for one image; returns its line of the table (training.measure.benchmark.image_record) and keeps its labels.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def totals(records: list[dict]) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.rehearsal", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.rehearsal", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("image", metavar="IMAGE", help="name of the container image, for Apptainer its file")

@@ -1,8 +1,8 @@
 """Score a folder of predicted label images against the truth: F1, precision and recall by class and by source.
 
     python predict.py -i images -o predictions
-    python -m training.score truth predictions
-    python -m training.score data/manifest.csv predictions --csv scores.csv
+    python -m training.measure.score truth predictions
+    python -m training.measure.score data/manifest.csv predictions --csv scores.csv
 
 TRUTH is a manifest (training.datasets; the lines of --split that have labels) or a folder of *_label.* files, sub-folders
 included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
@@ -10,7 +10,7 @@ included. From a manifest the images are grouped by cue class and by source, fro
 PREDICTIONS holds the label files that predict.py writes, under the names that it gives them (inference.outputs.label_names). For
 an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/ first, then in PREDICTIONS/.
 
-Scores are means over the images, each image counting the same. A table is printed for each mode (training.f1): corrected, where
+Scores are means over the images, each image counting the same. A table is printed for each mode (training.measure.f1): corrected, where
 an image without a usable prediction has F1 0, and official, where the organiser's program leaves it out. Where only some cells
 are labelled (partial = 1), unlabelled cells count as spurious all the same; the tables say how many such images a group has,
 and a row leaves them out. --csv writes a line for each image, mode and threshold.
@@ -32,7 +32,7 @@ from inference.images import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
 from training.cues import CLASSES, cue_class
 from training.datasets import read_labels, read_manifest
-from training.f1 import MODES, f1_score, precision, recall, score_image
+from training.measure.f1 import MODES, f1_score, precision, recall, score_image
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def write_csv(path: Path, scores: Sequence[Score]) -> None:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.score", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m training.measure.score", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("truth", type=Path, metavar="TRUTH", help="manifest (CSV) or folder of *_label.* files")

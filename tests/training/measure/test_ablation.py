@@ -1,4 +1,4 @@
-"""training.ablation: its lines and figures, with networks whose results are known beforehand."""
+"""training.measure.ablation: its lines and figures, with networks whose results are known beforehand."""
 
 import csv
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from inference.routing import Route
-from training import ablation
-from training.ablation import main
+from training.measure import ablation
+from training.measure.ablation import main
 
 CELLS = np.zeros((40, 60), np.uint16)
 for _label, (_y, _x) in enumerate([(8, 10), (8, 30), (25, 10), (25, 30)], start=1):

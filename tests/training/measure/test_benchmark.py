@@ -1,4 +1,4 @@
-"""training.benchmark with small programs in place of the real one: numbers, tables, files, failures, exit codes."""
+"""training.measure.benchmark with small programs in place of the real one: numbers, tables, files, failures, exit codes."""
 
 import argparse
 import csv
@@ -12,9 +12,9 @@ import tifffile
 
 from inference import images as images_module
 from inference.images import read_image
-from training import benchmark
-from training.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
-from training.mosaic import make_image
+from training.measure import benchmark
+from training.measure.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
+from training.measure.mosaic import make_image
 
 FAKE = """
 import json, shutil, struct, sys, time
@@ -203,7 +203,7 @@ def test_unusable_commands(images, caplog, command, message):
 
 def test_encoder(images, monkeypatch, capsys, caplog):
     """The program gets a folder of untrained networks of that size, with a command of one's own or with the default one."""
-    monkeypatch.setattr("training.rigged.write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
+    monkeypatch.setattr("training.measure.rigged.write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
     look = "{python} -c \"import os, sys; print(os.listdir(sys.argv[1]))\" {weights} {input} {output}"
     assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", look]) == 1, "writes no labels"
     assert "['convnext_tiny']" in caplog.text

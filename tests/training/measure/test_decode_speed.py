@@ -1,12 +1,12 @@
-"""training.decode_speed on small maps: what is made, what is compared, what is printed."""
+"""training.measure.decode_speed on small maps: what is made, what is compared, what is printed."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from training import decode_speed
-from training.decode_speed import decode, flooded, landscape, main, make_labels, make_maps, white_maps
+from training.measure import decode_speed
+from training.measure.decode_speed import decode, flooded, landscape, main, make_labels, make_maps, white_maps
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""training.f1 against hand-counted arrays, known overlaps, slow plain implementations and StarDist's matching."""
+"""training.measure.f1 against hand-counted arrays, known overlaps, slow plain implementations and StarDist's matching."""
 
 import math
 from itertools import permutations
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from training.f1 import Counts, ScoringRules, f1_score, match_counts, precision, recall, remove_border, score_image
+from training.measure.f1 import Counts, ScoringRules, f1_score, match_counts, precision, recall, remove_border, score_image
 
 SMALL_TILES = ScoringRules(tiled_from=1, tile=20)
 

@@ -1,4 +1,4 @@
-"""training.failures on drawn cells: each kind of failure, the tables, and what the pictures show."""
+"""training.measure.failures on drawn cells: each kind of failure, the tables, and what the pictures show."""
 
 import csv
 from pathlib import Path
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.f1 import match_counts
-from training.failures import COLOURS, FOUND, KINDS, MERGED, MISSED, OUTLINE, PANEL, SPLIT, SPURIOUS, judge_cells, main
+from training.measure.f1 import match_counts
+from training.measure.failures import COLOURS, FOUND, KINDS, MERGED, MISSED, OUTLINE, PANEL, SPLIT, SPURIOUS, judge_cells, main
 
 
 def cells(*boxes, shape=(40, 60)):

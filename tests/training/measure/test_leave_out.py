@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from models.checkpoint import read_config
-from training import leave_out
-from training.leave_out import groups_of, main, parse_arguments
+from training.measure import leave_out
+from training.measure.leave_out import groups_of, main, parse_arguments
 
 OPTIONS = "--encoder test_convnext --random-init --crop 64 --batch 2 --workers 0 --device cpu"
 

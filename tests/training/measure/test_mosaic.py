@@ -1,4 +1,4 @@
-"""training.mosaic: what images are made of, and that no seam is worse than it must be."""
+"""training.measure.mosaic: what images are made of, and that no seam is worse than it must be."""
 
 from itertools import product
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.mosaic import cheapest_path, image_rows, make_image, read_cells
+from training.measure.mosaic import cheapest_path, image_rows, make_image, read_cells
 
 
 def spots(shape, seed):

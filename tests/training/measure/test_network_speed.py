@@ -5,8 +5,8 @@ from dataclasses import asdict
 import torch
 
 from inference.network import best_dtype
-from training import network_speed
-from training.network_speed import main, measure, ways
+from training.measure import network_speed
+from training.measure.network_speed import main, measure, ways
 
 
 def test_each_way_changes_one_thing():

@@ -1,4 +1,4 @@
-"""training.number_formats: equal networks agree, a spoilt one does not."""
+"""training.measure.number_formats: equal networks agree, a spoilt one does not."""
 
 import cv2
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from inference.network import Network
-from training import number_formats
-from training.number_formats import find_images, main
-from training.rigged import spots
+from training.measure import number_formats
+from training.measure.number_formats import find_images, main
+from training.measure.rigged import spots
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""training.rehearsal with a small program in place of the engine: commands, times, scores, failures, exit codes."""
+"""training.measure.rehearsal with a small program in place of the engine: commands, times, scores, failures, exit codes."""
 
 import csv
 import json
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from training import benchmark
-from training.benchmark import Launch
-from training.rehearsal import engine_words, expect_alone, main, time_table, totals
+from training.measure import benchmark
+from training.measure.benchmark import Launch
+from training.measure.rehearsal import engine_words, expect_alone, main, time_table, totals
 
 ENGINE = """#!{python}
 import json, shutil, sys

@@ -1,10 +1,10 @@
-"""training.rigged: a weights folder that the program accepts, and in which it finds cells."""
+"""training.measure.rigged: a weights folder that the program accepts, and in which it finds cells."""
 
 import numpy as np
 import pytest
 
 from inference.segmenter import Segmenter
-from training.rigged import spots, write_rigged_weights
+from training.measure.rigged import spots, write_rigged_weights
 
 
 def test_cells_are_found_by_both_kinds_of_network(tmp_path):

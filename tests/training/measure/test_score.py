@@ -1,4 +1,4 @@
-"""training.score on folders of small label images: which files it finds, what it prints, writes and returns."""
+"""training.measure.score on folders of small label images: which files it finds, what it prints, writes and returns."""
 
 import csv
 
@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from training.datasets import read_manifest
-from training.score import cases_from_folder, main
+from training.measure.score import cases_from_folder, main
 
 CELLS = np.zeros((16, 24), np.uint16)
 for _label, (_y, _x) in enumerate([(3, 3), (3, 10), (9, 3), (9, 10)], start=1):
