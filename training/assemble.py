@@ -37,9 +37,11 @@ from inference.segmenter import ROUTER_FILE, STREAM_FILE
 from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config, save_checkpoint
 from models.router import CLASSES
 from training import runs
-from training.datasets import read_manifest
+from training.command import DONE, PARTLY, command, manual
 from training.label import SOURCE_SUFFIX
+from training.manifest import read_manifest
 from training.model_card import CARD, write_card
+from training.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dic
     """Training images and terms of each source of a manifest; pseudo labels have the terms of their images."""
     table = read_terms(terms) if terms else {}
     sources: dict[str, dict] = {}
-    for record in read_manifest(manifest, "train"):
+    for record in read_manifest(manifest, "train", files=False):
         if record.source not in left_out:
             published = record.source.removesuffix(SOURCE_SUFFIX)
             entry = sources.setdefault(record.source, {"images": 0, "terms": table.get(published, "")})
@@ -161,14 +163,13 @@ def expected_f1(path: Path) -> list[list[float]]:
         If a network or a class is missing in it.
     """
     scores: dict[tuple[int, int], list[float]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if found := re.search(r", class([0-3])$", row.get("line", "")):
-                scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
+    for _, row in read_table(path, ("line", "class", "f1")):
+        if found := re.search(r", class([0-3])$", row["line"]):
+            scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
     kinds = range(CLASSES)
     if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
-        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR --each-network "
-                         "--csv FILE, on images of all classes")
+        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR "
+                         "--each-network --csv FILE, on images of all classes")
     return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
 
 
@@ -192,8 +193,7 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.assemble", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.assemble", __doc__)
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="DIR", help="the folder to write")
     add("--manifest", type=Path, required=True, help="what the networks were trained on, for the model card")
@@ -208,34 +208,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        found = find_sources(args)
-        for part, source in found.items():
-            check_kind(part, source)
-        args.weights.mkdir(parents=True, exist_ok=True)
-        changed = False
-        for part, source in found.items():
-            target = args.weights / FILES[part]
-            if args.force or not target.exists() or is_better(source, target):
-                place(source, target, args)
-                write_checksums(args.weights)
-                changed = True
-        if args.each_network:
-            tell_router(args.weights / ROUTER_FILE, expected_f1(args.each_network))
+    found = find_sources(args)
+    matrix = expected_f1(args.each_network) if args.each_network else None
+    for part, source in found.items():
+        check_kind(part, source)
+    args.weights.mkdir(parents=True, exist_ok=True)
+    changed = False
+    for part, source in found.items():
+        target = args.weights / FILES[part]
+        if args.force or not target.exists() or is_better(source, target):
+            place(source, target, args)
             write_checksums(args.weights)
-        configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-        write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
-                   args.scores, changed)
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
+            changed = True
+    if matrix:
+        tell_router(args.weights / ROUTER_FILE, matrix)
+        write_checksums(args.weights)
+    configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
+    write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
+               args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:
         log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))
-    return 1 if missing else 0
+    return PARTLY if missing else DONE
 
 
 if __name__ == "__main__":

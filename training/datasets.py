@@ -1,11 +1,5 @@
-"""Labelled images: the manifest that lists them, and the random crops that training draws from them.
+"""Labelled images in memory, and the random crops that training draws from them."""
 
-A manifest is a CSV file with a line an image and at least the columns image, label, split (train, val or unlabelled) and
-source; paths are relative to the manifest. A column partial may hold 1 where only some cells are labelled. Further columns are
-ignored.
-"""
-
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +17,7 @@ from inference.normalisation import normalise, to_three_channels
 from inference.routing import ruled_out
 from training import augmentation
 from training.cues import cue_class
+from training.manifest import Record
 from training.targets import make_targets
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
@@ -32,17 +27,6 @@ ON_CELL = 0.8  # share of the crops that are centred on a cell pixel; the others
 # Where only some cells are labelled, what looks like background far from them may be a cell.
 UNLABELLED_WEIGHT = 0.2  # of such a pixel in the losses
 LABELLED_MARGIN = 0.3  # of the median diameter: nearer to a labelled cell than this, background is known
-
-
-@dataclass(frozen=True)
-class Record:
-    """A line of the manifest."""
-
-    image: Path
-    label: Path | None
-    split: str
-    source: str
-    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,27 +46,6 @@ class Sample:
     diameter: float
     cue_class: int
     excluded: tuple[int, ...] = ()
-
-
-def read_manifest(path: Path, split: str) -> list[Record]:
-    """All lines of one split, with paths made absolute.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a manifest or has no line of that split.
-    """
-    path = Path(path)
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"image", "label", "split", "source"} - set(rows[0] if rows else ())
-    if missing:
-        raise ValueError(f"{path}: a manifest needs a header with image, label, split, source; missing: {', '.join(sorted(missing))}")
-    records = [Record(path.parent / r["image"], path.parent / r["label"] if r["label"] else None, r["split"], r["source"],
-                      r.get("partial") == "1") for r in rows if r["split"] == split]
-    if not records:
-        raise ValueError(f"{path}: no line has split {split!r}; splits here: {sorted({r['split'] for r in rows})}")
-    return records
 
 
 def median_diameter(labels: np.ndarray) -> float:

@@ -29,7 +29,6 @@ the same command again. To repeat a step with other options, remove its folder a
 """
 
 import argparse
-import csv
 import logging
 import shlex
 import subprocess
@@ -39,6 +38,8 @@ from pathlib import Path
 
 from models.router import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
+from training.command import command, manual
+from training.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +158,8 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
 
 def classes_of(table: Path, split: str, leave_out: list[str]) -> set[int]:
     """The classes that the images of a split have, from the table that training.cue_table writes."""
-    with open(table, newline="", encoding="utf-8") as file:
-        return {int(row["class"]) for row in csv.DictReader(file) if row["split"] == split and row["source"] not in leave_out}
+    return {int(row["class"]) for _, row in read_table(table, ("class", "split", "source"))
+            if row["split"] == split and row["source"] not in leave_out}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
@@ -173,10 +174,9 @@ def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.protocol", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.protocol", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images with splits train and val (training.datasets)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images with splits train and val (training.manifest)")
     add("--runs", type=Path, required=True, metavar="DIR", help="folder for the steps")
     add("--weights", type=Path, required=True, metavar="DIR", help="folder for the result")
     add("--terms", type=Path, metavar="FILE", help="table of the sources' licences, for the model card (training.assemble)")
@@ -196,22 +196,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command(clock=True)
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     args = parse_arguments(argv)
     cues = Step("cues", "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"])
-    try:
-        if code := run_step(cues, args):
+    if code := run_step(cues, args):
+        return code
+    table = args.runs / cues.name / cue_table.TABLE
+    train_classes, val_classes = (classes_of(table, split, args.leave_out) for split in ("train", "val"))
+    for step in training_steps(args, train_classes, val_classes):
+        if code := run_step(step, args):
+            log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
             return code
-        table = args.runs / cues.name / cue_table.TABLE
-        train_classes, val_classes = (classes_of(table, split, args.leave_out) for split in ("train", "val"))
-        for step in training_steps(args, train_classes, val_classes):
-            if code := run_step(step, args):
-                log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
-                return code
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
     return assemble_weights(args, train_classes)
 
 

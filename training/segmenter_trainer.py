@@ -1,42 +1,30 @@
-"""The state of a training run and what happens to it: a step, a save, a resume, a validation."""
+"""The training of segmenters: crops, the losses of both kinds of network, selection by F1."""
 
-import argparse
 import copy
-import logging
 import math
-import subprocess
-import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from inference.hover_stream import HOVER_STRIDE
-from inference.network import Network, best_dtype
-from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from inference.network import Network
+from models.checkpoint import load_checkpoint
 from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
 from models.unet import STRIDE
-from training.datasets import Sample
-from training.distributed import Team
+from training.datasets import CropDataset, Sample, load_samples
 from training.encoder_weights import load_encoder, packaged_weights
 from training.losses import hover_loss, stardist_loss
+from training.manifest import read_manifest
 from training.networks import TrainingNetwork
-from training.resume import decisive, load_run, save_run
-from training.validation import validate
-
-log = logging.getLogger(__name__)
+from training.settings import SegmenterSettings
+from training.trainer import Trainer
+from training.validation import validate, validation_samples
 
 WARM_UP = 0.02  # of the run, for the cosine schedule
-GRADIENT_NORM = 5.0
-IMAGES_TIMED = 3  # to know how long a validation takes
 RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
-DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
-# Arguments that change what a run is; a resume file of other ones is refused.
-DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight",
-            "balance", "source_factors", "ema", "weight_decay", "encoder_lr")
 
 
 def learning_rate(progress: float, first: float, schedule: str) -> float:
@@ -52,7 +40,7 @@ def learning_rate(progress: float, first: float, schedule: str) -> float:
     return first * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
 
 
-def losses(maps: dict, batch: dict[str, torch.Tensor], reference_radius: float | None, hv_weight: float = 1.0) -> dict[str, torch.Tensor]:
+def losses(maps: dict, batch: dict[str, Tensor], reference_radius: float | None, hv_weight: float = 1.0) -> dict[str, Tensor]:
     """All loss terms of the heads that `maps` has; those of the HV maps are multiplied by `hv_weight`."""
     terms = {}
     if "stardist" in maps:
@@ -63,27 +51,6 @@ def losses(maps: dict, batch: dict[str, torch.Tensor], reference_radius: float |
         hover = hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
         terms |= {name: hv_weight * value if name.startswith("hv") else value for name, value in hover.items()}
     return terms
-
-
-def git_commit() -> str:
-    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout."""
-    try:
-        return subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                              check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:
-    """Draw a moving average of a network, its buffers included, towards the network; in the first steps it follows faster."""
-    decay = min(decay, (1 + step) / (10 + step))
-    pairs = list(zip(average.state_dict().values(), model.state_dict().values()))
-    moving = [(old, new) for old, new in pairs if new.is_floating_point()]
-    torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], 1 - decay)
-    for old, new in pairs:
-        if not new.is_floating_point():
-            old.copy_(new)
 
 
 def parameter_groups(model: TrainingNetwork, rate: float, encoder_factor: float, weight_decay: float) -> list[dict]:
@@ -100,159 +67,76 @@ def parameter_groups(model: TrainingNetwork, rate: float, encoder_factor: float,
             for (factor, decay), parameters in groups.items()]
 
 
-def compact_to_float(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch of crops on the device, float32, the image in [0, 1]."""
-    moved = {name: value.to(device, non_blocking=True).float() for name, value in batch.items()}
-    return moved | {"image": moved["image"] / 255}
+def training_crops(settings: SegmenterSettings) -> CropDataset:
+    """The manifest's training images of the wanted classes and sources, in memory; the settings are completed."""
+    samples = load_samples([r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out])
+    if settings.classes:
+        samples = [s for s in samples if s.cue_class in settings.classes]
+    factors = dict(settings.source_factors)
+    if unknown := factors.keys() - {s.record.source for s in samples}:
+        raise ValueError(f"--source-factors: no training image is of source {', '.join(sorted(unknown))}")
+    return CropDataset(samples, settings.crop, settings.diameter, tuple(settings.zoom), settings.seed, settings.balance, factors)
 
 
-class NotFinite(Exception):
-    """A step whose gradients are no numbers: going on would spoil the weights.
+class SegmenterTrainer(Trainer):
+    """A ConvNeXt-UNet with one head or both; each head's network is selected on its own."""
 
-    samples : numbers of the images in its batch
-    terms : the loss terms
-    """
+    FIGURE = "f1"
+    GRADIENT_NORM = 5.0
+    settings: SegmenterSettings
 
-    def __init__(self, samples: list[int], terms: dict[str, float]):
-        super().__init__(f"loss terms {terms}")
-        self.samples = samples
+    def build(self) -> TrainingNetwork:
+        """From --init's checkpoint, from ImageNet weights for the encoder, or from random ones."""
+        start, config = load_checkpoint(self.settings.init) if self.settings.init else (None, None)
+        self.settings = settings = self.settings.completed(config)
+        self.carried = {start.kind: config[start.kind]} if start and start.kind in config else {}  # settings of the start's decoder
+        fetched = not (settings.random_init or start or settings.encoder_weights)
+        model = TrainingNetwork(settings.stream, encoder=settings.encoder, pretrained=fetched,
+                                layer_scale=RANDOM_LAYER_SCALE if settings.random_init else None)
+        if start:
+            model.adopt(start)
+        elif settings.encoder_weights:
+            load_encoder(model.unet.encoder, settings.encoder_weights)
+        elif fetched and settings.encoder in EFFICIENTNETS:
+            load_encoder(model.unet.encoder, packaged_weights(settings.encoder))
+        return model
 
+    def make_optimiser(self) -> torch.optim.Optimizer:
+        settings = self.settings
+        groups = parameter_groups(self.model, settings.lr, settings.encoder_lr, settings.weight_decay)
+        return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
-class Trainer:
-    """Network, moving average, optimiser, and how far the run is.
+    def load(self) -> tuple[CropDataset, list[Sample]]:
+        settings, val = self.settings, []
+        data = training_crops(settings)
+        if settings.validate_images and self.team.leads:
+            val = validation_samples(settings.manifest, settings.classes, settings.validate_images)
+        return data, val
 
-    step : optimiser steps done
-    seconds : time spent, start and validation included
-    reserved : seconds that the last validation is expected to take
-    sums : loss terms summed since the last line of the log
-    waiting : seconds waited for data since then
-    validated : step of the last validation, -1 before the first one, and the seconds at its end
-    best : highest validation F1 of each head; its network is in OUT/HEAD.safetensors
-    """
+    def steps(self) -> int:
+        return self.settings.steps
 
-    def __init__(self, args: argparse.Namespace, team: Team):
-        self.args, self.team = args, team
-        torch.manual_seed(args.seed)
-        self.carried = {}  # settings of the start's decoder
-        if args.init:
-            start, config = load_checkpoint(args.init)
-            args.encoder = config["network"]["encoder"]
-            args.diameter = args.diameter or config["diameter"]
-            self.carried = {start.kind: config[start.kind]} if start.kind in config else {}
-        args.diameter = args.diameter or DEFAULT_DIAMETER
-        fetched = not (args.random_init or args.init or args.encoder_weights)
-        self.model = TrainingNetwork(args.stream, encoder=args.encoder, pretrained=fetched,
-                                     layer_scale=RANDOM_LAYER_SCALE if args.random_init else None)
-        if args.init:
-            self.model.adopt(start)
-        elif args.encoder_weights:
-            load_encoder(self.model.unet.encoder, args.encoder_weights)
-        elif fetched and args.encoder in EFFICIENTNETS:
-            load_encoder(self.model.unet.encoder, packaged_weights(args.encoder))
-        self.model.to(team.device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.shared = team.share(self.model)
-        groups = parameter_groups(self.model, args.lr, args.encoder_lr, args.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, fused=True)
-        torch.backends.cudnn.benchmark = True  # crops are all of one size
-        self.use_bfloat16 = best_dtype(team.device) == torch.bfloat16
-        self.step, self.seconds, self.waiting, self.reserved = 0, 0.0, 0.0, 0.0
-        self.sums: dict[str, torch.Tensor | float] = {}
-        self.validated = (-1, 0.0)
-        self.best: dict[str, float] = {}
+    def learning_rate(self) -> float:
+        return learning_rate(self.progress(), self.settings.lr, self.settings.schedule)
 
-    def progress(self) -> float:
-        """Share of the run that is done, by the clock with --time-budget, else by steps."""
-        if self.args.time_budget:
-            done, end = self.seconds, 60 * self.args.time_budget - self.reserved
-        else:
-            done, end = self.step, self.args.steps
-        return min(1.0, done / end) if end > 0 else 1.0
+    def loss_terms(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        maps = {k: type(m)(*(t.float() for t in m)) for k, m in self.forward(batch["image"]).items()}
+        settings = self.settings
+        return losses(maps, batch, None if settings.plain_mae else settings.diameter / 2, settings.hv_weight)
 
-    def reserve_validation(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> None:
-        """Expect the last validation to take as long as that of a few images, times their share."""
-        tried = samples[:: max(1, len(samples) // IMAGES_TIMED)]
-        began = time.monotonic()
-        for part in self._averaged_networks().values():
-            validate(part, tried, on_image)
-        self.reserved = (time.monotonic() - began) * len(samples) / len(tried)
+    def validation_is_due(self) -> bool:
+        """By steps, or by the time since the last validation."""
+        if self.settings.validate_steps:
+            return self.step % self.settings.validate_steps == 0
+        return self.seconds - self.validated[1] >= 60 * self.settings.validate_every
 
-    def _averaged_networks(self) -> dict[str, Network]:
-        """The moving average's network of each head, as inference runs it."""
-        return {name: Network.wrap(part, self.config(name), self.team.device)
-                for name, part in copy.deepcopy(self.average).split().items()}
+    def networks(self, model: TrainingNetwork) -> dict[str, torch.nn.Module]:
+        return model.split()
 
-    def train_step(self, batch: dict[str, torch.Tensor]) -> None:
-        """One optimiser step."""
-        args = self.args
-        samples = batch["sample"].tolist()
-        batch = compact_to_float(batch, self.team.device)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["factor"] * learning_rate(self.progress(), args.lr, args.schedule)
-        self.shared.train()
-        with torch.autocast(self.team.device.type, torch.bfloat16) if self.use_bfloat16 else nullcontext():
-            maps = self.shared(batch["image"].contiguous(memory_format=torch.channels_last))
-        maps = {k: type(m)(*(t.float() for t in m)) for k, m in maps.items()}
-        terms = losses(maps, batch, None if args.plain_mae else args.diameter / 2, args.hv_weight)
-        self.optimiser.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-        if not torch.isfinite(norm):
-            raise NotFinite(samples, {name: float(value) for name, value in terms.items()})
-        self.optimiser.step()
-        self.step += 1
-        update_average(self.average, self.model, self.step, args.ema)
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
-
-    def validate(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> list[dict]:
-        """Score the moving average's heads, keep those that are the best so far; a row for the log for each head."""
-        rows = []
-        began = started = time.monotonic()
-        for name, network in self._averaged_networks().items():
-            f1 = validate(network, samples, on_image)
-            rows.append({"step": self.step, "seconds": round(self.seconds, 1), "network": name, "f1": round(f1, 5),
-                         "images": len(samples), "took": round(time.monotonic() - started, 1)})
-            if f1 > self.best.get(name, -1):
-                self.best[name] = f1
-                self.write(name, {"f1": f1, "images": len(samples), "step": self.step})
-            started = time.monotonic()
-        self.reserved = started - began
-        self.validated = (self.step, self.seconds + self.reserved)
-        return rows
+    def measure(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> Iterator[tuple[str, dict]]:
+        for name, part in copy.deepcopy(self.average).split().items():
+            yield name, {"f1": validate(Network.wrap(part, self.config(name), self.team.device), samples, on_image)}
 
     def config(self, name: str) -> dict:
-        """What inference needs to know of a head's network, and how it was trained."""
-        args = vars(self.args) | {key: path and path.name for key, path in vars(self.args).items() if isinstance(path, Path)}
         carried = {name: self.carried[name]} if name in self.carried else {}
-        return {"network": self.model.network, "diameter": self.args.diameter, "git_commit": git_commit(),
-                "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}} | carried
-
-    def write(self, name: str, validation: dict | None = None) -> None:
-        """The checkpoint of a head's moving average."""
-        config = self.config(name) | ({"validation": validation} if validation else {})
-        save_checkpoint(self.args.out / f"{name}.safetensors", self.average.split()[name], config)
-
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"model": self.model, "average": self.average}
-
-    def save(self) -> None:
-        """Everything that a later process needs to go on exactly from here. The networks hold nothing random, such as dropout."""
-        state = {"step": self.step, "seconds": self.seconds, "waiting": self.waiting, "validated": self.validated,
-                 "reserved": self.reserved,
-                 "sums": {name: float(total) for name, total in self.sums.items()}}
-        save_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE), state)
-
-    def resume(self) -> bool:
-        """Continue from the resume file, if there is one; raises CheckpointError if it is damaged or of another run."""
-        state = load_run(self.args.out, self._modules(), self.optimiser, decisive(self.args, DECISIVE))
-        if state is None:
-            return False
-        self.step, self.seconds, self.waiting, self.sums, self.reserved = (
-            state[key] for key in ("step", "seconds", "waiting", "sums", "reserved"))
-        self.validated = tuple(state["validated"])
-        for name in self.model.heads:
-            kept = self.args.out / f"{name}.safetensors"
-            if kept.exists():
-                self.best[name] = read_config(kept)[1].get("validation", {}).get("f1", -1)
-        return True
+        return {"network": self.model.network, "diameter": self.settings.diameter} | carried

@@ -21,7 +21,7 @@ from inference.tiles import STEP, Tally, cut_batches, run_tiles, spans, tile_ima
 from inference.watershed import HoverSettings
 from models.stardist import RAYS
 from models.unet import STRIDE
-from training.datasets import read_manifest
+from training.manifest import read_manifest
 from training.measure.f1 import match_counts
 
 SHAPES = [(1, 1), (1, 700), (3, 40), (511, 130), (512, 64), (513, 96), (385, 600), (897, 200), (1400, 33), (1050, 400)]

@@ -132,14 +132,14 @@ def test_default_storage_keeps_files_below_60_mb():
 
 
 def test_a_router_is_no_segmenter(manifest, save, caplog):
-    assert assemble(manifest, "--class0", save("router.safetensors")) == 1
+    assert assemble(manifest, "--class0", save("router.safetensors")) == 2
     assert "cannot be class0.safetensors" in caplog.text
     assert not (manifest.parent / "weights").exists()
 
 
 def test_nothing_to_assemble(manifest, tmp_path, caplog):
-    assert assemble(manifest) == 1
-    assert assemble(manifest, "--runs", tmp_path / "empty") == 1
+    assert assemble(manifest) == 2
+    assert assemble(manifest, "--runs", tmp_path / "empty") == 2
     assert "--runs, or single networks" in caplog.text and "give a folder of training.protocol" in caplog.text
 
 
@@ -201,7 +201,7 @@ def test_known_failures_are_kept(manifest, runs, caplog):
     assert assemble(manifest, "--runs", runs) == 0
     assert written in card(manifest) and "old card" not in card(manifest) and "remainder" not in card(manifest)
     path.write_text("Misses yeast.")
-    assert assemble(manifest, "--runs", runs) == 1
+    assert assemble(manifest, "--runs", runs) == 2
     assert card(manifest) == "Misses yeast." and "must both be there" in caplog.text
 
 
@@ -227,7 +227,7 @@ def test_the_router_learns_what_the_networks_score(manifest, runs, tmp_path):
 
 
 def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
-    assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 1
+    assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 2
     assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
 
 
@@ -261,4 +261,4 @@ def test_scores_in_the_card(manifest, runs, save, tmp_path, caplog):
     assert assemble(manifest, "--class0", save("better.safetensors", 0.9)) == 0
     assert "Not measured since" in card(manifest) and "mean F1" not in card(manifest)
     (tmp_path / "empty.csv").write_text(SCORES.splitlines()[0])
-    assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 1 and "empty.csv: no scores" in caplog.text
+    assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 2 and "empty.csv: no scores" in caplog.text

@@ -7,7 +7,8 @@ import torch
 
 from training import augmentation
 from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
-from training.datasets import ON_CELL, CropDataset, Record, Sample, balanced_weights, certainty, load_sample, median_diameter
+from training.datasets import ON_CELL, CropDataset, Sample, balanced_weights, certainty, load_sample, median_diameter
+from training.manifest import Record
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.cue_table import SHEET_COLUMNS, SHEET_IMAGES, judge, labelled_entries, main
+from training.cue_table import SHEET_COLUMNS, SHEET_IMAGES, judge, labelled_records, main
 from training.cues import THRESHOLDS, Cues, cue_class, decide, measure_cues
 from training.validation import pick_balanced
 
@@ -131,7 +131,7 @@ def test_a_sheet_spreads_over_the_sources(manifest):
         (manifest.parent / f"x{number}.png").write_bytes((manifest.parent / "0.png").read_bytes())
         lines.append(f"x{number}.png,{label},train,{'rare' if number >= 97 else 'common'}")
     manifest.write_text("\n".join(lines))
-    rows = [judge(entry) for entry in labelled_entries(manifest, None)]
+    rows = [judge(record) for record in labelled_records(manifest, None)]
     picked = pick_balanced(rows, SHEET_IMAGES)
     assert len(picked) == SHEET_IMAGES and sum(r.source == "rare" for r in picked) == 3
 
@@ -139,11 +139,11 @@ def test_a_sheet_spreads_over_the_sources(manifest):
 def test_splits(manifest, caplog):
     assert run(manifest, "--split", "val") == 0
     assert len((manifest.parent / "out" / "cues.csv").read_text().splitlines()) == 2
-    assert run(manifest, "--split", "unlabelled") == 1
-    assert "no line with labels" in caplog.text and "training.label" in caplog.text
+    assert run(manifest, "--split", "unlabelled") == 2
+    assert "no line of these splits has labels" in caplog.text and "training.label" in caplog.text
 
 
 def test_a_missing_label_is_named(manifest, caplog):
     (manifest.parent / "3_label.png").unlink()
-    assert run(manifest) == 1
+    assert run(manifest) == 2
     assert "3_label.png" in caplog.text and "line 5" in caplog.text

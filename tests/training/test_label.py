@@ -1,4 +1,4 @@
-"""training.label: which images it labels, keeps and drops, where the files go, and that the trainings read them."""
+"""training.label: which images it labels, keeps and drops, where the files go, and that the scorer and the trainings read them."""
 
 import csv
 from types import SimpleNamespace
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from training import label, prepare
-from training.datasets import load_samples, read_manifest
+from training.datasets import load_samples
 from training.label import main
+from training.manifest import read_manifest
+from training.measure import score
 
 SHAPE = (20, 30)
 
@@ -17,14 +19,15 @@ SHAPE = (20, 30)
 class CountingSegmenter:
     """In the place of the product's: an image of brightness n has n cells, and the router is sure at n percent."""
 
-    def __init__(self, weights, device):
+    def __init__(self, weights, device, route):
         self.weights = weights
 
     def segment(self, picture):
         count = int(picture.pixels.max())
         labels = np.zeros(picture.shape, np.int32)
         labels.ravel()[:count] = np.arange(1, count + 1)
-        return SimpleNamespace(labels=labels, cells=count, stream=0, route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0)))
+        return SimpleNamespace(labels=labels, cells=count, stream=0, diameter=9.0, seconds={"network": 1.0},
+                               route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0), diameter=8.0))
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,7 @@ def manifest(tmp_path):
 
 
 def run(manifest, *more):
-    return main(["--weights", "w", "--manifest", str(manifest), "--out", str(manifest.parent / "out"), *map(str, more)])
+    return main(["--pseudo", "--weights", "w", "--manifest", str(manifest), "--out", str(manifest.parent / "out"), *map(str, more)])
 
 
 def kept(manifest):
@@ -68,7 +71,7 @@ def test_the_unlabelled_lines_of_a_manifest(manifest, caplog):
     caplog.set_level("INFO")
     assert run(manifest) == 0
     assert kept(manifest) == {"fluo/a.png": 40, "fluo/b.y.png": 7, "blood/a.png": 90}
-    assert sorted(p.name for p in (manifest.parent / "out").iterdir()) == ["blood_pseudo", "fluo_pseudo", "manifest.csv"]
+    assert sorted(p.name for p in (manifest.parent / "out").iterdir()) == ["blood_pseudo", "fluo_pseudo", "manifest.csv", "report.csv"]
     assert "dropped: 1 with fewer than 3 cells" in caplog.text
 
 
@@ -98,7 +101,7 @@ def test_a_folder_with_sub_folders(tmp_path):
     for name in ("a.png", "day1/a.png", "day2/a.png"):
         write(tmp_path / "images" / name, 5)
     out = tmp_path / "out"
-    assert main(["--weights", "w", "--images", str(tmp_path / "images"), "--source", "mine", "--out", str(out)]) == 0
+    assert main(["--pseudo", "--weights", "w", "--images", str(tmp_path / "images"), "--source", "mine", "--out", str(out)]) == 0
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.tiff")) == [
         "mine_pseudo/a_label.tiff", "mine_pseudo/day1/a_label.tiff", "mine_pseudo/day2/a_label.tiff"]
 
@@ -112,9 +115,9 @@ def test_an_unreadable_image(manifest, caplog):
 
 
 def test_nothing_to_label(manifest, caplog):
-    assert run(manifest, "--leave-out", "fluo", "blood") == 1
-    assert "no line of split 'unlabelled' is left" in caplog.text
-    assert run(manifest, "--fewest-cells", 1000) == 1
+    assert run(manifest, "--leave-out", "fluo", "blood") == 2
+    assert "no line is left without the sources of --leave-out" in caplog.text
+    assert run(manifest, "--fewest-cells", 1000) == 2
     assert "none of the 4 images" in caplog.text
     assert not (manifest.parent / "out/manifest.csv").exists()
 
@@ -123,6 +126,25 @@ def test_real_networks(manifest, untrained_weights, monkeypatch):
     """What the product's Segmenter returns has all that is asked of it."""
     monkeypatch.undo()
     out = manifest.parent / "out"
-    assert main(["--weights", str(untrained_weights), "--manifest", str(manifest), "--out", str(out), "--fewest-cells", "0",
+    assert main(["--pseudo", "--weights", str(untrained_weights), "--manifest", str(manifest), "--out", str(out), "--fewest-cells", "0",
                  "--device", "cpu"]) == 0
     assert len(read_manifest(out / "manifest.csv", "train")) == 4
+
+
+def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
+    """In a folder named as the image's, beside a report; an image without cells is one of them."""
+    out = manifest.parent / "out"
+    command = ["--weights", "w", "--manifest", str(manifest), "--out", str(out)]
+    assert main([*command, "--split", "train"]) == 0
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["report.csv", "train/a_label.tiff"]
+    with open(out / "report.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == [{"source": "fluo", "image": "a.png", "class": "0", "cells": "50", "cell_diameter_px": "9.0",
+                                               "router_diameter_px": "8.0", "seconds": "1.0"}]
+    assert score.main([str(manifest), str(out), "--split", "train"]) == 0
+
+
+@pytest.mark.parametrize("options", [("--images", "x"), ("--pseudo", "--images", "x", "--route", "1", "--confidence", "0.5")])
+def test_options_that_do_not_go_together(options, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--weights", "w", "--out", "o", *options])
+    assert stopped.value.code == 2

@@ -8,7 +8,8 @@ from inference.hover_stream import HOVER_STRIDE
 from inference.nms import find_candidates, paint, suppress
 from inference.watershed import decode_hover, resize_labels
 from models.unet import DEEPEST_STRIDE
-from training.datasets import load_sample, read_manifest
+from training.datasets import load_sample
+from training.manifest import read_manifest
 from training.measure.f1 import f1_score, match_counts
 from training.targets import make_targets
 

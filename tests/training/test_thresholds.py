@@ -12,7 +12,8 @@ from inference.stream import segment_at
 from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
-from training.datasets import load_samples, median_diameter, read_manifest
+from training.datasets import load_samples, median_diameter
+from training.manifest import read_manifest
 from training.targets import make_targets
 from training.thresholds import GRIDS, Replay, choose, main, score_settings
 

@@ -22,7 +22,6 @@ part in. --csv writes a line for each image and line of the table.
 """
 
 import argparse
-import csv
 import logging
 import math
 import tempfile
@@ -41,9 +40,12 @@ from inference.segmenter import ROUTER_FILE, STREAM_FILE, Segmenter
 from models.checkpoint import CheckpointError
 from models.router import CLASSES
 from training import runs
+from training.command import add_device, command, manual
 from training.cues import cue_class
-from training.datasets import Record, median_diameter, read_labels, read_manifest
+from training.datasets import median_diameter, read_labels
+from training.manifest import Record, read_manifest
 from training.measure.f1 import Counts, f1_score, score_image
+from training.tables import text_table, write_table
 from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)
@@ -189,35 +191,28 @@ def table(results: list[Result], lines: list[Line]) -> str:
     if any(r.record.partial for r in results):
         columns["complete labels"] = [r for r in results if not r.record.partial]
     images = {name: len({r.record.image for r in members}) for name, members in columns.items()}
-    headers = [f"{name} ({images[name]})" for name in columns]
-    width = max(len(line.name) for line in lines)
-    text = [" " * width + "".join(f"  {header:>11}" for header in headers)]
+    rows = []
     for line in lines:
-        cells = []
+        rows.append({"": line.name})
         for name, members in columns.items():
             scores = [r.f1 for r in members if r.line == line.name]
-            cells.append(f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP)
-        text.append(f"{line.name:{width}}" + "".join(f"  {cell:>{max(11, len(h))}}" for cell, h in zip(cells, headers)))
+            rows[-1][f"{name} ({images[name]})"] = f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP
+    text = [text_table(rows)]
     if remarks := [remark for line in lines for remark in line.remarks]:
         text += ["", *remarks]
     return "\n".join(text)
 
 
-def write_csv(path: Path, results: list[Result]) -> None:
+def csv_lines(results: list[Result]) -> list[dict]:
     """A line for each image in each line of the table."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["line", "image", "source", "partial", "class", "routed", *Counts._fields, "f1"])
-        for r in results:
-            writer.writerow([r.line, r.record.image, r.record.source, int(r.record.partial), r.cue_class, r.routed, *r.counts,
-                             round(r.f1, 5)])
+    return [{"line": r.line, "image": r.record.image, "source": r.record.source, "partial": int(r.record.partial), "class": r.cue_class,
+             "routed": r.routed, **r.counts._asdict(), "f1": round(r.f1, 5)} for r in results]
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.ablation", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.ablation", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
     add("--split", default="val", help="lines of the manifest to score [val]")
     add("--runs", type=Path, metavar="DIR", help="folder of training.protocol")
     add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")
@@ -225,7 +220,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--true-size", action="store_true", help="take the cells' size from the labels")
     add("--limit", type=int, metavar="N", help="a quick look at N images, as equally many of each source as can be")
     add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     return parser.parse_args(argv)
 
 
@@ -245,24 +240,20 @@ def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
     return lines, routers[0]
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        lines, router = find_lines(args)
-        records = [r for r in read_manifest(args.manifest, args.split) if r.label]
-        if args.limit:
-            records = pick_balanced(records, args.limit)
-        with tempfile.TemporaryDirectory(prefix="ablation-") as folder, logging_redirect_tqdm():
-            bench = Bench(Path(folder), args.device)
-            results = [result for record in tqdm(records, unit="image", disable=None)
-                       for result in score_lines(record, lines, router, bench, args.true_size)]
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
+    lines, router = find_lines(args)
+    records = [r for r in read_manifest(args.manifest, args.split) if r.label]
+    if args.limit:
+        records = pick_balanced(records, args.limit)
+    with tempfile.TemporaryDirectory(prefix="ablation-") as folder, logging_redirect_tqdm():
+        bench = Bench(Path(folder), args.device)
+        results = [result for record in tqdm(records, unit="image", disable=None)
+                   for result in score_lines(record, lines, router, bench, args.true_size)]
     print(table(results, lines))
     if args.csv:
-        write_csv(args.csv, results)
+        write_table(args.csv, csv_lines(results))
     return 0
 
 

@@ -35,7 +35,6 @@ Runs on Linux and macOS. Exit code: 0; 1 if an image failed or a second is out o
 """
 
 import argparse
-import csv
 import json
 import logging
 import math
@@ -57,7 +56,10 @@ import tifffile
 from inference.images import open_image
 from inference.outputs import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles, label_names
 from predict import TOLERANCE_PIXELS, find_images, time_tolerance
+from training.command import command, manual, positive
 from training.measure.mosaic import LOOKS, image_rows, read_cells
+from training.measure.plots import import_pyplot, plot_file
+from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -198,72 +200,21 @@ def typical(records: list[dict]) -> dict:
     return failed[0] if failed else sorted(records, key=lambda r: r["real"])[(len(records) - 1) // 2]
 
 
-def table(records: list[dict]) -> str:
-    """Lines for people to read; columns that are empty everywhere are left out."""
-    columns = [c for c in columns_of(records) if any(r.get(c, "") != "" for r in records)]
-    cells = [columns] + [[_text(r.get(c, "")) for c in columns] for r in records]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join("  ".join(f"{cell:{'>' if i else '<'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
-                     for row in cells)
-
-
-def columns_of(records: list[dict]) -> list[str]:
-    """Of the fullest record first (a failed one has no stages), "failure" last."""
-    columns = dict.fromkeys(key for r in sorted(records, key=len, reverse=True) for key in r if key != "failure")
-    return [*columns, "failure"]
-
-
-def _text(value: str | int | float | None) -> str:
-    if isinstance(value, float):
-        return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.3f}"
-    return "unknown" if value is None else str(value)
-
-
-def write_csv(path: Path, records: list[dict]) -> None:
-    """A line for each run; an existing file is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns_of(records))
-        writer.writeheader()
-        writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in records)
-
-
-def import_pyplot():
-    """matplotlib, for files only. Raises ValueError if it is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise ValueError("--plot needs matplotlib, which is not among the program's requirements: pip install matplotlib, "
-                         "or leave --plot out") from None
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
 def write_plot(path: Path, records: list[dict], title: str) -> None:
     """Real time against pixels on logarithmic axes, with the time tolerance, and the peak memory where it is known; failed images
     are left out."""
-    pyplot = import_pyplot()
     done = sorted((r["Mpx"], r["real"]) for r in records if not r["failure"])
     memory = sorted((r["Mpx"], r["peak MB"]) for r in records if not r["failure"] and r["peak MB"] is not None)
     sizes = sorted({r["Mpx"] for r in records} | {TOLERANCE_PIXELS / 1e6})
-    panels = 2 if memory else 1
-    figure, ((axes, *beside),) = pyplot.subplots(1, panels, figsize=(6 * panels + 1, 5), layout="constrained", squeeze=False)
-    axes.loglog(sizes, [time_tolerance(1, round(size * 1e6)) for size in sizes], "--", color="tab:red", label="time tolerance")
-    if done:
-        axes.loglog(*zip(*done), "o", color="tab:blue", label="real time, cold start included")
-    axes.set(xlabel="size of the image in megapixels", ylabel="seconds")
-    axes.legend()
-    for panel in beside:
-        panel.semilogx(*zip(*memory), "o-", color="tab:green")
-        panel.set(xlabel="size of the image in megapixels", ylabel="peak memory in MB", ylim=(0, None))
-    figure.suptitle(title, fontsize=8)
-    for panel in (axes, *beside):
-        panel.grid(True, which="both", alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    with plot_file(path, title, 2 if memory else 1, 13 if memory else 7) as (axes, *beside):
+        axes.loglog(sizes, [time_tolerance(1, round(size * 1e6)) for size in sizes], "--", color="tab:red", label="time tolerance")
+        if done:
+            axes.loglog(*zip(*done), "o", color="tab:blue", label="real time, cold start included")
+        axes.set(xlabel="size of the image in megapixels", ylabel="seconds")
+        axes.legend()
+        for panel in beside:
+            panel.semilogx(*zip(*memory), "o-", color="tab:green")
+            panel.set(xlabel="size of the image in megapixels", ylabel="peak memory in MB", ylim=(0, None))
 
 
 def machine() -> str:
@@ -337,16 +288,8 @@ def work_folder(keep: Path | None):
     yield keep
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.benchmark", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.benchmark", __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--paper-sizes", dest="sizes", action="store_const", const=PAPER_SIZES,
                         help="make images of " + ", ".join(f"{w}x{h}" for h, w in PAPER_SIZES))
@@ -367,35 +310,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     args.command = args.command or (ENCODER_COMMAND if args.encoder else DEFAULT_COMMAND)
-    try:
-        words = split_command(args.command)
-        if ("{weights}" in args.command) != bool(args.encoder):
-            raise ValueError("{weights} in --command stands for the networks that --encoder makes: give both, or neither")
-        if args.plot:
-            if args.throughput:
-                raise ValueError("--plot shows single images; leave it out with --throughput")
-            import_pyplot()  # now, not after an hour of measuring
-        place = machine()
-        with work_folder(args.keep) as work:
-            if args.encoder:
-                from training.measure.rigged import write_rigged_weights  # late: imports torch, and may import timm
+    words = split_command(args.command)
+    if ("{weights}" in args.command) != bool(args.encoder):
+        raise ValueError("{weights} in --command stands for the networks that --encoder makes: give both, or neither")
+    if args.plot:
+        if args.throughput:
+            raise ValueError("--plot shows single images; leave it out with --throughput")
+        import_pyplot()  # now, not after an hour of measuring
+    place = machine()
+    with work_folder(args.keep) as work:
+        if args.encoder:
+            from training.measure.rigged import write_rigged_weights  # late: imports torch, and may import timm
 
-                write_rigged_weights(work / "weights", args.encoder)
-                words = [word.replace("{weights}", str((work / "weights").resolve())) for word in words]
-            measured = measure(args, words, work)
-        shown = [typical(runs) for runs in measured]
-        print(f"machine: {place}\ncommand: {args.command}\n\n{table(shown)}")
-        if args.csv:
-            write_csv(args.csv, [record for runs in measured for record in runs])
-        if args.plot:
-            write_plot(args.plot, shown, place)
-    except (ValueError, OSError) as error:
-        log.error("%s", error)
-        return 2
+            write_rigged_weights(work / "weights", args.encoder)
+            words = [word.replace("{weights}", str((work / "weights").resolve())) for word in words]
+        measured = measure(args, words, work)
+    shown = [typical(runs) for runs in measured]
+    print(f"machine: {place}\ncommand: {args.command}\n\n{text_table(shown)}")
+    if args.csv:
+        write_table(args.csv, [record for runs in measured for record in runs], digits=4)
+    if args.plot:
+        write_plot(args.plot, shown, place)
     return 1 if any(r["failure"] or r.get("over") for r in shown) else 0
 
 

@@ -34,8 +34,11 @@ from inference.nms import Candidates, StarDistSettings, find_candidates, paint, 
 from inference.watershed import LEVELS, HoverSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
-from training.measure.benchmark import import_pyplot, machine, positive, table
+from training.command import command, manual, positive
+from training.measure.benchmark import machine
 from training.measure.f1 import f1_score, match_counts
+from training.measure.plots import import_pyplot, plot_file
+from training.tables import text_table
 from training.targets import edge_probability
 
 log = logging.getLogger(__name__)
@@ -176,24 +179,17 @@ def growth(repeat: int) -> list[dict]:
 
 def write_plot(path: Path, rows: list[dict], title: str) -> None:
     """Seconds against megapixels on logarithmic axes, with a line of constant time a pixel for each decoder."""
-    pyplot = import_pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     sizes = [row["Mpx"] for row in rows]
-    for name, colour in (("decoding", "tab:blue"), ("watershed", "tab:orange")):
-        axes.loglog(sizes, [row[name] for row in rows], "o", color=colour, label=f"{name}, measured")
-        axes.loglog(sizes, [rows[0][name] * size / sizes[0] for size in sizes], "--", color=colour, label=f"{name}, if linear")
-    axes.set(xlabel="megapixels, with 477 cells each", ylabel="seconds")
-    axes.set_title(title, fontsize=8)
-    axes.grid(True, which="both", alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    with plot_file(path, title) as (axes,):
+        for name, colour in (("decoding", "tab:blue"), ("watershed", "tab:orange")):
+            axes.loglog(sizes, [row[name] for row in rows], "o", color=colour, label=f"{name}, measured")
+            axes.loglog(sizes, [rows[0][name] * size / sizes[0] for size in sizes], "--", color=colour, label=f"{name}, if linear")
+        axes.set(xlabel="megapixels, with 477 cells each", ylabel="seconds")
+        axes.legend()
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.decode_speed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.decode_speed", __doc__)
     parser.add_argument("--repeat", type=positive, default=3, metavar="N", help="runs of which the fastest counts [3]")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot of the growth there (.png, .svg or .pdf)")
     parser.add_argument("--no-growth", action="store_true", help="leave the growth out: it takes most of the time and 3 GB of memory")
@@ -203,25 +199,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
+    if args.plot:
+        import_pyplot()  # now, not after minutes of measuring
+    place = machine()
     try:
-        if args.plot:
-            import_pyplot()  # now, not after minutes of measuring
-        place = machine()
         cases = [compare_decoders(args.repeat), time_white(args.repeat), compare_watersheds(args.repeat)]
     except ImportError as error:
-        log.error("%s is not installed, and nothing can be compared without it: pip install stardist scikit-image", error.name)
-        return 2
-    except ValueError as error:
-        log.error("%s", error)
-        return 2
-    shown = [{**case, "met": "yes" if case["met"] else "NO", "failure": ""} for case in cases]
-    print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{table(shown)}")
+        raise ValueError(f"{error.name} is not installed, and nothing can be compared without it: pip install stardist "
+                         "scikit-image") from None
+    shown = [{**case, "met": "yes" if case["met"] else "NO"} for case in cases]
+    print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{text_table(shown)}")
     if not args.no_growth:
-        rows = [{**row, "failure": ""} for row in growth(args.repeat)]
-        print(f"\n{table(rows)}")
+        rows = [{**row} for row in growth(args.repeat)]
+        print(f"\n{text_table(rows)}")
         if args.plot:
             write_plot(args.plot, rows, place)
     return 0 if all(case["met"] for case in cases) else 1

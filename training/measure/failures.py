@@ -1,6 +1,6 @@
 """Where and how the cells are not found: tables of the kinds of failure, and pictures of the worst images.
 
-    python -m training.predict_split --manifest data/manifest.csv --weights weights --out predictions
+    python -m training.label --manifest data/manifest.csv --weights weights --out predictions
     python -m training.measure.failures data/manifest.csv predictions --out failures --worst 20
 
 Every true cell without a predicted one of IoU 0.5 is one of
@@ -24,7 +24,6 @@ The tables count the cells of --split by source and by their diameter, that of t
 """
 
 import argparse
-import csv
 import logging
 import math
 from collections import Counter
@@ -37,9 +36,11 @@ from tqdm import tqdm
 
 from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
+from training.command import command, manual
 from training.datasets import read_labels
 from training.measure.f1 import f1_score, overlaps, remove_border
 from training.measure.score import Case, cases_from_manifest, read_prediction
+from training.tables import text_table, write_table
 from training.validation import without_unlabelled
 
 log = logging.getLogger(__name__)
@@ -138,13 +139,11 @@ def size_name(group: int) -> str:
 
 def table(title: str, counts: dict[str, Counter]) -> str:
     """Cells of each kind by group, as numbers and, but for spurious ones, shares of the true cells; for people to read."""
-    width = max(map(len, (title, *counts)))
-    lines = [f"{title:{width}}  {'cells':>7}" + "".join(f"  {kind:>14}" for kind in KINDS)]
+    rows = []
     for group, own in counts.items():
         cells = sum(own[kind] for kind in KINDS[:SPURIOUS])
-        shares = (f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in KINDS)
-        lines.append(f"{group:{width}}  {cells:7}" + "".join(f"  {share}" for share in shares))
-    return "\n".join(lines)
+        rows.append({title: group, "cells": cells, **{kind: f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in KINDS}})
+    return text_table(rows)
 
 
 def picture(judged: Judged) -> np.ndarray:
@@ -185,44 +184,37 @@ def worst_window(judged: Judged) -> tuple[slice, slice]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.failures", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.failures", __doc__)
     add = parser.add_argument
-    add("manifest", type=Path, help="CSV file of labelled images (training.datasets)")
-    add("predictions", type=Path, help="folder of predicted *_label.tiff files, as of training.predict_split")
+    add("manifest", type=Path, help="CSV file of labelled images (training.manifest)")
+    add("predictions", type=Path, help="folder of predicted *_label.tiff files, as of training.label")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the list and the pictures")
     add("--split", default="val", help="lines of the manifest to look at [val]")
     add("--worst", type=int, default=12, metavar="N", help="number of pictures [12]")
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        cases = cases_from_manifest(args.manifest, args.predictions, args.split)
-        rows, sources, sizes = [], {}, {size_name(g): Counter() for g in range(len(SIZES) - 1)}
-        for case in tqdm(cases, unit="image", disable=None):
-            if judged := judge_case(case):
-                rows.append((judged.f1, case, judged.counts))
-                sources.setdefault(case.source, Counter()).update(judged.counts)
-                for group, kind in size_groups(judged):
-                    sizes[group][kind] += 1
-        if not rows:
-            raise ValueError(f"{args.predictions}: no prediction for any image of split {args.split!r}; make them with "
-                             "training.predict_split")
-        rows.sort(key=lambda row: row[0])
-        args.out.mkdir(parents=True, exist_ok=True)
-        with open(args.out / "failures.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["f1", "source", "image", "partial", *KINDS])
-            writer.writerows([round(f1, 4), c.source, c.image, int(c.partial), *counts.values()] for f1, c, counts in rows)
-        for number, (_, case, _) in enumerate(rows[:args.worst], start=1):
-            file = args.out / f"{number:02}_{case.source}_{case.image.stem}.png"
-            cv2.imencode(".png", cv2.cvtColor(picture(judge_case(case)), cv2.COLOR_RGB2BGR))[1].tofile(file)
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
+    cases = cases_from_manifest(args.manifest, args.predictions, args.split)
+    rows, sources, sizes = [], {}, {size_name(g): Counter() for g in range(len(SIZES) - 1)}
+    for case in tqdm(cases, unit="image", disable=None):
+        if judged := judge_case(case):
+            rows.append((judged.f1, case, judged.counts))
+            sources.setdefault(case.source, Counter()).update(judged.counts)
+            for group, kind in size_groups(judged):
+                sizes[group][kind] += 1
+    if not rows:
+        raise ValueError(f"{args.predictions}: no prediction for any image of split {args.split!r}; make them with "
+                         "training.label")
+    rows.sort(key=lambda row: row[0])
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_table(args.out / "failures.csv", [{"f1": round(f1, 4), "source": c.source, "image": c.image, "partial": int(c.partial), **counts}
+                                            for f1, c, counts in rows])
+    for number, (_, case, _) in enumerate(rows[:args.worst], start=1):
+        file = args.out / f"{number:02}_{case.source}_{case.image.stem}.png"
+        cv2.imencode(".png", cv2.cvtColor(picture(judge_case(case)), cv2.COLOR_RGB2BGR))[1].tofile(file)
     total = sum(sources.values(), Counter())
     print(table("source", dict(sorted(sources.items())) | {"all": total}), table("diameter", sizes), sep="\n\n")
     log.info("%s: %d images, mean F1 %.4f", args.out / "failures.csv", len(rows), np.mean([f1 for f1, *_ in rows]))

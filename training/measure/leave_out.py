@@ -26,10 +26,11 @@ import numpy as np
 
 from inference.network import Network, choose_device
 from training import train
-from training.datasets import Sample, load_samples, read_manifest
-from training.measure.benchmark import positive, table
+from training.command import DONE, PARTLY, add_device, command, manual, positive
+from training.datasets import Sample, load_samples
+from training.manifest import read_manifest
 from training.runs import STREAM_KINDS
-from training.train import write_row
+from training.tables import text_table, write_row
 from training.validation import validate
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,20 @@ OPTIONS = "--encoder convnext_atto --random-init --crop 256 --batch 8 --lr 1e-3 
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.leave_out", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.leave_out", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
     add("--out", type=Path, required=True, help="folder of the runs")
     add("--leave-out", nargs="+", metavar="SOURCE[,SOURCE...]", help="groups of sources [every large source alone]")
     add("--at-least", type=positive, default=16, metavar="N", help="training images of a large source [16]")
     add("--steps", type=positive, default=2000, help="optimiser steps of each run [2000]")
     add("--train-options", default=OPTIONS, help=f"of training.train [{OPTIONS}]")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     return parser.parse_args(argv)
+
+
+class NotTrained(Exception):
+    """A training that was stopped or failed."""
 
 
 def groups_of(args: argparse.Namespace) -> list[list[str]]:
@@ -60,7 +64,7 @@ def groups_of(args: argparse.Namespace) -> list[list[str]]:
     ValueError
         If a source has no training or no validation images, or none is large enough.
     """
-    counts = {split: [r.source for r in read_manifest(args.manifest, split) if r.label] for split in ("train", "val")}
+    counts = {split: [r.source for r in read_manifest(args.manifest, split)] for split in ("train", "val")}
     if args.leave_out:
         groups = [group.split(",") for group in args.leave_out]
         for source in (source for group in groups for source in group):
@@ -75,13 +79,13 @@ def groups_of(args: argparse.Namespace) -> list[list[str]]:
 
 
 def train_without(sources: list[str], args: argparse.Namespace) -> Path:
-    """Folder of a run's networks, without these sources; raises RuntimeError if the run was stopped or failed."""
+    """Folder of a run's networks, without these sources; raises NotTrained if the run was stopped or failed."""
     folder = args.out / (",".join(sources) or "all")
     left_out = ["--leave-out", *sources] if sources else []
     code = train.main(["--manifest", str(args.manifest), "--out", str(folder), "--stream", "both", "--steps", str(args.steps),
                        "--validate-images", "0", *shlex.split(args.train_options), *left_out])
     if code:
-        raise RuntimeError(f"{folder}: training ended with exit code {code}; the same command goes on from there")
+        raise NotTrained(f"{folder}: training ended with exit code {code}; the same command goes on from there")
     return folder
 
 
@@ -95,29 +99,35 @@ def score(networks: dict[str, Network], samples: list[Sample]) -> float:
     return float(np.mean([validate(networks[STREAM_KINDS[sample.cue_class]], [sample]) for sample in samples]))
 
 
+@command(clock=True)
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     args = parse_arguments(argv)
+    groups = groups_of(args)
     try:
-        groups = groups_of(args)
-        complete = load_networks(train_without([], args), args.device)
-        (args.out / TABLE).unlink(missing_ok=True)
-        rows = []
-        for group in groups:
-            without = load_networks(train_without(group, args), args.device)
-            for source in group:
-                samples = load_samples([r for r in read_manifest(args.manifest, "val") if r.label and r.source == source])
-                scores = score(complete, samples), score(without, samples)
-                rows.append({"source": source, "images": len(samples), "F1 with it": round(scores[0], 4),
-                             "F1 without": round(scores[1], 4), "lost": round(scores[0] - scores[1], 4)})
-                write_row(args.out / TABLE, rows[-1])
-    except (OSError, ValueError, RuntimeError) as error:
+        rows = compare(groups, args)
+    except NotTrained as error:
         log.error("%s", error)
-        return 1
+        return PARTLY
     mean = {k: round(float(np.average([r[k] for r in rows], weights=[r["images"] for r in rows])), 4)
             for k in ("F1 with it", "F1 without", "lost")}
-    print(table([*rows, {"source": "all of them", "images": sum(r["images"] for r in rows), **mean}]))
-    return 0
+    print(text_table([*rows, {"source": "all of them", "images": sum(r["images"] for r in rows), **mean}]))
+    return DONE
+
+
+def compare(groups: list[list[str]], args: argparse.Namespace) -> list[dict]:
+    """Train with and without each group; the lines of the table."""
+    complete = load_networks(train_without([], args), args.device)
+    (args.out / TABLE).unlink(missing_ok=True)
+    rows = []
+    for group in groups:
+        without = load_networks(train_without(group, args), args.device)
+        for source in group:
+            samples = load_samples([r for r in read_manifest(args.manifest, "val") if r.source == source])
+            scores = score(complete, samples), score(without, samples)
+            rows.append({"source": source, "images": len(samples), "F1 with it": round(scores[0], 4),
+                         "F1 without": round(scores[1], 4), "lost": round(scores[0] - scores[1], 4)})
+            write_row(args.out / TABLE, rows[-1])
+    return rows
 
 
 if __name__ == "__main__":

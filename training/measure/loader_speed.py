@@ -7,17 +7,19 @@ least 1.5 times as fast as the step; below 1 the network waits, and more --worke
 """
 
 import argparse
-import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from inference.network import choose_device
+from training.command import DONE, command, manual
 from training.distributed import Team
-from training.train import add_arguments, default_workers, make_loader, training_crops
-from training.trainer import Trainer
-
-log = logging.getLogger(__name__)
+from training.loop import default_workers, make_loader
+from training.segmenter_trainer import SegmenterTrainer, training_crops
+from training.settings import SegmenterSettings
+from training.train import add_arguments
 
 WARM_UP_STEPS = 3  # memory is allocated and kernels are chosen in the first ones
 
@@ -35,9 +37,9 @@ def rate(action: Callable[[], object], seconds: float, device: torch.device) -> 
 
 def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
     """Images per second of "loader", "step" and "together"."""
-    team = Team(args.device)
-    trainer = Trainer(args, team)
-    loader = make_loader(training_crops(args, args.diameter), args, team, 0)
+    team = Team(choose_device(args.device))
+    trainer = SegmenterTrainer(SegmenterSettings.of(args), team)
+    loader = make_loader(training_crops(trainer.settings), trainer.settings, team, 0)
     ready = (loader.prefetch_factor or 0) * loader.num_workers
     batches = iter(loader)
     for _ in range(1 + ready):  # what lay ready would count as made in no time
@@ -54,18 +56,20 @@ def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
     return {name: value * args.batch for name, value in batch_rates.items()}
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m training.measure.loader_speed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.loader_speed", __doc__)
     add_arguments(parser)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each of the three measurements [20]")
+    parser.set_defaults(out=Path())
     args = parser.parse_args(argv)
     rates = measure(args, args.seconds)
-    log.info("loader alone  %7.1f images/s (%d workers)\nstep alone    %7.1f images/s (%s on %s)\ntogether      %7.1f images/s\n"
-             "loader/step   %7.2f", rates["loader"], args.workers or default_workers(torch.device(args.device)), rates["step"], args.encoder, args.device, rates["together"],
-             rates["loader"] / rates["step"])
-    return 0
+    workers = default_workers(choose_device(args.device)) if args.workers is None else args.workers
+    print(f"loader alone  {rates['loader']:7.1f} images/s ({workers} workers)\n"
+          f"step alone    {rates['step']:7.1f} images/s ({args.encoder} on {args.device})\n"
+          f"together      {rates['together']:7.1f} images/s\n"
+          f"loader/step   {rates['loader'] / rates['step']:7.2f}")
+    return DONE
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 
 from inference.images import IMAGE_SUFFIXES, read_image
 from inference.normalisation import normalise
+from training.manifest import read_manifest
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence
 
@@ -59,8 +60,6 @@ def read_cells(place: Path, look: str, seed: int = 0) -> tuple[list[np.ndarray],
 
 def _image_files(place: Path) -> list[Path]:
     if place.is_file():
-        from training.datasets import read_manifest  # late: imports torch
-
         return [record.image for record in read_manifest(place, "val")]
     if not place.is_dir():
         raise ValueError(f"{place}: no such file or folder; --cells takes a manifest or a folder of images")

@@ -16,7 +16,6 @@ What the number format does to the labels is `training.measure.number_formats`' 
 """
 
 import argparse
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,9 +26,9 @@ import torch
 from inference.network import CPU_BATCH, GPU_BATCH, best_dtype, choose_device
 from inference.tiles import WINDOW
 from models.stardist import ConvNeXtStarDist
-from training.measure.benchmark import machine, positive, table
-
-log = logging.getLogger(__name__)
+from training.command import add_device, command, manual, positive
+from training.measure.benchmark import machine
+from training.tables import text_table
 
 WARM_UP_CALLS = 2
 
@@ -87,31 +86,27 @@ def measure(encoder: str, device: torch.device, way: Way, repeat: int) -> dict[s
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.network_speed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.network_speed", __doc__)
     add = parser.add_argument
     add("--encoder", nargs="+", default=["convnext_small", "convnext_atto"], metavar="NAME",
         help="ConvNeXts of timm [convnext_small convnext_atto: the paper's and the shipped one]")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     add("--repeat", type=positive, default=5, metavar="N", help="calls of which the median counts [5]")
     add("--no-compile", action="store_true", help="leave torch.compile out, which needs a C++ compiler and a minute")
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     threads = torch.get_num_threads()
     try:
         device, place = choose_device(args.device), machine()
         tried = [way for way in ways(device) if not (way.compiled and args.no_compile)]
         rows = [measure(encoder, device, way, args.repeat) for encoder in args.encoder for way in tried]
-    except (ValueError, RuntimeError) as error:
-        log.error("%s", error)
-        return 2
     finally:
         torch.set_num_threads(threads)
-    print(f"machine: {place}\n\n{table(rows)}")
+    print(f"machine: {place}\n\n{text_table(rows)}")
     return 0
 
 

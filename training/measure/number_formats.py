@@ -22,8 +22,8 @@ import predict
 from inference.images import read_image
 from inference.network import Network, best_dtype
 from inference.segmenter import STREAM_FILE, Segmenter
-from training.datasets import read_manifest
-from training.measure.benchmark import positive
+from training.command import add_device, command, manual, positive
+from training.manifest import read_manifest
 from training.measure.f1 import f1_score, match_counts
 
 log = logging.getLogger(__name__)
@@ -58,30 +58,25 @@ def find_images(place: Path, most: int) -> list[Path]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.number_formats", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.number_formats", __doc__)
     add = parser.add_argument
     add("images", type=Path, help="a folder of images, or a manifest")
     add("--weights", type=Path, default=ROOT / "weights", metavar="DIR", help="folder with the five networks [the shipped ones]")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     add("--dtype", choices=("bfloat16", "float16"), help="compare this one [what the program chooses here]")
     add("--most", type=positive, default=1000, metavar="N", help="of more images, evenly spread ones [1000]")
     add("--measure", action="store_true", help="stream and cell diameter are found in each format")
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        exact = FormatSegmenter(torch.float32, args.weights, args.device)
-        dtype = getattr(torch, args.dtype) if args.dtype else best_dtype(exact.device)
-        if dtype == torch.float32:
-            raise ValueError("this machine has no faster number format than float32: nothing to compare; or name one with --dtype")
-        images = find_images(args.images, args.most)
-    except (ValueError, OSError) as error:
-        log.error("%s", error)
-        return 2
+    exact = FormatSegmenter(torch.float32, args.weights, args.device)
+    dtype = getattr(torch, args.dtype) if args.dtype else best_dtype(exact.device)
+    if dtype == torch.float32:
+        raise ValueError("this machine has no faster number format than float32: nothing to compare; or name one with --dtype")
+    images = find_images(args.images, args.most)
     fast = FormatSegmenter(dtype, args.weights, args.device)
     total = np.zeros(3, int)
     for path in images:

@@ -6,7 +6,7 @@
     python -m training.measure.rehearsal localhost/team --engine podman --images my_images
     python -m training.measure.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
 
-Images are those of a manifest (training.datasets; the lines of --split that have labels) or of a folder, whose true labels are
+Images are those of a manifest (training.manifest; the lines of --split that have labels) or of a folder, whose true labels are
 --truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times are measured.
 
 Docker and Podman are given the organiser's own command:
@@ -38,10 +38,12 @@ from statistics import median
 from inference.images import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
 from predict import find_images
-from training.measure.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv
+from training.command import command, manual, positive
+from training.measure.benchmark import Launch, image_record, launch, machine, work_folder
 from training.measure.f1 import MODES
 from training.measure.score import EXPLAINED, Case, Score, cases_from_manifest, score_case
 from training.measure.score import table as score_table
+from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +152,7 @@ def time_table(records: list[dict]) -> str:
         failed = sum(bool(r["failure"]) for r in members)
         rows.append({"size": size, "images": len(members), "tolerance": members[0]["tolerance"], "median": median(times),
                      "longest": max(times), "out of tolerance": sum(r["over"] for r in members), "failed": failed or ""})
-    return table(rows)
+    return text_table(rows)
 
 
 def totals(records: list[dict]) -> str:
@@ -161,8 +163,7 @@ def totals(records: list[dict]) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.rehearsal", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.rehearsal", __doc__)
     add = parser.add_argument
     add("image", metavar="IMAGE", help="name of the container image, for Apptainer its file")
     source = parser.add_mutually_exclusive_group(required=True)
@@ -185,22 +186,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        words = engine_words(args.engine, args.options, args.image)
-        place = machine()
-        with work_folder(args.keep) as work:
-            records, scores = rehearse(args, words, work)
-    except (ValueError, OSError) as error:
-        log.error("%s", error)
-        return 2
+    words = engine_words(args.engine, args.options, args.image)
+    place = machine()
+    with work_folder(args.keep) as work:
+        records, scores = rehearse(args, words, work)
     print(f"machine: {place}\ncommand: {shlex.join(words)}\n\n{time_table(records)}\n\n{totals(records)}")
     if scores:
         print(*(f"\n{EXPLAINED[mode]}\n{score_table(scores, mode)}" for mode in MODES), sep="\n")
     if args.csv:
-        write_csv(args.csv, records)
+        write_table(args.csv, records, digits=4)
     return 1 if any(r["failure"] or r["over"] for r in records) else 0
 
 

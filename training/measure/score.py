@@ -4,7 +4,7 @@
     python -m training.measure.score truth predictions
     python -m training.measure.score data/manifest.csv predictions --csv scores.csv
 
-TRUTH is a manifest (training.datasets; the lines of --split that have labels) or a folder of *_label.* files, sub-folders
+TRUTH is a manifest (training.manifest; the lines of --split that have labels) or a folder of *_label.* files, sub-folders
 included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
 
 PREDICTIONS holds the label files that predict.py writes, under the names that it gives them (inference.outputs.label_names). For
@@ -19,20 +19,22 @@ Exit code: 0; 1 if a prediction is missing or unusable; 2 if nothing could be sc
 """
 
 import argparse
-import csv
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from inference.images import read_image
 from inference.outputs import LABEL_SUFFIX, label_names
+from training.command import command, manual
 from training.cues import CLASSES, cue_class
-from training.datasets import read_labels, read_manifest
+from training.datasets import read_labels
+from training.manifest import read_manifest
 from training.measure.f1 import MODES, f1_score, precision, recall, score_image
+from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Score:
 
 
 def cases_from_manifest(manifest: Path, predictions: Path, split: str = "val") -> list[Case]:
-    """The labelled images of one split; raises as `training.datasets.read_manifest`."""
+    """The labelled images of one split; raises as `training.manifest.read_manifest`."""
     records = read_manifest(manifest, split)
     places = _candidates([r.image for r in records], predictions)
     return [Case(r.label, places[r.image], r.source, r.image, r.partial) for r in records if r.label]
@@ -157,31 +159,21 @@ def table(scores: Sequence[Score], mode: str) -> str:
         groups["complete labels"] = [s for s in scores if not s.partial]
     groups |= {f"class {name}": [s for s in scores if s.cue_class == name] for name in CLASSES}
     groups |= {f"source {name}": [s for s in scores if s.source == name] for name in sorted({s.source for s in scores} - {""})}
-    lines = [f"{'':28} images partial missing  mean F1  median  precision  recall"
-             + "".join(f"  F1@{t:<4g}" for t in thresholds[1:])]
+    rows = []
     for name, members in groups.items():
         first = [s for s in members if s.threshold == thresholds[0]]
         if not first:
             continue
         f1, p, r = (np.array([getattr(s, field) for s in first]) for field in ("f1", "precision", "recall"))
-        others = [np.mean([s.f1 for s in members if s.threshold == t]) for t in thresholds[1:]]
-        lines.append(f"{name:28} {len(first):6} {sum(s.partial for s in first):7} {sum(not s.prediction for s in first):7}"
-                     f"  {f1.mean():7.4f}  {np.median(f1):6.4f}  {p.mean():9.4f}  {r.mean():6.4f}"
-                     + "".join(f"  {value:7.4f}" for value in others))
-    return "\n".join(lines)
-
-
-def write_csv(path: Path, scores: Sequence[Score]) -> None:
-    """A line for each image, mode and threshold; an existing file is replaced."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Score)])
-        writer.writeheader()
-        writer.writerows(asdict(s) for s in scores)
+        means = {"mean F1": f1.mean(), "median": np.median(f1), "precision": p.mean(), "recall": r.mean()}
+        means |= {f"F1@{t:g}": np.mean([s.f1 for s in members if s.threshold == t]) for t in thresholds[1:]}
+        rows.append({"images of": name, "images": len(first), "partial": sum(s.partial for s in first),
+                     "missing": sum(not s.prediction for s in first), **{k: f"{value:.4f}" for k, value in means.items()}})
+    return text_table(rows)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.score", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.score", __doc__)
     add = parser.add_argument
     add("truth", type=Path, metavar="TRUTH", help="manifest (CSV) or folder of *_label.* files")
     add("predictions", type=Path, metavar="PREDICTIONS", help="folder of predicted *_label.tiff files")
@@ -192,22 +184,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     thresholds = list(dict.fromkeys(args.thresholds))
     modes = MODES if args.mode == "both" else (args.mode,)
-    try:
-        if not args.predictions.is_dir():
-            raise ValueError(f"{args.predictions}: no such folder; it must hold the label files that predict.py wrote")
-        if args.truth.is_dir():
-            cases = cases_from_folder(args.truth, args.predictions)
-        else:
-            cases = cases_from_manifest(args.truth, args.predictions, args.split)
-        results = [score_case(case, thresholds, modes) for case in cases]
-    except (ValueError, OSError) as error:
-        log.error("%s", error)
-        return 2
+    if not args.predictions.is_dir():
+        raise ValueError(f"{args.predictions}: no such folder; it must hold the label files that predict.py wrote")
+    if args.truth.is_dir():
+        cases = cases_from_folder(args.truth, args.predictions)
+    else:
+        cases = cases_from_manifest(args.truth, args.predictions, args.split)
+    results = [score_case(case, thresholds, modes) for case in cases]
     unusable = sum(not rows or not rows[0].prediction for rows in results)
     if unusable == len(results):
         log.error("nothing to score: none of the %d labelled images of %s has a usable prediction in %s", len(results), args.truth,
@@ -216,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     scores = [score for rows in results for score in rows]
     print("\n\n".join(f"{EXPLAINED[mode]}\n{table(scores, mode)}" for mode in modes))
     if args.csv:
-        write_csv(args.csv, scores)
+        write_table(args.csv, [asdict(s) for s in scores])
     if unusable:
         log.error("%d of %d images have no usable prediction (named above)", unusable, len(results))
     return 1 if unusable else 0

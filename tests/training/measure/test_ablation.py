@@ -186,11 +186,11 @@ def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):
 
 
 def test_what_is_missing_is_named(known, manifest, runs, tmp_path, caplog):
-    assert run(manifest) == 1
-    assert run(manifest, "--runs", tmp_path / "nothing") == 1
-    assert run(manifest, "--weights", runs) == 1
+    assert run(manifest) == 2
+    assert run(manifest, "--runs", tmp_path / "nothing") == 2
+    assert run(manifest, "--weights", runs) == 2
     (runs / "router" / "router.safetensors").unlink()
-    assert run(manifest, "--runs", runs) == 1
+    assert run(manifest, "--runs", runs) == 2
     for said in ("give --runs or --weights", "nothing: holds no networks", "runs/router.safetensors: no such weights file",
                  "router/router.safetensors: no router there"):
         assert said in caplog.text

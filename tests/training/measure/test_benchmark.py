@@ -13,7 +13,7 @@ import tifffile
 from inference import images as images_module
 from inference.images import read_image
 from training.measure import benchmark
-from training.measure.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
+from training.measure.benchmark import Launch, fill, image_record, main, parse_size, split_command, typical
 from training.measure.mosaic import make_image
 
 FAKE = """
@@ -165,15 +165,6 @@ def test_typical_run():
     assert typical(records)["real"] == 3
     assert typical(records[:2])["real"] == 1
     assert typical([*records, {"real": 9.0, "failure": "exit code 1"}])["real"] == 9
-
-
-def test_table():
-    """A failed image, which has no stages, comes first here; the columns keep their order all the same."""
-    failed = {"image": "a", "real": 2.5, "peak MB": None, "failure": "exit code 1"}
-    done = {"image": "long name", "real": 123.456, "peak MB": 70, "read": 0.0123, "failure": ""}
-    assert table([failed, done]).splitlines() == ["image        real  peak MB   read      failure",
-                                                  "a            2.50  unknown         exit code 1",
-                                                  "long name  123.46       70  0.012"]
 
 
 def test_a_container_has_unknown_memory(images, monkeypatch, capsys):

@@ -113,5 +113,5 @@ def test_a_missing_prediction(data, caplog, capsys):
     assert "b_label.png: no prediction" in caplog.text and "all" in capsys.readouterr().out
     for path in (data / "out").rglob("*.tiff"):
         path.unlink()
-    assert run(data) == 1
-    assert "make them with training.predict_split" in caplog.text
+    assert run(data) == 2
+    assert "make them with training.label" in caplog.text

@@ -37,7 +37,7 @@ def test_read_cells(cells):
 
 def test_read_cells_of_a_manifest(cells):
     manifest = cells / "manifest.csv"
-    manifest.write_text("image,label,split,source\ngray/a.png,,train,x\ngray/b.png,,val,x\n")
+    manifest.write_text("image,label,split,source\ngray/a.png,gray/a.png,train,x\ngray/b.png,gray/b.png,val,x\n")
     assert [s.shape for s in read_cells(manifest, "gray")[0]] == [(160, 300)]
 
 

@@ -1,13 +1,13 @@
 """training.measure.score on folders of small label images: which files it finds, what it prints, writes and returns."""
 
 import csv
+import re
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 
-from training.datasets import read_manifest
 from training.measure.score import cases_from_folder, main
 
 CELLS = np.zeros((16, 24), np.uint16)
@@ -33,7 +33,7 @@ def data(tmp_path):
         label = f"val/{source}/{image[0]}_label.png"
         write(tmp_path / label, CELLS)
         lines.append(f"val/{name},{label},val,{source},{int(source == 'blood')}")
-    lines.append("val/c.png,,val,fluo,0")  # without labels
+    lines.append("val/c.png,,unlabelled,fluo,")
     (tmp_path / "manifest.csv").write_text("\n".join(lines))
     return tmp_path
 
@@ -48,8 +48,8 @@ def predictions(data):
 
 def rows_of(output):
     """{group: [numbers]} of the first table."""
-    lines = output.split("\n\n")[0].splitlines()[2:]
-    return {line[:28].strip(): [float(word) for word in line[28:].split()] for line in lines}
+    lines = [re.split(" {2,}", line) for line in output.split("\n\n")[0].splitlines()[2:]]
+    return {name: [float(number) for number in numbers] for name, *numbers in lines}
 
 
 def test_tables(data, predictions, capsys):
@@ -139,9 +139,3 @@ def test_names_follow_the_product(tmp_path):
     cases = cases_from_folder(tmp_path / "truth", tmp_path / "out")
     assert [c.candidates[1].name for c in cases] == ["a_label.tiff", "a.2_label.tiff", "b_label_label.tiff"]
     assert [c.candidates[0].parent.name for c in cases] == ["truth"] * 3
-
-
-def test_partial_is_optional_in_a_manifest(data):
-    assert [r.partial for r in read_manifest(data / "manifest.csv", "val")] == [False, False, True, False]
-    (data / "plain.csv").write_text("image,label,split,source\na.png,a_label.png,val,x")
-    assert [r.partial for r in read_manifest(data / "plain.csv", "val")] == [False]
