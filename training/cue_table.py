@@ -18,7 +18,6 @@ the wrong stream. Mostly its channels are to blame; python -m training.prepare -
 import argparse
 import logging
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +25,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.normalisation import normalise, to_three_channels
+from inference.normalisation import to_three_channels
 from inference.outputs import draw_outlines
 from training.command import command, manual
-from training.cues import CLASSES, Cues, decide, measure_cues
-from training.datasets import read_labels
+from training.cues import CLASSES, Cues, decide
+from training.datasets import READERS, load_sample
 from training.manifest import Record, read_manifest
-from training.readers.listing import read_pixels
 from training.tables import text_table, write_table
 from training.validation import pick_balanced
 
@@ -71,15 +69,10 @@ def labelled_records(manifest: Path, splits: list[str] | None) -> list[Record]:
     return records
 
 
-def read_pair(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels as stored, and labels."""
-    return read_pixels(record.image), read_labels(record.label)
-
-
 def judge(record: Record) -> Row:
     """Read an image and apply the rules."""
-    cues = measure_cues(*read_pair(record))
-    return Row(record, cues, *decide(cues))
+    sample = load_sample(record)
+    return Row(record, sample.cues, *decide(sample.cues))
 
 
 def table_line(row: Row) -> dict:
@@ -100,8 +93,7 @@ def count_table(rows: list[Row]) -> str:
 
 def contact_sheet(rows: list[Row], outlines: bool) -> np.ndarray:
     """Captioned thumbnails side by side, (H, W, 3) uint8 RGB."""
-    with ThreadPoolExecutor() as pool:
-        tiles = list(pool.map(lambda row: thumbnail(row, outlines), rows))
+    tiles = list(READERS.map(lambda row: thumbnail(row, outlines), rows))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % SHEET_COLUMNS)
     lines = [np.concatenate(tiles[i:i + SHEET_COLUMNS], axis=1) for i in range(0, len(tiles), SHEET_COLUMNS)]
     return np.concatenate(lines)
@@ -109,9 +101,8 @@ def contact_sheet(rows: list[Row], outlines: bool) -> np.ndarray:
 
 def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     """The normalised image, fitted into a square with SOURCE/FILE below it."""
-    pixels, labels = read_pair(row.record)
-    image = normalise(pixels)
-    image = draw_outlines(image, labels) if outlines else to_three_channels(image)
+    sample = load_sample(row.record)
+    image = draw_outlines(sample.pixels, sample.labels) if outlines else to_three_channels(sample.pixels)
     zoom = THUMBNAIL / max(image.shape[:2])
     height, width = (max(1, round(n * zoom)) for n in image.shape[:2])
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)
@@ -136,8 +127,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     records = labelled_records(args.manifest, args.split)
-    with ThreadPoolExecutor() as pool:
-        rows = list(tqdm(pool.map(judge, records), total=len(records), unit="image", disable=None))
+    rows = list(tqdm(READERS.map(judge, records), total=len(records), unit="image", disable=None))
     write_table(args.out / TABLE, [table_line(row) for row in rows])
     for k, name in enumerate(CLASSES):
         sheet = args.out / f"class{k}_{name.replace(' ', '_')}.png"

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
 from inference.routing import ruled_out
 from training import augmentation
-from training.cues import cue_class
+from training.cues import Cues, decide, measure_cues
 from training.manifest import Record
 from training.targets import make_targets
 
@@ -38,6 +39,7 @@ class Sample:
     diameter : median over the cells of the diameter of the disk with the cell's area, in pixels; nan without cells
     cue_class : 0 to 3, by the rules of `training.cues`
     excluded : classes that the router is told not to choose
+    cues : by which the class was decided
     """
 
     record: Record
@@ -46,6 +48,7 @@ class Sample:
     diameter: float
     cue_class: int
     excluded: tuple[int, ...] = ()
+    cues: Cues | None = None
 
 
 def median_diameter(labels: np.ndarray) -> float:
@@ -63,13 +66,39 @@ def read_labels(path: Path) -> np.ndarray:
     return labels if labels.dtype in (np.uint8, np.uint16) else labels.astype(np.uint32)
 
 
+_kept: dict[tuple, Sample] | None = None  # within `keep_samples`
+
+
+@contextmanager
+def keep_samples():
+    """Within a `with` block an image is decoded once, however often it is asked for, unless its files change: for the steps of one
+    command, which share their images."""
+    global _kept
+    before, _kept = _kept, {} if _kept is None else _kept
+    try:
+        yield
+    finally:
+        _kept = before
+
+
 def load_sample(record: Record) -> Sample:
-    """Read, check and normalise one labelled image."""
+    """Read, check and normalise one labelled image, or take it from those that `keep_samples` has kept."""
+    if _kept is None:
+        return decode_sample(record)
+    key = record, *(path.stat().st_mtime_ns for path in (record.image, record.label))
+    if key not in _kept:
+        _kept[key] = decode_sample(record)
+    return _kept[key]
+
+
+def decode_sample(record: Record) -> Sample:
+    """As `load_sample`, always from the files."""
     picture, labels = read_image(record.image), read_labels(record.label)
     if picture.shape != labels.shape:
         raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
-    return Sample(record, without_equal_channels(normalise(picture.pixels)), labels, median_diameter(labels),
-                  cue_class(picture.pixels, labels), ruled_out(picture.pixels))
+    cues = measure_cues(picture.pixels, labels)
+    return Sample(record, without_equal_channels(normalise(picture.pixels)), labels, median_diameter(labels), decide(cues)[0],
+                  ruled_out(picture.pixels), cues)
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:

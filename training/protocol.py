@@ -22,7 +22,8 @@ Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a ste
 weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other options go to the
 commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters), --finetune-options, --router-options.
 --time-budget divides minutes among the steps: pre-training gets half, the fine-tunings share two fifths, the router gets a tenth.
-Reading the images, the last validation of each step and the thresholds come on top.
+The thresholds come on top. Images are decoded once and stay in memory for all steps (with --processes, for all but the trainings
+of segmenters).
 
 A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it was: give
 the same command again. To repeat a step with other options, remove its folder and those of the steps that start from it.
@@ -39,6 +40,7 @@ from pathlib import Path
 from models.router import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import command, manual
+from training.datasets import keep_samples
 from training.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 MAINS = {"training.cue_table": cue_table.main, "training.train": train.main, "training.thresholds": thresholds.main,
          "training.train_router": train_router.main}
 TIMED = ("training.train", "training.train_router")  # the commands with --time-budget
+CUES = "cues"  # folder of the first step
 FINISHED = "finished"  # file in the folder of a step
 SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, for all steps whose names begin so
 
@@ -156,10 +159,10 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     return code
 
 
-def classes_of(table: Path, split: str, leave_out: list[str]) -> set[int]:
-    """The classes that the images of a split have, from the table that training.cue_table writes."""
-    return {int(row["class"]) for _, row in read_table(table, ("class", "split", "source"))
-            if row["split"] == split and row["source"] not in leave_out}
+def classes_of_split(args: argparse.Namespace, split: str) -> set[int]:
+    """The classes that the images of a split have, from the table that training.cue_table has written."""
+    table = read_table(args.runs / CUES / cue_table.TABLE, ("class", "split", "source"))
+    return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in args.leave_out}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
@@ -199,16 +202,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    cues = Step("cues", "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"])
-    if code := run_step(cues, args):
+    with keep_samples():
+        if code := run_steps(args):
+            return code
+    return assemble_weights(args, classes_of_split(args, "train"))
+
+
+def run_steps(args: argparse.Namespace) -> int:
+    """All steps but the last; returns the exit code of the first that did not finish, else 0."""
+    if code := run_step(Step(CUES, "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"]), args):
         return code
-    table = args.runs / cues.name / cue_table.TABLE
-    train_classes, val_classes = (classes_of(table, split, args.leave_out) for split in ("train", "val"))
-    for step in training_steps(args, train_classes, val_classes):
+    for step in training_steps(args, classes_of_split(args, "train"), classes_of_split(args, "val")):
         if code := run_step(step, args):
             log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
             return code
-    return assemble_weights(args, train_classes)
+    return 0
 
 
 if __name__ == "__main__":

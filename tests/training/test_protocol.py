@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from training import prepare
+from inference.images import read_image
+from training import datasets, prepare
 from training.measure import ablation
 from training.protocol import FINISHED, Step, main, parse_arguments, run_step, share_time, training_steps
 
@@ -52,11 +54,15 @@ def manifest(tmp_path_factory):
     return folder / "data" / "manifest.csv"
 
 
-def test_from_raw_files_to_labels(manifest, tmp_path, capsys):
-    """Smoke preset; then the same command again, which skips everything; predict.py and Table 4 on the result."""
+def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
+    """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and Table 4 on the
+    result."""
+    reads = Counter()
+    monkeypatch.setattr(datasets, "read_image", lambda path: (reads.update([path]), read_image(path))[1])
     runs, weights = tmp_path / "runs", tmp_path / "weights"
     command = ["--manifest", str(manifest), "--runs", str(runs), "--weights", str(weights), "--preset", "smoke"]
     assert main(command) == 0
+    assert len(reads) == 24 and set(reads.values()) == {1}, "twelve images and their labels, by all the steps"
     assert sorted(p.name for p in weights.iterdir()) == [
         "MODEL_CARD.md", "SHA256SUMS", *(f"class{k}.safetensors" for k in range(4)), "router.safetensors"]
     assert sorted(path.parent.parent.name for path in runs.glob("*/thresholds/thresholds.csv")) == [
@@ -134,5 +140,5 @@ def test_a_finished_step_with_other_options_is_refused(tmp_path):
 
 
 def test_a_missing_manifest_is_named(tmp_path, caplog):
-    assert main(["--manifest", str(tmp_path / "m.csv"), "--runs", str(tmp_path / "r"), "--weights", str(tmp_path / "w")]) == 1
+    assert main(["--manifest", str(tmp_path / "m.csv"), "--runs", str(tmp_path / "r"), "--weights", str(tmp_path / "w")]) == 2
     assert str(tmp_path / "m.csv") in caplog.text

@@ -125,5 +125,5 @@ def test_no_more_is_changed_than_is_gained(scores, expected):
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):
-    assert main([str(tmp_path / "no.safetensors"), "--manifest", str(manifest)]) == 1
+    assert main([str(tmp_path / "no.safetensors"), "--manifest", str(manifest)]) == 2
     assert "no.safetensors" in caplog.text
