@@ -7,7 +7,8 @@ import torch
 
 from training import augmentation
 from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
-from training.datasets import ON_CELL, CropDataset, Record, Sample, balanced_weights, certainty, load_sample, median_diameter
+from training.datasets import ON_CELL, CropDataset, Sample, balanced_weights, certainty, load_sample, median_diameter
+from training.manifest import Record
 
 
 @pytest.fixture
@@ -131,6 +132,25 @@ def test_changes_keep_shape_and_type(rng, change, channels):
         changed = change(image, rng)
         assert (changed.shape, changed.dtype) == (image.shape, np.float32) and np.isfinite(changed).all()
     assert np.array_equal(image, before)
+
+
+def test_labels_are_taken_at_the_centres_of_the_pixels(rng):
+    """A third of the size: the middle one of each 3x3; three times the size: each nine times."""
+    labels = np.arange(1, 37).reshape(6, 6)
+    image = labels.astype(np.uint8)
+    small, cells, known = cut(image, labels, 1 / 3, (3, 3), 2, rng)
+    assert cells.tolist() == [[8, 11], [26, 29]] == small.tolist() and known.all()
+    _, cells, _ = cut(image, labels, 3.0, (1, 1), 6, rng)
+    assert np.array_equal(cells, np.kron(labels[:2, :2], np.ones((3, 3), int)))
+
+
+def test_most_crops_are_centred_on_a_cell():
+    """One small cell in a large image: four of five crops, and hardly one of the others by chance."""
+    labels = np.zeros((400, 400), np.uint16)
+    labels[190:200, 190:200] = 1
+    crops = CropDataset([sample(labels.astype(np.uint8), labels)], 64, median_diameter(labels), (1.0, 1.0), seed=0)
+    with_cell = np.mean([bool(crops[i]["cell"].any()) for i in range(200)])
+    assert with_cell == pytest.approx(0.8, abs=0.07)
 
 
 def test_all_changes_together_stay_in_range(rng):

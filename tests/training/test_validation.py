@@ -10,8 +10,10 @@ import torch
 from inference.network import Network
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training import loader_speed, validation
-from training.datasets import Record, Sample, median_diameter
+from training import validation
+from training.datasets import Sample, median_diameter
+from training.manifest import Record
+from training.measure import loader_speed
 from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
@@ -43,7 +45,7 @@ def disks(shape, *centres, radius):
 
 def sample(labels, partial=False):
     """An image in which a network could read the labels: each cell has its own gray value."""
-    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial), (labels * 40).astype(np.uint8), labels,
+    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial=partial), (labels * 40).astype(np.uint8), labels,
                   median_diameter(labels), 0)
 
 
