@@ -209,7 +209,7 @@ MATRIX = [[0.9, 0.5, 0.2, 0.8], [0.4, 0.7, 0.3, 0.5], [0.6, 0.1, 0.8, 0.6], [0.7
 
 
 def write_matrix(path, classes=4):
-    """As training.measure.ablation --each-network --csv writes it; two images a class, 0.1 above and below the mean, and the line of all."""
+    """As training.measure.ablation --each-network --csv writes it: two images a class, 0.1 beside the mean, and the line of all."""
     lines = ["line,class,f1"] + [f"weights: mine,{c},0.99" for c in range(classes)]
     lines += [f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}' for c in range(classes) for k in range(4) for off in (-0.1, 0.1)]
     path.write_text("\n".join(lines))

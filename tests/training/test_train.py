@@ -134,14 +134,27 @@ def run_two(script, *commands):
     return [(process.communicate(timeout=300)[0], process.returncode) for process in processes]
 
 
-def test_two_processes(manifest, tmp_path):
-    """They share the batch; only the first one writes, and their weights stay equal."""
-    command = arguments(manifest, tmp_path, "--steps", 2, "--stream", "stardist", "--validate-images", 2, "--log-every", 1)
-    script = ("import sys, hashlib; from training import train, trainer; step = trainer.Trainer.train_step\n"
-              "def told(self, batch):\n"
-              "    step(self, batch); print(len(batch['image']), float(sum(p.double().sum() for p in self.model.parameters())))\n"
-              "trainer.Trainer.train_step = told; sys.exit(train.main(sys.argv[1:]))")
-    told, codes = zip(*run_two(script, command, command))
+TOLD = """
+import sys
+from training import train
+from training.trainer import Trainer
+step = Trainer.train_step
+def told(self, batch):
+    step(self, batch)
+    print(len(batch["image"]), float(sum(p.double().sum() for p in self.model.parameters())))
+    if self.team.leads and self.step == 2:
+        self.validation_seconds = 1e9
+Trainer.train_step = told
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("end", [("--steps", 2), ("--time-budget", 1000)])
+def test_two_processes(manifest, tmp_path, end):
+    """They share the batch; only the first one writes, their weights stay equal, and both end at the same step, also where the first
+    one alone knows that the time that is left goes to its last validation."""
+    command = arguments(manifest, tmp_path, "--stream", "stardist", "--validate-images", 2, "--log-every", 1, *end)
+    told, codes = zip(*run_two(TOLD, command, command))
     assert codes == (0, 0)
     assert told[0] == told[1] and told[0].split()[::2] == ["2", "2"]
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
@@ -265,3 +278,24 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         main(arguments(manifest, tmp_path, "--steps", 0, "--stream", "hover"))
     assert "6 images, 0 without cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text
+
+
+@pytest.mark.parametrize("option, said", [(("--time-budget", 0), "must be more than 0 minutes"), (("--stream", "both!"), "invalid choice"),
+                                          (("--source-factors", "a"), "must be SOURCE=FACTOR"), (("--device", "gpu"), "invalid choice")])
+def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(manifest, tmp_path, *option))
+    assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog):
+    assert main(arguments(manifest, tmp_path, "--encoder", "convnext_gigantic")) == 2
+    assert "no encoder 'convnext_gigantic'" in caplog.text
+
+
+def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, monkeypatch):
+    """A validation that takes all of it leaves no step; the network is scored and kept all the same."""
+    monkeypatch.setattr(Trainer, "time_validation", lambda self, *_: setattr(self, "validation_seconds", 1e9))
+    assert main(arguments(manifest, tmp_path, "--stream", "hover", "--validate-images", 2, "--time-budget", 60)) == 0
+    assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["0"]
+    assert read_config(tmp_path / "hover.safetensors")[1]["validation"]["images"] == 2

@@ -13,7 +13,6 @@ from models.stardist import ConvNeXtStarDist
 from training import validation
 from training.datasets import Sample, median_diameter
 from training.manifest import Record
-from training.measure import loader_speed
 from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
@@ -149,10 +148,3 @@ def test_class_without_validation_images(monkeypatch, tmp_path):
     assert len(validation.validation_samples(tmp_path / "m.csv", None, 1)) == 1
     with pytest.raises(ValueError, match=r"m\.csv: no image of split 'val' is of class 0, 1; .*--validate-images 0"):
         validation.validation_samples(tmp_path / "m.csv", [0, 1], 8)
-
-
-def test_rate_counts_what_was_done(monkeypatch):
-    """On a clock that goes on by a quarter of a second at every look: seven looks while the time lasts, and one at the end."""
-    clock, done = iter(range(100)), []
-    monkeypatch.setattr(loader_speed.time, "monotonic", lambda: next(clock) / 4)
-    assert loader_speed.rate(lambda: done.append(1), 2.0, torch.device("cpu")) == len(done) / 2.25 == 8 / 2.25
