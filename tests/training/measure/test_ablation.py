@@ -177,7 +177,7 @@ def test_the_pretrained_network_stands_in(known, manifest, runs, write, capsys):
 def test_the_router_is_told_what_cannot_be(known, manifest, runs, capsys):
     """As in predict.py, which takes no colourful image for gray."""
     assert run(manifest, "--runs", runs) == 0
-    assert known.told == [(), (), (0,), (0, 1)]
+    assert known.told == [(), (), (), (0, 1)]
 
 
 def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):
