@@ -107,10 +107,11 @@ def test_gray_stays_gray(rng):
 def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
     """Phase contrast and brightfield are published as RGB with equal channels; read from a file they are gray, colour is not."""
     labels = square((80, 80), 20, 30, 25).astype(np.uint8)
-    gray = np.repeat(rng.integers(0, 256, (*labels.shape, 1), np.uint8), 3, axis=2)
+    clouds = cv2.GaussianBlur(rng.integers(0, 256, (*labels.shape, 3), np.uint8), (0, 0), 3)  # noise alone would be nothing to see
+    gray = np.repeat(clouds[:, :, :1], 3, axis=2)
     assert cv2.imwrite(str(tmp_path / "labels.png"), labels)
-    for name, pixels, shape in (("gray", gray, (80, 80)), ("colour", rng.integers(0, 256, gray.shape), (80, 80, 3))):
-        assert cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8))
+    for name, pixels, shape in (("gray", gray, (80, 80)), ("colour", clouds, (80, 80, 3))):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
         found = load_sample(Record(tmp_path / f"{name}.png", tmp_path / "labels.png", "train", "a"))
         assert found.pixels.shape == shape
         crops = [CropDataset([found], 64, 28.0)[i]["image"].numpy() for i in range(20)]
