@@ -37,7 +37,7 @@ def run_network(working: WorkingImage, network: Segmenting, tally: Tally, clock:
 def decode(tiles: TileMaps, network: Segmenting, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
     """Bands of label rows from the maps of an image's tiles, by the decoder for this kind of network."""
     kind = KINDS[network.kind]
-    return kind.rows(tiles, kind.Settings(**network.config.get(network.kind, {})), sizes, tally, limits)
+    return kind.rows(tiles, kind.Settings(**network.config.decoder), sizes, tally, limits)
 
 
 def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -153,7 +153,7 @@ class Segmenter:
         if diameter is None:
             with clock("scale"):
                 diameter = measure_diameter(image, network, route.diameter)
-        working = WorkingImage(image, working_scale(image.shape, network.config["diameter"], diameter))
+        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
         tally = Tally()
         plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
         rows = label_rows(working, network, tally, clock, on_tile, self.limits)
