@@ -91,7 +91,7 @@ def _read_series(path: Path) -> list[Series]:
             "short?); "
             "copy it again, or convert it to TIFF or PNG"
         )
-    reader = import_module(f"inference.reading.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
+    reader = import_module(f"{__package__}.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
     try:
         found = reader.read(path, kind)
     except (ImageError, MemoryError):
