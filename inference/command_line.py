@@ -52,7 +52,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-i", "--input", nargs="+", action="extend", default=[], metavar="IN",
-        help="image files, folders of them or patterns such as 'day*/*.tif' (docs/formats.md: TIFF, PNG, JPEG, OME-Zarr, CZI and others)")
+        help="image files, folders of them or patterns such as 'day*/*.tif' (TIFF, PNG, JPEG, OME-Zarr, CZI, ...: docs/formats.md)")
     add("--list", type=Path, metavar="FILE", help="a text file with the name of an image a line")
     add("--recursive", action="store_true", help="go into folders in folders; results go to folders of the same names")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
@@ -62,8 +62,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="network to use, by number or name: " + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
         + " [auto: decided for each image]")
     add("--channels", type=written(parse_channels), metavar="LIST",
-        help="channels to look at, by number from 1 or by name, up to three: 2 or DAPI,GFP; + merges some: DAPI+WGA [all, if these are three "
-             "at most]")
+        help="channels to look at, by number from 1 or by name, up to three: 2 or DAPI,GFP; + merges some: DAPI+WGA "
+             "[all, if these are three at most]")
     add("--series", type=written(parse_series), metavar="LIST",
         help="which positions, scenes or series of a file: 2 or 1,3-5 [all, each with its own results]")
     for axis, name in (("z", "z plane"), ("t", "time point")):

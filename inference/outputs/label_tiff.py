@@ -161,6 +161,7 @@ def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[-1]  # of a file that is written in one go, the last one to be written
             end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
-            return (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:]) and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
+            fits = (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:])
+            return fits and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
     except Exception:  # tifffile raises many kinds for broken files
         return False
