@@ -1,0 +1,1 @@
+"""What a run leaves behind for an image: labels first, everything else made from them on request."""

@@ -1,0 +1,22 @@
+"""Output files appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place on success and disappears on failure."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def spreadsheet_safe(value: object) -> object:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front; everything else is returned as it is."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

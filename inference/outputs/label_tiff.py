@@ -1,0 +1,125 @@
+"""Label TIFFs that every program opens: strips, deflate without a predictor, pixel size in two ways."""
+
+import colorsys
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from inference.outputs.files import whole_file
+from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
+from inference.outputs.pixel_size import PixelSize
+
+BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
+STRIP_BYTES = 2**18  # uncompressed
+TILE = 512  # pixels
+COLOURS = 256  # of ImageJ's colour tables
+COLOUR_MAP = 320  # tag; with 3 x 256 values ImageJ takes it for gray images too, and other programs pass it over
+
+
+def label_type(cells: int) -> type:
+    """uint16 up to 65,535 cells, uint32 above."""
+    return np.uint16 if cells <= np.iinfo(np.uint16).max else np.uint32
+
+
+def write_label_tiff(
+    path: Path,
+    labels: LabelRows,
+    pixel_size: PixelSize | None = None,
+    *,
+    tiled: bool = False,
+    colours: bool = False,
+    image: str = "",
+    channels: Sequence[str] = (),
+) -> None:
+    """Write the labels as one page, zlib-compressed, BigTIFF when needed.
+
+    Parameters
+    ----------
+    pixel_size : ImageJ takes it from the resolution, which is in pixels per centimetre, other programs from the OME-XML
+    tiled : in tiles, which viewers of whole slides are quicker with; no ImageJ opens them
+    colours : with a colour table of ImageJ, random and the same every time
+    image : name of the image, and of the position in its file
+    channels : names of the channels that were segmented
+
+    Notes
+    -----
+    ImageJ before 1.53v reads garbage from deflate with a predictor, and no ImageJ reads tiles.
+    """
+    import tifffile  # late: not before the first labels are there
+
+    dtype = np.dtype(label_type(labels.cells)).newbyteorder("<")
+    metadata: dict[str, object] = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
+    options: dict[str, object] = {}
+    if image:
+        metadata["Name"] = image
+    metadata["Channel"] = {"Name": ["labels of " + ", ".join(channels) if channels else "labels"]}
+    if pixel_size is not None:
+        for axis, size in (("X", pixel_size.x), ("Y", pixel_size.y)):
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+        options |= {"resolution": (1e4 / pixel_size.x, 1e4 / pixel_size.y), "resolutionunit": "CENTIMETER"}
+    if colours:
+        table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
+        options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
+    if tiled:
+        data, options["tile"] = cut_tiles(labels, dtype), (TILE, TILE)
+    else:
+        rows = max(1, STRIP_BYTES // (labels.shape[1] * dtype.itemsize))
+        data, options["rowsperstrip"] = _strips(labels, rows, dtype), min(rows, labels.shape[0])
+    big = labels.shape[0] * labels.shape[1] * dtype.itemsize > BIG_TIFF_BYTES
+    with whole_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as file:
+        file.write(
+            data,
+            shape=labels.shape,
+            dtype=dtype,
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": ZLIB_LEVEL},
+            software="multistream-cellseg",
+            metadata=metadata,
+            **options,
+        )
+
+
+def _strips(labels: LabelRows, rows: int, dtype: np.dtype) -> Iterator[bytes]:
+    for _, band in labels.regular(rows):
+        yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
+
+
+def cut_tiles(labels: LabelRows, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Tiles of TILE x TILE pixels, row by row, those at the right and lower border smaller."""
+    for _, band in labels.regular(TILE):
+        for left in range(0, labels.shape[1], TILE):
+            yield np.ascontiguousarray(band[:, left : left + TILE], dtype)
+
+
+def colour_table(entries: int) -> np.ndarray:
+    """Bright colours in random order, the same every time, and black for 0: (entries, 3) uint8, RGB."""
+    random = np.random.default_rng(0)
+    colours = [(0.0, 0.0, 0.0)]
+    for hue in random.permutation(entries - 1) / max(1, entries - 1):
+        colours.append(colorsys.hsv_to_rgb(hue, random.uniform(0.5, 1), random.uniform(0.7, 1)))
+    return np.round(np.array(colours) * 255).astype(np.uint8)
+
+
+def holds_labels(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file is a whole label TIFF of these height and width, as far as its tables tell."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
+            return page.shape == shape and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
+    except Exception:  # tifffile raises many kinds for broken files
+        return False
+
+
+def count_cells(path: Path) -> int:
+    """The largest number in a label TIFF, of which a strip or tile at a time is in memory."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        return max((int(part.max()) for part, *_ in tiff.pages[0].segments() if part is not None), default=0)
