@@ -156,6 +156,24 @@ def _clockwise(ring: list[list[int]]) -> bool:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 0
 
 
+def rings_of(polygon) -> list[np.ndarray]:
+    """All rings of a Polygon or MultiPolygon, outlines before their holes: each one (n, 2) int32, x and y, without the repeated end."""
+    import shapely
+
+    rings = []
+    for part in shapely.get_parts(polygon):
+        rings += [shapely.get_coordinates(ring)[:-1].astype(np.int32) for ring in (part.exterior, *part.interiors)]
+    return rings
+
+
+def largest_ring(polygon) -> np.ndarray:
+    """The outer outline of a polygon, or of its largest part: (n, 2) int32, x and y, without the repeated end."""
+    import shapely
+
+    part = max(shapely.get_parts(polygon), key=lambda one: one.area)
+    return shapely.get_coordinates(part.exterior)[:-1].astype(np.int32)
+
+
 @dataclass
 class PolygonStore:
     """Polygons in an unnamed file, to be read in the order of the cells' numbers, any number of times.

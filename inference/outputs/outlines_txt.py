@@ -1,0 +1,15 @@
+"""Outlines as text, a line a cell, as Cellpose writes them: x,y,x,y,... in pixels."""
+
+from pathlib import Path
+
+from inference.outputs.files import whole_file
+from inference.outputs.polygons import PolygonStore, largest_ring
+
+
+def write_outlines_txt(path: Path, polygons: PolygonStore) -> None:
+    """Line n is the outer outline of cell n along the edges of its pixels; of a cell in pieces that of the largest one. Holes are not
+    in it."""
+    with whole_file(path) as partial, open(partial, "w", encoding="ascii") as file:
+        for _, batch in polygons:
+            for polygon in batch:
+                file.write(",".join(map(str, largest_ring(polygon).ravel().tolist())) + "\n")
