@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from inference.outputs.extents import Extents
-from inference.outputs.files import spreadsheet_safe, whole_file
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.shapes import measure_intensities, measure_shapes
+from inference.outputs.spreadsheet import spreadsheet_safe
+from inference.outputs.whole_file import whole_file
 
 CellTable = Mapping[str, np.ndarray]  # column -> (cells,)
 LENGTHS = ("perimeter", "axis_major_length", "axis_minor_length", "equivalent_diameter_area")
@@ -59,4 +60,4 @@ def write_cell_table(path: Path, table: CellTable) -> None:
 def _texts(column: np.ndarray) -> list[str]:
     if column.dtype.kind in "iu":
         return column.astype(str).tolist()
-    return [f"{value:.10g}" if value == int(value) else f"{value:.6g}" for value in column.tolist()]
+    return [f"{value:.10g}" if value.is_integer() else f"{value:.6g}" for value in column.tolist()]

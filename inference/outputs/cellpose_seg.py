@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from inference.outputs.borders import inner_border
-from inference.outputs.files import whole_file
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import label_type
+from inference.outputs.whole_file import whole_file
 
 MOST_PIXELS = 2**28  # the format holds all labels and outlines in one piece
 ROWS = 256  # looked at in one go
@@ -29,7 +29,9 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
     """
     height, width = labels.shape
     if height * width > MOST_PIXELS:
-        raise ValueError(f"_seg.npy holds all labels at once, which {width}x{height} pixels are too many for; use the label TIFF")
+        raise ValueError(
+            f"_seg.npy holds all labels at once, which {width}x{height} pixels are too many for; use the label TIFF"
+        )
     masks = labels.array(label_type(labels.cells))
     content = {
         "masks": masks,

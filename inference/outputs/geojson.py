@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 from inference.outputs.cell_table import CellTable
-from inference.outputs.files import whole_file
 from inference.outputs.polygons import PolygonStore
+from inference.outputs.whole_file import whole_file
 
 LEFT_OUT = ("label", "bbox-", "centroid", "touches_border")  # QuPath knows where its objects are
 DIGITS = 6
@@ -33,7 +33,9 @@ def write_geojson(path: Path, polygons: PolygonStore, table: CellTable) -> None:
             columns = [table[name][numbers - 1].tolist() for name in names]
             for number, geometry, values in zip(numbers.tolist(), shapely.to_geojson(batch).tolist(), zip(*columns)):
                 measurements = [
-                    {"name": name, "value": float(f"{value:.{DIGITS}g}")} for name, value in zip(names, values) if math.isfinite(value)
+                    {"name": name, "value": float(f"{value:.{DIGITS}g}")}
+                    for name, value in zip(names, values)
+                    if math.isfinite(value)
                 ]
                 properties = {"objectType": "detection", "name": str(number), "measurements": measurements}
                 feature = f'{{"type": "Feature", "geometry": {geometry}, "properties": {json.dumps(properties)}}}'

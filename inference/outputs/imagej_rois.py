@@ -5,15 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.outputs.files import whole_file
 from inference.outputs.polygons import PolygonStore, rings_of
+from inference.outputs.whole_file import whole_file
 
-FARTHEST = 32767  # pixels; beyond it ImageJ's boxes of ROIs go wrong
+LARGEST = 60_535  # pixels; ImageJ's ROIs count no farther
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a path, as java.awt.geom.PathIterator
 
 
-def write_imagej_rois(path: Path, polygons: PolygonStore) -> None:
-    """Write one ROI a cell with `roifile`, named 1, 2, 3, ...: traced outlines; composites where a cell has holes or pieces."""
+def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]) -> None:
+    """Write one ROI a cell with `roifile`, named 1, 2, 3, ...: traced outlines; composites where a cell has holes or pieces.
+
+    Raises
+    ------
+    ValueError
+        If the image is larger than `LARGEST` pixels.
+    """
     import roifile  # late: optional
 
     def rois() -> Iterator:
@@ -21,6 +27,10 @@ def write_imagej_rois(path: Path, polygons: PolygonStore) -> None:
             for number, polygon in zip(numbers.tolist(), batch):
                 yield _roi(f"{number:0{digits}}", rings_of(polygon))
 
+    if max(shape) > LARGEST:
+        raise ValueError(
+            f"ImageJ's ROIs end at {LARGEST} pixels, and this image has {shape[1]}x{shape[0]}; use the GeoJSON"
+        )
     digits = len(str(len(polygons)))
     with whole_file(path) as partial:
         roifile.roiwrite(partial, rois(), mode="w")

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.outputs.files import whole_file
 from inference.outputs.label_rows import LabelRows
+from inference.outputs.whole_file import whole_file
 
 MOST_CELLS = 65_535
 MOST_PIXELS = 2**28  # encoded in one go

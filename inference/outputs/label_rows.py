@@ -71,8 +71,9 @@ class LabelRows:
                 block, top = block[height:], top + height
             waiting = [block]
         block = np.concatenate([*waiting, outside])
-        if len(block) > 2 * margin:
-            yield top, block
+        while len(block) > 2 * margin:
+            yield top, block[: height + 2 * margin]
+            block, top = block[height:], top + height
 
     def array(self, dtype: type = np.int32) -> np.ndarray:
         """All labels at once, (H, W)."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.outputs.files import whole_file
 from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
 from inference.outputs.pixel_size import PixelSize
+from inference.outputs.whole_file import whole_file
 
 BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
 STRIP_BYTES = 2**18  # uncompressed
@@ -26,18 +26,22 @@ def label_type(cells: int) -> type:
 
 def write_label_tiff(
     path: Path,
-    labels: LabelRows,
+    planes: Sequence[LabelRows],
     pixel_size: PixelSize | None = None,
     *,
+    stack: tuple[int, ...] = (),
+    stack_axes: str = "",
     tiled: bool = False,
     colours: bool = False,
     image: str = "",
     channels: Sequence[str] = (),
 ) -> None:
-    """Write the labels as one page, zlib-compressed, BigTIFF when needed.
+    """Write labels, a page for each plane, zlib-compressed, BigTIFF when needed.
 
     Parameters
     ----------
+    planes : of one size, in the order of the stack
+    stack, stack_axes : number of planes along each of these axes, such as (3, 5) and "TZ"; nothing for a single plane
     pixel_size : ImageJ takes it from the resolution, which is in pixels per centimetre, other programs from the OME-XML
     tiled : in tiles, which viewers of whole slides are quicker with; no ImageJ opens them
     colours : with a colour table of ImageJ, random and the same every time
@@ -50,8 +54,9 @@ def write_label_tiff(
     """
     import tifffile  # late: not before the first labels are there
 
-    dtype = np.dtype(label_type(labels.cells)).newbyteorder("<")
-    metadata: dict[str, object] = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
+    shape = height, width = planes[0].shape
+    dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
+    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
     options: dict[str, object] = {}
     if image:
         metadata["Name"] = image
@@ -64,15 +69,15 @@ def write_label_tiff(
         table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
         options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
     if tiled:
-        data, options["tile"] = cut_tiles(labels, dtype), (TILE, TILE)
+        data, options["tile"] = _tiles(planes, dtype), (TILE, TILE)
     else:
-        rows = max(1, STRIP_BYTES // (labels.shape[1] * dtype.itemsize))
-        data, options["rowsperstrip"] = _strips(labels, rows, dtype), min(rows, labels.shape[0])
-    big = labels.shape[0] * labels.shape[1] * dtype.itemsize > BIG_TIFF_BYTES
+        rows = min(height, max(1, STRIP_BYTES // (width * dtype.itemsize)))
+        data, options["rowsperstrip"] = _strips(planes, dtype, rows), rows
+    big = len(planes) * height * width * dtype.itemsize > BIG_TIFF_BYTES
     with whole_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as file:
         file.write(
             data,
-            shape=labels.shape,
+            shape=(*stack, *shape),
             dtype=dtype,
             photometric="minisblack",
             compression="zlib",
@@ -83,16 +88,18 @@ def write_label_tiff(
         )
 
 
-def _strips(labels: LabelRows, rows: int, dtype: np.dtype) -> Iterator[bytes]:
-    for _, band in labels.regular(rows):
-        yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
+def _strips(planes: Sequence[LabelRows], dtype: np.dtype, rows: int) -> Iterator[bytes]:
+    for labels in planes:
+        for _, band in labels.regular(rows):
+            yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
 
 
-def cut_tiles(labels: LabelRows, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Tiles of TILE x TILE pixels, row by row, those at the right and lower border smaller."""
-    for _, band in labels.regular(TILE):
-        for left in range(0, labels.shape[1], TILE):
-            yield np.ascontiguousarray(band[:, left : left + TILE], dtype)
+def _tiles(planes: Sequence[LabelRows], dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Row by row, those at the right and lower border smaller."""
+    for labels in planes:
+        for _, band in labels.regular(TILE):
+            for left in range(0, labels.shape[1], TILE):
+                yield np.ascontiguousarray(band[:, left : left + TILE], dtype)
 
 
 def colour_table(entries: int) -> np.ndarray:
@@ -112,7 +119,8 @@ def holds_labels(path: Path, shape: tuple[int, int]) -> bool:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
             end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
-            return page.shape == shape and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
+            whole = end <= path.stat().st_size and tiff.is_ome  # the description is the last thing in a file
+            return page.shape == shape and page.dtype in (np.uint16, np.uint32) and whole
     except Exception:  # tifffile raises many kinds for broken files
         return False
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from inference.outputs.files import whole_file
 from inference.outputs.polygons import PolygonStore, largest_ring
+from inference.outputs.whole_file import whole_file
 
 
 def write_outlines_txt(path: Path, polygons: PolygonStore) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 
 from inference.normalisation import bands, to_three_channels
 from inference.outputs.borders import inner_border
-from inference.outputs.files import whole_file
+from inference.outputs.whole_file import whole_file
 
 WHOLE_PIXELS = 2**25  # an image up to this size is shown in full, a larger one in small:
 SMALL_PIXELS = 2**24  # on this many pixels at most
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
 SPREAD = 96  # of 255; an 8-bit image whose values lie this far apart is shown as it is
 CHROMA_WEIGHT = 0.5  # thin lines are told from what is below by their lightness first
-HARDEST = 10  # percentile of the pixels below the outlines that a colour has to stand out from
+HARDEST = 2  # percentile of the pixels below the outlines that a colour has to stand out from
 COLOURS = {  # RGB; of equal ones the first is taken
     "yellow": (255, 255, 0),
     "green": (0, 255, 0),

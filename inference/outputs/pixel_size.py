@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-MICROMETRES = {"nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0}
 ISOTROPIC = 0.01  # height and width may differ by this share where a length is to be given in micrometres
 
 
@@ -11,11 +10,6 @@ class PixelSize(NamedTuple):
 
     y: float
     x: float
-
-    @classmethod
-    def of(cls, y: float, x: float, unit: str) -> "PixelSize":
-        """From another unit, one of `MICROMETRES`."""
-        return cls(y * MICROMETRES[unit], x * MICROMETRES[unit])
 
     @property
     def area(self) -> float:

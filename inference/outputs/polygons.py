@@ -49,12 +49,18 @@ def _edges(block: np.ndarray, top: int) -> np.ndarray:
     """
     wide = np.pad(block, ((0, 0), (1, 1)))
     inner, parts = wide[1:-1, 1:-1], []
-    for direction, beside in ((0, wide[:-2, 1:-1]), (2, wide[2:, 1:-1])):  # above and below a pixel, joined along the row
+    for direction, beside in (
+        (0, wide[:-2, 1:-1]),
+        (2, wide[2:, 1:-1]),
+    ):  # above and below a pixel, joined along the row
         y, *x = _runs(inner != beside, inner)
         start, end = x if direction == 0 else reversed(x)
         cell, y = inner[y, x[0]], y + top + (direction == 2)
         parts.append(np.stack([cell, np.full_like(y, direction), y, start, y, end], axis=1))
-    for direction, beside in ((1, wide[1:-1, 2:]), (3, wide[1:-1, :-2])):  # right and left of it, joined along the column
+    for direction, beside in (
+        (1, wide[1:-1, 2:]),
+        (3, wide[1:-1, :-2]),
+    ):  # right and left of it, joined along the column
         x, *y = _runs((inner != beside).T, inner.T)
         start, end = y if direction == 1 else reversed(y)
         cell, x = inner[y[0], x], x + (direction == 1)
@@ -80,7 +86,9 @@ def _polygons(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cell, direction, y0, x0, y1, x1 = edges[np.lexsort((edges[:, 3], edges[:, 2], edges[:, 0]))].T
     numbers, index = np.unique(cell, return_inverse=True)
     height, width = y1.max() + 1, x1.max() + 1
-    start, end = ((index * height + y) * width + x for y, x in ((y0, x0), (y1, x1)))  # a number for each corner of each cell
+    start, end = (
+        (index * height + y) * width + x for y, x in ((y0, x0), (y1, x1))
+    )  # a number for each corner of each cell
     after = np.searchsorted(start, end)
     shared = np.flatnonzero(start[1:] == start[:-1])  # parts of the cell touch there, and two edges begin:
     two = np.isin(after, shared)

@@ -73,7 +73,13 @@ def measure_intensities(labels: LabelRows, extents: Extents, pixels, channels: S
         for a single channel
     """
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
-    names = [f"-{name}" for name in channels] if len(channels) == count else [f"-{n}" for n in range(count)] if count > 1 else [""]
+    names = (
+        [f"-{name}" for name in channels]
+        if len(channels) == count
+        else [f"-{n}" for n in range(count)]
+        if count > 1
+        else [""]
+    )
     sums = np.zeros((labels.cells + 1, count))
     lows, highs = np.full(sums.shape, np.inf), np.full(sums.shape, -np.inf)
     for top, band in labels.regular(max(1, BAND_PIXELS // (labels.shape[1] * count))):

@@ -1,4 +1,4 @@
-"""Output files appear whole or not at all."""
+"""Files that appear whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -15,8 +15,3 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def spreadsheet_safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front; everything else is returned as it is."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
