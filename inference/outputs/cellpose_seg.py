@@ -1,4 +1,4 @@
-"""The `_seg.npy` file that Cellpose's graphical interface opens beside an image, to look at cells and to correct them."""
+"""The `_seg.npy` file with which Cellpose's graphical interface shows cells, to look at them and to correct them."""
 
 import pickle
 from pathlib import Path

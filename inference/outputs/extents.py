@@ -1,4 +1,4 @@
-"""Where each cell lies and how large it is: what filters ask for, and what everything that works cell by cell begins with."""
+"""Where each cell lies and how large it is: for filters, and for everything that works cell by cell."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Extents:
     """Of each number from 0 to the number of cells; the entry of the background means nothing.
 
     area : (cells + 1,) int64, pixels
-    box : (cells + 1, 4) int64, top, left, bottom, right in pixels; bottom and right are the first row and column behind the cell
+    box : (cells + 1, 4) int64, top, left, bottom, right in pixels; bottom and right are the first ones behind the cell
     shape : height and width of the image
     """
 

@@ -13,7 +13,7 @@ DIGITS = 6
 
 
 def write_geojson(path: Path, polygons: PolygonStore, table: CellTable) -> None:
-    """Write a FeatureCollection with a feature for each cell: its polygon, its number as the name, and the table's columns.
+    """Write a FeatureCollection with a feature for each cell: polygon, number as the name, columns of the table.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def write_geojson(path: Path, polygons: PolygonStore, table: CellTable) -> None:
 
     Notes
     -----
-    Coordinates are pixels of the image, x before y. Measurements are a list of names and values, which QuPath reads in all its
-    versions; the newer ones write a map.
+    Coordinates are pixels of the image, x before y. Measurements are a list of names and values, which all versions of
+    QuPath read; the newer ones write a map.
     """
     import shapely  # late: optional
 

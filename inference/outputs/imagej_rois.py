@@ -13,7 +13,7 @@ MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a path, as java.awt.geom.PathItera
 
 
 def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]) -> None:
-    """Write one ROI a cell with `roifile`, named 1, 2, 3, ...: traced outlines; composites where a cell has holes or pieces.
+    """Write one ROI a cell, named by its number: a traced outline, or a composite where a cell has holes or pieces.
 
     Raises
     ------

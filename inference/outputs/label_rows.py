@@ -1,4 +1,4 @@
-"""The label rows of an image, to be read any number of times: in memory, or compressed in an unnamed file beside the outputs."""
+"""The label rows of an image, to be read any number of times: in memory, or compressed in an unnamed file."""
 
 import tempfile
 import zlib
@@ -95,7 +95,7 @@ class LabelRows:
 
 @contextmanager
 def stored(rows: Iterable[np.ndarray], shape: tuple[int, int], folder: Path) -> Iterator[LabelRows]:
-    """Label rows that are too large for the memory: kept compressed in an unnamed file in `folder` as long as the context lasts.
+    """Label rows that are too large for the memory, compressed in an unnamed file in `folder` while the context lasts.
 
     Parameters
     ----------

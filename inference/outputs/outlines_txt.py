@@ -7,8 +7,7 @@ from inference.outputs.whole_file import whole_file
 
 
 def write_outlines_txt(path: Path, polygons: PolygonStore) -> None:
-    """Line n is the outer outline of cell n along the edges of its pixels; of a cell in pieces that of the largest one. Holes are not
-    in it."""
+    """Line n is the outer outline of cell n along its pixels, without holes; the largest one if it is in pieces."""
     with whole_file(path) as partial, open(partial, "w", encoding="ascii") as file:
         for _, batch in polygons:
             for polygon in batch:

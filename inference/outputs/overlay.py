@@ -73,11 +73,12 @@ def own_picture(pixels, photograph: bool) -> np.ndarray:
     Parameters
     ----------
     pixels : (H, W) or (H, W, C), C of 1 to 3, an array or anything else that gives regions of rows and columns
-    photograph : the channels are red, green and blue of a colour camera, which are stretched together and keep their balance
+    photograph : the channels are red, green and blue of a colour camera; stretched together, they keep their balance
 
     Returns
     -------
-    uint8, (h, w) or (h, w, 3), smaller than the image by `reduction`, without what is left over; two channels become red and green.
+    uint8, (h, w) or (h, w, 3), smaller than the image by `reduction`, without what is left over; two channels become
+    red and green.
     """
     small = np.concatenate(list(_reduced(pixels, reduction(pixels.shape[:2]))))
     planes = [small] if small.ndim == 2 else [np.ascontiguousarray(small[..., c]) for c in range(small.shape[2])]

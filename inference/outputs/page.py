@@ -49,7 +49,7 @@ class PageEntry:
 
 
 def count_sizes(areas: np.ndarray) -> tuple[int, ...]:
-    """How many cells there are of each size: bins of their diameters, each one 2^(1 / BINS_PER_OCTAVE) times the one before.
+    """How many cells there are of each diameter, in bins that grow by a factor of 2^(1 / BINS_PER_OCTAVE).
 
     Parameters
     ----------

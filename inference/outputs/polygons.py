@@ -21,8 +21,9 @@ def trace(labels: LabelRows, extents: Extents) -> Iterator[tuple[np.ndarray, np.
 
     Yields
     ------
-    numbers (n,) int64, rising, and of each cell a valid shapely Polygon or, where its pixels touch at corners alone or not at all,
-    a MultiPolygon, (n,) object; x before y, in pixels, (0, 0) is the corner of the image. Area, holes and all are those of the pixels.
+    numbers (n,) int64, rising, and the cells' polygons (n,) object: each one a valid shapely Polygon or, where a cell's
+    pixels touch at corners alone or not at all, a MultiPolygon. It covers the cell's pixels exactly. x before y, in
+    pixels; (0, 0) is the corner of the image.
     """
     waiting = np.zeros((0, 6), np.int64)
     for top, block in labels.regular(max(1, BAND_PIXELS // (4 * labels.shape[1])), 1):
@@ -132,7 +133,7 @@ def _follow(after):
 
 
 def _assemble(rings: list[np.ndarray]):
-    """Polygon or MultiPolygon of all rings of a cell, which may touch at corners, and be outlines (clockwise) or holes."""
+    """Polygon or MultiPolygon of all rings of a cell: outlines (clockwise) and holes, which may touch at corners."""
     from shapely import MultiPolygon, Polygon
 
     simple = [part for ring in rings for part in _split(ring.tolist())]
@@ -165,7 +166,7 @@ def _clockwise(ring: list[list[int]]) -> bool:
 
 
 def rings_of(polygon) -> list[np.ndarray]:
-    """All rings of a Polygon or MultiPolygon, outlines before their holes: each one (n, 2) int32, x and y, without the repeated end."""
+    """All rings of a polygon, outlines before their holes: (n, 2) int32, x and y, without the repeated end."""
     import shapely
 
     rings = []

@@ -3,7 +3,7 @@
 regionprops needs the whole image in memory, and half a millisecond a cell; this needs one pass over the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,8 +17,8 @@ MARGIN = 2  # rows above and below that the perimeter depends on
 def measure_shapes(labels: LabelRows, extents: Extents) -> dict[str, np.ndarray]:
     """Columns of regionprops, each of shape (cells,), in pixels, for the cells 1, 2, 3, ...
 
-    area, bbox-0..3, centroid-0..1, perimeter, eccentricity, solidity, axis_major_length, axis_minor_length, orientation,
-    equivalent_diameter_area and touches_border (not of regionprops; 0 or 1).
+    area, bbox-0..3, centroid-0..1, perimeter, eccentricity, solidity, axis_major_length, axis_minor_length,
+    orientation, equivalent_diameter_area; and, which regionprops lacks, touches_border (0 or 1).
 
     Notes
     -----
@@ -68,8 +68,8 @@ def measure_intensities(labels: LabelRows, extents: Extents, pixels, channels: S
 
     Parameters
     ----------
-    pixels : (H, W) or (H, W, C), an array or anything else that gives regions of rows and columns; NaN and infinities count as 0
-    channels : names of the channels, which become the ends of the columns' names; without names it is their numbers, and nothing
+    pixels : (H, W) or (H, W, C), an array or anything else that gives regions; NaN and infinities count as 0
+    channels : names of the channels, with which the columns' names end; without names it is their numbers, and nothing
         for a single channel
     """
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -118,7 +118,7 @@ def _add_rows(block, first_row, box, first, moments, ends):
 
 @compiled
 def _on_border(block, i, j):
-    """A pixel of a cell has one above, below, left or right that is not of the cell, or is at the border of the image."""
+    """A pixel of a cell has one above, below, left or right that is not of the cell, as beyond the image."""
     cell = block[i, j]
     if j == 0 or j == block.shape[1] - 1:
         return True
@@ -127,8 +127,10 @@ def _on_border(block, i, j):
 
 @compiled
 def _add_perimeter(block, perimeter):
-    """Count the kinds of border pixels of a band, without its margins: Benkrid and Crookes, "Design and FPGA implementation of a
-    perimeter estimator", 2000, as scikit-image has it."""
+    """Count the kinds of border pixels of a band, without its margins, as `skimage.measure.perimeter` does.
+
+    Source: Benkrid and Crookes, "Design and FPGA implementation of a perimeter estimator", 2000.
+    """
     height, width = block.shape
     for i in range(2, height - 2):
         for j in range(width):
@@ -171,7 +173,7 @@ def _add_intensities(band, pixels, sums, lows, highs):
 
 @compiled
 def _count_hulls(first, ends, hull):
-    """Pixels within the convex hull of each cell's pixels and the middles of their edges, as `skimage.morphology.convex_hull_image`.
+    """Pixels within the convex hull of each cell, as of `skimage.morphology.convex_hull_image`: of the edges' middles.
 
     Heights and columns are doubled, so that all corners are whole numbers.
     """

@@ -2,5 +2,5 @@
 
 
 def spreadsheet_safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front; everything else is returned as it is."""
+    """Text that a spreadsheet would take for a formula, with an apostrophe in front; everything else as it is."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

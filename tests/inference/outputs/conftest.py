@@ -63,9 +63,9 @@ def print_pixels() -> Callable[..., str]:
 def hard_labels() -> np.ndarray:
     """Labels (24, 30) int32 of 9 cells.
 
-    1 touches the border, 2 is a single pixel, 3 has a hole with cell 4 in it, 5 is two squares that touch at a corner, 6 lies in two
-    pieces, one below the other with rows between, 7 has two holes that touch at a corner, 8 has a hole that touches its outside at a
-    corner, 9 closes around a hole by two corners alone.
+    1 touches the border, 2 is a single pixel, 3 has a hole with cell 4 in it, 5 is two squares that touch at a corner,
+    6 lies in two pieces, one far below the other, 7 has two holes that touch at a corner, 8 has a hole that touches its
+    outside at a corner, 9 closes around a hole by two corners alone.
     """
     labels = np.zeros((24, 30), np.int32)
     labels[0:5, 0:4] = 1

@@ -28,7 +28,8 @@ def test_imagej_paints_the_same_labels(hard_labels, tmp_path, imagej, print_pixe
     height, width = labels.shape
     printed = imagej(
         f'newImage("a", "16-bit black", {width}, {height}, 1); roiManager("open", "{path}");'
-        "for (n = 0; n < roiManager('count'); n++) { roiManager('select', n); setColor(parseInt(Roi.getName)); fill(); }"
+        "for (n = 0; n < roiManager('count'); n++) {"
+        "roiManager('select', n); setColor(parseInt(Roi.getName)); fill(); }"
         + print_pixels(height=height, width=width, left=offset[1])
     )
     assert np.array_equal([line.split() for line in printed], labels[:, offset[1] :].astype(str))

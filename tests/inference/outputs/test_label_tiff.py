@@ -76,7 +76,7 @@ def test_imagej_opens_a_stack(tmp_path, imagej):
     write_label_tiff(tmp_path / "a.tiff", list(map(LabelRows.of, planes)), stack=(2,), stack_axes="Z")
     assert tifffile.imread(tmp_path / "a.tiff").shape == (2, 30, 40)
     printed = imagej(
-        f'open("{tmp_path}/a.tiff"); print(nSlices); for (n = 1; n < 3; n++) {{ setSlice(n); print(getPixel(39, 29)); }}'
+        f'open("{tmp_path}/a.tiff"); print(nSlices);for (n = 1; n < 3; n++) {{ setSlice(n); print(getPixel(39, 29)); }}'
     )
     assert list(map(int, printed)) == [2, 9, 700]
 

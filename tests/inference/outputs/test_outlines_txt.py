@@ -25,12 +25,13 @@ def test_a_line_is_the_outline_of_a_cell(tmp_path):
 
 
 def test_imagej_paints_the_same_labels(blobs, tmp_path, imagej, print_pixels):
-    """As Cellpose's own macro does: a polygon of the numbers of each line. Cells in one piece without holes are the same pixels."""
+    """A polygon of the numbers of each line, as in Cellpose's own macro; these cells have no holes."""
     labels = np.unique(blobs(2, cells=6), return_inverse=True)[1].reshape(96, 128).astype(np.int32)
     path = written(labels, tmp_path / "a.txt")
     printed = imagej(
         f'newImage("a", "16-bit black", 128, 96, 1); lines = split(File.openAsString("{path}"), "\\n");'
-        "for (n = 0; n < lines.length; n++) { v = split(lines[n], ','); x = newArray(v.length / 2); y = newArray(v.length / 2);"
+        "for (n = 0; n < lines.length; n++) {"
+        "v = split(lines[n], ','); x = newArray(v.length / 2); y = newArray(v.length / 2);"
         "for (i = 0; i < x.length; i++) { x[i] = parseInt(v[2 * i]); y[i] = parseInt(v[2 * i + 1]); }"
         "makeSelection('polygon', x, y); setColor(n + 1); fill(); }" + print_pixels(height=96, width=128, left=0)
     )

@@ -16,7 +16,7 @@ BROWSER_OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-tim
 
 
 class Table(HTMLParser):
-    """Texts of the cells of a page's table, row by row, and the pictures and scripts that it would load from elsewhere."""
+    """Texts of a page's table, row by row, and what the page would load from elsewhere."""
 
     def __init__(self, text):
         super().__init__()

@@ -10,7 +10,8 @@ from inference.outputs.label_rows import LabelRows
 from inference.outputs.shapes import measure_intensities, measure_shapes
 
 SHAPES = (
-    "area bbox centroid perimeter eccentricity solidity axis_major_length axis_minor_length orientation equivalent_diameter_area"
+    "area bbox centroid perimeter eccentricity solidity axis_major_length axis_minor_length orientation "
+    "equivalent_diameter_area"
 ).split()
 
 
