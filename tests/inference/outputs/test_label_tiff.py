@@ -101,10 +101,9 @@ def test_gdal_reads_32_bits(tmp_path, program):
 
 @pytest.mark.parametrize("size", [PixelSize(0.65, 0.325), PixelSize(0.0125, 0.0125), PixelSize(30.0, 30.0)])
 def test_ome_readers_find_pixel_size_and_names(tmp_path, size):
-    bioio = pytest.importorskip("bioio")
-    pytest.importorskip("bioio_ome_tiff")
+    bioio_ome_tiff = pytest.importorskip("bioio_ome_tiff")
     path = written(tmp_path / "a.tiff", numbered((30, 40), 9), size, image="plate é, well A1", channels=("DAPI", "WGA"))
-    image = bioio.BioImage(path)
+    image = bioio_ome_tiff.Reader(path)
     assert (image.physical_pixel_sizes.Y, image.physical_pixel_sizes.X) == tuple(size)
     assert image.channel_names == ["labels of DAPI, WGA"] and image.metadata.images[0].name == "plate é, well A1"
     assert image.metadata.images[0].pixels.physical_size_x_unit.value == "µm"
