@@ -49,7 +49,7 @@ COPY predict.py predict.sh README.md LICENSE ./
 # that others cannot read.
 RUN find inference models predict.py -name '*.py' -exec touch -d "@$SOURCE_DATE_EPOCH" {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
-    && PYTHONHASHSEED=0 python -m inference.compiled \
+    && PYTHONHASHSEED=0 python -m inference.warm_up \
     && find . \( ! -perm -004 -o -type d ! -perm -001 \) -exec chmod a+rX {} + \
     && mkdir -p /inputs /outputs && chmod a+rwx /outputs
 

@@ -1,3 +1,3 @@
-"""What happens to an image at prediction time, in this order: images, routing, tiles, network, nms or watershed, outputs."""
+"""What happens to an image at prediction time: reading, normalisation, routing, diameter, scaling, tiles, network, kinds, outputs."""
 
 __version__ = "0.1.0"

@@ -2,7 +2,7 @@
 
 numba refuses to cache a function whose folder it cannot write to, even if the compiled code lies there already. A container
 that runs read-only or as another user than the one who built it is such a place: its caches are made when it is built
-(`python -m inference.compiled`).
+(`python -m inference.warm_up`).
 """
 
 import logging
@@ -10,6 +10,7 @@ import os
 
 from numba import config, njit
 from numba.core.caching import InTreeCacheLocator
+from numba.core.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +18,27 @@ log = logging.getLogger(__name__)
 class ShippedCacheLocator(InTreeCacheLocator):
     """The source file's __pycache__, whether it can be written to or not."""
 
+    def __init__(self, py_func, py_file):
+        super().__init__(py_func, py_file)
+        self._files = source_files(py_func)
+
     @classmethod
     def from_function(cls, py_func, py_file):
         return cls(py_func, py_file) if os.path.exists(py_file) else None
 
+    def get_source_stamp(self):
+        """Time and size of the function's file and of those whose functions it calls: their code is part of its own."""
+        stats = [os.stat(path) for path in self._files]
+        return max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
 
-config.CACHE_LOCATOR_CLASSES = "inference.compiled.ShippedCacheLocator"
+
+def source_files(function) -> set[str]:
+    """Files of a Python function and of all compiled functions that it calls."""
+    called = (function.__globals__.get(name) for name in function.__code__.co_names)
+    return {function.__code__.co_filename}.union(*(source_files(f.py_func) for f in called if isinstance(f, Dispatcher)))
+
+
+config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ShippedCacheLocator.__name__}"
 
 
 def compiled(function):
@@ -38,30 +54,3 @@ def compiled(function):
 
     dispatcher._cache.save_overload = save_if_possible
     return dispatcher
-
-
-def warm_up() -> None:
-    """Compile everything that inference calls, by decoding two small cells with both streams and comparing them with their maps."""
-    import numpy as np
-
-    from inference.measuring import COMPARE
-    from inference.normalisation import NormalisedImage
-    from inference.scaling import WorkingImage
-    from inference.stream import DECODERS, collect
-    from inference.tiles import Tally, tile_image
-
-    working = WorkingImage(NormalisedImage.of(np.zeros((80, 160), np.uint8)), 0.8)
-    working.rows(0, 64)
-    (tile,) = tile_image(*working.shape)
-    grid = np.hypot(*(np.indices((16, 32)) - np.array([8, 8])[:, None, None]))
-    prob = np.exp(-np.minimum(grid, grid[:, ::-1]) / 4).astype(np.float32)[None]
-    star = prob, np.full((32, 16, 32), 14, np.float32)
-    hover = 8 * prob - 4, np.stack(np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 32), indexing="ij")).astype(np.float32)
-    for kind, maps in (("stardist", star), ("hover", hover)):
-        rows, settings = DECODERS[kind]
-        labels = collect(rows([(tile, maps)], settings(), working.shape, working.image.shape, Tally()), working.image.shape)
-        COMPARE[kind](labels, *maps)
-
-
-if __name__ == "__main__":
-    warm_up()

@@ -2,10 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from inference.kinds import KINDS
 from models.checkpoint import load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -40,32 +42,49 @@ def best_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
-class Network:
-    """A segmenter loaded from a checkpoint, with numpy arrays in and out.
+class Segmenting(Protocol):
+    """What the way from a working image to labels needs of a network.
 
     kind : "stardist" or "hover"
     config : the checkpoint's configuration
+    batch : windows that it takes at once
+    overlaps : whether windows and cells are to be worked on while it runs
     """
 
-    def __init__(self, path: Path, device: torch.device, dtype: torch.dtype | None = None):
-        dtype = dtype or best_dtype(device)
-        self._take(*load_checkpoint(path, dtype), device, dtype)
+    kind: str
+    config: dict
+    batch: int
 
-    @classmethod
-    def wrap(cls, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None) -> "Network":
-        """A segmenter around a model in memory, which is moved and converted in place: hand over a copy to go on training."""
-        network = cls.__new__(cls)
-        network._take(model.eval().requires_grad_(False), config, device, dtype)
-        return network
+    @property
+    def overlaps(self) -> bool: ...
 
-    def _take(self, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None) -> None:
+    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, ...]: ...
+
+
+class Network:
+    """A segmenter on a device, with numpy arrays in and out.
+
+    Parameters
+    ----------
+    model : moved and converted in place: hand over a copy to go on training
+    config : the checkpoint's configuration
+    dtype : number format; by default the fastest that the device has
+    """
+
+    def __init__(self, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None):
         self.kind, self.config = model.kind, config
         self.device, self.dtype = device, dtype or best_dtype(device)
-        self.model = model.to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
+        self.model = model.eval().requires_grad_(False).to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
         self.batch = CPU_BATCH
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             self.batch = max(1, min(GPU_BATCH, int(free // 2 // GPU_BYTES_PER_WINDOW)))
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device, dtype: torch.dtype | None = None) -> "Network":
+        """The segmenter of a checkpoint; raises CheckpointError."""
+        dtype = dtype or best_dtype(device)
+        return cls(*load_checkpoint(path, dtype), device, dtype)
 
     @property
     def overlaps(self) -> bool:
@@ -73,10 +92,7 @@ class Network:
         return self.device.type == "cuda"
 
     def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, float32.
-
-        StarDist: probability (N, 1, h, w) in [0, 1] and distances (N, R, h, w) in pixels, which may be below 0.
-        Hover: logit of the cell probability (N, 1, h, w) and HV maps (N, 2, h, w).
+        """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate` gives them.
 
         When the GPU's memory does not suffice, the batch is halved for this and all later calls; when a single window
         does not fit, the network moves to the CPU, with a warning.
@@ -100,12 +116,8 @@ class Network:
         batch = torch.from_numpy(windows)
         batch = batch.pin_memory() if self.device.type == "cuda" else batch
         batch = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels-last in memory already
-        first, second = self.model.coarse(batch.to(self.dtype) / 255)
-        if self.kind == "stardist":
-            first = torch.sigmoid(first.float())
-        else:
-            first = first[:, 1:].float() - first[:, :1].float()
-        first, second = first.to("cpu", non_blocking=True), second.float().to("cpu", non_blocking=True)  # into pinned memory
+        maps = KINDS[self.kind].activate(*self.model.coarse(batch.to(self.dtype) / 255))
+        first, second = (m.to("cpu", non_blocking=True) for m in maps)  # into pinned memory
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
         return first.numpy(), second.numpy()

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-from inference.images import Regions
-from inference.normalisation import NormalisedImage, square, to_three_channels
+from inference.normalisation import NormalisedImage
+from inference.reading import Regions
+from inference.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
-from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
+from models.classes import BINARY, GRAY
+from models.router import VIEW_SHORTER_SIDE, Router
 
-BINARY, GRAY = 0, 1  # the classes of images of one channel, and of gray ones of three
 GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
 MOST_REDUCED = 5.0  # pixels of the image per pixel of a view, along each axis; no training image is shown smaller
 SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
@@ -26,7 +26,7 @@ LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might
 class Route:
     """What the router says of an image.
 
-    probabilities : of the four classes; 0 for an excluded one
+    probabilities : of the four classes, in the order of `models.classes.CLASSES`; 0 for an excluded one
     diameter : median cell diameter in pixels of the image
     expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never measured
     """
@@ -37,7 +37,7 @@ class Route:
 
     @property
     def uncertain(self) -> bool:
-        """Whether no class has a probability of SURE."""
+        """Whether the router leaves open which class it is: none has a probability of SURE."""
         return max(self.probabilities) < SURE
 
     @property
@@ -78,65 +78,26 @@ def ruled_out(pixels: np.ndarray | Regions) -> tuple[int, ...]:
     return (BINARY, GRAY) if mean_saturation(pixels) > GRAY_SATURATION else (BINARY,)
 
 
-def router_view(image: NormalisedImage | np.ndarray) -> tuple[np.ndarray, float]:
-    """The shorter side resized to 256 pixels, then the central 224x224.
+class RouterNetwork:
+    """The router, on the CPU: a view takes some 20 ms.
 
     Parameters
     ----------
-    image : normalised; as an array, uint8 of shape (H, W) or (H, W, 3)
-
-    Returns
-    -------
-    view (224, 224, 3) uint8, and the number of its pixels per pixel of the image.
+    expected_f1 : of images of each class (rows) by each network (columns); None if it was never measured
     """
-    side = max(1, round(min(image.shape[:2]) * VIEW_SIZE / VIEW_SHORTER_SIDE))  # cut first: the rest would be thrown away
-    return _square_view(image, tuple((n - side) // 2 for n in image.shape[:2]), side)
 
+    def __init__(self, model: Router, expected_f1: Sequence[Sequence[float]] | None = None):
+        self.model, self.expected_f1 = model, expected_f1
 
-def close_ups(image: NormalisedImage | np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Views of the liveliest part of an image at twice, four times, ... the router view's size, down to its own pixels.
-
-    None for an image no larger than a router view.
-    """
-    views = []
-    side = min(image.shape[:2]) * VIEW_SIZE // VIEW_SHORTER_SIDE // 2
-    while side > VIEW_SIZE // 2:
-        views.append(_square_view(image, liveliest_corner(image, side), side))
-        side //= 2
-    return views
-
-
-def liveliest_corner(image: NormalisedImage | np.ndarray, side: int) -> tuple[int, int]:
-    """Corner (y, x) of the square with the largest standard deviation, on a 5x5 grid of positions.
-
-    An empty corner of an image tells nothing about its cells. A square that does not fit starts at 0.
-    """
-    rows, columns = (np.linspace(0, max(0, n - side), 5, dtype=int) for n in image.shape[:2])
-    coarse = max(1, side // VIEW_SIZE)  # every n-th pixel is enough to compare
-
-    def liveliness(corner: tuple[int, int]) -> float:
-        part, reduction = square(image, corner, side, coarse)
-        return float(part[:: max(1, coarse // reduction), :: max(1, coarse // reduction)].std())
-
-    return max(((int(y), int(x)) for y in rows for x in columns), key=liveliness)
-
-
-def _square_view(image: NormalisedImage | np.ndarray, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
-    """The square of `side` pixels at `corner` (y, x) as a view, and the view's pixels per pixel of the image."""
-    part, _ = square(image, corner, side, side / VIEW_SIZE)
-    view = cv2.resize(part, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA if len(part) > VIEW_SIZE else cv2.INTER_LINEAR)
-    return to_three_channels(view), VIEW_SIZE / side
-
-
-class RouterNetwork:
-    """The router loaded from a checkpoint. It runs on the CPU: a view takes some 20 ms."""
-
-    def __init__(self, path: Path):
-        self.model, self.config = load_checkpoint(path)
+    @classmethod
+    def load(cls, path: Path) -> "RouterNetwork":
+        """The router of a checkpoint; raises CheckpointError."""
+        model, config = load_checkpoint(path)
+        return cls(model, config.get("expected_f1"))
 
     @torch.inference_mode()
-    def __call__(self, image: NormalisedImage | np.ndarray, excluded: Sequence[int] = ()) -> Route:
-        """Route for a normalised image, to none of the `excluded` classes, as `ruled_out` gives them.
+    def __call__(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
+        """Route for an image, to none of the `excluded` classes, as `ruled_out` gives them.
 
         The class is told from the widest view, which shows the whole image unless that is larger than any that
         the router learnt from. The diameter is told from the widest view in which the cells are large enough to be measured.
@@ -150,6 +111,5 @@ class RouterNetwork:
         logits = out.classes[0].clone()
         logits[list(excluded)] = -torch.inf
         probabilities = torch.softmax(logits, dim=0).numpy()
-        scores = self.config.get("expected_f1")  # of images of each class (rows) by each network (columns)
-        expected = tuple((probabilities @ np.array(scores)).tolist()) if scores else None
+        expected = tuple((probabilities @ np.array(self.expected_f1)).tolist()) if self.expected_f1 else None
         return Route(tuple(probabilities.tolist()), sizes[chosen] / views[chosen][1], expected)

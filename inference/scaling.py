@@ -29,23 +29,40 @@ def working_scale(shape: tuple[int, ...], wanted: float, diameter: float, settin
     return min(wanted / diameter, math.sqrt(limit))
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Height and width of an image, and of the working image that the network sees, in pixels."""
+
+    image: tuple[int, int]
+    working: tuple[int, int]
+
+    @classmethod
+    def at_scale(cls, image: tuple[int, int], scale: float) -> "Sizes":
+        """With a working image of `scale` times the size, rounded to whole pixels, at least 1."""
+        height, width = (max(1, round(n * scale)) for n in image)
+        return cls(image, (height, width))
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Working pixels per pixel of the image, exactly, (y, x)."""
+        return self.working[0] / self.image[0], self.working[1] / self.image[1]
+
+
 class WorkingImage:
     """A normalised image at another size, of which rows are made as they are asked for.
 
     Parameters
     ----------
-    scale : working size over image size; the working size is rounded to whole pixels, at least 1
+    scale : working size over image size
 
     Attributes
     ----------
     shape : height and width in working pixels
-    scale : the exact scale after rounding, (y, x)
     """
 
     def __init__(self, image: NormalisedImage, scale: float):
-        self.image = image
-        self.shape = tuple(max(1, round(n * scale)) for n in image.shape)
-        self.scale = tuple(w / n for w, n in zip(self.shape, image.shape))
+        self.image, self.sizes = image, Sizes.at_scale(image.shape, scale)
+        self.shape = self.sizes.working
         self._enlarged = None
         if math.prod(self.shape) > math.prod(image.shape):  # to a few megapixels at most, see ScaleSettings
             self._enlarged = cv2.resize(image[:, :], self.shape[::-1], interpolation=cv2.INTER_LINEAR)

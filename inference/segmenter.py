@@ -1,50 +1,75 @@
-"""An image's way from pixels to labels: normalise, route, bring the cells to the stream's size, run the network, decode."""
+"""An image's way from pixels to labels: normalise, route, measure the cells, bring them to the network's size, run it, decode."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from inference.images import Picture
-from inference.measuring import measure_diameter
+from inference.diameter import measure_diameter
+from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
-from inference.normalisation import NormalisedImage
+from inference.normalisation import NormalisedImage, normalised_image
+from inference.pipeline import collect, label_rows
+from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
-from inference.scaling import WorkingImage, working_scale
+from inference.scaling import Sizes, WorkingImage, working_scale
 from inference.stopwatch import Stopwatch
-from inference.stream import collect, label_rows
 from inference.tiles import Tally
 from models.checkpoint import CheckpointError
-from models.router import CLASSES
-
-ROUTER_FILE = "router.safetensors"
-STREAM_FILE = "class{}.safetensors"
+from models.classes import CLASSES, ROUTER_FILE, ImageClass
 
 
-@dataclass
-class Segmentation:
-    """The segmentation of one image: what is known before it begins, and then its labels, row by row.
+@dataclass(frozen=True)
+class Plan:
+    """How an image is segmented: all that is known before its first label.
 
-    image : the normalised image
-    stream : class of the network that runs, 0 to 3
-    route : what the router said; None if the stream was given
+    image_class : whose network runs
+    route : what the router said; None if the class was given
     diameter : typical cell diameter that the working size was chosen by, in pixels of the image
-    scale : working size over image size, (y, x)
-    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to be read once
-    tally : numbers of tiles and cells; complete after the last row
-    seconds : time of each stage; complete after the last row
+    sizes : of the image and of the working image
     """
 
-    image: NormalisedImage
-    stream: int
+    image_class: ImageClass
     route: Route | None
     diameter: float
-    scale: tuple[float, float]
-    rows: Iterator[np.ndarray]
-    tally: Tally
-    seconds: dict[str, float] = field(default_factory=dict)
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known after the last label row of an image; the numbers are those of `inference.tiles.Tally`.
+
+    device : on which the network ran, at the end: "cpu" where the GPU's memory did not suffice
+    seconds : time of each stage
+    """
+
+    tiles: int
+    empty_tiles: int
+    cells: int
+    seam_cells: int
+    cut_cells: int
+    device: str
+    seconds: Mapping[str, float]
+
+
+class Segmentation:
+    """An image's labels, made as they are read.
+
+    image : the normalised image
+    plan : how they are made
+    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to be read once
+    """
+
+    def __init__(self, image: NormalisedImage, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]):
+        self.image, self.plan = image, plan
+        self._summary: Summary | None = None
+        self.rows = self._to_the_end(rows, summarise)
+
+    def _to_the_end(self, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]) -> Iterator[np.ndarray]:
+        yield from rows
+        self._summary = summarise()
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -52,66 +77,84 @@ class Segmentation:
         return collect(self.rows, self.image.shape)
 
     @property
-    def cells(self) -> int:
-        """Number of cells in the rows read so far."""
-        return self.tally.cells
+    def summary(self) -> Summary:
+        """What there is to say when the last row has been read; before that, RuntimeError."""
+        if self._summary is None:
+            raise RuntimeError("an image has no summary before all of its label rows have been read")
+        return self._summary
 
 
 class Segmenter:
-    """All five networks of a weights folder; each one is loaded when the first image needs it.
+    """The router, and the networks of the four classes.
 
     Parameters
     ----------
-    weights : folder with router.safetensors and class0.safetensors to class3.safetensors; CheckpointError if one is missing
-    device : "auto", "cpu" or "cuda"
-    stream : 0 to 3 to send every image to that network, None to let the router choose
-    diameter : typical cell diameter in pixels, None to measure it in each image
+    router : called with a normalised image and the classes that are ruled out; or the path of its checkpoint
+    networks : by class, 0 to 3; or the paths of their checkpoints. There need be none for a class that no image is of
+    device : "auto", "cpu" or "cuda", for the networks that are given by their paths. These are loaded when an image first needs them
     """
 
-    def __init__(self, weights: Path, device: str = "auto", stream: int | None = None, diameter: float | None = None):
-        self.diameter = diameter
-        self.weights, self.device, self.stream = Path(weights), choose_device(device), stream
-        missing = [n for n in (ROUTER_FILE, *map(STREAM_FILE.format, range(CLASSES))) if not (self.weights / n).is_file()]
+    def __init__(self, router: Callable[[NormalisedImage, Sequence[int]], Route] | Path, networks: Mapping[int, Network | Path],
+                 device: str = "auto", limits: Limits = LIMITS):
+        self._router, self._networks = router, dict(networks)
+        self.device, self.limits = choose_device(device), limits
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "auto", limits: Limits = LIMITS) -> "Segmenter":
+        """With the networks of a weights folder.
+
+        Raises
+        ------
+        CheckpointError
+            If one of router.safetensors and class0.safetensors to class3.safetensors is missing.
+        ValueError
+            If there is no such device.
+        """
+        folder = Path(folder)
+        networks = {c.number: folder / c.file for c in CLASSES}
+        missing = [path.name for path in (folder / ROUTER_FILE, *networks.values()) if not path.is_file()]
         if missing:
-            raise CheckpointError(f"{self.weights}: {', '.join(missing)} missing; give the folder of all five networks with --weights")
-        self._networks: dict[int, Network] = {}
-        self._router: RouterNetwork | None = None
+            raise CheckpointError(f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights")
+        return cls(folder / ROUTER_FILE, networks, device, limits)
 
-    def network(self, stream: int) -> Network:
+    def network(self, class_: int) -> Network:
         """The segmenter of a class."""
-        if stream not in self._networks:
-            self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device)
-        return self._networks[stream]
+        network = self._networks[class_]
+        if isinstance(network, Path):
+            network = self._networks[class_] = Network.load(network, self.device)
+        return network
 
-    def route(self, image: NormalisedImage | np.ndarray, excluded: Sequence[int] = ()) -> Route:
-        """The router's answer for a normalised image, which is of none of the `excluded` classes."""
-        if self._router is None:
-            self._router = RouterNetwork(self.weights / ROUTER_FILE)
+    def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
+        """The router's answer for an image, which is of none of the `excluded` classes."""
+        if isinstance(self._router, Path):
+            self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
-    def segment(self, picture: Picture, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
+    def segment(self, picture: Picture, *, class_: int | None = None, diameter: float | None = None,
+                on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
         """Begin to segment one image: everything but the labels, which the answer makes as they are read.
 
         Parameters
         ----------
-        picture : as `inference.images.open_image` gives it
+        picture : as `inference.reading.open_image` gives it
+        class_ : 0 to 3, whose network is to run; None to let the router choose
+        diameter : typical cell diameter in pixels of the image; None to measure it
         on_tile : called after each tile with the number of tiles that the whole image has
         """
-        clock = Stopwatch()
+        clock, route = Stopwatch(), None
         with clock("normalise"):
-            image = NormalisedImage(picture.pixels)
-        with clock("route"):
-            route = self.route(image, ruled_out(picture.pixels))
-            stream = route.best if self.stream is None else self.stream
+            image = normalised_image(picture.pixels, self.limits)
+        if class_ is None or diameter is None:
+            with clock("route"):
+                route = self.route(image, ruled_out(picture.pixels))
+        image_class = CLASSES[route.best if class_ is None else class_]
         with clock("load"):
-            network = self.network(stream)
-        with clock("scale"):
-            diameter = self.diameter or self.measure_diameter(image, network, route.diameter)
+            network = self.network(image_class.number)
+        if diameter is None:
+            with clock("scale"):
+                diameter = measure_diameter(image, network, route.diameter)
         working = WorkingImage(image, working_scale(image.shape, network.config["diameter"], diameter))
         tally = Tally()
-        rows = label_rows(working, network, tally, clock, on_tile)
-        return Segmentation(image, stream, route if self.stream is None else None, diameter, working.scale, rows, tally, clock.seconds)
-
-    def measure_diameter(self, image: NormalisedImage, network: Network, guess: float) -> float:
-        """Typical cell diameter in pixels of the image, from the router's guess."""
-        return measure_diameter(image, network, guess)
+        plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
+        rows = label_rows(working, network, tally, clock, on_tile, self.limits)
+        return Segmentation(image, plan, rows, lambda: Summary(**asdict(tally), device=str(network.device), seconds=clock.seconds))

@@ -32,7 +32,7 @@ class HoverHead(nn.Module):
 
 
 class ConvNeXtHover(nn.Module):
-    """The network of stream 1."""
+    """The network of class 1 in the paper."""
 
     kind = "hover"
 

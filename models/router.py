@@ -1,14 +1,14 @@
-"""The router: a ResNet18 that tells which of the four streams an image belongs to, and how large its cells look."""
+"""The router: a ResNet18 that tells which of the four classes an image belongs to, and how large its cells look."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models.classes import CLASSES
 from models.resnet import ResNet18
 from models.unet import IMAGE_MEAN, IMAGE_STD
 
-CLASSES = 4
 VIEW_SIZE = 224  # pixels; the input of the network (paper, section 2.1)
 VIEW_SHORTER_SIDE = 256  # the image is resized to this before the centre crop
 
@@ -27,7 +27,7 @@ class Router(nn.Module):
 
     def __init__(self, pretrained: bool = False):
         super().__init__()
-        self.network = ResNet18(CLASSES + 1)
+        self.network = ResNet18(len(CLASSES) + 1)
         if pretrained:
             from torchvision.models import resnet18  # late: see models.resnet
 
@@ -39,4 +39,4 @@ class Router(nn.Module):
     def forward(self, views: Tensor) -> RouterOutput:
         """Nx3x224x224 in [0, 1] -> class logits and log diameter."""
         out = self.network((views - self.mean) / self.std)
-        return RouterOutput(out[:, :CLASSES], out[:, CLASSES])
+        return RouterOutput(out[:, :-1], out[:, -1])

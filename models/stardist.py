@@ -38,7 +38,7 @@ class StarDistHead(nn.Module):
 
 
 class ConvNeXtStarDist(nn.Module):
-    """The network of streams 0, 2 and 3."""
+    """The network of classes 0, 2 and 3 in the paper."""
 
     kind = "stardist"
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,15 @@ import tifffile
 import zarr
 from skimage.data import coins, immunohistochemistry
 
-import predict
-from inference import hover_stream, normalisation
-from inference import images as image_files
-from inference.outputs import holds_labels, write_labels
+from inference import batch
+from inference.command_line import main, parse_arguments, request_of
+from inference.limits import Limits
+from inference.outputs import label_tiff
+from inference.outputs.label_tiff import holds_labels, write_labels
+from inference.reading import images as image_files
+from models.classes import CLASSES
 
-ROOT = Path(predict.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,12 @@ EXPECTED = {"coins_label.tiff": (303, 384), "coins.png_label.tiff": (97, 131), "
 
 
 def run(*arguments):
-    return predict.main([str(a) for a in arguments])
+    return main([str(a) for a in arguments])
+
+
+def run_within(limits, *arguments, **more):
+    """A run in which other images count as large."""
+    return batch.run(replace(request_of(parse_arguments([str(a) for a in arguments])), limits=limits, **more))
 
 
 def check_labels(path, shape):
@@ -123,7 +132,7 @@ def test_route(images, tmp_path, untrained_weights, route):
     report = tmp_path / "r.csv"
     assert run("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--report", report) == 0
     (row,) = csv.DictReader(report.open())
-    assert row["class"] == route and row["class_probability"] == ""
+    assert row["class"] == CLASSES[int(route)].name and row["class_probability"] == ""
 
 
 def test_report_and_overlay(images, tmp_path, untrained_weights):
@@ -132,7 +141,7 @@ def test_report_and_overlay(images, tmp_path, untrained_weights):
     (row,) = csv.DictReader(report.open())
     labels = tifffile.imread(out / row["labels"])
     assert int(row["cells"]) == labels.max() and (row["height"], row["width"]) == ("300", "200")
-    assert (row["class"], float(row["class_probability"])) == ("2", 0.5)  # this router says binary, which colour cannot be
+    assert (row["class"], float(row["class_probability"])) == ("large colour", 0.5)  # this router says binary, which colour cannot be
     assert row["axes"] == "YXS (RGB)" and float(row["tolerance_seconds"]) == 10
     assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
 
@@ -145,10 +154,6 @@ def test_diameter(images, tmp_path, untrained_weights, caplog):
     (row,) = csv.DictReader(report.open())
     assert float(row["cell_diameter_px"]) == 56 and float(row["scale"]) == 0.5
     assert run(*common, "--diameter", "0") == 2 and "--diameter must be at least 1" in caplog.text
-
-
-def test_tolerance():
-    assert predict.time_tolerance(480, 640) == 10 and predict.time_tolerance(3000, 3000) == 90
 
 
 def test_label_images_of_an_earlier_run_in_the_input_folder_are_not_segmented(images, tmp_path, untrained_weights, caplog):
@@ -172,14 +177,14 @@ def test_interrupt_leaves_no_broken_file(images, tmp_path, untrained_weights, mo
     (RuntimeError("odd"), "RuntimeError: odd; run it again with -v"),
 ])
 def test_whatever_happens_to_one_image_the_others_are_done(images, tmp_path, untrained_weights, monkeypatch, caplog, error, words):
-    write = predict.write_labels
+    write = label_tiff.write_labels
 
     def fails_once(path, *args):
         if path.name.startswith("float"):
             raise error
         write(path, *args)
 
-    monkeypatch.setattr(predict, "write_labels", fails_once)
+    monkeypatch.setattr(label_tiff, "write_labels", fails_once)
     assert run("-i", images, "-o", tmp_path, "--weights", untrained_weights) == 1
     assert f"float.tiff: {words}" in caplog.text and len(list(tmp_path.iterdir())) == 4
 
@@ -210,10 +215,9 @@ def test_predict_sh(images, tmp_path, untrained_weights):
 
 @pytest.fixture
 def nothing_is_small(monkeypatch):
-    """Images of more than 1,000 pixels are read by region, normalised by region, and their labels written as they come."""
+    """Images of more than 1,000 pixels are read by region; limits by which they are normalised and their labels written so."""
     monkeypatch.setattr(image_files, "WHOLE_BYTES", 1000)
-    monkeypatch.setattr(normalisation, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(predict, "LABELS_IN_MEMORY", 1000)
+    return Limits(whole_pixels=1000, labels_in_memory=1000)
 
 
 def write_zarr(path, pixels):
@@ -239,11 +243,11 @@ SLIDES = {"a_label.tiff": (1300, 300), "b_label.tiff": (1212, 384), "c_label.tif
 
 @pytest.mark.parametrize("route", ["0", "1"])
 def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained_weights, request, route):
-    """Both streams; the labels of the Hover stream may be numbered in another order."""
+    """Both kinds of network; Hover's labels may be numbered in another order."""
     arguments = ("-i", slides, "--weights", untrained_weights, "--route", route, "-q")
     assert run(*arguments, "-o", tmp_path / "whole") == 0
-    request.getfixturevalue("nothing_is_small")
-    assert run(*arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0
+    limits = request.getfixturevalue("nothing_is_small")
+    assert run_within(limits, *arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0
     assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
     for row in json.loads((tmp_path / "r.json").read_text()):
         whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
@@ -253,12 +257,11 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
             assert tiff.pages[0].is_tiled
 
 
-def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weights, monkeypatch):
-    monkeypatch.setattr(hover_stream, "BAND_PIXELS", 1)
-    monkeypatch.setattr(hover_stream, "FEWEST_ROWS", 40)
+def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weights):
+    low_bands = Limits(decoded_pixels=1, fewest_decoded_rows=40)
     for route in ("0", "1"):
-        assert run("-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--diameter", "28",
-                   "--report", tmp_path / f"{route}.csv") == 0
+        assert run_within(low_bands, "-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--route", route,
+                          "--diameter", "28", "--report", tmp_path / f"{route}.csv") == 0
         (row,) = csv.DictReader((tmp_path / f"{route}.csv").open())
         assert 0 < int(row["seam_cells"]) < int(row["cells"])
 
@@ -268,9 +271,9 @@ def test_a_zarr_folder_is_an_image(slides, tmp_path, untrained_weights):
     check_labels(tmp_path / "c_label.tiff", (600, 300))
 
 
-def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, monkeypatch, nothing_is_small):
-    monkeypatch.setattr(normalisation, "OVERVIEW_SIDE", 60)
-    assert run("-i", images / "tissue.jpg", "-o", tmp_path, "--weights", untrained_weights, "--overlay") == 0
+def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, nothing_is_small):
+    limits = replace(nothing_is_small, overview_side=60)
+    assert run_within(limits, "-i", images / "tissue.jpg", "-o", tmp_path, "--weights", untrained_weights, "--overlay") == 0
     overlay = cv2.imread(str(tmp_path / "tissue_overlay.png"))
     labels = tifffile.imread(tmp_path / "tissue_label.tiff")
     assert overlay.shape == (100, 66, 3)
@@ -278,27 +281,13 @@ def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_wei
     assert outlined.any() and not outlined[labels[::3, ::3][:, :66] == 0].any()
 
 
-def test_progress_of_a_large_image_is_logged_where_there_is_no_terminal(slides, tmp_path, untrained_weights, monkeypatch, caplog):
+def test_progress_of_a_large_image_is_logged_where_there_is_no_terminal(slides, tmp_path, untrained_weights, caplog):
     arguments = ("-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28")
     assert run(*arguments) == 0 and " left" not in caplog.text, "a quick image needs no such lines"
-    monkeypatch.setattr(predict, "SECONDS_BETWEEN_LINES", 0.0)
-    assert run(*arguments) == 0
+    assert run_within(Limits(), *arguments, seconds_between_lines=0.0) == 0
     lines = [r.getMessage() for r in caplog.records if r.getMessage().endswith(" left")]
     assert len(lines) == 4 and all(re.fullmatch(r"a\.tif: \d+ %, about \d+ min \d\d s left", line) for line in lines)
     assert [int(line.split()[1]) for line in lines] == [25, 50, 75, 100] and lines[-1].endswith("about 0 min 00 s left")
-
-
-def test_time_left(monkeypatch, caplog):
-    """After 3 of 10 tiles in 60 seconds, 140 are left."""
-    clock = [0.0]
-    monkeypatch.setattr(predict.time, "monotonic", lambda: clock[0])
-    caplog.set_level("INFO", "predict")
-    with predict.Progress(1, quiet=True) as progress:
-        progress.begin("slide.tif")
-        for _ in range(3):
-            clock[0] += 20
-            progress.tile(10)
-    assert [r.getMessage() for r in caplog.records] == ["slide.tif: 20 %, about 2 min 40 s left"], "a line in 30 seconds at most"
 
 
 def test_resume(slides, tmp_path, untrained_weights, caplog):

@@ -25,21 +25,21 @@ import argparse
 import csv
 import logging
 import math
-import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import read_image
-from inference.network import Network
-from inference.normalisation import normalise
-from inference.routing import ruled_out
-from inference.segmenter import ROUTER_FILE, STREAM_FILE, Segmenter
+from inference.network import Network, choose_device
+from inference.normalisation import NormalisedImage, normalise
+from inference.reading import read_image
+from inference.routing import RouterNetwork, ruled_out
+from inference.segmenter import Segmenter
 from models.checkpoint import CheckpointError
-from models.router import CLASSES
+from models.classes import CLASSES, ROUTER_FILE
 from training import runs
 from training.cues import cue_class
 from training.datasets import Record, median_diameter, read_labels, read_manifest
@@ -94,58 +94,36 @@ class Result:
         return f1_score(*self.counts)
 
 
-class SizedSegmenter(Segmenter):
-    """The product's Segmenter; it measures the cells unless `true_diameter`, in pixels, is a number."""
-
-    true_diameter = math.nan
-
-    def measure_diameter(self, image: np.ndarray, network: Network, guess: float) -> float:
-        """As the product does, or the true one."""
-        return super().measure_diameter(image, network, guess) if math.isnan(self.true_diameter) else self.true_diameter
-
-
 class Bench:
-    """A Segmenter for any checkpoint. Each has its own weights folder, in which all four networks are links to the checkpoint.
+    """The networks of any checkpoints, each loaded once."""
 
-    Parameters
-    ----------
-    folder : empty
-    """
+    def __init__(self, device: str):
+        self.device = choose_device(device)
+        self.router = cache(RouterNetwork.load)
+        self.network = cache(lambda path: Network.load(path, self.device))
 
-    def __init__(self, folder: Path, device: str):
-        self.folder, self.device = folder, device
-        self._segmenters: dict[tuple[Path, Path], SizedSegmenter] = {}
-
-    def segmenter(self, router: Path, checkpoint: Path) -> SizedSegmenter:
-        """The one for this router, which gives the first guess of the cells' size, and this network; loaded at first use."""
-        if (router, checkpoint) not in self._segmenters:
-            weights = self.folder / str(len(self._segmenters))
-            weights.mkdir()
-            (weights / ROUTER_FILE).symlink_to(router.resolve())
-            for k in range(CLASSES):
-                (weights / STREAM_FILE.format(k)).symlink_to(checkpoint.resolve())
-            self._segmenters[router, checkpoint] = SizedSegmenter(weights, self.device, stream=0)
-        return self._segmenters[router, checkpoint]
+    def segmenter(self, router: Path, checkpoint: Path) -> Segmenter:
+        """This router, which gives the first guess of the cells' size, and this network for every class."""
+        return Segmenter(self.router(router), dict.fromkeys(range(len(CLASSES)), self.network(checkpoint)))
 
 
 def score_lines(record: Record, lines: list[Line], default_router: Path, bench: Bench, true_size: bool) -> list[Result]:
     """One image in every line of the table that has a network for it."""
     picture, truth = read_image(record.image), read_labels(record.label)
-    image, true_class = normalise(picture.pixels), cue_class(picture.pixels, truth)
-    diameter = median_diameter(truth) if true_size else math.nan
+    image, true_class = NormalisedImage(normalise(picture.pixels)), cue_class(picture.pixels, truth)
+    true_diameter = median_diameter(truth) if true_size else math.nan
+    diameter = None if math.isnan(true_diameter) else true_diameter
     done, results = {}, []
     for line in lines:
         router, routed = line.router or default_router, true_class
         if line.routes:
-            any_network = next(filter(None, line.checkpoints))
-            routed = bench.segmenter(router, any_network).route(image, ruled_out(picture.pixels)).best
+            routed = bench.router(router)(image, ruled_out(picture.pixels)).best
         key = (router, line.checkpoints[routed])
         if key[1] is None:
             continue
         if key not in done:
-            segmenter = bench.segmenter(*key)
-            segmenter.true_diameter = diameter
-            done[key] = score_image(truth, segmenter.segment(picture).labels)[0]
+            found = bench.segmenter(*key).segment(picture, class_=routed, diameter=diameter)
+            done[key] = score_image(truth, found.labels)[0]
         results.append(Result(line.name, record, true_class, routed, done[key]))
     return results
 
@@ -156,12 +134,12 @@ def lines_of_runs(folder: Path) -> list[Line]:
         return path if path.exists() else None
 
     first = {kind: there(runs.pretrained(folder, kind)) for kind in runs.KINDS}
-    tuned = {kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(CLASSES)) for kind in runs.KINDS}
-    lines = [Line(f"{NAMES[kind]} pre-trained", (first[kind],) * CLASSES) for kind in runs.KINDS]
+    tuned = {kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(len(CLASSES))) for kind in runs.KINDS}
+    lines = [Line(f"{NAMES[kind]} pre-trained", (first[kind],) * len(CLASSES)) for kind in runs.KINDS]
     lines += [Line(f"{NAMES[kind]} fine-tuned", tuned[kind]) for kind in runs.KINDS]
     if router := there(runs.router(folder)):
-        ours = tuple(tuned[kind][k] or first[kind] for k, kind in enumerate(runs.STREAM_KINDS))
-        stood_in = [str(k) for k, kind in enumerate(runs.STREAM_KINDS) if not tuned[kind][k] and first[kind]]
+        ours = tuple(tuned[kind][k] or first[kind] for k, kind in enumerate(runs.CLASS_KINDS))
+        stood_in = [str(k) for k, kind in enumerate(runs.CLASS_KINDS) if not tuned[kind][k] and first[kind]]
         remark = f"the pre-trained network stands in for class {', '.join(stood_in)}" if stood_in else ""
         if tuned["hover"][2]:
             lines.append(Line("Ours, Hover for class 2", (*ours[:2], tuned["hover"][2], ours[3]), router, True))
@@ -171,7 +149,7 @@ def lines_of_runs(folder: Path) -> list[Line]:
 
 def line_of_weights(folder: Path) -> Line:
     """A weights folder behind its own router, which must be there, and at least one network; raises CheckpointError if not."""
-    router, networks = folder / ROUTER_FILE, [folder / STREAM_FILE.format(k) for k in range(CLASSES)]
+    router, networks = folder / ROUTER_FILE, [folder / c.file for c in CLASSES]
     if not router.exists() or not any(path.exists() for path in networks):
         raise CheckpointError(f"{networks[0] if router.exists() else router}: no such weights file; complete the folder with "
                               "training.assemble")
@@ -180,12 +158,12 @@ def line_of_weights(folder: Path) -> Line:
 
 def lines_of_networks(weights: Line) -> list[Line]:
     """A line for each network of a weights folder, which gets the images of all classes."""
-    return [Line(f"{weights.name}, {path.stem}", (path,) * CLASSES, weights.router) for path in weights.checkpoints if path]
+    return [Line(f"{weights.name}, {path.stem}", (path,) * len(CLASSES), weights.router) for path in weights.checkpoints if path]
 
 
 def table(results: list[Result], lines: list[Line]) -> str:
     """Mean F1 by line and class, for people to read."""
-    columns = {f"class {k}": [r for r in results if r.cue_class == k] for k in range(CLASSES)} | {"all": results}
+    columns = {f"class {k}": [r for r in results if r.cue_class == k] for k in range(len(CLASSES))} | {"all": results}
     if any(r.record.partial for r in results):
         columns["complete labels"] = [r for r in results if not r.record.partial]
     images = {name: len({r.record.image for r in members}) for name, members in columns.items()}
@@ -253,8 +231,8 @@ def main(argv: list[str] | None = None) -> int:
         records = [r for r in read_manifest(args.manifest, args.split) if r.label]
         if args.limit:
             records = pick_balanced(records, args.limit)
-        with tempfile.TemporaryDirectory(prefix="ablation-") as folder, logging_redirect_tqdm():
-            bench = Bench(Path(folder), args.device)
+        bench = Bench(args.device)
+        with logging_redirect_tqdm():
             results = [result for record in tqdm(records, unit="image", disable=None)
                        for result in score_lines(record, lines, router, bench, args.true_size)]
     except (OSError, ValueError) as error:

@@ -37,7 +37,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.router import CLASSES
+from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
     heads = {f"pretrain-{kind}": kind for kind in runs.KINDS} if args.separate_pretraining else {"pretrain": "both"}
     steps = [Step(name, "training.train", [*pretrain, "--stream", head]) for name, head in heads.items()]
     for k in sorted(train_classes):
-        for kind in runs.KINDS if args.both_streams else (runs.STREAM_KINDS[k],):
+        for kind in runs.KINDS if args.both_streams else (runs.CLASS_KINDS[k],):
             start = args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
             own = ["--stream", kind, "--classes", str(k), "--init", str(start)]
             unmeasured = [] if k in val_classes else ["--validate-images", "0"]
@@ -166,8 +166,8 @@ def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
     command = ["--runs", str(args.runs), "--weights", str(args.weights), "--manifest", str(args.manifest)]
     command += ["--terms", str(args.terms)] if args.terms else []
     command += ["--storage", args.storage] if args.storage else []
-    for k in set(range(CLASSES)) - train_classes:
-        command += [f"--class{k}", str(runs.pretrained(args.runs, runs.STREAM_KINDS[k]))]
+    for k in set(range(len(CLASSES))) - train_classes:
+        command += [f"--class{k}", str(runs.pretrained(args.runs, runs.CLASS_KINDS[k]))]
     log.info("assemble: python -m training.assemble %s", shlex.join(command))
     return assemble.main(command)
 

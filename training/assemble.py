@@ -33,9 +33,8 @@ from pathlib import Path
 
 from torch import nn
 
-from inference.segmenter import ROUTER_FILE, STREAM_FILE
 from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config, save_checkpoint
-from models.router import CLASSES
+from models.classes import CLASSES, ROUTER_FILE
 from training import runs
 from training.datasets import read_manifest
 from training.model_card import CARD, write_card
@@ -43,8 +42,8 @@ from training.pseudo_label import SOURCE_SUFFIX
 
 log = logging.getLogger(__name__)
 
-PARTS = ("router", *(f"class{k}" for k in range(CLASSES)))
-FILES = {part: ROUTER_FILE if part == "router" else STREAM_FILE.format(part[-1]) for part in PARTS}
+PARTS = ("router", *(f"class{c.number}" for c in CLASSES))
+FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
 LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
 
 
@@ -165,7 +164,7 @@ def expected_f1(path: Path) -> list[list[float]]:
         for row in csv.DictReader(file):
             if found := re.search(r", class([0-3])$", row.get("line", "")):
                 scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
-    kinds = range(CLASSES)
+    kinds = range(len(CLASSES))
     if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
         raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.ablation --weights DIR --each-network "
                          "--csv FILE, on images of all classes")
@@ -183,7 +182,7 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     found = {part: getattr(args, part) for part in PARTS if getattr(args, part)}
     if args.runs:
         defaults = {"router": runs.router(args.runs)}
-        defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.STREAM_KINDS)}
+        defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.CLASS_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
     if not found and not (args.each_network or args.scores):
         raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs

@@ -54,9 +54,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from inference.images import open_image
-from inference.outputs import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles, label_names
-from predict import TOLERANCE_PIXELS, find_images, time_tolerance
+from inference.files import find_images, label_names
+from inference.outputs.label_tiff import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles
+from inference.reading import open_image
+from inference.report import STAGE_COLUMNS, TOLERANCE_PIXELS, time_tolerance
 from training.mosaic import LOOKS, image_rows, read_cells
 
 log = logging.getLogger(__name__)
@@ -164,14 +165,9 @@ def read_stages(path: Path, real: float) -> dict[str, float]:
         return {}
     try:
         done = [row for row in json.loads(path.read_text()) if row["status"] == "done"]
-        stages = {"start+imports": real - sum(row["seconds"] for row in done)}
-        for row in done:
-            for key, seconds in row.items():
-                stage = key.removesuffix("_seconds")
-                if stage not in (key, "tolerance"):
-                    name = STAGE_NAMES.get(stage, stage)
-                    stages[name] = stages.get(name, 0.0) + seconds
-        return stages | {"cells": sum(row["cells"] for row in done)}
+        times = {stage: [row[column] for row in done if row.get(column) is not None] for stage, column in STAGE_COLUMNS.items()}
+        stages = {STAGE_NAMES.get(stage, stage): sum(seconds) for stage, seconds in times.items() if seconds}
+        return {"start+imports": real - sum(row["seconds"] for row in done), **stages, "cells": sum(row["cells"] for row in done)}
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: not a report as predict.py --report writes it (%r), left out", path, error)
         return {}

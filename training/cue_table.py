@@ -28,8 +28,8 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.normalisation import normalise, to_three_channels
-from inference.outputs import draw_outlines
-from training.cues import CLASSES, Cues, decide, measure_cues
+from inference.outputs.overlay import draw_outlines
+from training.cues import CLASS_NAMES, Cues, decide, measure_cues
 from training.datasets import read_labels
 from training.readers.listing import Entry, read_pixels
 from training.readers.manifest import list_manifest
@@ -104,10 +104,10 @@ def count_table(rows: list[Row]) -> str:
     counts = Counter((row.source, row.cue_class) for row in rows)
     sources = sorted({row.source for row in rows})
     width = max(len("source"), *map(len, sources))
-    lines = [f"{'source':{width}}" + "".join(f"  {k} {name}" for k, name in enumerate(CLASSES))]
+    lines = [f"{'source':{width}}" + "".join(f"  {k} {name}" for k, name in enumerate(CLASS_NAMES))]
     for source, members in [(s, [s]) for s in sources] + [("all", sources)]:
         lines.append(f"{source:{width}}" + "".join(f"  {sum(counts[m, k] for m in members):{len(name) + 2}}"
-                                                   for k, name in enumerate(CLASSES)))
+                                                   for k, name in enumerate(CLASS_NAMES)))
     return "\n".join(lines)
 
 
@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
             rows = list(tqdm(pool.map(judge, entries), total=len(entries), unit="image", disable=None))
         args.out.mkdir(parents=True, exist_ok=True)
         write_table(args.out / TABLE, rows)
-        for k, name in enumerate(CLASSES):
+        for k, name in enumerate(CLASS_NAMES):
             sheet = args.out / f"class{k}_{name.replace(' ', '_')}.png"
             sheet.unlink(missing_ok=True)
             if members := [row for row in rows if row.cue_class == k]:

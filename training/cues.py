@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from inference.routing import GRAY_SATURATION
+from models.classes import CLASSES
 
-CLASSES = ("binary", "gray", "large colour", "small colour")
+CLASS_NAMES = tuple(c.name for c in CLASSES)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def measure_cues(pixels: np.ndarray, labels: np.ndarray) -> Cues:
 
 
 def decide(cues: Cues) -> tuple[int, str]:
-    """The class, an index of CLASSES, and the rule that decided it, in words.
+    """The class, an index of `models.classes.CLASSES`, and the rule that decided it, in words.
 
     Examples
     --------
@@ -91,6 +92,6 @@ def cue_class(pixels: np.ndarray, labels: np.ndarray) -> int:
 
     Returns
     -------
-    int from 0 to 3, an index of CLASSES.
+    int from 0 to 3, an index of `models.classes.CLASSES`.
     """
     return decide(measure_cues(pixels, labels))[0]

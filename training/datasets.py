@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference.geometry import hover_maps, star_distances
-from inference.hover_stream import HOVER_STRIDE
-from inference.images import read_image
+from inference import hover, stardist
+from inference.hover import HOVER_STRIDE
 from inference.normalisation import normalise, to_three_channels
+from inference.reading import read_image
 from inference.routing import ruled_out
 from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
-from training.targets import edge_probability
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.
@@ -193,15 +192,15 @@ def random_centre(labels: np.ndarray, on_cell: bool, rng: np.random.Generator) -
 
 
 def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
-    """Targets of both streams for an (S, S) int32 label crop and its (S, S) mask of known pixels."""
+    """Targets of both kinds of network for an (S, S) int32 label crop and its (S, S) mask of known pixels."""
     quarter = (slice(STRIDE // 2, None, STRIDE),) * 2
     half = (slice(HOVER_STRIDE // 2, None, HOVER_STRIDE),) * 2
-    hv = cv2.merge(list(hover_maps(labels)))  # HxWx2 for a mean over each 2x2 block would mix cells: take one pixel
+    (prob, dist), (cell, hv) = stardist.targets(labels), hover.targets(labels)
     return {
-        "prob": edge_probability(labels)[quarter][None].copy(),
-        "dist": star_distances(labels, stride=STRIDE).transpose(2, 0, 1).copy(),
+        "prob": prob,
+        "dist": dist,
         "weight": known[quarter][None].copy(),
-        "cell": (labels[half] > 0)[None].astype(np.float32),
-        "hv": hv[half].transpose(2, 0, 1).copy(),
+        "cell": cell,
+        "hv": hv,
         "hover_weight": known[half][None].copy(),
     }

@@ -29,14 +29,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.geometry import hover_maps, star_distances
-from inference.nms import Candidates, StarDistSettings, find_candidates, paint, suppress
-from inference.watershed import LEVELS, HoverSettings, boundary_strength, flood
+from inference.edge_probability import edge_probability
+from inference.hover import hover_maps
+from inference.painting import paint
+from inference.polygons import Candidates
+from inference.stardist import Settings as StarDistSettings
+from inference.stardist import find_candidates, star_distances
+from inference.suppression import suppress
+from inference.watershed import LEVELS, WatershedSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
 from training.benchmark import import_pyplot, machine, positive, table
 from training.f1 import f1_score, match_counts
-from training.targets import edge_probability
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +108,7 @@ def decode_by_stardist(prob: np.ndarray, dist: np.ndarray, shape: tuple[int, int
 
 def landscape(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Energy uint8, markers int32 and mask bool for a watershed of the labels' HV maps, all (H, W)."""
-    settings, mask = HoverSettings(), labels > 0
+    settings, mask = WatershedSettings(), labels > 0
     boundary = boundary_strength(hover_maps(labels), settings.sobel_size)
     seeds = (mask & (boundary < settings.marker_threshold)).astype(np.uint8)
     return (boundary * (LEVELS - 1)).astype(np.uint8), cv2.connectedComponents(seeds, connectivity=4, ltype=cv2.CV_32S)[1], mask

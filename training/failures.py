@@ -35,8 +35,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.images import read_image
 from inference.normalisation import normalise, to_three_channels
+from inference.reading import read_image
 from training.datasets import read_labels
 from training.f1 import f1_score, overlaps, remove_border
 from training.score import Case, cases_from_manifest, read_prediction

@@ -28,7 +28,7 @@ from inference.network import Network, choose_device
 from training import train
 from training.benchmark import positive, table
 from training.datasets import Sample, load_samples, read_manifest
-from training.runs import STREAM_KINDS
+from training.runs import CLASS_KINDS
 from training.train import write_row
 from training.validation import validate
 
@@ -87,12 +87,12 @@ def train_without(sources: list[str], args: argparse.Namespace) -> Path:
 
 def load_networks(folder: Path, device: str) -> dict[str, Network]:
     """A run's network of each kind."""
-    return {kind: Network(folder / f"{kind}.safetensors", choose_device(device)) for kind in set(STREAM_KINDS)}
+    return {kind: Network.load(folder / f"{kind}.safetensors", choose_device(device)) for kind in set(CLASS_KINDS)}
 
 
 def score(networks: dict[str, Network], samples: list[Sample]) -> float:
     """Mean F1 at the true size, each image by the stream for its class."""
-    return float(np.mean([validate(networks[STREAM_KINDS[sample.cue_class]], [sample]) for sample in samples]))
+    return float(np.mean([validate(networks[CLASS_KINDS[sample.cue_class]], [sample]) for sample in samples]))
 
 
 def main(argv: list[str] | None = None) -> int:

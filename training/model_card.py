@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from statistics import mean, median
 
-from training.cues import CLASSES
+from training.cues import CLASS_NAMES
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
@@ -76,7 +76,7 @@ def scores_text(path: Path) -> str:
     if not rows:
         raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.score TRUTH PREDICTIONS --csv FILE")
     groups = {"all": rows}
-    groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASSES}
+    groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
     groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
     lines = ["The whole program on the validation images, by `training.predict_split` and `training.score`:\n",
              "| images of | number | mean F1 | median F1 | precision | recall |", "|" + " --- |" * 6]
@@ -92,7 +92,7 @@ def networks_table(configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) 
     lines = ["| file | images | network | MB | steps | minutes | seed | from | validation |", "|" + " --- |" * 9]
     for part, (kind, config) in configs.items():
         training = config.get("training", {})
-        images = "all" if part == "router" else CLASSES[int(part[-1])]
+        images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
         network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
         network += f" ({config['network']['encoder']})" if "encoder" in config["network"] else ""
         lines.append(f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.get('storage', UNKNOWN)} | "
@@ -133,7 +133,7 @@ def router_text(configs: dict[str, tuple[str, dict]]) -> str:
     figures = configs["router"][1].get("validation", {}) if "router" in configs else {}
     if not figures:
         return ""
-    accuracies = ", ".join(f"{CLASSES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
+    accuracies = ", ".join(f"{CLASS_NAMES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
     average = f", {figures['mean_diameter_factor']:.2f} (mean)" if "mean_diameter_factor" in figures else ""
     return (f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
             f"{figures['diameter_factor']:.2f} (median){average}.\n")

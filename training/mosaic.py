@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.images import IMAGE_SUFFIXES, read_image
 from inference.normalisation import normalise
+from inference.reading import IMAGE_SUFFIXES, read_image
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence
 

@@ -5,7 +5,7 @@
 
 Segments images (of a folder, or a manifest's validation images) with the networks in float32 and in the format that the program
 chooses here (bfloat16 where the hardware multiplies it), and prints F1 at IoU 0.5 of the second labels against the first, image by
-image and over all cells. Both runs take the stream and the cell diameter found in float32; with --measure each finds its own, as the
+image and over all cells. Both runs take the class and the cell diameter found in float32; with --measure each finds its own, as the
 program does.
 
 Exit code: 0; 1 if F1 over all cells is not above 0.995; 2 if there is nothing to compare.
@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import predict
-from inference.images import read_image
-from inference.network import Network, best_dtype
-from inference.segmenter import STREAM_FILE, Segmenter
+from inference.files import find_images as images_of_folder
+from inference.network import Network, best_dtype, choose_device
+from inference.reading import read_image
+from inference.segmenter import Segmenter
+from models.classes import CLASSES, ROUTER_FILE
 from training.benchmark import positive
 from training.datasets import read_manifest
 from training.f1 import f1_score, match_counts
@@ -32,24 +33,15 @@ GOAL = 0.995
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class FormatSegmenter(Segmenter):
-    """The product's Segmenter with networks in a given number format."""
-
-    def __init__(self, dtype: torch.dtype, *arguments):
-        super().__init__(*arguments)
-        self.dtype = dtype
-
-    def network(self, stream: int) -> Network:
-        """The segmenter of a class."""
-        if stream not in self._networks:
-            self._networks[stream] = Network(self.weights / STREAM_FILE.format(stream), self.device, self.dtype)
-        return self._networks[stream]
+def segmenter_in(dtype: torch.dtype, weights: Path, device: torch.device) -> Segmenter:
+    """The program's segmenter, with networks in a number format."""
+    return Segmenter(weights / ROUTER_FILE, {c.number: Network.load(weights / c.file, device, dtype) for c in CLASSES})
 
 
 def find_images(place: Path, most: int) -> list[Path]:
     """At most so many images, evenly spread over those of a folder or a manifest."""
     if place.is_dir():
-        images = [path for path in predict.find_images(place) if not path.stem.endswith("_label")]
+        images = [path for path in images_of_folder(place) if not path.stem.endswith("_label")]
     else:
         images = [record.image for record in read_manifest(place, "val")]
     if not images:
@@ -66,7 +58,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
     add("--dtype", choices=("bfloat16", "float16"), help="compare this one [what the program chooses here]")
     add("--most", type=positive, default=1000, metavar="N", help="of more images, evenly spread ones [1000]")
-    add("--measure", action="store_true", help="stream and cell diameter are found in each format")
+    add("--measure", action="store_true", help="class and cell diameter are found in each format")
     return parser.parse_args(argv)
 
 
@@ -74,26 +66,25 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     try:
-        exact = FormatSegmenter(torch.float32, args.weights, args.device)
-        dtype = getattr(torch, args.dtype) if args.dtype else best_dtype(exact.device)
+        device = choose_device(args.device)
+        dtype = getattr(torch, args.dtype) if args.dtype else best_dtype(device)
         if dtype == torch.float32:
             raise ValueError("this machine has no faster number format than float32: nothing to compare; or name one with --dtype")
         images = find_images(args.images, args.most)
+        exact, fast = (segmenter_in(t, args.weights, device) for t in (torch.float32, dtype))
     except (ValueError, OSError) as error:
         log.error("%s", error)
         return 2
-    fast = FormatSegmenter(dtype, args.weights, args.device)
     total = np.zeros(3, int)
     for path in images:
         picture = read_image(path)
         expected = exact.segment(picture)
-        if not args.measure:
-            fast.stream, fast.diameter = expected.stream, expected.diameter
-        found = fast.segment(picture)
+        known = {} if args.measure else {"class_": expected.plan.image_class.number, "diameter": expected.plan.diameter}
+        found = fast.segment(picture, **known)
         counts = match_counts(expected.labels, found.labels)[0]
         total += counts
-        log.info("%s: F1 %.4f, %d and %d cells, diameter %.1f and %.1f", path.name, f1_score(*counts), expected.cells, found.cells,
-                 expected.diameter, found.diameter)
+        log.info("%s: F1 %.4f, %d and %d cells, diameter %.1f and %.1f", path.name, f1_score(*counts), expected.summary.cells,
+                 found.summary.cells, expected.plan.diameter, found.plan.diameter)
     f1 = f1_score(*total.tolist())
     print(f"F1 of {str(dtype).removeprefix('torch.')} against float32 over {len(images)} images: {f1:.4f} (goal: above {GOAL})")
     return 0 if f1 > GOAL else 1

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from inference.images import read_image
-from inference.outputs import LABEL_SUFFIX, label_names, write_labels, write_report
+from inference.files import label_names
+from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
+from inference.outputs.table import write_table
+from inference.reading import read_image
 from inference.segmenter import Segmenter
 from training.datasets import read_manifest
 
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--route", type=int, choices=range(4), help="send every image to this network [the router decides]")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
     args = parser.parse_args(argv)
-    segmenter = Segmenter(args.weights, args.device, args.route)
+    segmenter = Segmenter.from_folder(args.weights, args.device)
     folders = {}
     for record in read_manifest(args.manifest, args.split):
         folders.setdefault(record.image.parent, []).append(record)
@@ -40,15 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     rows = []
     for record in tqdm([r for folder in folders.values() for r in folder], unit="image", disable=None):
         picture = read_image(record.image)
-        result = segmenter.segment(picture)
-        labels = result.labels
+        result = segmenter.segment(picture, class_=args.route)
+        labels, plan, summary = result.labels, result.plan, result.summary
         target = args.out / record.image.parent.name / f"{names[record.image]}{LABEL_SUFFIX}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_labels(target, labels, result.cells, picture.resolution)
-        rows.append({"source": record.source, "image": record.image.name, "class": result.stream, "cells": result.cells,
-                     "cell_diameter_px": round(result.diameter, 1), "router_diameter_px": round(result.route.diameter, 1)
-                     if result.route else "", "seconds": round(sum(result.seconds.values()), 2)})
-    write_report(args.out / "report.csv", rows)
+        write_labels(target, labels, summary.cells, picture.resolution)
+        rows.append({"source": record.source, "image": record.image.name, "class": plan.image_class.name,
+                     "cells": summary.cells, "cell_diameter_px": round(plan.diameter, 1),
+                     "router_diameter_px": round(plan.route.diameter, 1) if plan.route else "",
+                     "seconds": round(sum(summary.seconds.values()), 2)})
+    write_table(args.out / "report.csv", rows)
     return 0
 
 

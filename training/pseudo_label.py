@@ -29,8 +29,9 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.images import read_image
-from inference.outputs import LABEL_SUFFIX, label_names, write_labels
+from inference.files import label_names
+from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
+from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
 from training.readers.listing import Entry, image_files
 from training.readers.manifest import list_manifest, write_manifest
@@ -74,11 +75,12 @@ def label_paths(entries: list[Entry], out: Path) -> dict[Path, Path]:
 
 def reason_to_drop(result: Segmentation, args: argparse.Namespace) -> str:
     """Why an image's labels are not worth training on, "" if they are."""
-    if result.cells < args.fewest_cells:
+    plan, cells = result.plan, result.summary.cells
+    if cells < args.fewest_cells:
         return f"fewer than {args.fewest_cells} cells"
-    if args.most_cells is not None and result.cells > args.most_cells:
+    if args.most_cells is not None and cells > args.most_cells:
         return f"more than {args.most_cells} cells"
-    if result.route.probabilities[result.stream] < args.confidence:
+    if plan.route.probabilities[plan.image_class.number] < args.confidence:
         return f"class probability below {args.confidence:g}"
     return ""
 
@@ -106,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         entries = find_images(args)
-        segmenter = Segmenter(args.weights, args.device)
+        segmenter = Segmenter.from_folder(args.weights, args.device)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 1
@@ -126,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             label = paths[entry.image]
             label.parent.mkdir(parents=True, exist_ok=True)
-            write_labels(label, labels, result.cells, picture.resolution)
+            write_labels(label, labels, result.summary.cells, picture.resolution)
             kept.append(Entry(entry.image, label, "train", f"{entry.source}{SOURCE_SUFFIX}", entry.modality, name="", group=""))
     for reason, count in dropped.items():
         log.info("dropped: %d with %s", count, reason)

@@ -35,9 +35,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from inference.images import read_image
-from inference.outputs import LABEL_SUFFIX, label_names
-from predict import find_images
+from inference.files import find_images, label_names
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.reading import read_image
 from training.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv
 from training.f1 import MODES
 from training.score import EXPLAINED, Case, Score, cases_from_manifest, score_case

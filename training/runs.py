@@ -9,10 +9,10 @@
 
 from pathlib import Path
 
-from inference.segmenter import ROUTER_FILE
+from models.classes import CLASSES, ROUTER_FILE
 
 KINDS = ("stardist", "hover")
-STREAM_KINDS = ("stardist", "hover", "stardist", "stardist")  # of classes 0 to 3 in the product (paper, section 2.3)
+CLASS_KINDS = tuple(c.kind for c in CLASSES)  # of classes 0 to 3 in the product (paper, section 2.3)
 
 
 def pretrained(runs: Path, kind: str) -> Path:

@@ -28,9 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.images import read_image
-from inference.outputs import LABEL_SUFFIX, label_names
-from training.cues import CLASSES, cue_class
+from inference.files import label_names
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.reading import read_image
+from training.cues import CLASS_NAMES, cue_class
 from training.datasets import read_labels, read_manifest
 from training.f1 import MODES, f1_score, precision, recall, score_image
 
@@ -115,7 +116,7 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
         If the truth or the image cannot be read, or a threshold or a mode is unknown. An unusable prediction is logged instead.
     """
     truth = read_labels(case.label)
-    group = CLASSES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
+    group = CLASS_NAMES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
     path, prediction = read_prediction(case, truth.shape)
     scores = []
     for mode in modes:
@@ -155,7 +156,7 @@ def table(scores: Sequence[Score], mode: str) -> str:
     groups = {"all": scores}
     if any(s.partial for s in scores):
         groups["complete labels"] = [s for s in scores if not s.partial]
-    groups |= {f"class {name}": [s for s in scores if s.cue_class == name] for name in CLASSES}
+    groups |= {f"class {name}": [s for s in scores if s.cue_class == name] for name in CLASS_NAMES}
     groups |= {f"source {name}": [s for s in scores if s.source == name] for name in sorted({s.source for s in scores} - {""})}
     lines = [f"{'':28} images partial missing  mean F1  median  precision  recall"
              + "".join(f"  F1@{t:<4g}" for t in thresholds[1:])]

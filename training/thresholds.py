@@ -11,18 +11,17 @@ again, so that a fit that was broken off is repeated with the same result.
 """
 
 import argparse
-import itertools
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from inference.kinds import KINDS
 from inference.network import Network, choose_device
-from inference.nms import StarDistSettings
-from inference.stream import segment_at
-from inference.watershed import HoverSettings
+from inference.pipeline import segment_at
 from models.checkpoint import load_checkpoint, save_checkpoint
 from training.datasets import Sample
 from training.f1 import f1_score, score_image
@@ -33,13 +32,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "thresholds.csv"
 SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at
-GRIDS = {
-    "stardist": [StarDistSettings(prob_threshold=p, overlap_threshold=o)
-                 for p, o in itertools.product((0.3, 0.4, 0.5, 0.6), (0.3, 0.4, 0.5))],
-    "hover": [HoverSettings(cell_threshold=c, marker_threshold=m)
-              for c, m in itertools.product((0.4, 0.5, 0.6, 0.7), (0.05, 0.1, 0.15, 0.2, 0.3))],
-}
-Settings = StarDistSettings | HoverSettings
+Settings = Any  # a kind's, see `inference.kinds`
 Tried = tuple[float, Settings]  # working size, as a cell diameter in pixels, and settings of the decoder
 
 
@@ -71,11 +64,11 @@ def score_settings(network: Network, samples: list[Sample], diameter: float) -> 
     diameter : that the network was trained at
     """
     sizes = [round(size * diameter, 2) for size in SIZES]
-    scores = {(size, settings): [] for size in sizes for settings in GRIDS[network.kind]}
+    scores = {(size, settings): [] for size in sizes for settings in KINDS[network.kind].Settings.grid()}
     for sample, size in tqdm([(s, size) for s in samples for size in sizes], unit="pass", disable=None):
         network.config["diameter"] = size
         replay = Replay(network)
-        for settings in GRIDS[network.kind]:
+        for settings in KINDS[network.kind].Settings.grid():
             labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
             labels = without_unlabelled(labels, sample.labels) if sample.record.partial else labels
             scores[size, settings].append(f1_score(*score_image(sample.labels, labels)[0]))
@@ -111,12 +104,12 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     try:
-        network = Network(args.checkpoint, choose_device(args.device))
+        network = Network.load(args.checkpoint, choose_device(args.device))
         samples = validation_samples(args.manifest, args.classes, args.images)
         model, config = load_checkpoint(args.checkpoint)
         trained = config.get("training", {}).get("diameter") or config["diameter"]
         scores = score_settings(network, samples, trained)
-        default = float(trained), type(GRIDS[network.kind][0])()
+        default = float(trained), KINDS[network.kind].Settings()
         chosen = choose(scores, default, args.gain)
         report(scores, default, args.out)
         diameter, settings = chosen

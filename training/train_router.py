@@ -50,11 +50,11 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from inference.network import best_dtype
+from inference.normalisation import NormalisedImage
 from inference.routing import RouterNetwork
-from inference.segmenter import ROUTER_FILE
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.router import CLASSES, Router
-from training.cues import CLASSES as CLASS_NAMES
+from models.classes import CLASSES, ROUTER_FILE
+from models.router import Router
 from training.datasets import Sample, load_samples, read_manifest
 from training.resume import decisive, load_run, save_run
 from training.router_views import NO_CLASS, ViewDataset
@@ -123,13 +123,6 @@ def router_loss(out, classes: torch.Tensor, log_diameter: torch.Tensor) -> torch
     return torch.stack((label, SIZE_WEIGHT * size))
 
 
-class RouterInMemory(RouterNetwork):
-    """Inference's router around a network that is being trained."""
-
-    def __init__(self, model: Router):
-        self.model, self.config = copy.deepcopy(model).cpu().eval(), {}
-
-
 @dataclass(frozen=True)
 class Measurement:
     """A router on validation images, through the path of inference.
@@ -160,9 +153,9 @@ class Measurement:
 
 def measure(model: Router, samples: list[Sample]) -> Measurement:
     """Route and measure every image."""
-    router, confusion, errors = RouterInMemory(model), np.zeros((CLASSES, CLASSES), int), []
+    router, confusion, errors = RouterNetwork(copy.deepcopy(model).cpu().eval()), np.zeros((len(CLASSES),) * 2, int), []
     for sample in samples:
-        route = router(sample.pixels, sample.excluded)
+        route = router(NormalisedImage(sample.pixels), sample.excluded)
         confusion[sample.cue_class, route.best] += 1
         errors.append(abs(math.log(route.diameter / sample.diameter)))
     return Measurement(confusion, np.array([e for e in errors if not math.isnan(e)]))
@@ -272,9 +265,10 @@ def accuracies(confusion: np.ndarray) -> np.ndarray:
 
 def confusion_rows(confusion: np.ndarray) -> list[list]:
     """A table with a header: true classes in lines, predicted ones in columns, then the accuracy."""
-    header = ["true \\ predicted", *CLASS_NAMES, "accuracy"]
+    names = [c.name for c in CLASSES]
+    header = ["true \\ predicted", *names, "accuracy"]
     return [header, *([name, *line, f"{accuracy:.4f}"]
-                      for name, line, accuracy in zip(CLASS_NAMES, confusion.tolist(), accuracies(confusion)))]
+                      for name, line, accuracy in zip(names, confusion.tolist(), accuracies(confusion)))]
 
 
 def train(run: RouterRun, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm) -> bool:

@@ -151,7 +151,7 @@ class Trainer:
         rows = []
         began = started = time.monotonic()
         for name, part in copy.deepcopy(self.average).split().items():
-            f1 = validate(Network.wrap(part, self.config(name), self.team.device), samples, on_image)
+            f1 = validate(Network(part, self.config(name), self.team.device), samples, on_image)
             rows.append({"step": self.step, "seconds": round(self.seconds, 1), "network": name, "f1": round(f1, 5),
                          "images": len(samples), "took": round(time.monotonic() - started, 1)})
             if f1 > self.best.get(name, -1):

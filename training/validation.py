@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from inference.network import Network
+from inference.pipeline import segment_at
 from inference.scaling import ScaleSettings
-from inference.stream import segment_at
 from training.datasets import Record, Sample, load_samples, read_manifest
 from training.f1 import f1_score, score_image
 

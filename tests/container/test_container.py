@@ -265,7 +265,7 @@ def test_as_apptainer_runs_it(one_input, survey, tmp_path):
 def test_nothing_is_compiled_at_run_time(tmp_path):
     """Every function of both decoders comes from the shipped caches; numba's own account of its caches says so."""
     program = ("import logging; logging.basicConfig(); logging.getLogger('inference').setLevel('DEBUG'); "
-               "from inference.compiled import warm_up; warm_up()")
+               "from inference.warm_up import warm_up; warm_up()")
     done = run(*HOSTILE, "-e", "NUMBA_DEBUG_CACHE=1", command=("python", "-c", program))
     lookups, hits = (sum(f"[cache] {what} loaded" in line for line in done.stdout.splitlines()) for what in ("index", "data"))
     assert done.returncode == 0 and lookups == hits > 3

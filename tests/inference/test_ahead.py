@@ -1,18 +1,10 @@
-"""Items made in another thread: order, how far ahead, errors, an early end; labels made so are the same."""
+"""Items made in another thread: order, how far ahead, errors, an early end."""
 
 import threading
 
-import numpy as np
 import pytest
 
 from inference.ahead import ahead
-from inference.network import Network
-from inference.normalisation import NormalisedImage
-from inference.scaling import WorkingImage
-from inference.segmenter import STREAM_FILE
-from inference.stopwatch import Stopwatch
-from inference.stream import collect, label_rows
-from inference.tiles import Tally
 
 
 def test_order():
@@ -69,25 +61,3 @@ def test_closed_early_nothing_more_is_begun():
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join(10)
     assert len(made) <= 2
-
-
-@pytest.mark.parametrize("stream", [0, 1])
-def test_labels_are_the_same_with_and_without_overlap(stream, untrained_weights, monkeypatch):
-    """As on a GPU, with three windows at a time."""
-    import torch
-
-    network = Network(untrained_weights / STREAM_FILE.format(stream), torch.device("cpu"))
-    pixels = np.random.default_rng(0).integers(0, 255, (900, 1300), np.uint8)
-    pixels[:, 900:] = 7  # some windows are empty
-
-    def labels():
-        tally, clock = Tally(), Stopwatch()
-        found = collect(label_rows(WorkingImage(NormalisedImage.of(pixels), 1.2), network, tally, clock), pixels.shape)
-        return found, tally, clock.seconds
-
-    expected, counts, _ = labels()
-    monkeypatch.setattr(Network, "overlaps", True)
-    network.batch = 3
-    found, tally, seconds = labels()
-    assert expected.max() > 10 and np.array_equal(found, expected) and tally == counts
-    assert set(seconds) == {"scale", "network", "wait", "decode"}

@@ -1,12 +1,11 @@
 """Normalising: the rule, and that region by region gives what the whole image gives."""
 
-import cv2
 import numpy as np
 import pytest
+from pictures import SMALL, picture, regions
 
-from inference import normalisation
-from inference.images import Regions
-from inference.normalisation import Normalisation, NormalisedImage, bands, normalise, square, to_three_channels
+from inference.limits import Limits
+from inference.normalisation import LargeImage, Normalisation, NormalisedImage, bands, normalise, normalised_image, to_three_channels
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
@@ -49,33 +48,13 @@ def test_normalise_counts_exactly_above_2_to_the_24_pixels():
     assert np.array_equal(normalise(image)[[0, 60]], [[255] * 4096, [0] * 4096])
 
 
-def regions(pixels):
-    """The pixels as a large file gives them: region by region."""
-    return Regions(pixels, 0, 1, *((2, pixels.shape[2]) if pixels.ndim == 3 else ()))
-
-
-def picture(shape, dtype):
-    """Smooth noise; the darkest part is 0, which does not count."""
-    noise = cv2.GaussianBlur(RNG.random((*shape[:2], *shape[2:])), (0, 0), 2).reshape(shape)
-    noise = np.maximum(noise - np.quantile(noise, 0.1), 0) / noise.max()
-    return noise.astype(dtype) if np.dtype(dtype).kind == "f" else (noise * min(np.iinfo(dtype).max, 60_000)).astype(dtype)
-
-
-@pytest.fixture
-def small_limits(monkeypatch):
-    """Images of more than 1,000 pixels are large, and are looked at in bands of 500."""
-    monkeypatch.setattr(normalisation, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(normalisation, "BAND_PIXELS", 500)
-    monkeypatch.setattr(normalisation, "OVERVIEW_SIDE", 16)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1500), (1500, 1), (61, 47), (61, 47, 2), (61, 47, 3), (400, 33, 3)])
-def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape, small_limits):
+def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape):
     pixels = picture(shape, dtype)
     expected = normalise(pixels)
-    image = NormalisedImage(regions(pixels))
-    assert image._whole is None and image.shape == shape[:2]
+    image = normalised_image(regions(pixels), SMALL)
+    assert isinstance(image, LargeImage) and image.shape == shape[:2]
     assert np.array_equal(image[:, :], expected)
     height, width = shape[:2]
     middle = slice(height // 3, height // 3 + 50), slice(width // 4, 900)
@@ -84,22 +63,21 @@ def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape, small_lim
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float16, np.float32, np.float64])
-def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype, small_limits, monkeypatch):
+def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype):
     """Of the 16,000 pixels every fourth row and column is looked at: off by less than a few levels, and the same in every region."""
     pixels = picture((125, 128), dtype)
-    image = NormalisedImage(regions(pixels))
-    monkeypatch.setattr(normalisation, "WHOLE_PIXELS", 10**6)
+    image = normalised_image(regions(pixels), SMALL)
     expected = normalise(pixels).astype(int)
     assert 0 < np.abs(image[:, :] - expected).max() <= 12
     assert np.abs(image[:, :] - expected).mean() < 4
     assert np.array_equal(image[30:77, 11:99], image[:, :][30:77, 11:99])
 
 
-def test_a_gray_image_stored_as_colour_is_gray_when_large_too(small_limits):
+def test_a_gray_image_stored_as_colour_is_gray_when_large_too():
     pixels = np.repeat(picture((60, 50), np.uint8)[:, :, None], 3, axis=2)
-    assert NormalisedImage(regions(pixels))[:, :].shape == (60, 50)
+    assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50)
     pixels[59, 49, 2] ^= 1  # the last pixel of the last band
-    assert NormalisedImage(regions(pixels))[:, :].shape == (60, 50, 3)
+    assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50, 3)
 
 
 def test_the_histogram_is_counted_over_all_bands():
@@ -107,16 +85,15 @@ def test_the_histogram_is_counted_over_all_bands():
     pixels = picture((301, 70, 3), np.uint16)
     expected = Normalisation.measure(pixels)
     for band in (1, 70, 500, 7000):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(normalisation, "BAND_PIXELS", band)
-            assert Normalisation.measure(pixels) == expected
-            assert np.array_equal(np.concatenate(list(bands(pixels))), pixels)
+        limits = Limits(band_pixels=band)
+        assert Normalisation.measure(pixels, limits) == expected
+        assert np.array_equal(np.concatenate(list(bands(pixels, limits))), pixels)
 
 
 @pytest.mark.parametrize("shape", [(100, 130), (33, 500, 3), (16, 100), (64, 64, 3)])
-def test_overview_is_the_image_in_small(shape, small_limits):
+def test_overview_is_the_image_in_small(shape):
     """Means over squares; rows and columns that are left over do not count."""
-    image = NormalisedImage(regions(picture(shape, np.uint8)))
+    image = normalised_image(regions(picture(shape, np.uint8)), SMALL)
     n = image.reduction
     assert n == max(1, min(shape[:2]) // 16)
     whole = image[:, :].astype(float)
@@ -127,20 +104,7 @@ def test_overview_is_the_image_in_small(shape, small_limits):
 
 
 def test_a_small_image_is_its_own_overview():
-    image = NormalisedImage(GRAY)
+    image = normalised_image(GRAY)
     assert image.reduction == 1 and np.array_equal(image.overview, normalise(GRAY)) and image[2:5, 3:4].shape == (3, 1)
-    array = NormalisedImage.of(GRAY)
+    array = NormalisedImage(GRAY)
     assert np.array_equal(array[:, :], GRAY) and array.overview is not None and array.reduction == 1
-
-
-def test_square_comes_from_the_overview_where_it_is_fine_enough(small_limits):
-    pixels = picture((160, 200), np.uint8)
-    image = NormalisedImage(regions(pixels))
-    assert image.reduction == 10
-    part, reduction = square(image, (40, 120), 60, 9.9)
-    assert reduction == 1 and np.array_equal(part, image[40:100, 120:180])
-    part, reduction = square(image, (40, 120), 60, 10)
-    assert reduction == 10 and np.array_equal(part, image.overview[4:10, 12:18])
-    assert square(image, (159, 199), 7, 99)[0].size > 0, "never nothing, even in the last corner"
-    part, reduction = square(normalise(pixels), (150, 190), 60, 99)
-    assert reduction == 1 and part.shape == (10, 10)

@@ -22,10 +22,10 @@ def picture(shape):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_parts_are_those_of_the_whole(shape, scale, channels):
     image = picture((*shape, 3)) if channels == 3 else picture(shape)
-    working = WorkingImage(NormalisedImage.of(image), scale)
+    working = WorkingImage(NormalisedImage(image), scale)
     height, width = working.shape
     assert working.shape == tuple(max(1, round(n * scale)) for n in shape)
-    assert working.scale == (height / shape[0], width / shape[1])
+    assert working.sizes.scale == (height / shape[0], width / shape[1])
     whole = working.rows(0, height)
     assert whole.shape == (height, width, 3) and whole.dtype == np.uint8
     for part in (1, 3, 50):
@@ -39,7 +39,7 @@ def test_parts_are_those_of_the_whole(shape, scale, channels):
 def test_shrunk_pixels_are_means_over_their_area(shape, scale):
     """OpenCV's area interpolation of the whole image, but for the rounding between columns and rows."""
     image = picture((*shape, 3))
-    working = WorkingImage(NormalisedImage.of(image), scale)
+    working = WorkingImage(NormalisedImage(image), scale)
     expected = cv2.resize(image, working.shape[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(working.rows(0, working.shape[0]).astype(int) - expected).max() <= 1
 
@@ -47,7 +47,7 @@ def test_shrunk_pixels_are_means_over_their_area(shape, scale):
 def test_shrinking_literal():
     """Five rows to two: the middle one counts half in both."""
     image = np.array([[10], [20], [100], [30], [50]], np.uint8)
-    working = WorkingImage(NormalisedImage.of(image), 0.4)
+    working = WorkingImage(NormalisedImage(image), 0.4)
     assert working.rows(0, 2)[:, 0, 0].tolist() == [32, 52]  # (10 + 20 + 50) / 2.5 and (50 + 30 + 50) / 2.5
     assert working.rows(1, 2)[:, 0, 0].tolist() == [52]
 
@@ -55,7 +55,7 @@ def test_shrinking_literal():
 @pytest.mark.parametrize("scale", [1.5, 2.0])
 def test_enlargement_is_linear(scale):
     image = picture((30, 41))
-    working = WorkingImage(NormalisedImage.of(image), scale)
+    working = WorkingImage(NormalisedImage(image), scale)
     expected = cv2.resize(image, working.shape[::-1], interpolation=cv2.INTER_LINEAR)
     assert np.array_equal(working.rows(7, 20)[..., 1], expected[7:20])
 
@@ -67,7 +67,7 @@ def test_only_the_rows_that_are_needed_are_read():
             return super().__getitem__(region)
 
     asked = []
-    working = WorkingImage(Watched.of(picture((1000, 20))), 0.25)
+    working = WorkingImage(Watched(picture((1000, 20))), 0.25)
     working.rows(100, 130)
     assert asked == [(400, 520)]
 

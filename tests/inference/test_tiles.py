@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inference import tiles
-from inference.images import read_image
 from inference.normalisation import NormalisedImage, normalise
+from inference.reading import read_image
 from inference.scaling import WorkingImage
-from inference.tiles import STEP, WINDOW, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
+from inference.tiles import STEP, WINDOW, EmptySettings, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
 from models.unet import STRIDE
 from training.datasets import read_labels, read_manifest
 
@@ -92,13 +91,13 @@ def shrink(windows):
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 900), (511, 513), (385, 897), (512, 512), (1300, 700)])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_tiled_equals_whole(shape, batch, monkeypatch):
-    monkeypatch.setattr(tiles, "EMPTY_CONTRAST", 0)
+def test_tiled_equals_whole(shape, batch):
     image = np.random.default_rng(1).integers(0, 255, (*shape, 3), np.uint8)
     grid = tuple(-(-n // STRIDE) for n in shape)
     first, second, owners = np.full(grid, np.nan), np.full((2, *grid), np.nan), np.zeros(grid, int)
     calls, tally = [], Tally()
-    for tile, (a, b) in run_tiles(cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally), shrink, lambda: calls.append(1)):
+    batches = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(contrast=0))
+    for tile, (a, b) in run_tiles(batches, shrink, lambda: calls.append(1)):
         rows, columns = tile.owned_grid()
         first[rows, columns], second[:, rows, columns] = a[0], b
         owners[rows, columns] += 1
@@ -110,9 +109,8 @@ def test_tiled_equals_whole(shape, batch, monkeypatch):
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
 @pytest.mark.parametrize("longest_wait", [4, 64])
-def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait, monkeypatch):
+def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait):
     """Cells in some windows of a slide: the network sees these alone, in full batches; every tile comes in its place."""
-    monkeypatch.setattr(tiles, "LONGEST_WAIT", longest_wait)
     shape = (2500, 3000)
     image = np.full((*shape, 3), 230, np.uint8)
     for y, x in ((100, 100), (900, 2000), (950, 2400), (2450, 1500), (2400, 60)):
@@ -125,7 +123,8 @@ def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait, m
         return shrink(windows)
 
     tally = Tally()
-    for tile, maps in run_tiles(cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally), predict):
+    cut = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(longest_wait=longest_wait))
+    for tile, maps in run_tiles(cut, predict):
         y, x = tile.y, tile.x
         assert (maps is None) == bool((image[y.start : y.start + y.length, x.start : x.start + x.length] == 230).all())
         if maps is not None:
@@ -155,7 +154,7 @@ def test_is_empty_looks_at_the_means_of_blocks(contrast, empty):
 
 def windows_with_and_without_cells(image, labels, scale):
     """Of the windows of the working image, whether each one is empty and whether a true cell has a pixel in it."""
-    working = WorkingImage(NormalisedImage.of(image), scale)
+    working = WorkingImage(NormalisedImage(image), scale)
     windows = Windows(working.shape, working.rows)
     small = cv2.resize((labels > 0).astype(np.float32), working.shape[::-1], interpolation=cv2.INTER_AREA)
     for tile in tile_image(*working.shape):

@@ -1,6 +1,7 @@
 """training.ablation: its lines and figures, with networks whose results are known beforehand."""
 
 import csv
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,30 +23,36 @@ PERFECT, ONE_MISSED, HALF = 1, 6 / 7, 2 / 3  # F1 of 4, 3 and 2 cells of 4
 FOUND = {"perfect": 4, "one missed": 3, "half": 2}
 
 
-class KnownSegmenter:
-    """In the place of the product's: checkpoints are text files, which say how many cells are found, or the router's class."""
+class KnownBench:
+    """In the place of the bench: checkpoints are text files, which say how many cells are found, or the router's class."""
 
     runs: list = []
+    told: list = []
 
-    def __init__(self, weights, device, stream):
-        self.checkpoint, self.router = (weights / name for name in ("class0.safetensors", "router.safetensors"))
-        assert all((weights / f"class{k}.safetensors").samefile(self.checkpoint) for k in range(4)) and stream == 0
+    def __init__(self, device):
+        pass
 
-    def route(self, image, excluded=()):
-        answer = int(self.router.read_text())
-        return Route(tuple(float(k == answer) for k in range(4)), 8.0)
+    def router(self, path):
+        answer = int(path.read_text())
 
-    def segment(self, picture):
-        self.runs.append((str(self.checkpoint.resolve()), picture.pixels.tobytes(), self.true_diameter))
-        labels = np.where(FOUND[self.checkpoint.read_text()] >= CELLS, CELLS, 0)
-        return type("Result", (), {"labels": labels})
+        def route(image, excluded):
+            self.told.append(excluded)
+            return Route(tuple(float(k == answer) for k in range(4)), 8.0)
+        return route
+
+    def segmenter(self, router, checkpoint):
+        def segment(picture, *, class_, diameter):
+            self.runs.append((str(checkpoint.resolve()), picture.pixels.tobytes(), diameter))
+            return SimpleNamespace(labels=np.where(FOUND[checkpoint.read_text()] >= CELLS, CELLS, 0))
+        return SimpleNamespace(segment=segment)
 
 
 @pytest.fixture
 def known(monkeypatch):
-    monkeypatch.setattr(ablation, "SizedSegmenter", KnownSegmenter)
-    monkeypatch.setattr(KnownSegmenter, "runs", [])
-    return KnownSegmenter
+    monkeypatch.setattr(ablation, "Bench", KnownBench)
+    monkeypatch.setattr(KnownBench, "runs", [])
+    monkeypatch.setattr(KnownBench, "told", [])
+    return KnownBench
 
 
 @pytest.fixture
@@ -167,13 +174,10 @@ def test_the_pretrained_network_stands_in(known, manifest, runs, write, capsys):
     assert table(capsys)[0]["Ours"] == text(*[None] * 6)
 
 
-def test_the_router_is_told_what_cannot_be(known, manifest, runs, monkeypatch, capsys):
-    """As in predict.py, which sends no colourful image to the gray stream."""
-    told = []
-    route = known.route
-    monkeypatch.setattr(known, "route", lambda self, image, excluded=(): told.append(excluded) or route(self, image))
+def test_the_router_is_told_what_cannot_be(known, manifest, runs, capsys):
+    """As in predict.py, which takes no colourful image for gray."""
     assert run(manifest, "--runs", runs) == 0
-    assert told == [(), (), (0,), (0, 1)]
+    assert known.told == [(), (), (0,), (0, 1)]
 
 
 def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from models.classes import CLASSES
 from training import prepare, pseudo_label
 from training.datasets import load_samples, read_manifest
 from training.pseudo_label import main
@@ -17,14 +18,16 @@ SHAPE = (20, 30)
 class CountingSegmenter:
     """In the place of the product's: an image of brightness n has n cells, and the router is sure at n percent."""
 
-    def __init__(self, weights, device):
-        self.weights = weights
+    @classmethod
+    def from_folder(cls, weights, device):
+        return cls()
 
     def segment(self, picture):
         count = int(picture.pixels.max())
         labels = np.zeros(picture.shape, np.int32)
         labels.ravel()[:count] = np.arange(1, count + 1)
-        return SimpleNamespace(labels=labels, cells=count, stream=0, route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0)))
+        plan = SimpleNamespace(image_class=CLASSES[0], route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0)))
+        return SimpleNamespace(labels=labels, plan=plan, summary=SimpleNamespace(cells=count))
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,11 @@ from training.rigged import spots, write_rigged_weights
 def test_cells_are_found_by_both_kinds_of_network(tmp_path):
     write_rigged_weights(tmp_path / "weights", "test_convnext")
     image = np.round(spots(192)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-    for stream in (0, 1):
-        network = Segmenter(tmp_path / "weights", "cpu", stream).network(stream)
+    segmenter = Segmenter.from_folder(tmp_path / "weights", "cpu")
+    for class_ in (0, 1):
+        network = segmenter.network(class_)
         first, _ = network(image[None])
-        cell_points = (first > (0.5 if stream == 0 else 0)).mean()
+        cell_points = (first > (0.5 if class_ == 0 else 0)).mean()
         assert 0.03 < cell_points < 0.3
 
 

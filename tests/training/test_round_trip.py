@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.nms import find_candidates, paint, suppress
-from inference.watershed import decode_hover, resize_labels
+from inference.painting import paint
+from inference.resizing import resize_labels
+from inference.stardist import find_candidates
+from inference.suppression import suppress
+from inference.watershed import decode_hover
 from models.unet import DEEPEST_STRIDE
 from training.datasets import HOVER_STRIDE, load_sample, make_targets, read_manifest
 from training.f1 import f1_score, match_counts

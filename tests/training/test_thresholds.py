@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from inference.nms import StarDistSettings
-from inference.stream import segment_at
+from inference.pipeline import segment_at
+from inference.stardist import Settings
 from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.datasets import load_samples, make_targets, median_diameter, read_manifest
-from training.thresholds import GRIDS, Replay, choose, main, score_settings
+from training.thresholds import Replay, choose, main, score_settings
 
 ENCODER = "test_convnext"
 PEAK = 0.499  # object probability that the network below gives to true cells
@@ -27,7 +27,11 @@ class Unsure:
 
     kind, batch, overlaps, smallest = "stardist", 1, False, 0.0
 
-    def __init__(self, *_):
+    @classmethod
+    def load(cls, *_):
+        return cls()
+
+    def __init__(self):
         self.config, self.windows = {"diameter": 20.0, "stardist": {"prob_threshold": 0.9}}, 0
 
     def __call__(self, windows):
@@ -59,8 +63,8 @@ def test_each_window_once_a_size_and_scores_by_hand(manifest):
     network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
     scores = score_settings(network, samples, 20.0)
     assert network.windows == 2 * 3
-    assert {size for size, _ in scores} == {20.0, 16.0, 25.0} and len(scores) == 3 * len(GRIDS["stardist"])
-    assert all(scores[size, s] == float(s.prob_threshold < PEAK) for size in (20.0, 25.0) for s in GRIDS["stardist"])
+    assert {size for size, _ in scores} == {20.0, 16.0, 25.0} and len(scores) == 3 * len(Settings.grid())
+    assert all(scores[size, s] == float(s.prob_threshold < PEAK) for size in (20.0, 25.0) for s in Settings.grid())
 
 
 def test_sizes_are_scored_apart(manifest):
@@ -74,7 +78,7 @@ def test_sizes_are_scored_apart(manifest):
 def test_a_replayed_pass_equals_a_pass(manifest):
     """Decoding the kept maps gives what running the network with those settings gives, also the second time."""
     sample = load_samples(read_manifest(manifest, "val"))[0]
-    settings = StarDistSettings(prob_threshold=0.3)
+    settings = Settings(prob_threshold=0.3)
     network = Unsure()
     network.config["stardist"] = {"prob_threshold": 0.3}
     expected = segment_at(sample.pixels, network, 1.0)
@@ -105,7 +109,7 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     assert config["validation"] == {"f1": f1, "images": 2, "step": 7}
     with open(out / "thresholds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * len(GRIDS["stardist"])
+    assert len(rows) == 3 * len(Settings.grid())
     assert rows[0] == {"diameter": "20.0", "prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": str(float(smallest == 0))}
 
 
@@ -116,9 +120,9 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     ([0.5, 0.801, 0.804, 0.804], 2),
 ])
 def test_no_more_is_changed_than_is_gained(scores, expected):
-    default = 28.0, StarDistSettings()
-    tried = [default, (35.0, StarDistSettings()), (28.0, StarDistSettings(prob_threshold=0.3)),
-             (35.0, StarDistSettings(prob_threshold=0.3))]
+    default = 28.0, Settings()
+    tried = [default, (35.0, Settings()), (28.0, Settings(prob_threshold=0.3)),
+             (35.0, Settings(prob_threshold=0.3))]
     assert choose(dict(zip(tried, scores)), default, 0.005) == tried[expected]
 
 

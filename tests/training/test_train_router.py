@@ -129,11 +129,11 @@ def test_measurement_by_hand():
 
 def test_measure_takes_the_path_of_inference(manifest, monkeypatch):
     """Class and diameter are those of inference.routing, which is told what the image cannot be; without cells there is no size error."""
-    class Known(train_router.RouterInMemory):
+    class Known(train_router.RouterNetwork):
         def __call__(self, image, excluded):
             return Route((0.0, 0.0, 0.0, 1.0) if 1 in excluded else (1.0, 0.0, 0.0, 0.0), 10.0)
 
-    monkeypatch.setattr(train_router, "RouterInMemory", Known)
+    monkeypatch.setattr(train_router, "RouterNetwork", Known)
     samples = load_samples(read_manifest(manifest, "val"))
     samples.append(Sample(Record(Path("e"), Path("e"), "val", "c"), np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8),
                           math.nan, 0))

@@ -128,7 +128,7 @@ def test_wrapped_network(kind):
     """A live model in the inference path: no second set of weights, evaluation mode, and the maps of the model itself."""
     torch.manual_seed(0)
     model = kind("test_convnext").train()
-    network = Network.wrap(model, {"diameter": 26.0}, torch.device("cpu"), torch.float32)
+    network = Network(model, {"diameter": 26.0}, torch.device("cpu"), torch.float32)
     assert network.model is model and not model.training and network.kind == kind.kind
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     first, second = network(windows)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inference.images import IMAGE_SUFFIXES, ImageError, read_image
+from inference.reading import IMAGE_SUFFIXES, ImageError, read_image
 
 
 class Drawing(NamedTuple):

@@ -7,32 +7,39 @@ from pathlib import Path
 import inference
 
 RUN_AFTER_WARM_UP = """
+import importlib, pkgutil
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from inference import hover_stream, nms, normalisation, scaling, stardist_stream, tiles, watershed
-from inference.compiled import warm_up
+import inference
+from inference import normalisation, scaling, tiles
+from inference.kinds import KINDS
+from inference.limits import Limits
+from inference.warm_up import warm_up
+
+modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(inference.__path__, "inference.")]
 
 
 def compiled_for():
-    modules = (hover_stream, nms, scaling, stardist_stream, watershed)
     return {(m.__name__, name): f.signatures for m in modules for name, f in vars(m).items() if isinstance(f, Dispatcher)}
 
 
 warm_up()
 known = compiled_for()
-hover_stream.BAND_PIXELS = hover_stream.FEWEST_ROWS = 32
+limits = Limits(decoded_pixels=32, fewest_decoded_rows=32)
 rng = np.random.default_rng(0)
 for shape in ((40, 30), (1300, 50)):
-    working = scaling.WorkingImage(normalisation.NormalisedImage.of(rng.integers(0, 255, shape, np.uint8)), 0.8)
+    working = scaling.WorkingImage(normalisation.NormalisedImage(rng.integers(0, 255, shape, np.uint8)), 0.8)
     working.rows(0, working.shape[0])
-    for decode, settings, channels in ((stardist_stream.stardist_rows, nms.StarDistSettings(), (1, 32)),
-                                       (hover_stream.hover_rows, watershed.HoverSettings(), (1, 2))):
+    for kind in KINDS.values():
         made = [(tile, tuple(rng.random((c, *(s.stop - s.start for s in tile.owned_grid())), np.float32) * (20 if c == 32 else 1)
-                             for c in channels)) for tile in tiles.tile_image(*working.shape)]
+                             for c in kind.CHANNELS)) for tile in tiles.tile_image(*working.shape)]
         tally = tiles.Tally()
-        assert sum(map(len, decode(iter(made), settings, working.shape, shape, tally))) == shape[0] and tally.cells
+        labels = np.concatenate(list(kind.rows(iter(made), kind.Settings(), working.sizes, tally, limits)))
+        assert labels.shape == shape and tally.cells
+        kind.disagreement(np.ones((64, 64), np.int32), *(rng.random((c, 16, 16), np.float32) for c in kind.CHANNELS))
 new = {name: signatures for name, signatures in compiled_for().items() if signatures != known[name]}
 assert not new, new
+assert len(known) > 10
 """
 
 

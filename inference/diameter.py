@@ -1,4 +1,4 @@
-"""How large the cells of an image are: the router's guess, corrected by what the stream's own network finds at several sizes."""
+"""How large the cells of an image are: the router's guess, corrected by what the segmenting network finds at several sizes."""
 
 import math
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inference.geometry import hover_maps, star_distances
-from inference.hover_stream import ZOOM, cell_probability, enlarge
-from inference.network import Network
-from inference.normalisation import NormalisedImage, square
-from inference.routing import liveliest_corner
+from inference.kinds import KINDS
+from inference.network import Segmenting
+from inference.normalisation import NormalisedImage
+from inference.pipeline import collect, decode, run_network
 from inference.scaling import WorkingImage, working_scale
-from inference.stream import collect, decode
-from inference.tiles import WINDOW, Tally, cut_batches, run_tiles
-from models.unet import DEEPEST_STRIDE, STRIDE
+from inference.stopwatch import Stopwatch
+from inference.tiles import WINDOW, Tally
+from inference.views import liveliest_corner, square
+from models.unet import DEEPEST_STRIDE
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Look:
         return evidence - settings.change_weight * abs(self.change) - settings.guess_weight * math.log1p(off**2)
 
 
-def measure_diameter(image: NormalisedImage, network: Network, guess: float, settings: MeasureSettings = MeasureSettings()) -> float:
+def measure_diameter(image: NormalisedImage, network: Segmenting, guess: float, settings: MeasureSettings = MeasureSettings()) -> float:
     """Typical cell diameter in pixels of the image.
 
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the liveliest
@@ -88,61 +88,25 @@ def measure_diameter(image: NormalisedImage, network: Network, guess: float, set
     return within_image(math.sqrt(best * last.measured)) if last else best
 
 
-def look_at(image: NormalisedImage, network: Network, assumed: float, settings: MeasureSettings) -> Look | None:
+def look_at(image: NormalisedImage, network: Segmenting, assumed: float, settings: MeasureSettings) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size; None if
     no cells are found."""
     scale = working_scale(image.shape, network.config["diameter"], assumed)
     side = max(1, round(settings.probe_side / scale))
     probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
-    working = WorkingImage(NormalisedImage.of(probe), scale * reduction)
-    tiles = list(run_tiles(cut_batches(working.shape, working.rows, network.batch, Tally()), network))
-    labels = collect(decode(tiles, network, working, Tally()), probe.shape[:2])
+    working = WorkingImage(NormalisedImage(probe), scale * reduction)
+    tiles = list(run_network(working, network, Tally(), Stopwatch()))
+    labels = collect(decode(tiles, network, working.sizes, Tally()), probe.shape[:2])
     measured = typical_diameter(labels) * reduction / settings.typical_over_median
     if math.isnan(measured):
         return None
     (_, maps), *_ = tiles  # a probe fits one window
-    probability, disagreement = COMPARE[network.kind](labels, *maps)
-    in_cell = on_grid(labels, probability.shape) > 0
+    probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
+    in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     low, high = settings.unsure
     return Look(assumed, min(max(measured, assumed / settings.furthest), assumed * settings.furthest), math.log(measured / assumed),
                 float(probability[in_cell].sum() / probability.size), float(np.mean((probability > low) & (probability < high))),
                 disagreement)
-
-
-def compare_rays(labels: np.ndarray, probability: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, float]:
-    """Object probability (h, w), and how far StarDist's rays end from the outlines of the cells found, as a share of their length.
-
-    Parameters
-    ----------
-    labels : (H, W) int32
-    probability : (1, h, w) float32 in [0, 1]
-    rays : (rays, h, w) float32, working pixels
-    """
-    found = star_distances(on_grid(labels, probability.shape[1:], STRIDE), len(rays), STRIDE).transpose(2, 0, 1)
-    inside = found > 0
-    return probability[0], float(np.abs(found - rays)[inside].sum() / max(found.sum(), 1e-9))
-
-
-def compare_offsets(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tuple[np.ndarray, float]:
-    """Cell probability (h, w), and the mean squared difference of Hover's offsets from those of the cells found.
-
-    Parameters
-    ----------
-    labels : (H, W) int32
-    logit : (1, h, w) float32
-    hv : (2, h, w) float32 in [-1, 1]
-    """
-    cells = on_grid(labels, logit.shape[1:], ZOOM)
-    difference = (hover_maps(cells) - np.stack([enlarge(plane) for plane in hv]))[:, cells > 0]
-    return cell_probability(logit[0]), float(np.mean(difference**2)) if difference.size else 0.0
-
-
-COMPARE = {"stardist": compare_rays, "hover": compare_offsets}
-
-
-def on_grid(labels: np.ndarray, shape: tuple[int, int], zoom: int = 1) -> np.ndarray:
-    """Labels int32 at `zoom` times the size of the networks' maps, (h * zoom, w * zoom), each point with its nearest pixel's."""
-    return cv2.resize(labels, (shape[1] * zoom, shape[0] * zoom), interpolation=cv2.INTER_NEAREST)
 
 
 def typical_diameter(labels: np.ndarray) -> float:

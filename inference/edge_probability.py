@@ -1,4 +1,4 @@
-"""The object probability that the StarDist networks learn to predict, made from a label image; `inference.geometry` makes the rest."""
+"""The object probability that StarDist networks learn to predict, made from a label image."""
 
 import cv2
 import numpy as np

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.geometry import hover_maps, star_distances
-from inference.measuring import Look, MeasureSettings, compare_offsets, compare_rays, measure_diameter, typical_diameter
+from inference.diameter import Look, MeasureSettings, measure_diameter, typical_diameter
 from inference.normalisation import NormalisedImage
+from inference.stardist import star_distances
 from models.unet import STRIDE
 
 WANTED = 28.0  # pixels, the stand-in's cell diameter
@@ -46,7 +46,7 @@ def disks(diameter, side=1600, gap=1.5):
     for y in np.arange(diameter, side - diameter, gap * diameter):
         for x in np.arange(diameter, side - diameter, gap * diameter):
             cv2.circle(image, (int(x), int(y)), round(diameter / 2), 255, -1)
-    return NormalisedImage.of(image)
+    return NormalisedImage(image)
 
 
 @pytest.mark.parametrize("true", [20, 40, 110])
@@ -59,20 +59,20 @@ def test_wrong_guesses_are_corrected(finder, true, wrong):
 
 
 def test_without_cells_the_guess_remains(finder):
-    assert measure_diameter(NormalisedImage.of(np.zeros((300, 300), np.uint8)), finder, 33.0) == 33.0
+    assert measure_diameter(NormalisedImage(np.zeros((300, 300), np.uint8)), finder, 33.0) == 33.0
 
 
 @pytest.mark.parametrize(("guess", "expected"), [(0.01, 1.0), (1e6, 225.0)])
 def test_impossible_guesses(finder, guess, expected):
     """At least a pixel, at most three quarters of the image."""
-    assert measure_diameter(NormalisedImage.of(np.zeros((300, 200), np.uint8)), finder, guess) == expected
+    assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == expected
 
 
 def test_a_measurement_far_from_its_assumption_is_held_back(finder):
     """One speck in an otherwise empty image must not make it be segmented at twenty times its size."""
     image = np.zeros((500, 500), np.uint8)
     image[250:256, 250:256] = 255
-    assert measure_diameter(NormalisedImage.of(image), finder, 100.0) > 7
+    assert measure_diameter(NormalisedImage(image), finder, 100.0) > 7
 
 
 def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1):
@@ -97,33 +97,6 @@ def test_a_score_by_hand():
     """Half of ln(0.3 / 0.01), and minus three times ln(0.07 + 0.03)."""
     expected = np.log(0.3 / 0.01) / 2 - 3 * np.log(0.1)
     assert look(30.0, unsure=0.0, disagreement=0.07).score(30.0, MeasureSettings()) == pytest.approx(expected)
-
-
-TWO_CELLS = np.zeros((64, 128), np.int32)
-TWO_CELLS[12:52, 16:56], TWO_CELLS[12:52, 56:108] = 1, 2
-
-
-def test_rays_agree_with_their_cells():
-    """Without a difference for the cells that they were made of; the merged cell's rays are longer."""
-    rays = star_distances(TWO_CELLS, stride=STRIDE).transpose(2, 0, 1)
-    probability = np.full((1, 16, 32), 0.5, np.float32)
-    found, difference = compare_rays(TWO_CELLS, probability, rays)
-    assert found.shape == (16, 32) and difference == 0
-    assert 0.2 < compare_rays((TWO_CELLS > 0).astype(np.int32), probability, rays)[1] < 1
-    assert compare_rays(TWO_CELLS, probability, 1.25 * rays)[1] == pytest.approx(0.25, rel=1e-5)
-    assert compare_rays(np.zeros((64, 128), np.int32), probability, rays)[1] == 0
-
-
-def test_offsets_agree_with_their_cells():
-    """As above; maps of zeros differ by the mean square of numbers spread evenly over [-1, 1], a third."""
-    half = np.ascontiguousarray(TWO_CELLS[::2, ::2])
-    hv = cv2.resize(hover_maps(half).transpose(1, 2, 0), (32, 16), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    logit = np.zeros((1, 16, 32), np.float32)
-    found, difference = compare_offsets(TWO_CELLS, logit, hv)
-    assert (found == 0.5).all() and difference < 0.03
-    assert compare_offsets((TWO_CELLS > 0).astype(np.int32), logit, hv)[1] > 4 * difference
-    assert compare_offsets(TWO_CELLS, logit, 0 * hv)[1] == pytest.approx(1 / 3, rel=0.1)
-    assert compare_offsets(np.zeros((64, 128), np.int32), logit, hv)[1] == 0
 
 
 def test_typical_diameter_literal():

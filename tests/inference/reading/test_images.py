@@ -6,8 +6,7 @@ import pytest
 import tifffile
 import zarr
 
-from inference import images
-from inference.images import ImageError, Regions, open_image, read_image
+from inference.reading import ImageError, Regions, images, open_image, read_image
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)

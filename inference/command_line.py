@@ -1,0 +1,86 @@
+"""The command line of the program: options, log, exit code."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from inference import __version__
+from inference.batch import Request, run
+from inference.progress import BarSafeHandler
+from models.classes import CLASSES, find_class
+
+DESCRIPTION = """Find the cells in microscopy images: one label TIFF for each image file.
+
+    python predict.py -i images/ -o labels/
+
+In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 0, and height and width are those of the image.
+"""
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+INTERRUPTED = 130  # exit code; the others are `inference.batch`'s
+
+log = logging.getLogger(__name__)
+
+
+def route(text: str) -> int | None:
+    """The class for --route, None for "auto"."""
+    try:
+        return None if text == "auto" else find_class(text).number
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("-i", "--input", type=Path, required=True, metavar="IN",
+        help="an image file, or a folder of them (TIFF, PNG, JPEG, BMP, WebP, OME-Zarr; 8-bit, 16-bit or float; gray or colour)")
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute [auto: the GPU if there is one]")
+    add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="folder with the five networks [the shipped ones]")
+    add("--route", type=route, metavar="CLASS",
+        help="network to use, by number or name: " + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
+        + " [auto: decided for each image]")
+    add("--diameter", type=float, metavar="PX",
+        help="diameter of a typical cell in pixels, if the outlines show cells merged or cut to pieces [measured in each image]")
+    add("--overlay", action="store_true", help="also write NAME_overlay.png, the image with the cells' outlines")
+    add("--report", type=Path, metavar="FILE",
+        help="also write a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+    add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
+    add("-v", "--verbose", action="store_true", help="say more")
+    add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+    add("--version", action="version", version=f"multistream-cellseg {__version__}")
+    return parser.parse_args(argv)
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """What the options ask for."""
+    return Request(args.input, args.output, args.weights, args.device, args.route, args.diameter, args.overlay, args.report,
+                   args.resume, args.quiet)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[BarSafeHandler()])
+    logging.getLogger(__name__.split(".")[0]).setLevel(level)
+    logging.addLevelName(logging.INFO, "info")
+    logging.addLevelName(logging.WARNING, "warning")
+    logging.addLevelName(logging.ERROR, "error")
+    try:
+        return run(request_of(args))
+    except KeyboardInterrupt:
+        log.error("interrupted; finished label files are complete")
+        return INTERRUPTED
+
+
+def start() -> None:
+    """The program, from start to exit."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; the first process of a container would ignore it
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all files are closed by now; taking PyTorch down in order would cost another half second

@@ -1,0 +1,260 @@
+"""Hover: cells as a map of cell pixels and maps of each pixel's offset from its cell's centre, told apart by a watershed.
+
+Labels are made row by row while the tiles still come in. The network's maps lie on a 1/4 grid; they are enlarged to half the working
+size, at which they are learnt and decoded.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from inference.compiled import compiled
+from inference.limits import LIMITS, Limits
+from inference.resizing import resize_rows
+from inference.scaling import Sizes
+from inference.tiles import Tally, TileMaps
+from inference.watershed import WatershedSettings as Settings
+from inference.watershed import decode_hover
+from models.unet import STRIDE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHANNELS = 1, 2  # of the two maps
+HOVER_STRIDE = 2  # working pixels per pixel that is learnt and decoded: at a quarter the gaps between touching cells vanish
+ZOOM = STRIDE // HOVER_STRIDE
+MARGIN = 192  # rows of the decoded maps; ten times the median cell's diameter
+BACKGROUND = -20.0  # logit of the cell probability where no network ran
+
+
+def activate(cp: "Tensor", hv: "Tensor") -> tuple["Tensor", "Tensor"]:
+    """The network's heads (N, 2, h, w) and (N, 2, h, w) -> maps float32: logit of the cell probability (N, 1, h, w), HV maps."""
+    return cp[:, 1:].float() - cp[:, :1].float(), hv.float()
+
+
+def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels to the maps that a network learns to predict.
+
+    Parameters
+    ----------
+    labels : int32 array of shape (H, W), H and W even
+
+    Returns
+    -------
+    cell pixels (1, H/2, W/2), 0 or 1, and HV maps (2, H/2, W/2) in [-1, 1], y then x, float32.
+    """
+    place = (slice(HOVER_STRIDE // 2, None, HOVER_STRIDE),) * 2  # a pixel of each 2x2 block: their mean would mix cells
+    return (labels[place] > 0)[None].astype(np.float32), np.stack([plane[place] for plane in hover_maps(labels)])
+
+
+def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
+    """Maps to labels: label rows of an image from the maps of its tiles. Parameters and yields as of `inference.stardist.rows`.
+
+    Each band of the maps is decoded with a margin above and below. A cell belongs to the band in which its marker begins, and is
+    taken from that band's watershed. As far as markers and cells lie within the band and its margins they are those of the whole
+    image. A band whose cells reach the lower end of its margin waits for more rows, up to a limit.
+    """
+    height, width = sizes.image
+    scale = sizes.scale[0] / HOVER_STRIDE, sizes.scale[1] / HOVER_STRIDE  # decoded pixels per pixel of the image
+    maps = MapRows(tiles, sizes.working)
+    number = Numbering(tally)
+    done = 0  # rows handed on
+    for labels, first_row, complete in decode_bands(maps, settings, tally, limits):
+        if complete == maps.shape[0]:
+            ready = height
+        else:  # a row is made from the two nearest decoded ones
+            ready = max(done, math.floor((complete - 0.5) / scale[0] - 0.5))
+        while done < ready:
+            bottom = min(ready, done + max(1, limits.decoded_pixels // width))
+            yield number(resize_rows(labels, first_row, maps.shape[0], (done, bottom), width, scale))
+            done = bottom
+
+
+def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limits) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Labels of the decoded maps' size.
+
+    Yields
+    ------
+    labels (rows, w) int32, each number one cell of the image; the number of the first row; and up to which row, without it, they
+    are complete. The first rows repeat the last complete ones from before.
+    """
+    height, width = maps.shape
+    own_rows = max(limits.fewest_decoded_rows, limits.decoded_pixels // width - 2 * MARGIN)
+    labels, first_row = np.zeros((0, width), np.int32), 0
+    cells = top = 0
+    while top < height:
+        bottom = top + own_rows if top + own_rows + MARGIN < height else height
+        found, own, cut = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
+        table = np.zeros(len(own) + 1, np.int32)
+        table[1:][own] = np.arange(cells + 1, cells + 1 + np.count_nonzero(own))
+        cells += np.count_nonzero(own)
+        window_top = max(0, top - MARGIN)
+        known = labels  # from the bands above; it keeps its pixels
+        offset = window_top - first_row
+        labels = np.zeros((max(len(known), offset + len(found)), width), np.int32)
+        labels[offset : offset + len(found)] = table[found]
+        labels[: len(known)][known > 0] = known[known > 0]
+        complete = height if bottom == height else bottom - MARGIN
+        tally.cut_cells += cut
+        across = names_in(found[[y - window_top for y in (top - 1, bottom) if 0 <= y < height]])
+        tally.seam_cells += int(np.count_nonzero(own[across - 1]))
+        yield labels, first_row, complete
+        keep_from = max(first_row, complete - 3)
+        labels, first_row, top = labels[keep_from - first_row :].copy(), keep_from, bottom
+
+
+def decode_own(maps: "MapRows", settings: Settings, top: int, bottom: int, most_pixels: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Decode the band of rows [top, bottom) with its margins, which grow up to `most_pixels` where cells are cut.
+
+    Returns
+    -------
+    labels of the band and its margins, int32 1..n; for each one whether it belongs to the band; how many of these may be cut off.
+    """
+    height = maps.shape[0]
+    first, last = max(0, top - MARGIN), min(height, bottom + MARGIN)
+    limit = min(height, max(last, first + most_pixels // maps.shape[1]))
+    while True:
+        probability, hv = maps.rows(first, last)
+        labels, begins = decode_hover(probability, hv, settings)
+        own = (begins + first >= top) & (begins + first < bottom)
+        if last == limit or not own[names_in(labels[-1]) - 1].any():
+            ends = names_in(labels[[0] * (first > 0) + [-1] * (last < height)])
+            return labels, own, int(np.count_nonzero(own[ends - 1]))
+        last = min(limit, last + bottom - top)
+
+
+def names_in(rows: np.ndarray) -> np.ndarray:
+    """The cells that rows of labels show."""
+    return np.unique(rows[rows > 0])
+
+
+class MapRows:
+    """The maps of an image, enlarged to the size that is decoded, from tiles that come row by row. Rows are asked for downwards.
+
+    shape : height and width of the decoded maps
+    """
+
+    def __init__(self, tiles: TileMaps, working_shape: tuple[int, int]):
+        self._height, self._width = (-(-n // STRIDE) for n in working_shape)
+        self.shape = self._height * ZOOM, self._width * ZOOM
+        self._rows_of_tiles = (list(row) for _, row in groupby(tiles, key=lambda entry: entry[0].y))
+        self._maps, self._first = np.zeros((3, 0, self._width), np.float32), 0
+
+    def rows(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cell probability (bottom - top, w) in [0, 1] and HV maps (2, bottom - top, w), float32. Later calls ask for nothing above."""
+        first, last = max(0, top // ZOOM - 1), min(self._height, -(-bottom // ZOOM) + 1)  # a row more for the interpolation
+        self._maps, self._first = self._maps[:, first - self._first :], first
+        parts = [self._maps]
+        while sum(part.shape[1] for part in parts) < last - first:
+            parts.append(self._next_row_of_tiles())
+        self._maps = np.concatenate(parts, axis=1)
+        place = slice(top - first * ZOOM, bottom - first * ZOOM)
+        logit, vertical, horizontal = (enlarge(plane[: last - first])[place] for plane in self._maps)
+        return cell_probability(logit), np.stack((vertical, horizontal))
+
+    def _next_row_of_tiles(self) -> np.ndarray:
+        row = next(self._rows_of_tiles)
+        grid_rows = row[0][0].owned_grid()[0]
+        maps = np.zeros((3, grid_rows.stop - grid_rows.start, self._width), np.float32)
+        maps[0] = BACKGROUND
+        for tile, tile_maps in row:
+            if tile_maps is not None:
+                columns = tile.owned_grid()[1]
+                maps[:1, :, columns], maps[1:, :, columns] = tile_maps
+        return maps
+
+
+class Numbering:
+    """Gives cells the numbers 1, 2, 3, ... in the order in which they appear. One that never appears (thinner than a pixel of the
+    image, or beyond its border) gets none."""
+
+    def __init__(self, tally: Tally):
+        self._tally = tally
+        self._numbers = np.zeros(1, np.int32)
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        """Rows of labels with their final numbers, int32."""
+        present = np.bincount(labels.ravel(), minlength=len(self._numbers)) > 0
+        self._numbers = np.pad(self._numbers, (0, len(present) - len(self._numbers)))
+        new = np.nonzero(present & (self._numbers == 0))[0]
+        new = new[new > 0]
+        self._numbers[new] = np.arange(self._tally.cells + 1, self._tally.cells + 1 + len(new))
+        self._tally.cells += len(new)
+        return self._numbers[labels]
+
+
+def disagreement(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tuple[np.ndarray, float]:
+    """Cell probability (h, w), and the mean squared difference of the offsets from those of the cells found.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+    logit : (1, h, w) float32
+    hv : (2, h, w) float32 in [-1, 1]
+    """
+    height, width = logit.shape[1:]
+    cells = cv2.resize(labels, (width * ZOOM, height * ZOOM), interpolation=cv2.INTER_NEAREST)
+    difference = (hover_maps(cells) - np.stack([enlarge(plane) for plane in hv]))[:, cells > 0]
+    return cell_probability(logit[0]), float(np.mean(difference**2)) if difference.size else 0.0
+
+
+def cell_probability(logit: np.ndarray) -> np.ndarray:
+    """The logistic function of the network's first map."""
+    return 1 / (1 + np.exp(-logit))
+
+
+def enlarge(plane: np.ndarray) -> np.ndarray:
+    """One of the network's maps (h, w), interpolated to the size that is decoded, (h * ZOOM, w * ZOOM)."""
+    return cv2.resize(plane, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_LINEAR)
+
+
+@compiled
+def hover_maps(labels):
+    """Offsets of each cell pixel from its cell's centre of mass, divided by the cell's extent on that side (Graham et al. 2019).
+
+    Parameters
+    ----------
+    labels : int32 array of shape (H, W)
+
+    Returns
+    -------
+    float32 array of shape (2, H, W) in [-1, 1]: vertical (y) then horizontal (x), 0 in the background. The cell's first
+    row is -1 and its last one +1.
+    """
+    height, width = labels.shape
+    count = labels.max() + 1
+    pixels = np.zeros(count, np.int64)
+    centre = np.zeros((2, count), np.float64)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            pixels[label] += 1
+            centre[0, label] += y
+            centre[1, label] += x
+    for label in range(1, count):
+        if pixels[label] > 0:
+            centre[:, label] /= pixels[label]
+    extent = np.zeros((2, 2, count), np.float64)  # axis, negative or positive side
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            for axis in range(2):
+                offset = (y if axis == 0 else x) - centre[axis, label]
+                side = 1 if offset > 0 else 0
+                extent[axis, side, label] = max(extent[axis, side, label], abs(offset))
+    maps = np.zeros((2, height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            for axis in range(2):
+                offset = (y if axis == 0 else x) - centre[axis, label]
+                reach = extent[axis, 1 if offset > 0 else 0, label]
+                if reach > 0:
+                    maps[axis, y, x] = offset / reach
+    return maps

@@ -1,0 +1,56 @@
+"""From an image at its working size to label rows: windows, network, decoder."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from inference.ahead import ahead
+from inference.kinds import KINDS
+from inference.limits import LIMITS, Limits
+from inference.network import Segmenting
+from inference.normalisation import NormalisedImage
+from inference.scaling import Sizes, WorkingImage
+from inference.stopwatch import Stopwatch
+from inference.tiles import Tally, TileMaps, cut_batches, run_tiles, tile_image
+
+
+def label_rows(working: WorkingImage, network: Segmenting, tally: Tally, clock: Stopwatch,
+               on_tile: Callable[[int], None] = lambda total: None, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
+    """Bands of label rows of an image, made as they are read; see `inference.segmenter.Segmentation`.
+
+    With a GPU, cutting windows, running the network and decoding go on at the same time, each in a thread of its own.
+    """
+    tiles = run_network(working, network, tally, clock, on_tile)
+    return clock.steps("decode", decode(tiles, network, working.sizes, tally, limits))
+
+
+def run_network(working: WorkingImage, network: Segmenting, tally: Tally, clock: Stopwatch,
+                on_tile: Callable[[int], None] = lambda total: None) -> TileMaps:
+    """The tiles of an image with their maps, as `inference.tiles.run_tiles` yields them."""
+    total = len(tile_image(*working.shape))
+    batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally)
+    batches = ahead(batches, 1) if network.overlaps else batches
+    tiles = run_tiles(batches, clock.timed("network", network), lambda: on_tile(total))
+    return clock.steps("wait", ahead(tiles, 2 * network.batch)) if network.overlaps else tiles
+
+
+def decode(tiles: TileMaps, network: Segmenting, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
+    """Bands of label rows from the maps of an image's tiles, by the decoder for this kind of network."""
+    kind = KINDS[network.kind]
+    return kind.rows(tiles, kind.Settings(**network.config.get(network.kind, {})), sizes, tally, limits)
+
+
+def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """The label image (H, W) int32 of its bands of rows."""
+    labels = np.empty(shape, np.int32)
+    top = 0
+    for band in rows:
+        labels[top : top + len(band)] = band
+        top += len(band)
+    return labels
+
+
+def segment_at(image: NormalisedImage | np.ndarray, network: Segmenting, scale: float) -> np.ndarray:
+    """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size."""
+    image = image if isinstance(image, NormalisedImage) else NormalisedImage(image)
+    return collect(label_rows(WorkingImage(image, scale), network, Tally(), Stopwatch()), image.shape)

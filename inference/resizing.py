@@ -1,0 +1,64 @@
+"""Label images at another size, with smooth outlines. Compiled with numba."""
+
+import numpy as np
+
+from inference.compiled import compiled
+
+
+@compiled
+def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
+    """Rows [top, bottom) of a label image at another size; see `resize_labels`. `labels` begins with row `first_row` of `rows`."""
+    columns = labels.shape[1]
+    large = np.zeros((bottom - top, width), np.int32)
+    names, weights = np.empty(4, np.int32), np.empty(4, np.float64)
+    for y in range(top, bottom):
+        v = min(max((y + 0.5) * scale_y - 0.5, 0.0), rows - 1.0)
+        v0 = int(v)
+        v1, fv = min(v0 + 1, rows - 1) - first_row, v - v0
+        v0 -= first_row
+        for x in range(width):
+            u = min(max((x + 0.5) * scale_x - 0.5, 0.0), columns - 1.0)
+            u0 = int(u)
+            u1, fu = min(u0 + 1, columns - 1), u - u0
+            names[0], names[1], names[2], names[3] = labels[v0, u0], labels[v0, u1], labels[v1, u0], labels[v1, u1]
+            if names[0] == names[1] == names[2] == names[3]:
+                large[y - top, x] = names[0]
+                continue
+            weights[0], weights[1] = (1 - fv) * (1 - fu), (1 - fv) * fu
+            weights[2], weights[3] = fv * (1 - fu), fv * fu
+            best, heaviest = names[0], -1.0
+            for i in range(4):
+                weight = 0.0
+                for j in range(4):
+                    if names[j] == names[i]:
+                        weight += weights[j]
+                if weight > heaviest:
+                    best, heaviest = names[i], weight
+            large[y - top, x] = best
+    return large
+
+
+def resize_labels(labels: np.ndarray, shape: tuple[int, int], scale: tuple[float, float]) -> np.ndarray:
+    """Labels at another size, with smooth outlines: each pixel takes the label with the largest bilinear weight around it.
+
+    Parameters
+    ----------
+    labels : (h, w) int32
+    shape : height and width of the result
+    scale : pixels of `labels` per pixel of the result, (y, x)
+    """
+    return resize_rows(labels, 0, len(labels), (0, shape[0]), shape[1], scale)
+
+
+def resize_rows(labels: np.ndarray, first_row: int, height: int, rows: tuple[int, int], width: int,
+                scale: tuple[float, float]) -> np.ndarray:
+    """Some rows of what `resize_labels` makes of a label image of which only some rows are at hand.
+
+    Parameters
+    ----------
+    labels : (h, w) int32, the rows from `first_row` on of an image of `height` rows; all that the wanted ones depend on
+    rows : the wanted rows [top, bottom)
+    width : of the result
+    scale : pixels of `labels` per pixel of the result, (y, x)
+    """
+    return _enlarge(labels, first_row, height, *rows, width, *scale)

@@ -1,0 +1,55 @@
+"""The four classes of images (paper, section 2.1), and where a weights folder keeps the networks that serve them."""
+
+from dataclasses import dataclass
+
+ROUTER_FILE = "router.safetensors"
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """One class of images.
+
+    number : 0 to 3, the router's output
+    name : in words, for people
+    kind : of network that the paper gives it, "stardist" or "hover"; which kind a trained network is, its checkpoint says
+    shows : what is in such images
+    """
+
+    number: int
+    name: str
+    kind: str
+    shows: str
+
+    @property
+    def file(self) -> str:
+        """Name of the network's checkpoint in a weights folder."""
+        return f"class{self.number}.safetensors"
+
+
+CLASSES = (
+    ImageClass(0, "binary", "stardist", "fluorescence and other single-channel images"),
+    ImageClass(1, "gray", "hover", "phase contrast, DIC"),
+    ImageClass(2, "large colour", "stardist", "colour with large cells"),
+    ImageClass(3, "small colour", "stardist", "colour with small cells"),
+)
+BINARY, GRAY = 0, 1
+
+
+def find_class(text: str) -> ImageClass:
+    """The class of this number or name.
+
+    Raises
+    ------
+    ValueError
+        If there is none. The message lists them.
+
+    Examples
+    --------
+    >>> find_class("3").name, find_class("small-colour").number
+    ('small colour', 3)
+    """
+    wanted = text.strip().lower().replace("-", " ").replace("_", " ")
+    for image_class in CLASSES:
+        if wanted in (str(image_class.number), image_class.name):
+            return image_class
+    raise ValueError(f"{text!r} is no class of images; give one of {', '.join(f'{c.number} ({c.name})' for c in CLASSES)}")
