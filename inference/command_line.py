@@ -5,11 +5,16 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from inference import __version__
 from inference.batch import Request, run
+from inference.outputs.overlay import COLOURS, OverlayStyle, parse_colour
+from inference.outputs.products import PRODUCTS
+from inference.outputs.units import Area
 from inference.progress import BarSafeHandler
+from inference.sensitivity import SENSITIVITIES
 from models.classes import CLASSES, find_class
 
 DESCRIPTION = """Find the cells in microscopy images: one label TIFF for each image file.
@@ -22,6 +27,16 @@ SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 INTERRUPTED = 130  # exit code; the others are `inference.batch`'s
 
 log = logging.getLogger(__name__)
+
+
+def checked(parse: Callable) -> Callable:
+    """A parser of an option's text whose ValueError argparse shows in its own words."""
+    def parsed(text: str):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return parsed
 
 
 def route(text: str) -> int | None:
@@ -38,16 +53,35 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("-i", "--input", type=Path, required=True, metavar="IN",
         help="an image file, or a folder of them (TIFF, PNG, JPEG, BMP, WebP, OME-Zarr; 8-bit, 16-bit or float; gray or colour)")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute [auto: the GPU if there is one]")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute [auto: the GPU if there is one]")
     add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="folder with the five networks [the shipped ones]")
     add("--route", type=route, metavar="CLASS",
         help="network to use, by number or name: " + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
         + " [auto: decided for each image]")
     add("--diameter", type=float, metavar="PX",
         help="diameter of a typical cell in pixels, if the outlines show cells merged or cut to pieces [measured in each image]")
-    add("--overlay", action="store_true", help="also write NAME_overlay.png, the image with the cells' outlines")
+    add("--sensitivity", choices=tuple(SENSITIVITIES), default="normal",
+        help="how readily something is taken for a cell: high finds more, and more that is none [normal]")
+    add("--same-diameter", action="store_true", help="one cell diameter for all images, the median of what is measured in them")
+    add("--same-contrast", action="store_true", help="one contrast for all images, so that dim ones stay dim")
+    add = parser.add_argument_group("which cells are kept").add_argument
+    add("--min-size", type=checked(Area.parse), metavar="AREA", help="smallest area, in pixels (30) or square micrometres (12.5um2)")
+    add("--max-size", type=checked(Area.parse), metavar="AREA", help="largest area")
+    add("--exclude-border", action="store_true", help="no cells that touch the border of the image")
+    add = parser.add_argument_group("what is written beside the label TIFFs").add_argument
+    for product in PRODUCTS.values():
+        add(f"--{product.option}", action="store_true", help=f"NAME{product.suffix}: {product.help}")
+    add("--page", type=Path, metavar="FILE", help="one HTML page with a picture, counts and warnings for each image")
     add("--report", type=Path, metavar="FILE",
-        help="also write a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+        help="a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+    add("--brief", action="store_true", help="the report without times and memory")
+    add("--overlay-colour", type=checked(parse_colour), metavar="COLOUR", default=None,
+        help=f"of the outlines: {', '.join(COLOURS)}, or a number like #ff8000 [auto: what stands out best]")
+    add("--overlay-width", type=int, default=1, metavar="PX", help="of the outlines [1]")
+    add("--overlay-numbers", action="store_true", help="write the number of each cell into it")
+    add("--tiled", action="store_true", help="label TIFFs in tiles, for viewers of whole slides; ImageJ cannot open them")
+    add("--colours", action="store_true", help="label TIFFs with a random colour table for ImageJ")
+    add = parser.add_argument_group("how it runs").add_argument
     add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
     add("-v", "--verbose", action="store_true", help="say more")
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
@@ -57,8 +91,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for."""
-    return Request(args.input, args.output, args.weights, args.device, args.route, args.diameter, args.overlay, args.report,
-                   args.resume, args.quiet)
+    return Request(
+        args.input, args.output, args.weights, args.device, args.route, args.diameter, SENSITIVITIES[args.sensitivity],
+        args.same_diameter, args.same_contrast, tuple(option for option in PRODUCTS if getattr(args, option)),
+        OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers), args.tiled, args.colours,
+        args.min_size, args.max_size, args.exclude_border, args.page, args.report, args.brief, args.resume, args.quiet)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 from inference.outputs.label_tiff import LABEL_SUFFIX
-from inference.outputs.overlay import OVERLAY_SUFFIX
+from inference.outputs.products import PRODUCTS
 from inference.reading import IMAGE_SUFFIXES, ZARR_SUFFIX, ImageError
 
 log = logging.getLogger(__name__)
 
-RESULT_SUFFIXES = (LABEL_SUFFIX, OVERLAY_SUFFIX)
+RESULT_SUFFIXES = (LABEL_SUFFIX, *(product.suffix for product in PRODUCTS.values()))
 
 
 def find_images(source: Path) -> list[Path]:

@@ -12,6 +12,9 @@ from inference.limits import LIMITS, Limits
 from inference.reading import Regions
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
+COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
+
+Ends = tuple[tuple[float, float], ...]  # of each channel the values that become 0 and 255
 
 
 def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
@@ -29,11 +32,16 @@ def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
     return Normalisation.measure(pixels)(pixels[:, :])
 
 
-def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "NormalisedImage":
-    """As `normalise`, but a large image is normalised region by region, as they are asked for."""
+def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: "Ends | None" = None) -> "NormalisedImage":
+    """As `normalise`, but a large image is normalised region by region, as they are asked for.
+
+    Parameters
+    ----------
+    ends : as of `Normalisation`, if they are not to be those of this image
+    """
     if math.prod(pixels.shape[:2]) <= limits.whole_pixels:
-        return NormalisedImage(Normalisation.measure(pixels, limits)(pixels[:, :]))
-    return LargeImage(pixels, limits)
+        return NormalisedImage(Normalisation.measure(pixels, limits, ends)(pixels[:, :]))
+    return LargeImage(pixels, limits, ends)
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,11 @@ class Normalisation:
     gray : whether the channels are equal
     """
 
-    ends: tuple[tuple[float, float], ...]
+    ends: Ends
     gray: bool
 
     @classmethod
-    def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "Normalisation":
+    def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None) -> "Normalisation":
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other numbers
@@ -56,8 +64,10 @@ class Normalisation:
         """
         channels = range(1 if pixels.ndim == 2 else pixels.shape[2])
         gray = len(channels) == 1 or all(np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:])
-        ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
-        return cls(tuple(ends(pixels, 1 if gray else len(channels), limits)), gray)
+        if ends is None:
+            measure = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
+            ends = tuple(measure(pixels, 1 if gray else len(channels), limits))
+        return cls(ends, gray)
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
@@ -98,12 +108,22 @@ def _finite(plane: np.ndarray) -> np.ndarray:
 
 
 def _ends_of_integers(pixels: np.ndarray | Regions, channels: int, limits: Limits) -> Iterator[tuple[float, float]]:
-    """Both percentiles of each channel by linear interpolation between order statistics, as numpy.percentile."""
+    """Both percentiles of each channel."""
+    return _ends_of_counts(_counts(pixels, channels, limits))
+
+
+def _counts(pixels: np.ndarray | Regions, channels: int, limits: Limits) -> np.ndarray:
+    """How often each value occurs in each channel: (channels, levels) int64."""
     levels = np.iinfo(pixels.dtype).max + 1
     counts = np.zeros((channels, levels), np.int64)
     for band in bands(pixels, limits):
         for own, plane in zip(counts, _planes(band, channels)):
             own += cv2.calcHist([plane], [0], None, [levels], [0, levels]).ravel().astype(np.int64)
+    return counts
+
+
+def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Both percentiles of each channel by linear interpolation between order statistics, as numpy.percentile."""
     counts[:, 0] = 0
     for own in counts:
         ends = np.cumsum(own)
@@ -122,6 +142,33 @@ def _ends_of_numbers(pixels: np.ndarray | Regions, channels: int, limits: Limits
         plane = _finite(plane)
         values = plane[plane != 0]
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
+
+
+class CommonEnds:
+    """Ends that many images of one type and number of channels have in common: the percentiles of all their pixels.
+
+    Those of other numbers than 8 and 16-bit integers come from a sample of each image, which counts as much as that of any other.
+    """
+
+    def __init__(self) -> None:
+        self._counts: np.ndarray | int = 0
+        self._samples: list[np.ndarray] = []  # (n, channels) of each image
+
+    def add(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> None:
+        """One more image."""
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        if pixels.dtype in (np.uint8, np.uint16):
+            self._counts = self._counts + _counts(pixels, channels, limits)
+        else:
+            every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
+            self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
+
+    @property
+    def ends(self) -> Ends:
+        """Those of all images so far; there must be one."""
+        if isinstance(self._counts, np.ndarray):
+            return tuple(_ends_of_counts(self._counts.copy()))
+        return tuple(_ends_of_numbers(np.concatenate(self._samples)[:, None], self._samples[0].shape[1], LIMITS))
 
 
 class NormalisedImage:
@@ -159,11 +206,12 @@ class LargeImage(NormalisedImage):
     Parameters
     ----------
     pixels : as `normalise` takes them
+    ends : as of `normalised_image`
     """
 
-    def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS):
+    def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None):
         self.pixels, self.limits, self.shape = pixels, limits, pixels.shape[:2]
-        self.normalisation = Normalisation.measure(pixels, limits)
+        self.normalisation = Normalisation.measure(pixels, limits, ends)
         self.reduction = max(1, min(self.shape) // limits.overview_side)
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:

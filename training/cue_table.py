@@ -28,7 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.normalisation import normalise, to_three_channels
-from inference.outputs.overlay import draw_outlines
+from inference.outputs.overlay import draw_overlay
 from training.cues import CLASS_NAMES, Cues, decide, measure_cues
 from training.datasets import read_labels
 from training.readers.listing import Entry, read_pixels
@@ -124,7 +124,7 @@ def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     """The normalised image, fitted into a square with SOURCE/FILE below it."""
     pixels, labels = read_pair(row.entry)
     image = normalise(pixels)
-    image = draw_outlines(image, labels) if outlines else to_three_channels(image)
+    image = draw_overlay(image, labels) if outlines else to_three_channels(image)
     zoom = THUMBNAIL / max(image.shape[:2])
     height, width = (max(1, round(n * zoom)) for n in image.shape[:2])
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)

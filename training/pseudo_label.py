@@ -31,6 +31,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from inference.files import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
+from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
 from training.readers.listing import Entry, image_files
@@ -128,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             label = paths[entry.image]
             label.parent.mkdir(parents=True, exist_ok=True)
-            write_labels(label, labels, result.summary.cells, picture.resolution)
+            write_labels(label, labels, PixelSize.of_resolution(picture.resolution))
             kept.append(Entry(entry.image, label, "train", f"{entry.source}{SOURCE_SUFFIX}", entry.modality, name="", group=""))
     for reason, count in dropped.items():
         log.info("dropped: %d with %s", count, reason)

@@ -8,6 +8,7 @@ import numpy as np
 from inference.outputs.borders import inner_border
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import label_type
+from inference.outputs.refusal import OutputRefused
 from inference.outputs.whole_file import whole_file
 
 MOST_PIXELS = 2**28  # the format holds all labels and outlines in one piece
@@ -24,12 +25,12 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
 
     Raises
     ------
-    ValueError
+    OutputRefused
         If the image has more than `MOST_PIXELS`.
     """
     height, width = labels.shape
     if height * width > MOST_PIXELS:
-        raise ValueError(
+        raise OutputRefused(
             f"_seg.npy holds all labels at once, which {width}x{height} pixels are too many for; use the label TIFF"
         )
     masks = labels.array(label_type(labels.cells))

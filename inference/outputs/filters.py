@@ -1,10 +1,12 @@
 """Which cells are kept: by size, and away from the image's border."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.outputs.extents import Extents
+if TYPE_CHECKING:  # it imports numba
+    from inference.outputs.extents import Extents
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class CellFilter:
     def __bool__(self) -> bool:
         return self != CellFilter()
 
-    def keeps(self, extents: Extents) -> np.ndarray:
+    def keeps(self, extents: "Extents") -> np.ndarray:
         """(cells + 1,) bool; the background is not kept."""
         kept = (extents.area >= max(1, self.min_area)) & (extents.area <= self.max_area)
         if self.exclude_border:

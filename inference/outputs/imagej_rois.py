@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.outputs.polygons import PolygonStore, rings_of
+from inference.outputs.refusal import OutputRefused
 from inference.outputs.whole_file import whole_file
 
 LARGEST = 60_535  # pixels; ImageJ's ROIs count no farther
@@ -17,7 +18,7 @@ def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]
 
     Raises
     ------
-    ValueError
+    OutputRefused
         If the image is larger than `LARGEST` pixels.
     """
     import roifile  # late: optional
@@ -28,7 +29,7 @@ def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]
                 yield _roi(f"{number:0{digits}}", rings_of(polygon))
 
     if max(shape) > LARGEST:
-        raise ValueError(
+        raise OutputRefused(
             f"ImageJ's ROIs end at {LARGEST} pixels, and this image has {shape[1]}x{shape[0]}; use the GeoJSON"
         )
     digits = len(str(len(polygons)))

@@ -3,15 +3,18 @@
 import colorsys
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.whole_file import whole_file
 
+LABEL_SUFFIX = "_label.tiff"
 BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
 STRIP_BYTES = 2**18  # uncompressed
 TILE = 512  # pixels
@@ -69,7 +72,7 @@ def write_label_tiff(
         table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
         options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
     if tiled:
-        data, options["tile"] = _tiles(planes, dtype), (TILE, TILE)
+        data, options["tile"] = chain.from_iterable(cut_tiles(labels, dtype) for labels in planes), (TILE, TILE)
     else:
         rows = min(height, max(1, STRIP_BYTES // (width * dtype.itemsize)))
         data, options["rowsperstrip"] = _strips(planes, dtype, rows), rows
@@ -94,12 +97,31 @@ def _strips(planes: Sequence[LabelRows], dtype: np.dtype, rows: int) -> Iterator
             yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
 
 
-def _tiles(planes: Sequence[LabelRows], dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Row by row, those at the right and lower border smaller."""
-    for labels in planes:
-        for _, band in labels.regular(TILE):
-            for left in range(0, labels.shape[1], TILE):
-                yield np.ascontiguousarray(band[:, left : left + TILE], dtype)
+def cut_tiles(bands: Iterable[np.ndarray], dtype: DTypeLike) -> Iterator[np.ndarray]:
+    """Tiles of TILE x TILE pixels for `tifffile.imwrite`, row by row, those at the right and lower border smaller.
+
+    Parameters
+    ----------
+    bands : rows of an image from top to bottom, (n, W) or (n, W, C) with any n
+    """
+    waiting = np.empty(0, dtype)
+    for band in bands:
+        waiting = np.concatenate([waiting.reshape(-1, *band.shape[1:]), band.astype(dtype)])
+        whole = len(waiting) // TILE * TILE
+        yield from _cut(waiting[:whole])
+        waiting = waiting[whole:]
+    yield from _cut(waiting)
+
+
+def _cut(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for top in range(0, rows.shape[0], TILE):
+        for left in range(0, rows.shape[1], TILE):
+            yield np.ascontiguousarray(rows[top : top + TILE, left : left + TILE])
+
+
+def write_labels(path: Path, labels: np.ndarray, pixel_size: PixelSize | None = None) -> None:
+    """As `write_label_tiff`, for a label image (H, W) that is in memory."""
+    write_label_tiff(path, [LabelRows.of(labels)], pixel_size)
 
 
 def colour_table(entries: int) -> np.ndarray:

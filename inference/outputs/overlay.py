@@ -91,7 +91,7 @@ def own_picture(pixels, photograph: bool) -> np.ndarray:
 
 def _reduced(pixels, every: int) -> Iterator[np.ndarray]:
     columns = pixels.shape[1] // every * every
-    for band in bands(pixels, every):
+    for band in bands(pixels, multiple=every):
         if band.dtype.kind == "f":
             band = np.nan_to_num(band, nan=0, posinf=0, neginf=0)
         if band.dtype not in (np.uint8, np.uint16):

@@ -4,14 +4,18 @@ import base64
 import json
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from inference.outputs.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from inference.outputs.result import Result
 
 TEMPLATE = Path(__file__).with_name("page.html")
 THUMBNAIL, OVERLAY = 192, 512  # pixels on the longer side
@@ -93,6 +97,33 @@ class Page:
         self._failed += entry.failure is not None
         if entry.sizes:
             self._sizes += entry.sizes
+
+    def add_failure(self, image: str, reason: str) -> None:
+        """An image that could not be done."""
+        self.add(PageEntry(image, reason))
+
+    def add_kept(self, image: str, cells: int | None) -> None:
+        """An image whose labels an earlier run has left."""
+        self.add(PageEntry(image, cells=cells, warnings=("kept as an earlier run has left it",)))
+
+    def add_result(self, result: "Result", warnings: Sequence[str] = ()) -> None:
+        """An image that is done, and what was said about it."""
+        areas = result.extents.area[1:]
+        diameter = float(np.median(np.sqrt(4 * areas / math.pi))) if len(areas) else None
+        side = result.pixel_size.side if result.pixel_size else None
+        self.add(
+            PageEntry(
+                result.source.name,
+                kind=result.plan.image_class.name,
+                cells=result.labels.cells,
+                diameter=diameter,
+                diameter_um=diameter * side if diameter and side else None,
+                warnings=tuple(warnings),
+                thumbnail=embedded(result.shown, THUMBNAIL),
+                overlay=embedded(result.overlay, OVERLAY if self._images < MANY else SMALL_OVERLAY),
+                sizes=count_sizes(areas),
+            )
+        )
 
     def write(self) -> None:
         """Write the page of all images so far."""

@@ -9,6 +9,7 @@ from skimage.segmentation import find_boundaries
 from inference.outputs import cellpose_seg
 from inference.outputs.cellpose_seg import write_cellpose_seg
 from inference.outputs.label_rows import LabelRows
+from inference.outputs.refusal import OutputRefused
 
 
 def read(path):
@@ -40,6 +41,6 @@ def test_many_cells_need_32_bits(many_cells, tmp_path):
 
 
 def test_a_slide_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="40000x30000 pixels.*label TIFF"):
+    with pytest.raises(OutputRefused, match="40000x30000 pixels.*label TIFF"):
         write_cellpose_seg(tmp_path / "a.npy", LabelRows((30_000, 40_000), 0, lambda: iter([])), Path("a"), 1.0)
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from inference.outputs.extents import Extents
 from inference.outputs.imagej_rois import write_imagej_rois
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.polygons import stored_polygons
+from inference.outputs.refusal import OutputRefused
 
 roifile = pytest.importorskip("roifile")
 
@@ -47,7 +48,7 @@ def test_names_and_boxes(hard_labels, tmp_path):
 def test_an_image_too_large_for_rois_is_refused(tmp_path):
     rows = LabelRows.of(np.ones((1, 3), np.int32))
     with stored_polygons(rows, Extents.measure(rows), tmp_path) as polygons:
-        with pytest.raises(ValueError, match="60535 pixels.*70000x100.*GeoJSON"):
+        with pytest.raises(OutputRefused, match="60535 pixels.*70000x100.*GeoJSON"):
             write_imagej_rois(tmp_path / "rois.zip", polygons, (100, 70_000))
     assert list(tmp_path.iterdir()) == []
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from inference.outputs.label_png import write_label_png
 from inference.outputs.label_rows import LabelRows
+from inference.outputs.refusal import OutputRefused
 
 
 def test_other_programs_read_the_numbers(tmp_path, program):
@@ -19,6 +20,6 @@ def test_other_programs_read_the_numbers(tmp_path, program):
 
 @pytest.mark.parametrize("shape, cells", [((300, 300), 65_536), ((20_000, 20_000), 5)])
 def test_what_a_png_has_no_room_for_is_refused(tmp_path, shape, cells):
-    with pytest.raises(ValueError, match=f"{cells} cells on {shape[1]}x{shape[0]} pixels"):
+    with pytest.raises(OutputRefused, match=f"{cells} cells on {shape[1]}x{shape[0]} pixels"):
         write_label_png(tmp_path / "a.png", LabelRows(shape, cells, lambda: iter([])))
     assert list(tmp_path.iterdir()) == []
