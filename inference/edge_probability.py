@@ -59,6 +59,9 @@ def edge_probability(labels: np.ndarray) -> np.ndarray:
     -----
     One Euclidean distance transform serves all cells: pixels that touch another cell are cut away before it. Their distance is
     then 0 instead of 1 or sqrt(2), so that the result is off by at most sqrt(2) over the cell's largest distance; cells that
-    touch nothing are exact.
+    touch nothing are exact. A cell that fills the whole array has no outside there: its probability is 1.
     """
-    return _over_cell_maximum(labels, cv2.distanceTransform(_cut_touching(labels), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    inner = _cut_touching(labels)
+    if inner.all():  # OpenCV's distances to nothing differ from processor to processor
+        return np.ones(labels.shape, np.float32)
+    return _over_cell_maximum(labels, cv2.distanceTransform(inner, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))

@@ -39,16 +39,18 @@ def activate(cp: "Tensor", hv: "Tensor") -> tuple["Tensor", "Tensor"]:
 def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels to the maps that a network learns to predict.
 
+    The HV maps are means over the pixels of the cell that has most of a block, so that two cells are never mixed.
+
     Parameters
     ----------
     labels : int32 array of shape (H, W), H and W even
 
     Returns
     -------
-    cell pixels (1, H/2, W/2), 0 or 1, and HV maps (2, H/2, W/2) in [-1, 1], y then x, float32.
+    share of cell pixels of each 2x2 block (1, H/2, W/2) and HV maps (2, H/2, W/2) in [-1, 1], y then x, float32.
     """
-    place = (slice(HOVER_STRIDE // 2, None, HOVER_STRIDE),) * 2  # a pixel of each 2x2 block: their mean would mix cells
-    return (labels[place] > 0)[None].astype(np.float32), np.stack([plane[place] for plane in hover_maps(labels)])
+    share, hv = _block_means(labels, hover_maps(labels), HOVER_STRIDE)
+    return share[None], hv
 
 
 def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
@@ -275,3 +277,33 @@ def hover_maps(labels):
                 if reach > 0:
                     maps[axis, y, x] = offset / reach
     return maps
+
+
+@compiled
+def _block_means(labels, maps, stride):
+    """Share of cell pixels of each block, and the mean of each map over the pixels of the cell that has most of the block."""
+    rows, columns = labels.shape[0] // stride, labels.shape[1] // stride
+    share = np.zeros((rows, columns), np.float32)
+    means = np.zeros((len(maps), rows, columns), np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            block = labels[i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
+            filled, winner, most = 0, 0, 0
+            for label in block.flat:
+                if label == 0:
+                    continue
+                filled += 1
+                count = 0
+                for other in block.flat:
+                    count += other == label
+                if count > most:
+                    winner, most = label, count
+            if most == 0:
+                continue
+            share[i, j] = filled / stride**2
+            for y in range(stride):
+                for x in range(stride):
+                    if block[y, x] == winner:
+                        for k in range(len(maps)):
+                            means[k, i, j] += maps[k, i * stride + y, j * stride + x] / most
+    return share, means

@@ -86,7 +86,7 @@ class Network:
     def load(cls, path: Path, device: torch.device, dtype: torch.dtype | None = None) -> "Network":
         """The segmenter of a checkpoint; raises CheckpointError."""
         dtype = dtype or best_dtype(device)
-        return cls(*load_checkpoint(path, dtype), device, dtype)
+        return cls(*load_checkpoint(path, dtype, fold=True), device, dtype)
 
     @property
     def overlaps(self) -> bool:

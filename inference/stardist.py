@@ -69,8 +69,13 @@ def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     probability (1, H/4, W/4) in [0, 1] and distances (R, H/4, W/4) in pixels, float32.
     """
-    prob = edge_probability(labels)[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-    return prob[None].copy(), star_distances(labels, stride=STRIDE).transpose(2, 0, 1).copy()
+    return at_block_centres(edge_probability(labels))[None], star_distances(labels, stride=STRIDE).transpose(2, 0, 1).copy()
+
+
+def at_block_centres(values: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H/4, W/4) float32: means of the four pixels around the centre of each 4x4 block."""
+    first, second = slice(STRIDE // 2 - 1, None, STRIDE), slice(STRIDE // 2, None, STRIDE)
+    return (values[first, first] + values[first, second] + values[second, first] + values[second, second]) / 4
 
 
 def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from models.efficientnet import EFFICIENTNETS
+
 FORMAT = "multistream-cellseg 1"
 STORAGES = ("float16", "int8")
 SCALE_SUFFIX = ":scale"
@@ -104,10 +106,14 @@ def check_sha256(path: Path) -> None:
         raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
 
 
-def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, dict]:
+def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool = False) -> tuple[nn.Module, dict]:
     """Read a network, in evaluation mode on the CPU, and its configuration.
 
     The file is mapped into memory, and each weight is brought to `dtype` straight from it.
+
+    Parameters
+    ----------
+    fold : for inference alone, where the encoder can: multiply its batch normalisations into its convolutions
 
     Raises
     ------
@@ -116,6 +122,8 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.
     """
     kind, config = read_config(path)
     check_sha256(path)
+    foldable = fold and config["network"].get("encoder") in EFFICIENTNETS
+    stored = torch.float32 if foldable else dtype  # products of rounded factors would be off by more
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
         state = {}
@@ -125,7 +133,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.
             value = file.get_tensor(name)
             if name + SCALE_SUFFIX in names:
                 value = dequantise(value, file.get_tensor(name + SCALE_SUFFIX))
-            state[name] = value.to(dtype) if value.is_floating_point() else value
+            state[name] = value.to(stored) if value.is_floating_point() else value
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
             model = _builders()[kind](**config["network"])
@@ -134,4 +142,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
         raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {config['network']} "
                               f"({reason}); use the weights that came with this version") from None
+    if foldable:
+        model.unet.encoder.fold_batch_norm()
+        model.to(dtype)
     return model.eval().requires_grad_(False), config

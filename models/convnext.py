@@ -31,7 +31,7 @@ class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of NxCxHxW."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).to(x.dtype)
 
 
 class Mlp(nn.Module):
@@ -57,8 +57,9 @@ class Block(nn.Module):
         self.gamma = nn.Parameter(torch.full((channels,), layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.mlp(self.norm(self.conv_dw(x).permute(0, 2, 3, 1)))  # NxHxWxC
-        return x + (y * self.gamma).permute(0, 3, 1, 2)
+        y = self.conv_dw(x).permute(0, 2, 3, 1)  # NxHxWxC
+        y = self.mlp(self.norm(y).to(y.dtype))  # autocast normalises in float32 on a GPU, and gamma is float32
+        return x + (y * self.gamma.to(y.dtype)).permute(0, 3, 1, 2)
 
 
 class Stage(nn.Module):
@@ -108,34 +109,3 @@ class ConvNeXt(nn.Module):
             x = stage(x)
             features.append(x)
         return features
-
-
-def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool = False) -> tuple[nn.Module, tuple[int, ...]]:
-    """An encoder and the channels of its feature maps at 1/4, 1/8, 1/16 and 1/32.
-
-    Parameters
-    ----------
-    name : of any ConvNeXt in timm
-    layer_scale : see ConvNeXtUNet
-    pretrained : start from timm's ImageNet weights, which are downloaded
-
-    Raises
-    ------
-    ValueError
-        If the encoder's features are not at these sizes.
-    """
-    if name in CONVNEXTS and not pretrained:
-        encoder = ConvNeXt(name, LAYER_SCALE if layer_scale is None else layer_scale)
-        return encoder, encoder.channels
-    import timm  # late: see above
-
-    options = {} if layer_scale is None else {"ls_init_value": layer_scale}
-    encoder = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-    strides, channels = encoder.feature_info.reduction(), tuple(encoder.feature_info.channels())
-    if strides != [4, 8, 16, 32]:
-        raise ValueError(f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] is needed")
-    if name not in CONVNEXTS:
-        return encoder, channels
-    ours = ConvNeXt(name)
-    ours.load_state_dict(encoder.state_dict())
-    return ours, channels

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.classes import CLASSES
+from models.encoders import IMAGE_MEAN, IMAGE_STD
 from models.resnet import ResNet18
-from models.unet import IMAGE_MEAN, IMAGE_STD
 
 VIEW_SIZE = 224  # pixels; the input of the network (paper, section 2.1)
 VIEW_SHORTER_SIDE = 256  # the image is resized to this before the centre crop

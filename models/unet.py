@@ -4,15 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.convnext import make_encoder
+from models.encoders import make_encoder
 
 STRIDE = 4  # the decoder ends at 1/4 of the input size, where ConvNeXt's stem begins
 DEEPEST_STRIDE = 32  # input height and width must be multiples of this
 MIN_CHANNELS = 64  # a small encoder (atto: 40 at 1/4) would be narrower than the 33 StarDist maps made from it
-
-# The usual ImageNet statistics of RGB in [0, 1]; timm's ConvNeXt weights expect them.
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class ConvBlock(nn.Sequential):
@@ -35,7 +31,7 @@ class ConvNeXtUNet(nn.Module):
     Parameters
     ----------
     encoder : str
-        Name of any ConvNeXt in timm, such as ``convnext_small`` (the paper's) or ``convnext_atto``.
+        ``convnext_small`` (the paper's), any other ConvNeXt in timm, or ``efficientnet_lite0`` to 2.
     layer_scale : float or None
         Initial value of ConvNeXt's layer scale. None keeps timm's 1e-6, which suits pre-trained weights; an encoder
         that starts from random weights trains faster from 0.5.
@@ -45,13 +41,13 @@ class ConvNeXtUNet(nn.Module):
 
     def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
         super().__init__()
-        self.encoder, skips = make_encoder(encoder, layer_scale, pretrained)
+        self.encoder, skips, mean, std = make_encoder(encoder, layer_scale, pretrained)
         widths = [max(MIN_CHANNELS, c) for c in skips]
         self.deepest = ConvBlock(skips[3], widths[3])
         self.blocks = nn.ModuleList(ConvBlock(widths[i + 1] + skips[i], widths[i]) for i in (2, 1, 0))
         self.out_channels = widths[0]
-        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Nx3xHxW in [0, 1], H and W multiples of 32 -> NxCx(H/4)x(W/4)."""

@@ -1,4 +1,4 @@
-"""Augmentations of a training crop: the paper's eight (section 3.3), and six that the README's deviations list.
+"""Augmentations of a training crop: the paper's eight (section 3.3), and thirteen of ours, which the README's deviations list.
 
 Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
 Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.
@@ -19,6 +19,16 @@ SMOOTH_SIGMA = (0.25, 1.5)  # pixels
 HISTOGRAM_POINTS = 8
 # Ours, for microscopes that are not in the training data.
 INVERT, STAIN, PATCHES, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.5, 0.3, 0.4, 0.2, 0.2
+HUE, SHOT_NOISE, DOWNSAMPLE, VIGNETTE, DIM, DEBRIS, JPEG = 0.3, 0.15, 0.15, 0.15, 0.1, 0.08, 0.15
+DARK = 0.35  # mean of a gray image on a dark background, which may be fluorescence
+BLEED = (0.0, 0.25)  # share of a dye's light that reaches the other channels of a colour camera
+PHOTONS = (15, 400)  # at the brightest pixel
+SHRINK = (1.3, 3.0)  # before it is enlarged again
+VIGNETTE_DEPTH = (0.2, 0.7)  # of the brightness lost where the light is weakest
+DIM_GAIN = (0.15, 0.6)
+SPECKS = (1, 4)
+SPECK_RADIUS = (1, 12)  # pixels
+JPEG_QUALITY = (25, 90)
 OTHER_DYE = 0.4
 DYE_SPREAD = 0.1  # standard deviation of a dye's absorbance of red, green and blue, of which the squares add up to 1
 DYE_AMOUNT = (0.6, 1.6)
@@ -141,9 +151,78 @@ def channel_order(image: np.ndarray, rng: Generator) -> np.ndarray:
     return image if image.ndim == 2 else image[:, :, rng.permutation(3)]
 
 
+def hue(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Fluorescence as a colour camera or a viewer's colour table shows it: a dark gray image in one random hue."""
+    if image.ndim == 3 or image.mean() > DARK:
+        return image
+    colour = rng.uniform(*BLEED, 3)
+    brightest, second, _ = rng.permutation(3)
+    colour[brightest] = 1
+    if rng.random() < 0.3:  # cyan, magenta, yellow and what lies between
+        colour[second] = rng.uniform(0.3, 1)
+    if rng.random() < 0.4:  # a pure channel, the others empty
+        colour = np.where(colour == 1, 1.0, 0.0)
+    return image[:, :, None] * colour.astype(np.float32)
+
+
+def shot_noise(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Noise of counted photons, by the normal distribution of the same variance."""
+    photons = np.float32(np.exp(rng.uniform(*np.log(PHOTONS))))
+    return image + rng.standard_normal(image.shape, np.float32) * np.sqrt(np.clip(image, 0, 1) / photons)
+
+
+def downsample(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Detail lost as by a weaker objective or a reduced file."""
+    height, width = image.shape[:2]
+    factor = rng.uniform(*SHRINK)
+    small = cv2.resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def vignette(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Light that falls off from a random point, by the square of the distance."""
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) - np.float32(rng.uniform(-1, 1)) for n in image.shape[:2])
+    distance = y[:, None] ** 2 + x[None, :] ** 2
+    light = 1 - np.float32(rng.uniform(*VIGNETTE_DEPTH)) * distance / distance.max()
+    return image * (light if image.ndim == 2 else light[:, :, None])
+
+
+def dim(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """What is left of the contrast where something else was much brighter: a part of the range, anywhere in it."""
+    gain = np.float32(rng.uniform(*DIM_GAIN))
+    return image * gain + np.float32(rng.uniform(0, 1) * (1 - gain) if image.mean() > DARK else 0)
+
+
+def debris(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Blurred specks as bright as the image can be; on bright backgrounds as dark."""
+    mask = np.zeros(image.shape[:2], np.float32)
+    for _ in range(rng.integers(*SPECKS, endpoint=True)):
+        centre = [int(rng.integers(n)) for n in mask.shape[::-1]]
+        axes = [int(rng.integers(*SPECK_RADIUS, endpoint=True)) for _ in range(2)]
+        cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1)
+    mask = gaussian_smooth(mask, rng)
+    mask = mask if image.ndim == 2 else mask[:, :, None]
+    return image * (1 - mask) + mask * np.float32(image.mean() <= DARK)
+
+
+def jpeg(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Compressed and decompressed."""
+    quality = int(rng.integers(*JPEG_QUALITY, endpoint=True))
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", pixels if image.ndim == 2 else pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    return (decoded if image.ndim == 2 else decoded[:, :, ::-1]).astype(np.float32) / 255
+
+
 INTENSITY = (
     (STAIN, stain),
     (PATCHES, dye_patches),
+    (HUE, hue),  # before anything makes a bright image dark
+    (VIGNETTE, vignette),
+    (DIM, dim),
+    (DEBRIS, debris),
+    (DOWNSAMPLE, downsample),
+    (SHOT_NOISE, shot_noise),
     (NOISE, gaussian_noise),
     (CONTRAST, adjust_contrast),
     (SMOOTH, gaussian_smooth),
@@ -152,6 +231,7 @@ INTENSITY = (
     (COLOUR_GAIN, colour_gain),
     (DESATURATE, desaturate),
     (CHANNEL_ORDER, channel_order),
+    (JPEG, jpeg),
 )
 
 

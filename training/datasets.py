@@ -7,6 +7,8 @@ ignored.
 
 import csv
 import math
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +18,20 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference import hover, stardist
-from inference.hover import HOVER_STRIDE
 from inference.normalisation import normalise, to_three_channels
 from inference.reading import read_image
 from inference.routing import ruled_out
-from models.unet import STRIDE
 from training import augmentation
 from training.cues import cue_class
+from training.targets import make_targets
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.
 READERS = ThreadPoolExecutor(8)
 ON_CELL = 0.8  # share of the crops that are centred on a cell pixel; the others may be empty
+# Where only some cells are labelled, what looks like background far from them may be a cell.
+UNLABELLED_WEIGHT = 0.2  # of such a pixel in the losses
+LABELLED_MARGIN = 0.3  # of the median diameter: nearer to a labelled cell than this, background is known
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,16 @@ def load_samples(records: list[Record]) -> list[Sample]:
     return list(READERS.map(load_sample, records))
 
 
-def balanced_weights(samples: list[Sample], exponent: float = 0.5) -> np.ndarray:
-    """Probability of drawing each sample: a source counts by its number of images to the power of `exponent`."""
-    sizes = {}
-    for sample in samples:
-        sizes[sample.record.source] = sizes.get(sample.record.source, 0) + 1
-    weights = np.array([sizes[s.record.source] ** (exponent - 1) for s in samples])
+def balanced_weights(samples: list[Sample], exponent: float = 0.5, factors: Mapping[str, float] | None = None) -> np.ndarray:
+    """Probability of drawing each sample: a source counts by its number of images to the power of `exponent`, times its factor.
+
+    Parameters
+    ----------
+    factors : by source; 1 for a source that is not in it
+    """
+    sizes = Counter(sample.record.source for sample in samples)
+    factors = factors or {}
+    weights = np.array([sizes[s.record.source] ** (exponent - 1) * factors.get(s.record.source, 1.0) for s in samples])
     return weights / weights.sum()
 
 
@@ -132,42 +139,48 @@ class CropDataset(Dataset):
 
     Parameters
     ----------
-    samples : at least one with cells
+    samples : at least one with cells; those without are negatives, shown at random sizes
     size : height and width of a crop, a multiple of 32 pixels
     diameter : every crop is zoomed so that its image's median cell diameter is this many pixels times a random factor
     zoom : the range of that factor, drawn log-uniformly
-    balance : exponent of `balanced_weights`
+    balance, factors : of `balanced_weights`
     """
 
     def __init__(self, samples: list[Sample], size: int, diameter: float, zoom: tuple[float, float] = augmentation.ZOOM,
-                 seed: int = 0, balance: float = 0.5):
-        self.samples = [s for s in samples if not math.isnan(s.diameter)]
-        if not self.samples:
+                 seed: int = 0, balance: float = 0.5, factors: Mapping[str, float] | None = None):
+        if all(math.isnan(s.diameter) for s in samples):
             raise ValueError("no image with labelled cells to train on")
-        self.weights = balanced_weights(self.samples, balance)
+        self.samples = samples
+        self.weights = balanced_weights(samples, balance, factors)
         self.size, self.diameter, self.zoom, self.seed = size, diameter, zoom, seed
 
     def __len__(self) -> int:
         return 2**62
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """image 3xSxS in [0, 1]; at 1/4 size prob, dist, weight; at 1/2 size cell, hv, hover_weight; all float32."""
+        """image uint8 3xSxS; targets of `training.targets.make_targets` as float16, half as much to send to another process;
+        sample, the number of the image."""
         rng = np.random.default_rng((self.seed, index))
-        sample = self.samples[rng.choice(len(self.samples), p=self.weights)]
-        image, labels, known = self._crop(sample, self.size, rng)
-        targets = make_targets(labels, known) | {"image": image.transpose(2, 0, 1).copy()}
-        return {name: torch.from_numpy(array) for name, array in targets.items()}
+        number = int(rng.choice(len(self.samples), p=self.weights))
+        image, labels, known = self._crop(self.samples[number], self.size, rng)
+        crop = {name: torch.from_numpy(array.astype(np.float16)) for name, array in make_targets(labels, known).items()}
+        pixels = np.rint(image.transpose(2, 0, 1) * 255).astype(np.uint8)
+        return crop | {"image": torch.from_numpy(pixels), "sample": torch.tensor(number)}
 
     def _crop(self, sample: Sample, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Augmented image (size, size, 3) float32 in [0, 1], labels int32, known float32.
 
         An image that would fill less than a quarter of the crop shares it with three others of its source.
         """
-        zoom = self.diameter / sample.diameter * math.exp(rng.uniform(*np.log(self.zoom)))
+        has_cells = not math.isnan(sample.diameter)
+        zoom = math.exp(rng.uniform(*np.log(self.zoom)))
+        zoom *= self.diameter / sample.diameter if has_cells else 1
         if max(sample.labels.shape) * zoom <= size / 2 and size > SMALLEST_MOSAIC_TILE:
             return self._mosaic(sample.record.source, size // 2, rng)
-        centre = random_centre(sample.labels, rng.random() < ON_CELL, rng)
+        centre = random_centre(sample.labels, has_cells and rng.random() < ON_CELL, rng)
         image, labels, known = augmentation.cut(sample.pixels, sample.labels, zoom, centre, size, rng)
+        if sample.record.partial:
+            known *= certainty(labels, sample.diameter * zoom)
         image, labels, known = augmentation.flip_and_turn([image, labels, known], rng)
         return to_three_channels(augmentation.change_intensity(image.astype(np.float32) / 255, rng)), labels, known
 
@@ -182,6 +195,13 @@ class CropDataset(Dataset):
         return tuple(np.concatenate([np.concatenate(parts[:2], 1), np.concatenate(parts[2:], 1)]) for parts in zip(*crops))
 
 
+def certainty(labels: np.ndarray, diameter: float) -> np.ndarray:
+    """Weight of each pixel of an image where only some cells are labelled: 1 in and near them, else UNLABELLED_WEIGHT; float32."""
+    reach = 2 * max(1, round(diameter * LABELLED_MARGIN)) + 1
+    near = cv2.dilate((labels > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach)))
+    return np.where(near > 0, np.float32(1), np.float32(UNLABELLED_WEIGHT))
+
+
 def random_centre(labels: np.ndarray, on_cell: bool, rng: np.random.Generator) -> tuple[int, int]:
     """A pixel (y, x), if wanted one of a cell; there must be cells then."""
     for _ in range(20):
@@ -189,18 +209,3 @@ def random_centre(labels: np.ndarray, on_cell: bool, rng: np.random.Generator) -
         if not on_cell or labels[y, x]:
             return y, x
     return divmod(int(rng.choice(np.flatnonzero(labels))), labels.shape[1])  # slower; cells are rare here
-
-
-def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
-    """Targets of both kinds of network for an (S, S) int32 label crop and its (S, S) mask of known pixels."""
-    quarter = (slice(STRIDE // 2, None, STRIDE),) * 2
-    half = (slice(HOVER_STRIDE // 2, None, HOVER_STRIDE),) * 2
-    (prob, dist), (cell, hv) = stardist.targets(labels), hover.targets(labels)
-    return {
-        "prob": prob,
-        "dist": dist,
-        "weight": known[quarter][None].copy(),
-        "cell": cell,
-        "hv": hv,
-        "hover_weight": known[half][None].copy(),
-    }

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from training.distributed import Team
-from training.train import PREFETCHED, add_arguments, make_loader, training_crops
+from training.train import add_arguments, default_workers, make_loader, training_crops
 from training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -37,16 +37,18 @@ def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
     """Images per second of "loader", "step" and "together"."""
     team = Team(args.device)
     trainer = Trainer(args, team)
-    batches = iter(make_loader(training_crops(args, args.diameter), args, team, 0))
-    for _ in range(1 + PREFETCHED * args.workers):  # what lay ready would count as made in no time
+    loader = make_loader(training_crops(args, args.diameter), args, team, 0)
+    ready = (loader.prefetch_factor or 0) * loader.num_workers
+    batches = iter(loader)
+    for _ in range(1 + ready):  # what lay ready would count as made in no time
         batch = next(batches)
     batch_rates = {"loader": rate(lambda: next(batches), seconds, team.device)}
     for _ in range(WARM_UP_STEPS):
         trainer.train_step(batch)
-    waiting_workers = 2 * PREFETCHED * args.workers / batch_rates["loader"]
+    waiting_workers = 2 * ready / batch_rates["loader"]
     time.sleep(min(60, waiting_workers))  # until the workers' queues are full and they rest
     batch_rates["step"] = rate(lambda: trainer.train_step(batch), seconds, team.device)
-    for _ in range(PREFETCHED * args.workers):
+    for _ in range(ready):
         next(batches)
     batch_rates["together"] = rate(lambda: trainer.train_step(next(batches)), seconds, team.device)
     return {name: value * args.batch for name, value in batch_rates.items()}
@@ -61,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rates = measure(args, args.seconds)
     log.info("loader alone  %7.1f images/s (%d workers)\nstep alone    %7.1f images/s (%s on %s)\ntogether      %7.1f images/s\n"
-             "loader/step   %7.2f", rates["loader"], args.workers, rates["step"], args.encoder, args.device, rates["together"],
+             "loader/step   %7.2f", rates["loader"], args.workers or default_workers(torch.device(args.device)), rates["step"], args.encoder, args.device, rates["together"],
              rates["loader"] / rates["step"])
     return 0
 

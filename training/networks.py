@@ -24,7 +24,7 @@ class TrainingNetwork(nn.Module):
 
     def __init__(self, stream: str, **network):
         super().__init__()
-        self.network = {"encoder": network["encoder"]}
+        self.network = {"encoder": network["encoder"]}  # what inference needs to build the same one
         self.unet = ConvNeXtUNet(**network)
         self.heads = nn.ModuleDict()
         if stream in ("both", "stardist"):

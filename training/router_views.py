@@ -17,13 +17,17 @@ from training.datasets import Sample, balanced_weights, random_centre
 
 VIEW_ZOOM = (0.875, 1.2)  # of a whole view over the one at inference; at 0.875 it shows the shorter side in full
 CLOSE_UPS = 0.4  # share of the views that show a part of the image at a size where the cells are...
-CLOSE_UP_DIAMETER = (8.0, 80.0)  # ...of this diameter in pixels, all sizes (log) equally often
-NO_CLASS = -1  # of a close-up: a part does not show what the class is decided by
+CLOSE_UP_DIAMETER = (5.0, 160.0)  # ...of this diameter in pixels, all sizes (log) equally often
+SURROUNDED = 0.3  # share of the whole views in which the image lies in empty surroundings...
+SURROUNDINGS = (1.0, 6.0)  # ...of so many times its area with them: tissue on glass, a colony in the dark
+EMPTY_PERCENTILES = (2, 50, 98)  # of an image's pixels, one of which its surroundings have
+EMPTY_NOISE = (0.0, 4.0)  # standard deviation in the surroundings, gray levels
+NO_CLASS = -1  # of a close-up or of an image without cells, which do not show what the class is decided by
 
 # A close-up takes all that the segmenters' crops take. A whole view keeps what the cues go by: gray stays gray, colour colour.
 CLOSE_UP_CHANGES = augmentation.INTENSITY
 WHOLE_VIEW_CHANGES = tuple((probability, change) for probability, change in augmentation.INTENSITY
-                           if change not in (augmentation.invert, augmentation.desaturate))
+                           if change not in (augmentation.invert, augmentation.desaturate, augmentation.hue))
 
 
 class ViewDataset(Dataset):
@@ -45,17 +49,35 @@ class ViewDataset(Dataset):
         rng = np.random.default_rng((self.seed, index))
         sample = self.samples[rng.choice(len(self.samples), p=self.weights)]
         zoom = VIEW_SHORTER_SIDE / min(sample.labels.shape) * math.exp(rng.uniform(*np.log(VIEW_ZOOM)))
-        label = sample.cue_class
-        if rng.random() < CLOSE_UPS and not math.isnan(sample.diameter):
+        has_cells = not math.isnan(sample.diameter)
+        label, close_up = sample.cue_class if has_cells else NO_CLASS, False
+        if rng.random() < CLOSE_UPS and has_cells:
             closer = math.exp(rng.uniform(*np.log(CLOSE_UP_DIAMETER))) / sample.diameter
-            zoom, label = (closer, NO_CLASS) if closer > zoom else (zoom, label)
-        centre = random_centre(sample.labels, on_cell=label == NO_CLASS, rng=rng)
-        view, _, _ = augmentation.cut(sample.pixels, sample.labels, zoom, centre, VIEW_SIZE, rng)
+            zoom, label, close_up = (closer, NO_CLASS, True) if closer > zoom else (zoom, label, False)
+        surrounded = not close_up and rng.random() < SURROUNDED
+        if surrounded:
+            zoom /= math.sqrt(rng.uniform(*SURROUNDINGS))
+        centre = random_centre(sample.labels, on_cell=close_up, rng=rng)
+        view, _, known = augmentation.cut(sample.pixels, sample.labels, zoom, centre, VIEW_SIZE, rng)
+        if surrounded:
+            fill_surroundings(view, known > 0, rng)
         (view,) = augmentation.flip_and_turn([view], rng)
-        view = augmentation.change_intensity(view.astype(np.float32) / 255, rng,
-                                             CLOSE_UP_CHANGES if label == NO_CLASS else WHOLE_VIEW_CHANGES)
+        view = augmentation.change_intensity(view.astype(np.float32) / 255, rng, CLOSE_UP_CHANGES if close_up else WHOLE_VIEW_CHANGES)
         tensor = torch.from_numpy(np.ascontiguousarray(to_three_channels(view).transpose(2, 0, 1)))
         return tensor, label, math.log(sample.diameter * zoom)
+
+
+def fill_surroundings(view: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> None:
+    """Make what is not of the image nearly uniform, as dark, middling or bright as pixels of the image are.
+
+    Parameters
+    ----------
+    view : uint8 (S, S) or (S, S, 3), changed in place
+    known : bool (S, S), True where the image is; at least one pixel
+    """
+    level = np.percentile(view[known], rng.choice(EMPTY_PERCENTILES), axis=0)
+    noise = rng.normal(0, rng.uniform(*EMPTY_NOISE), (np.count_nonzero(~known), *view.shape[2:]))
+    view[~known] = np.clip(level + noise, 0, 255).astype(np.uint8)
 
 
 def class_balanced_weights(samples: list[Sample], exponent: float = 0.5) -> np.ndarray:

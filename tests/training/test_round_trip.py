@@ -4,14 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.hover import HOVER_STRIDE
 from inference.painting import paint
 from inference.resizing import resize_labels
 from inference.stardist import find_candidates
 from inference.suppression import suppress
 from inference.watershed import decode_hover
 from models.unet import DEEPEST_STRIDE
-from training.datasets import HOVER_STRIDE, load_sample, make_targets, read_manifest
+from training.datasets import load_sample, read_manifest
 from training.f1 import f1_score, match_counts
+from training.targets import make_targets
 
 DIAMETER = {"stardist": 28, "hover": 36}  # pixels that the cells are brought to
 

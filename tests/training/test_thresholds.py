@@ -12,7 +12,8 @@ from inference.stardist import Settings
 from models.checkpoint import read_config, save_checkpoint
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
-from training.datasets import load_samples, make_targets, median_diameter, read_manifest
+from training.datasets import load_samples, median_diameter, read_manifest
+from training.targets import make_targets
 from training.thresholds import Replay, choose, main, score_settings
 
 ENCODER = "test_convnext"

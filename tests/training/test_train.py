@@ -303,4 +303,4 @@ def test_missing_class(manifest, tmp_path, caplog):
 def test_log_names_images_and_result(manifest, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         main(arguments(manifest, tmp_path, "--steps", 0, "--stream", "hover"))
-    assert "6 images with cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text
+    assert "6 images, 0 without cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text

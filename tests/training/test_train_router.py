@@ -1,6 +1,7 @@
 """training.train_router on a handful of images: repeatable, resumable after a kill, selecting by class and size; its views."""
 
 import csv
+import dataclasses
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from inference.routing import Route
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.router import Router
-from training import train_router
+from training import router_views, train_router
 from training.datasets import Record, Sample, load_samples, read_manifest
 from training.resume import decisive, save_run
 from training.router_views import NO_CLASS, ViewDataset, class_balanced_weights
@@ -261,13 +262,34 @@ def test_views_know_their_size():
 
 
 def test_close_ups_have_no_class_and_all_sizes():
-    """Cells of 40 pixels fill views at up to 80; a close-up is never wider than the whole view."""
+    """Cells of 40 pixels fill views at up to 160; a close-up is never wider than the whole view, which empty surroundings make
+    2.5 times smaller at most."""
     views = ViewDataset([disks(1000, 20, 3)], seed=0)
     drawn = [views[number][1:] for number in range(80)]
     whole = [math.exp(size) for label, size in drawn if label == 3]
     close = [math.exp(size) for label, size in drawn if label == NO_CLASS]
-    assert 20 <= len(close) <= 45 and min(close) >= 40 * 0.256 * 0.875 and max(close) <= 80 and np.ptp(close) > 40
-    assert 40 * 0.256 * 0.875 <= min(whole) and max(whole) <= 40 * 0.256 * 1.2
+    assert 20 <= len(close) <= 45 and min(close) >= 40 * 0.256 * 0.875 and max(close) <= 160 and np.ptp(close) > 80
+    assert 40 * 0.256 * 0.875 / math.sqrt(6) <= min(whole) and max(whole) <= 40 * 0.256 * 1.2
+
+
+def test_empty_surroundings(monkeypatch):
+    """An image in a view of six times its area: a sixth of the view shows it, the rest is nearly of one colour."""
+    monkeypatch.setattr(router_views, "SURROUNDED", 1.0)
+    monkeypatch.setattr(router_views, "SURROUNDINGS", (6.0, 6.001))
+    monkeypatch.setattr(router_views, "CLOSE_UPS", 0.0)
+    monkeypatch.setattr(router_views, "WHOLE_VIEW_CHANGES", ())
+    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0)
+    view, label, log_diameter = views[0]
+    level = float(view[0].median())
+    assert label == 0 and np.mean(np.abs(view[0].numpy() - level) < 20 / 255) > 0.75
+    assert math.exp(log_diameter) == pytest.approx(40 / math.sqrt(6), rel=0.25)
+
+
+def test_images_without_cells_teach_no_class_and_no_size():
+    empty = disks(64, 10, 3)
+    empty = dataclasses.replace(empty, labels=np.zeros_like(empty.labels), diameter=math.nan)
+    drawn = [ViewDataset([empty], 0)[number] for number in range(5)]
+    assert all(label == NO_CLASS and math.isnan(size) for _, label, size in drawn)
 
 
 def test_whole_views_keep_the_cues():

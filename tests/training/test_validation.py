@@ -11,7 +11,8 @@ from inference.network import Network
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
 from training import loader_speed, validation
-from training.datasets import Record, Sample, make_targets, median_diameter
+from training.datasets import Record, Sample, median_diameter
+from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
 

@@ -1,0 +1,151 @@
+"""How well the program does on laboratories that it has seen and on others: mean F1 by source.
+
+    python -m training.measure.sources data/manifest.csv --predictions before=old-predictions after=predictions
+    python -m training.measure.sources data/manifest.csv --true-size before=old-weights after=weights
+
+A source of the manifest's split "val" is seen if split "train" has images of it. What counts is the mean over the *sources* of
+their mean F1 at IoU 0.5, seen and unseen ones apart: a source with many images weighs no more than another one.
+
+--predictions takes folders that `training.predict_split` wrote: the whole program. --true-size takes weights folders: each image
+goes to the network of its class by the cue rules, at the size that its true cell diameter asks for, so that only the networks
+count. Where only some cells of an image are labelled (marked *), cells that lie beside the labelled ones are left out.
+
+--csv writes a line for each source. The exit code is 0; 2 if something could not be read.
+"""
+
+import argparse
+import csv
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inference.network import Network, choose_device
+from models.classes import CLASSES
+from training.datasets import Record, load_sample, read_manifest
+from training.f1 import f1_score, score_image
+from training.score import cases_from_manifest, read_prediction
+from training.validation import validate, without_unlabelled
+
+log = logging.getLogger(__name__)
+
+
+def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
+    """F1 of each image of split "val", by a folder of predictions; 0 where there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; make it with python -m training.predict_split")
+    cases = {case.label: case for case in cases_from_manifest(manifest, folder)}
+    scores = []
+    for record in tqdm(records, desc=folder.name, unit="image", disable=None):
+        truth = load_sample(record).labels
+        prediction = read_prediction(cases[record.label], truth.shape)[1]
+        if record.partial:
+            prediction = without_unlabelled(prediction, truth)
+        scores.append(f1_score(*score_image(truth, prediction)[0]))
+    return scores
+
+
+def score_networks(records: list[Record], folder: Path, device: str) -> list[float]:
+    """F1 of each image by the network of its class in a weights folder, at the true size."""
+    networks = [Network.load(folder / c.file, choose_device(device)) for c in CLASSES]
+    scores = []
+    for record in tqdm(records, desc=folder.name, unit="image", disable=None):
+        sample = load_sample(record)
+        scores.append(validate(networks[sample.cue_class], [sample]))
+    return scores
+
+
+def by_source(records: list[Record], columns: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Source -> column -> mean over its images."""
+    sources = sorted({r.source for r in records})
+    return {source: {name: float(np.mean([s for r, s in zip(records, scores) if r.source == source]))
+                     for name, scores in columns.items()} for source in sources}
+
+
+def rows_of(records: list[Record], seen: set[str], columns: dict[str, list[float]]) -> list[dict]:
+    """Lines of the table: the means over seen and over unseen sources, then the sources, unseen ones first."""
+    means = by_source(records, columns)
+    images = {source: [r for r in records if r.source == source] for source in means}
+    rows = []
+    for group, members in (("unseen", [s for s in means if s not in seen]), ("seen", [s for s in means if s in seen])):
+        if not members:
+            continue
+        rows.append({"source": f"mean over {len(members)} {group} sources", "seen": group, "images": sum(len(images[s]) for s in members),
+                     **{name: round(float(np.mean([means[s][name] for s in members])), 4) for name in columns}})
+        for source in members:
+            mark = "*" if any(r.partial for r in images[source]) else ""
+            rows.append({"source": source + mark, "seen": group, "images": len(images[source]),
+                         **{name: round(value, 4) for name, value in means[source].items()}})
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """The lines as a table in Markdown."""
+    header = [name for name in rows[0] if name != "seen"]
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    for row in rows:
+        cells = [f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for name in header]
+        if row["source"].startswith("mean "):
+            cells = [f"**{cell}**" for cell in cells]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """NAME=DIR."""
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"must be NAME=DIR, got {text!r}")
+    return name, Path(folder)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.measure.sources", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("manifest", type=Path, help="CSV file of labelled images (training.datasets)")
+    add("--predictions", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="folders of predicted labels")
+    add("--true-size", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="weights folders")
+    add("--sources", nargs="+", metavar="SOURCE", help="these sources only")
+    add("--csv", type=Path, metavar="FILE", help="write the lines there")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    args = parser.parse_args(argv)
+    if not (args.predictions or args.true_size):
+        parser.error("nothing to measure: give --predictions or --true-size")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments(argv)
+    try:
+        records = [r for r in read_manifest(args.manifest, "val") if r.label and (not args.sources or r.source in args.sources)]
+        seen = {r.source for r in read_manifest(args.manifest, "train")}
+        measures: dict[str, Callable[[], list[float]]] = {}
+        for name, folder in args.predictions:
+            measures[name] = lambda folder=folder: score_predictions(args.manifest, records, folder)
+        for name, folder in args.true_size:
+            measures[f"{name}, true size"] = lambda folder=folder: score_networks(records, folder, args.device)
+        rows = rows_of(records, seen, {name: measure() for name, measure in measures.items()})
+    except (OSError, ValueError) as error:
+        log.error("%s", error)
+        return 2
+    print(table(rows))
+    if args.csv:
+        with open(args.csv, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
