@@ -1,0 +1,63 @@
+"""Settings of all images of a run."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.common import measure_common
+from inference.limits import LIMITS
+from inference.normalisation import CommonEnds, Normalisation, normalised_image
+from inference.reading import open_image
+
+
+def request(**options):
+    return SimpleNamespace(**{"same_contrast": False, "same_diameter": False, "diameter": None, "class_": None, "limits": LIMITS} | options)
+
+
+@pytest.fixture
+def plate(tmp_path):
+    """Three wells of one channel, the second one dim, one of three channels, and a file that is none."""
+    random = np.random.default_rng(0)
+    wells = [random.integers(0, top, (40, 50), dtype=np.uint8) for top in (200, 20, 250)]
+    for n, pixels in enumerate((*wells, random.integers(0, 99, (40, 50, 3), dtype=np.uint8))):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), pixels)
+    (tmp_path / "4.png").write_bytes(b"nothing")
+    return sorted(tmp_path.iterdir()), wells
+
+
+def test_the_contrast_is_that_of_all_pixels_of_a_kind(plate):
+    paths, wells = plate
+    common = measure_common(paths, None, request(same_contrast=True))
+    assert common.ends_of(open_image(paths[0])) == Normalisation.measure(np.concatenate(wells)).ends
+    assert len(common.ends_of(open_image(paths[3]))) == 3 and common.diameter is None
+    dim = normalised_image(wells[1], ends=common.ends_of(open_image(paths[1])))[:, :]
+    assert dim.max() < 30 < normalised_image(wells[1])[:, :].max()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int32])
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 2)])
+def test_common_ends_of_one_image_are_its_own(dtype, shape):
+    pixels = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+    common = CommonEnds()
+    common.add(pixels)
+    assert common.ends == Normalisation.measure(pixels).ends == common.ends
+
+
+def test_the_diameter_is_the_median(plate):
+    diameters = iter((10.0, 30.0, 20.0, 90.0))
+    segmenter = SimpleNamespace(measure_diameter=lambda picture, class_, ends: next(diameters))
+    assert measure_common(plate[0], segmenter, request(same_diameter=True)).diameter == 25
+    assert measure_common(plate[0], None, request(same_diameter=True, diameter=7.0)).diameter is None
+
+
+def test_nothing_is_measured_unless_it_is_asked_for(plate):
+    common = measure_common(plate[0], None, request())
+    assert common.diameter is None and common.ends_of(open_image(plate[0][0])) is None
+
+
+def test_no_file_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    common = measure_common([tmp_path / "a.png"], None, request(same_contrast=True, same_diameter=True))
+    assert common.diameter is None and common.ends == {}
