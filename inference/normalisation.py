@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
 
+from inference.colour import channel_of_one_hue
 from inference.limits import LIMITS, Limits
+from inference.noise import shows_something
 from inference.reading import Regions
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
 COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
+HUE_SIDE = 256  # pixels of the sample's shorter side by which an image's hue is told
 
-Ends = tuple[tuple[float, float], ...]  # of each channel the values that become 0 and 255
+NOTHING = 0.0, 0.0  # ends of a channel with nothing to see
+Ends = tuple[tuple[float, float], ...]  # of channels, the values that become 0 and 255
 
 
 def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
@@ -26,8 +30,8 @@ def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
 
     Returns
     -------
-    uint8 array of shape (H, W) for one channel or equal channels, else (H, W, 3): two channels become red and green.
-    A channel without contrast becomes 0.
+    uint8 array of shape (H, W) for one channel, equal channels or a single hue on a dark background, else (H, W, 3): two channels
+    become red and green. A channel without contrast becomes 0, and one that shows nothing but noise as well.
     """
     return Normalisation.measure(pixels)(pixels[:, :])
 
@@ -37,10 +41,10 @@ def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends
 
     Parameters
     ----------
-    ends : as of `Normalisation`, if they are not to be those of this image
+    ends : as of `Normalisation.with_ends`, if they are not to be those of this image
     """
     if math.prod(pixels.shape[:2]) <= limits.whole_pixels:
-        return NormalisedImage(Normalisation.measure(pixels, limits, ends)(pixels[:, :]))
+        return NormalisedImage(Normalisation.measure(pixels, limits).with_ends(ends)(pixels[:, :]))
     return LargeImage(pixels, limits, ends)
 
 
@@ -48,31 +52,40 @@ def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends
 class Normalisation:
     """What `normalise` does to the pixels of one image.
 
-    ends : of each channel the values that become 0 and 255
-    gray : whether the channels are equal
+    channels : the numbers of the channels that are shown; a single one makes a gray image
+    ends : of each of them the values that become 0 and 255; equal where there is nothing to see
     """
 
+    channels: tuple[int, ...]
     ends: Ends
-    gray: bool
+
+    @property
+    def gray(self) -> bool:
+        """Whether the result has one channel."""
+        return len(self.channels) == 1
 
     @classmethod
-    def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None) -> "Normalisation":
+    def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "Normalisation":
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other numbers
         come from every n-th row and column of an image of more than `limits.whole_pixels`.
         """
-        channels = range(1 if pixels.ndim == 2 else pixels.shape[2])
-        gray = len(channels) == 1 or all(np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:])
+        channels = channels_to_show(pixels, limits)
+        ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
+        seen = (any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(pixels, channels, limits))
+        return cls(channels, tuple(with_zero(*own) if any_cells else NOTHING
+                                   for own, any_cells in zip(ends(pixels, channels, limits), seen)))
+
+    def with_ends(self, ends: Ends | None) -> "Normalisation":
+        """The same with other ends, given for all channels of the image; None keeps those it has. Nothing to see remains nothing."""
         if ends is None:
-            measure = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
-            ends = tuple(measure(pixels, 1 if gray else len(channels), limits))
-        return cls(ends, gray)
+            return self
+        return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
-        planes = [block] if block.ndim == 2 else [block[..., c] for c in range(len(self.ends))]
-        planes = [self._stretch(np.ascontiguousarray(plane), *ends) for plane, ends in zip(planes, self.ends)]
+        planes = [self._stretch(plane, *ends) for plane, ends in zip(_planes(block, self.channels), self.ends)]
         if self.gray:
             return planes[0]
         return cv2.merge(planes + [np.zeros_like(planes[0])] * (3 - len(planes)))
@@ -90,6 +103,26 @@ class Normalisation:
         return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
 
 
+def with_zero(low: float, high: float) -> tuple[float, float]:
+    """The ends of a channel; where its non-zero pixels are all alike, as in a mask, 0 is the lower one."""
+    return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
+
+
+def channels_to_show(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> tuple[int, ...]:
+    """The numbers of the channels that show all there is to see: one for a gray image, however it is stored.
+
+    Parameters
+    ----------
+    pixels : as of `normalise`
+    """
+    channels = tuple(range(1 if pixels.ndim == 2 else pixels.shape[2]))
+    if len(channels) == 1 or all(np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:]):
+        return channels[:1]
+    every = max(1, min(pixels.shape[:2]) // HUE_SIDE)
+    single = channel_of_one_hue(pixels[::every, ::every])
+    return channels if single is None else (single,)
+
+
 def bands(pixels: np.ndarray | Regions, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
     """The pixels of an image in order, some rows at a time: a multiple of `multiple`, but for the last band."""
     height, width = pixels.shape[:2]
@@ -98,24 +131,30 @@ def bands(pixels: np.ndarray | Regions, limits: Limits = LIMITS, multiple: int =
         yield pixels[top : top + rows, :]
 
 
-def _planes(band: np.ndarray, count: int) -> list[np.ndarray]:
-    """The first `count` channels of (h, w) or (h, w, C) pixels, each one contiguous."""
-    return [band] if band.ndim == 2 else [np.ascontiguousarray(band[..., c]) for c in range(count)]
+def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
+    """Some channels of (h, w) or (h, w, C) pixels, each one contiguous."""
+    return [np.ascontiguousarray(band if band.ndim == 2 else band[..., c]) for c in channels]
+
+
+def _channelwise(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[Iterator[np.ndarray]]:
+    """For each channel its bands, which are read as they are asked for."""
+    for c in channels:
+        yield (_planes(band, (c,))[0] for band in bands(pixels, limits))
 
 
 def _finite(plane: np.ndarray) -> np.ndarray:
     return np.nan_to_num(plane.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
 
 
-def _ends_of_integers(pixels: np.ndarray | Regions, channels: int, limits: Limits) -> Iterator[tuple[float, float]]:
+def _ends_of_integers(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     return _ends_of_counts(_counts(pixels, channels, limits))
 
 
-def _counts(pixels: np.ndarray | Regions, channels: int, limits: Limits) -> np.ndarray:
+def _counts(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
     """How often each value occurs in each channel: (channels, levels) int64."""
     levels = np.iinfo(pixels.dtype).max + 1
-    counts = np.zeros((channels, levels), np.int64)
+    counts = np.zeros((len(channels), levels), np.int64)
     for band in bands(pixels, limits):
         for own, plane in zip(counts, _planes(band, channels)):
             own += cv2.calcHist([plane], [0], None, [levels], [0, levels]).ravel().astype(np.int64)
@@ -134,7 +173,7 @@ def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
         yield float(low), float(high)
 
 
-def _ends_of_numbers(pixels: np.ndarray | Regions, channels: int, limits: Limits) -> Iterator[tuple[float, float]]:
+def _ends_of_numbers(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
     sample = pixels[::every, ::every]
@@ -151,24 +190,26 @@ class CommonEnds:
     """
 
     def __init__(self) -> None:
-        self._counts: np.ndarray | int = 0
+        self._counts: np.ndarray | None = None
         self._samples: list[np.ndarray] = []  # (n, channels) of each image
 
     def add(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> None:
         """One more image."""
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if pixels.dtype in (np.uint8, np.uint16):
-            self._counts = self._counts + _counts(pixels, channels, limits)
+            counts = _counts(pixels, tuple(range(channels)), limits)
+            self._counts = counts if self._counts is None else self._counts + counts
         else:
             every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
             self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
 
     @property
     def ends(self) -> Ends:
-        """Those of all images so far; there must be one."""
-        if isinstance(self._counts, np.ndarray):
-            return tuple(_ends_of_counts(self._counts.copy()))
-        return tuple(_ends_of_numbers(np.concatenate(self._samples)[:, None], self._samples[0].shape[1], LIMITS))
+        """Those of all images so far, for each of their channels; there must be one image."""
+        if self._counts is not None:
+            return tuple(with_zero(*own) for own in _ends_of_counts(self._counts.copy()))
+        pixels = np.concatenate(self._samples)[:, None]
+        return tuple(with_zero(*own) for own in _ends_of_numbers(pixels, tuple(range(pixels.shape[2])), LIMITS))
 
 
 class NormalisedImage:
@@ -181,6 +222,7 @@ class NormalisedImage:
     Attributes
     ----------
     shape : height and width in pixels
+    gray : whether it has one channel
     reduction : pixels of the image per pixel of its overview, along each axis
     """
 
@@ -188,6 +230,7 @@ class NormalisedImage:
 
     def __init__(self, whole: np.ndarray):
         self.shape: tuple[int, int] = whole.shape[:2]
+        self.gray = whole.ndim == 2
         self._whole = whole
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
@@ -211,7 +254,8 @@ class LargeImage(NormalisedImage):
 
     def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None):
         self.pixels, self.limits, self.shape = pixels, limits, pixels.shape[:2]
-        self.normalisation = Normalisation.measure(pixels, limits, ends)
+        self.normalisation = Normalisation.measure(pixels, limits).with_ends(ends)
+        self.gray = self.normalisation.gray
         self.reduction = max(1, min(self.shape) // limits.overview_side)
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:

@@ -63,17 +63,19 @@ def mean_saturation(pixels: np.ndarray | Regions) -> float:
     return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
 
 
-def ruled_out(pixels: np.ndarray | Regions) -> tuple[int, ...]:
-    """Classes that the cue rules (paper, section 3.3) exclude for an image as it was read, whatever it shows.
+def ruled_out(pixels: np.ndarray | Regions, gray: bool) -> tuple[int, ...]:
+    """Classes that the cue rules (paper, section 3.3) exclude for an image, whatever it shows.
 
-    Three channels are never binary, and too colourful ones not gray. The reverse, that one channel is always binary, holds in the
-    challenge, but not for the many phase contrast images that microscopes store as one channel.
+    Several colours are never binary, and too colourful ones not gray. The paper goes by how a file is stored: one channel is
+    binary, three are not. People store fluorescence in three channels and phase contrast in one as well, so where one channel shows
+    all there is, nothing is excluded.
 
     Parameters
     ----------
     pixels : as for `mean_saturation`
+    gray : whether one channel shows all there is, as the normalised image says
     """
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
+    if gray or pixels.shape[2] < 3:
         return ()
     return (BINARY, GRAY) if mean_saturation(pixels) > GRAY_SATURATION else (BINARY,)
 

@@ -177,7 +177,7 @@ class Segmenter:
             image = normalised_image(picture.pixels, self.limits, ends)
         if class_ is None or diameter is None:
             with clock("route"):
-                route = self.route(image, ruled_out(picture.pixels))
+                route = self.route(image, ruled_out(picture.pixels, image.gray))
         image_class = CLASSES[route.best if class_ is None else class_]
         with clock("load"):
             network = self.network(image_class.number)

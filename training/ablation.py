@@ -117,7 +117,7 @@ def score_lines(record: Record, lines: list[Line], default_router: Path, bench: 
     for line in lines:
         router, routed = line.router or default_router, true_class
         if line.routes:
-            routed = bench.router(router)(image, ruled_out(picture.pixels)).best
+            routed = bench.router(router)(image, ruled_out(picture.pixels, image.gray)).best
         key = (router, line.checkpoints[routed])
         if key[1] is None:
             continue

@@ -105,8 +105,9 @@ def load_sample(record: Record) -> Sample:
     picture, labels = read_image(record.image), read_labels(record.label)
     if picture.shape != labels.shape:
         raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
-    return Sample(record, without_equal_channels(normalise(picture.pixels)), labels, median_diameter(labels),
-                  cue_class(picture.pixels, labels), ruled_out(picture.pixels))
+    normalised = normalise(picture.pixels)
+    return Sample(record, without_equal_channels(normalised), labels, median_diameter(labels), cue_class(picture.pixels, labels),
+                  ruled_out(picture.pixels, normalised.ndim == 2))
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ def slow_normalise(channel):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
 def test_normalise_is_the_rule_for_every_dtype(dtype):
-    channel = RNG.integers(0, 120, (61, 47)).astype(dtype) * (1 if dtype == np.uint8 else 9)
+    channel = RNG.integers(90, 120, (61, 47)).astype(dtype) * (1 if dtype == np.uint8 else 9)
+    channel[20:40, 10:30] //= 3  # something to see; noise alone would become 0
     difference = normalise(channel).astype(int) - slow_normalise(channel)
     assert np.abs(difference).max() <= (0 if dtype in (np.uint8, np.uint16) else 1)  # float32 rounds once more
 
@@ -32,7 +33,7 @@ def test_normalise_literal():
 
 def test_normalise_special_images():
     assert normalise(np.zeros((3, 4), np.uint16)).tolist() == np.zeros((3, 4)).tolist()
-    assert normalise(np.full((3, 4), 9, np.uint8)).max() == 0
+    assert normalise(np.full((30, 40), 9, np.uint8)).max() == 0
     holes = np.array([[np.nan, 1, 2, 3, np.inf, -np.inf]], np.float32)
     assert normalise(holes)[0, [0, 3, 4, 5]].tolist() == [0, 255, 0, 0]
     equal = np.repeat(GRAY[:, :, None], 3, axis=2)
@@ -40,6 +41,25 @@ def test_normalise_special_images():
     two = normalise(np.dstack((GRAY, GRAY[::-1])))
     assert two.shape == (20, 30, 3) and two[..., 2].max() == 0 and np.array_equal(two[..., 0], normalise(GRAY))
     assert to_three_channels(GRAY).shape == (20, 30, 3)
+
+
+def test_a_mask_is_shown_as_it_is():
+    """All pixels that are not 0 are alike, in every number format; two hues of them stay two."""
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:30, 10:30] = 1
+    for dtype, value in ((np.uint8, 255), (np.uint8, 1), (np.uint16, 4000), (np.float32, 0.5), (np.int16, -7)):
+        assert np.array_equal(normalise((mask * np.array(value)).astype(dtype)) > 0, (mask > 0) == (value > 0))
+
+
+def test_one_hue_is_gray_to_the_pixel():
+    """A dark image in one hue is what its brightest channel is alone; noise in an empty channel is not shown beside two others."""
+    gray = np.zeros((80, 80), np.uint8)
+    gray[20:40, 20:40], gray[50:60, 10:30] = 180, 90
+    gray += RNG.integers(0, 20, gray.shape, np.uint8)
+    hue = np.dstack((gray // 4, gray, np.zeros_like(gray)))
+    assert np.array_equal(normalise(hue), normalise(gray))
+    two = normalise(np.dstack((gray, RNG.integers(0, 9, gray.shape, np.uint8), gray.T)))
+    assert two.shape == (80, 80, 3) and two[..., 1].max() == 0 and np.array_equal(two[..., 0], normalise(gray))
 
 
 def test_normalise_counts_exactly_above_2_to_the_24_pixels():
@@ -76,6 +96,7 @@ def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype)
 def test_a_gray_image_stored_as_colour_is_gray_when_large_too():
     pixels = np.repeat(picture((60, 50), np.uint8)[:, :, None], 3, axis=2)
     assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50)
+    pixels[:] = 255 - pixels // 4  # a bright background; one hue on a dark one would be gray too
     pixels[59, 49, 2] ^= 1  # the last pixel of the last band
     assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50, 3)
 

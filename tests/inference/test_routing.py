@@ -29,12 +29,17 @@ def test_an_absurd_router_does_not_overflow():
     assert math.isfinite(router(NormalisedImage(np.zeros((64, 64), np.uint8))).diameter)
 
 
-def test_three_channels_are_not_binary_and_colour_is_not_gray():
+def test_colours_are_not_binary_and_strong_ones_not_gray():
     colour = np.zeros((8, 8, 3), np.uint8)
     colour[..., 0] = 200
-    assert ruled_out(colour) == (0, 1)
-    assert ruled_out(np.full((8, 8, 3), 90, np.uint8)) == (0,)
-    assert ruled_out(np.zeros((8, 8), np.uint16)) == () == ruled_out(np.zeros((8, 8, 2), np.uint16))
+    assert ruled_out(colour, gray=False) == (0, 1)
+    assert ruled_out(np.full((8, 8, 3), 90, np.uint8), gray=False) == (0,)
+    assert ruled_out(np.zeros((8, 8, 2), np.uint16), gray=False) == ()
+
+
+def test_what_one_channel_shows_is_of_any_class_however_it_is_stored():
+    for stored in (np.zeros((8, 8), np.uint16), np.full((8, 8, 3), 90, np.uint8), np.eye(3, dtype=np.uint8)[None]):
+        assert ruled_out(stored, gray=True) == ()
 
 
 @pytest.mark.parametrize("excluded, best", [((), 0), ((0,), 1), ((0, 1), 3)])

@@ -1,0 +1,117 @@
+"""Make labelled images by rule: shapes of cells, stains, optics and noise are drawn at random, so the labels are known.
+
+    python -m training.synthesize data/synthetic --images 600 --seed 1
+    python -m training.prepare merge data/all-and-synthetic.csv data/all.csv data/synthetic/manifest.csv
+
+They are meant for what labelled data sets are short of: whole cells in two channels, membranes alone, long and
+branched cells, and images without any cell. OUT/manifest.csv lists them under sources synthetic_KIND, so that tables
+and --leave-out of the trainings can tell them apart. Gray fluorescence is stored in one channel (8 or 16 bit), all else
+as 8-bit RGB. The same seed gives the same images, and a longer run begins with those of a shorter one. Where the optics
+come from stands in the modules of training/synthetic.
+"""
+
+import argparse
+import logging
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from tqdm import tqdm
+
+from training.readers.listing import Entry
+from training.readers.manifest import write_manifest
+from training.synthetic import fluorescence, negatives, stained, transmitted
+from training.synthetic.fields import Scene
+
+log = logging.getLogger(__name__)
+
+SIDES = 256, 640  # pixels
+# Kind of image: (what draws it, its share)
+KINDS = {
+    "two_channels": (fluorescence.two_channels, 0.18),
+    "membranes": (fluorescence.membrane_sheet, 0.10),
+    "elongated": (fluorescence.elongated, 0.16),
+    "nuclei": (fluorescence.nuclei, 0.10),
+    "phase": (transmitted.phase, 0.08),
+    "dic": (transmitted.dic, 0.05),
+    "brightfield": (transmitted.brightfield, 0.05),
+    "rods": (transmitted.rods, 0.04),
+    "yeast": (transmitted.yeast, 0.03),
+    "smear": (stained.smear, 0.11),
+    "negative": (negatives.negative, 0.10),
+}
+
+
+def make(kind: str, rng: Generator) -> Scene:
+    """One image of a kind, of random size; drawn again if a kind that has cells came out without one."""
+    while True:
+        shape = tuple(int(side) for side in rng.integers(SIDES[0], SIDES[1] + 1, 2))
+        scene = KINDS[kind][0](rng, shape)
+        if kind == "negative" or scene.labels.any():
+            return scene
+
+
+def choose_kinds(images: int, kinds: list[str]) -> list[str]:
+    """The kind of each image: always the one that is furthest behind its share."""
+    shares = np.array([KINDS[kind][1] for kind in kinds])
+    shares, counts, chosen = shares / shares.sum(), np.zeros(len(kinds)), []
+    for number in range(1, images + 1):
+        kind = int((shares * number - counts).argmax())
+        counts[kind] += 1
+        chosen.append(kinds[kind])
+    return chosen
+
+
+def save(folder: Path, name: str, scene: Scene) -> tuple[Path, Path]:
+    """Write image and labels (uint16) as PNG; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / f"{name}.png", folder / f"{name}_label.png"
+    pixels = scene.pixels[..., ::-1] if scene.pixels.ndim == 3 else scene.pixels
+    for path, image in zip(paths, (pixels, scene.labels.astype(np.uint16))):
+        if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 2]):
+            raise OSError(f"{path}: cannot be written; check the folder's permissions and the room on the disk")
+    return paths
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.synthesize", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder for the images and their manifest")
+    add("--images", type=int, default=600, metavar="N", help="[600]")
+    add("--seed", type=int, default=0, metavar="S", help="[0]")
+    add("--val-share", type=float, default=0.2, metavar="P", help="share of each kind that goes to split val [0.2]")
+    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND",
+        help=f"{', '.join(KINDS)} [all]")
+    args = parser.parse_args(argv)
+    if args.images < 1 or args.seed < 0 or not 0 <= args.val_share <= 1:
+        parser.error("--images must be at least 1, --seed at least 0, --val-share between 0 and 1")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = parse_arguments(argv)
+    cv2.setNumThreads(1)
+    entries, seen = [], Counter()
+    try:
+        for number, kind in enumerate(tqdm(choose_kinds(args.images, args.kinds), unit="image", disable=None)):
+            scene = make(kind, np.random.default_rng([args.seed, number]))
+            source = f"synthetic_{kind}"
+            image, label = save(args.out / source, f"{number:06d}", scene)
+            val = int((seen[kind] + 1) * args.val_share) > int(seen[kind] * args.val_share)
+            seen[kind] += 1
+            entries.append(Entry(image, label, "val" if val else "train", source, scene.modality, name="", group=""))
+        write_manifest(args.out / "manifest.csv", entries)
+    except OSError as error:
+        log.error("%s", error)
+        return 1
+    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(entries),
+             sum(e.split == "val" for e in entries))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

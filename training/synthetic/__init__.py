@@ -1,0 +1,1 @@
+"""Cells drawn by rule, so that their labels are known. `training.synthesize` writes the images."""
