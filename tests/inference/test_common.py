@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from skimage.data import coins, immunohistochemistry
 
 from inference.common import measure_common
 from inference.limits import LIMITS
@@ -19,9 +20,8 @@ def request(**options):
 @pytest.fixture
 def plate(tmp_path):
     """Three wells of one channel, the second one dim, one of three channels, and a file that is none."""
-    random = np.random.default_rng(0)
-    wells = [random.integers(0, top, (40, 50), dtype=np.uint8) for top in (200, 20, 250)]
-    for n, pixels in enumerate((*wells, random.integers(0, 99, (40, 50, 3), dtype=np.uint8))):
+    wells = [(coins()[:96, :96] * brightness).astype(np.uint8) for brightness in (0.8, 0.1, 1.0)]
+    for n, pixels in enumerate((*wells, immunohistochemistry()[:96, :96])):
         cv2.imwrite(str(tmp_path / f"{n}.png"), pixels)
     (tmp_path / "4.png").write_bytes(b"nothing")
     return sorted(tmp_path.iterdir()), wells
@@ -33,13 +33,13 @@ def test_the_contrast_is_that_of_all_pixels_of_a_kind(plate):
     assert common.ends_of(open_image(paths[0])) == Normalisation.measure(np.concatenate(wells)).ends
     assert len(common.ends_of(open_image(paths[3]))) == 3 and common.diameter is None
     dim = normalised_image(wells[1], ends=common.ends_of(open_image(paths[1])))[:, :]
-    assert dim.max() < 30 < normalised_image(wells[1])[:, :].max()
+    assert dim.max() < 40 < normalised_image(wells[1])[:, :].max()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int32])
-@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 2)])
-def test_common_ends_of_one_image_are_its_own(dtype, shape):
-    pixels = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_common_ends_of_one_image_are_its_own(dtype, channels):
+    pixels = (coins()[:96, :96] if channels == 1 else immunohistochemistry()[:96, :96]).astype(dtype)
     common = CommonEnds()
     common.add(pixels)
     assert common.ends == Normalisation.measure(pixels).ends == common.ends
@@ -61,3 +61,8 @@ def test_no_file_can_be_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
     common = measure_common([tmp_path / "a.png"], None, request(same_contrast=True, same_diameter=True))
     assert common.diameter is None and common.ends == {}
+
+
+def test_noise_alone_remains_nothing(plate):
+    noise = np.random.default_rng(0).normal(100, 3, (96, 96)).astype(np.uint8)
+    assert not normalised_image(noise, ends=((0.0, 255.0),))[:, :].any()
