@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-
 @dataclass(frozen=True)
 class ColourSettings:
     """Fitted to the labelled images, and to gray fluorescence shown in random hues, as PNG and as JPEG of qualities 60 and 90.

@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.finding import Found
 from inference.normalisation import CommonEnds, Ends
-from inference.reading import Picture, open_image
+from inference.reading import Picture, ReadOptions, open_images
 
 if TYPE_CHECKING:
-    from inference.batch import Request
+    from inference.request import Request
     from inference.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -36,14 +36,14 @@ class Common:
         return self.ends.get(_kind(picture))
 
 
-def measure_common(paths: Sequence[Path], segmenter: "Segmenter", request: "Request") -> Common:
+def measure_common(files: Sequence[Found], segmenter: "Segmenter", request: "Request") -> Common:
     """Look at all images of a run for what it asks for: the percentiles of all their pixels, the median of all diameters.
 
-    Files that cannot be read are passed over; they are reported when it is their turn.
+    Of a stack the middle plane is looked at. Files that cannot be read are passed over; they are reported when it is their turn.
     """
     collected: dict[Kind, CommonEnds] = {}
     if request.same_contrast:
-        for picture in _readable(paths):
+        for picture in _readable(files, request.reading):
             collected.setdefault(_kind(picture), CommonEnds()).add(picture.pixels, request.limits)
     common = Common(None, {kind: ends.ends for kind, ends in collected.items()})
     for (dtype, channels), ends in common.ends.items():
@@ -53,7 +53,7 @@ def measure_common(paths: Sequence[Path], segmenter: "Segmenter", request: "Requ
         return common
     diameters = [
         segmenter.measure_diameter(picture, class_=request.class_, ends=common.ends_of(picture))
-        for picture in _readable(paths)
+        for picture in _readable(files, request.reading)
     ]
     if not diameters:
         return common
@@ -66,11 +66,17 @@ def _kind(picture: Picture) -> Kind:
     return str(pixels.dtype), 1 if pixels.ndim == 2 else pixels.shape[2]
 
 
-def _readable(paths: Sequence[Path]) -> Iterator[Picture]:
-    for path in paths:
+def _readable(files: Sequence[Found], options: ReadOptions) -> Iterator[Picture]:
+    for found in files:
         try:
-            picture = open_image(path)
+            images = open_images(found.path, options)
         except Exception as error:  # readers raise many kinds
-            log.debug("%s: passed over while all images are looked at (%s)", path.name, error)
+            log.debug("%s: passed over while all images are looked at (%s)", found.path.name, error)
             continue
-        yield picture
+        for image in images:
+            try:
+                picture = image.open(len(image.views) // 2)
+            except Exception as error:
+                log.debug("%s: passed over while all images are looked at (%s)", found.path.name, error)
+            else:
+                yield picture

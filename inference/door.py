@@ -11,7 +11,6 @@ from inference import __version__
 from inference.limits import LIMITS
 from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
-from inference.outputs.pixel_size import PixelSize
 from inference.outputs.result import Result
 from inference.reading import Picture, read_image
 from inference.segmenter import Segmenter as Networks
@@ -160,8 +159,5 @@ def picture_of(
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise ValueError(f"{image.shape[2]} channels: choose up to {MOST_CHANNELS} of them with channels=[0, ...]")
     axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if image.shape[2] == 3 else "YXC"
-    resolution = None
-    if pixel_size is not None:
-        y, x = PixelSize(*np.broadcast_to(pixel_size, 2).tolist())
-        resolution = (1e4 / y, 1e4 / x), 3
-    return Picture(np.ascontiguousarray(image), axes, resolution)
+    size = None if pixel_size is None else tuple(np.broadcast_to(pixel_size, 2).tolist())
+    return Picture(np.ascontiguousarray(image), axes, pixel_size=size)

@@ -1,8 +1,8 @@
 """The report: a line for each image, of how it was read, what was found and where the time went."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from inference.outputs.table import GrowingTable
@@ -19,9 +19,11 @@ TOLERANCE_SECONDS = 10.0
 class ReportRow:
     """A line of the report; what does not apply is None.
 
-    status : "done", "kept", "skipped: REASON" or "failed: REASON"
+    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done" of a dry run
     image, labels : names of the files
-    dtype, axes : of the file's pixels
+    dtype, axes, format : of the file's pixels
+    series : number and name of the image in a file of several
+    planes : number of planes in the stack of labels, 1 for a single one
     pixel_size_um : height and width of a pixel in µm, one number if they are equal
     removed_cells : those that were found, but are not wanted
     class_ : of the network that ran, in words
@@ -45,6 +47,9 @@ class ReportRow:
     width: int | None = None
     dtype: str | None = None
     axes: str | None = None
+    format: str | None = None
+    series: str | None = None
+    planes: int | None = None
     pixel_size_um: str | None = None
     cells: int | None = None
     removed_cells: int | None = None
@@ -83,6 +88,16 @@ class ReportRow:
             else:
                 row[name.removesuffix("_")] = getattr(self, name)
         return row
+
+
+SUMMED = ("cells", "removed_cells", "tiles", "empty_tiles", "seam_cells", "cut_cells")  # over the planes of a stack
+
+
+def add_rows(rows: Sequence[ReportRow]) -> ReportRow:
+    """The line of a stack, from those of its planes."""
+    total = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
+    stages = {stage: sum(row.stages.get(stage, 0.0) for row in rows) for stage in STAGES if any(stage in row.stages for row in rows)}
+    return replace(rows[-1], **total, stages=stages)
 
 
 class Report:

@@ -54,7 +54,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from inference.files import find_images, label_names
+from inference.finding import images_in
+from inference.naming import challenge_names, label_names
 from inference.outputs.label_tiff import BIG_TIFF_BYTES, LABEL_SUFFIX, TILE, cut_tiles
 from inference.reading import open_image
 from inference.report import STAGE_COLUMNS, TOLERANCE_PIXELS, time_tolerance
@@ -143,7 +144,8 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
     if code:
         return f"exit code {code}" if code > 0 else f"ended by signal {-code}"
     for path, name in label_names(list(images)).items():
-        labels = output / f"{name}{LABEL_SUFFIX}"
+        places = (output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path]))  # the second in a challenge
+        labels = min(places, key=lambda place: not place.is_file())
         if not labels.is_file():
             return f"no {labels.name} written"
         try:
@@ -303,7 +305,7 @@ def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list
     if source is None:
         source = work / "images"
         make_images(args, source)
-    images = {path: open_image(path).shape for path in find_images(source)}
+    images = {path: open_image(path).shape for path in images_in(source)}
     if args.throughput:
         return [[folder_record(images, launch(words, source, images, work / f"run{n}")) for n in range(args.repeat)]]
     measured = []

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.files import find_images as images_of_folder
+from inference.finding import images_in
 from inference.network import Network, best_dtype, choose_device
 from inference.reading import read_image
 from inference.segmenter import Segmenter
@@ -41,7 +41,7 @@ def segmenter_in(dtype: torch.dtype, weights: Path, device: torch.device) -> Seg
 def find_images(place: Path, most: int) -> list[Path]:
     """At most so many images, evenly spread over those of a folder or a manifest."""
     if place.is_dir():
-        images = [path for path in images_of_folder(place) if not path.stem.endswith("_label")]
+        images = images_in(place)
     else:
         images = [record.image for record in read_manifest(place, "val")]
     if not images:

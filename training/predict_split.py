@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from inference.files import label_names
+from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.table import write_table
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         labels, plan, summary = result.labels, result.plan, result.summary
         target = args.out / record.image.parent.name / f"{names[record.image]}{LABEL_SUFFIX}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_labels(target, labels, PixelSize.of_resolution(picture.resolution))
+        write_labels(target, labels, PixelSize.of(picture))
         rows.append({"source": record.source, "image": record.image.name, "class": plan.image_class.name,
                      "cells": summary.cells, "cell_diameter_px": round(plan.diameter, 1),
                      "router_diameter_px": round(plan.route.diameter, 1) if plan.route else "",

@@ -29,7 +29,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.files import label_names
+from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             label = paths[entry.image]
             label.parent.mkdir(parents=True, exist_ok=True)
-            write_labels(label, labels, PixelSize.of_resolution(picture.resolution))
+            write_labels(label, labels, PixelSize.of(picture))
             kept.append(Entry(entry.image, label, "train", f"{entry.source}{SOURCE_SUFFIX}", entry.modality, name="", group=""))
     for reason, count in dropped.items():
         log.info("dropped: %d with %s", count, reason)

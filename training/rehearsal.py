@@ -35,7 +35,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from inference.files import find_images, label_names
+from inference.finding import images_in
+from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
 from training.benchmark import Launch, image_record, launch, machine, positive, table, work_folder, write_csv
@@ -77,7 +78,7 @@ def tasks_of_manifest(manifest: Path, out: Path, split: str, each: int | None = 
 def tasks_of_folder(images: Path, truth: Path | None, out: Path) -> list[Task]:
     """All images of a folder. Raises ValueError if one of them has no true labels, or more than one file of them."""
     tasks = []
-    for image, name in label_names(find_images(images)).items():
+    for image, name in challenge_names(images_in(images)).items():
         labels = out / f"{name}{LABEL_SUFFIX}"
         if truth is None:
             tasks.append(Task(image, labels))
@@ -99,7 +100,7 @@ def engine_words(engine: str, options: str | None, image: str) -> list[str]:
     words = shlex.split(DEFAULT_OPTIONS[kind] if options is None else options)
     if kind in APPTAINER_LIKE:
         return [engine, "exec", *words, "--bind", "{input}:/inputs:ro", "--bind", "{output}:/outputs", image,
-                "sh", "/workspace/predict.sh", "/inputs", "/outputs"]
+                "sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
     return [engine, "container", "run", *words, "--name", f"rehearsal-{os.getpid()}", "--rm", "-v", "{input}/:/workspace/inputs/",
             "-v", "{output}/:/workspace/outputs/", image, "/bin/bash", "-c", "sh predict.sh"]
 
@@ -124,7 +125,7 @@ def send_in(task: Task, words: list[str], folder: Path) -> dict:
     if run.failure == ENGINE_FAILED:
         raise ValueError(f"{words[0]} could not start the container (its last lines are above); correct --options or build the image")
     output = folder / "run" / "out"
-    run = expect_alone(run, output, label_names([alone])[alone] + LABEL_SUFFIX)
+    run = expect_alone(run, output, challenge_names([alone])[alone] + LABEL_SUFFIX)
     if not run.failure:
         task.labels.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(next(output.iterdir()), task.labels)

@@ -7,7 +7,7 @@
 TRUTH is a manifest (training.datasets; the lines of --split that have labels) or a folder of *_label.* files, sub-folders
 included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
 
-PREDICTIONS holds the label files that predict.py writes, under the names that it gives them (inference.outputs.label_names). For
+PREDICTIONS holds the label files that predict.py writes, under the names that it gives them (inference.naming.label_names). For
 an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/ first, then in PREDICTIONS/.
 
 Scores are means over the images, each image counting the same. A table is printed for each mode (training.f1): corrected, where
@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.files import label_names
+from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
 from training.cues import CLASS_NAMES, cue_class
@@ -88,7 +88,7 @@ def cases_from_manifest(manifest: Path, predictions: Path, split: str = "val") -
 
 def cases_from_folder(truth: Path, predictions: Path) -> list[Case]:
     """All *_label.* files under a folder; the source is the name of the sub-folder, "" at the top."""
-    labels = {path.with_name(path.name.rpartition("_label.")[0] + ".image"): path for path in sorted(truth.rglob("*_label.*"))}
+    labels = {path.with_name(path.name.rpartition("_label.")[0] + ".tif"): path for path in sorted(truth.rglob("*_label.*"))}
     places = _candidates(labels, predictions)
     return [Case(label, places[image], label.parent.name if label.parent != truth else "") for image, label in labels.items()]
 

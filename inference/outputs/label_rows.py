@@ -3,7 +3,6 @@
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,28 +92,39 @@ class LabelRows:
         return np.concatenate(kept)
 
 
-@contextmanager
-def stored(rows: Iterable[np.ndarray], shape: tuple[int, int], folder: Path) -> Iterator[LabelRows]:
-    """Label rows that are too large for the memory, compressed in an unnamed file in `folder` while the context lasts.
+class LabelStore:
+    """Label rows that are too large for the memory, compressed in an unnamed file in `folder`. A context: it lasts as long."""
 
-    Parameters
-    ----------
-    rows : bands of label rows from top to bottom, int32 of shape (n, W), read once
-    shape : height and width of all rows
-    """
-    with tempfile.TemporaryFile(dir=folder) as store:
+    def __init__(self, folder: Path):
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._end = 0
+
+    def add(self, rows: Iterable[np.ndarray], shape: tuple[int, int]) -> LabelRows:
+        """Put the rows of an image into the store.
+
+        Parameters
+        ----------
+        rows : bands of label rows from top to bottom, int32 of shape (n, W), read once
+        shape : height and width of all rows
+        """
         bands, cells = [], 0
         for band in rows:
             packed = zlib.compress(np.ascontiguousarray(band, np.int32), ZLIB_LEVEL)
-            store.write(packed)
-            bands.append((len(packed), band.shape))
+            self._file.seek(self._end)
+            self._file.write(packed)
+            bands.append((self._end, len(packed), band.shape))
+            self._end += len(packed)
             cells = max(cells, int(band.max(initial=0)))
 
         def read() -> Iterator[np.ndarray]:
-            start = 0
-            for size, band in bands:
-                store.seek(start)
-                yield np.frombuffer(zlib.decompress(store.read(size)), np.int32).reshape(band)
-                start += size
+            for start, size, band in bands:
+                self._file.seek(start)
+                yield np.frombuffer(zlib.decompress(self._file.read(size)), np.int32).reshape(band)
 
-        yield LabelRows(shape, cells, read)
+        return LabelRows(shape, cells, read)
+
+    def __enter__(self) -> "LabelStore":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()

@@ -1,6 +1,7 @@
 """Label TIFFs that every program opens: strips, deflate without a predictor, pixel size in two ways."""
 
 import colorsys
+import math
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -133,16 +134,17 @@ def colour_table(entries: int) -> np.ndarray:
     return np.round(np.array(colours) * 255).astype(np.uint8)
 
 
-def holds_labels(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a file is a whole label TIFF of these height and width, as far as its tables tell."""
+def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file is a whole label TIFF of these numbers of planes, height and width, as far as its tables tell."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[0]
+            page = tiff.pages[-1]
             end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
             whole = end <= path.stat().st_size and tiff.is_ome  # the description is the last thing in a file
-            return page.shape == shape and page.dtype in (np.uint16, np.uint32) and whole
+            same_shape = (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:])
+            return same_shape and page.dtype in (np.uint16, np.uint32) and whole
     except Exception:  # tifffile raises many kinds for broken files
         return False
 
@@ -152,4 +154,5 @@ def count_cells(path: Path) -> int:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        return max((int(part.max()) for part, *_ in tiff.pages[0].segments() if part is not None), default=0)
+        parts = (part for page in tiff.pages for part, *_ in page.segments() if part is not None)
+        return max((int(part.max()) for part in parts), default=0)

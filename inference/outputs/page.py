@@ -106,14 +106,14 @@ class Page:
         """An image whose labels an earlier run has left."""
         self.add(PageEntry(image, cells=cells, warnings=("kept as an earlier run has left it",)))
 
-    def add_result(self, result: "Result", warnings: Sequence[str] = ()) -> None:
+    def add_result(self, image: str, result: "Result", warnings: Sequence[str] = ()) -> None:
         """An image that is done, and what was said about it."""
         areas = result.extents.area[1:]
         diameter = float(np.median(np.sqrt(4 * areas / math.pi))) if len(areas) else None
         side = result.pixel_size.side if result.pixel_size else None
         self.add(
             PageEntry(
-                result.source.name,
+                image,
                 kind=result.plan.image_class.name,
                 cells=result.labels.cells,
                 diameter=diameter,

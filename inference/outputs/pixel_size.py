@@ -1,8 +1,10 @@
 """How large a pixel is, in micrometres."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-MICROMETRES = {2: 25_400.0, 3: 10_000.0}  # in TIFF's units of resolution, inch and centimetre
+if TYPE_CHECKING:
+    from inference.reading import Picture
+
 ISOTROPIC = 0.01  # height and width may differ by this share where a length is to be given in micrometres
 
 
@@ -27,9 +29,6 @@ class PixelSize(NamedTuple):
         return self.x if abs(self.y / self.x - 1) <= ISOTROPIC else None
 
     @classmethod
-    def of_resolution(cls, resolution: tuple[tuple[float, float], int] | None) -> "PixelSize | None":
-        """Of pixels per unit in (y, x) and TIFF's code of the unit; None where there is no unit or no number."""
-        (y, x), unit = resolution or ((0.0, 0.0), 0)
-        if unit not in MICROMETRES or not (y > 0 and x > 0):
-            return None
-        return cls(MICROMETRES[unit] / y, MICROMETRES[unit] / x)
+    def of(cls, picture: "Picture") -> "PixelSize | None":
+        """Of an image, where its file tells it."""
+        return cls(*picture.pixel_size) if picture.pixel_size else None

@@ -10,7 +10,7 @@ import numpy as np
 from inference.outputs.cell_table import CellTable, measure_cells
 from inference.outputs.extents import Extents
 from inference.outputs.filters import CellFilter, new_numbers
-from inference.outputs.label_rows import LabelRows, stored
+from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.overlay import OverlayStyle, draw_overlay, own_picture, reduction
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import Picture
@@ -52,7 +52,7 @@ class Result:
             if height * width <= labels_in_memory:
                 labels = LabelRows.of(segmentation.labels)
             else:
-                labels = self._open.enter_context(stored(segmentation.rows, picture.shape, folder))
+                labels = self._open.enter_context(LabelStore(folder)).add(segmentation.rows, picture.shape)
             self.summary: Summary = segmentation.summary
             self.found = labels.cells
             self.probabilities = self.summary.probabilities
@@ -75,7 +75,7 @@ class Result:
     @property
     def pixel_size(self) -> PixelSize | None:
         """Where the file has one."""
-        return PixelSize.of_resolution(self.picture.resolution)
+        return PixelSize.of(self.picture)
 
     @property
     def photograph(self) -> bool:
@@ -89,7 +89,9 @@ class Result:
     @cached_property
     def table(self) -> CellTable:
         """See `inference.outputs.cell_table.measure_cells`."""
-        return measure_cells(self.labels, self.extents, self.picture.pixels, (), self.pixel_size, self.probabilities)
+        return measure_cells(
+            self.labels, self.extents, self.picture.pixels, self.picture.channels, self.pixel_size, self.probabilities
+        )
 
     @cached_property
     def polygons(self) -> "PolygonStore":

@@ -12,7 +12,7 @@ SMALL = Limits(whole_pixels=1000, band_pixels=500, overview_side=16)
 
 def regions(pixels):
     """The pixels as a large file gives them: region by region."""
-    return Regions(pixels, 0, 1, *((2, pixels.shape[2]) if pixels.ndim == 3 else ()))
+    return Regions(pixels, 0, 1, 2 if pixels.ndim == 3 else None)
 
 
 def picture(shape, dtype):

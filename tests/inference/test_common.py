@@ -8,13 +8,14 @@ import pytest
 from skimage.data import coins, immunohistochemistry
 
 from inference.common import measure_common
+from inference.finding import Found
 from inference.limits import LIMITS
 from inference.normalisation import CommonEnds, Normalisation, normalised_image
-from inference.reading import open_image
+from inference.reading import ReadOptions, open_image
 
 
 def request(**options):
-    return SimpleNamespace(**{"same_contrast": False, "same_diameter": False, "diameter": None, "class_": None, "limits": LIMITS} | options)
+    return SimpleNamespace(**{"same_contrast": False, "same_diameter": False, "diameter": None, "class_": None, "limits": LIMITS, "reading": ReadOptions()} | options)
 
 
 @pytest.fixture
@@ -24,15 +25,16 @@ def plate(tmp_path):
     for n, pixels in enumerate((*wells, immunohistochemistry()[:96, :96])):
         cv2.imwrite(str(tmp_path / f"{n}.png"), pixels)
     (tmp_path / "4.png").write_bytes(b"nothing")
-    return sorted(tmp_path.iterdir()), wells
+    return [Found(path) for path in sorted(tmp_path.iterdir())], wells
 
 
 def test_the_contrast_is_that_of_all_pixels_of_a_kind(plate):
-    paths, wells = plate
-    common = measure_common(paths, None, request(same_contrast=True))
-    assert common.ends_of(open_image(paths[0])) == Normalisation.measure(np.concatenate(wells)).ends
-    assert len(common.ends_of(open_image(paths[3]))) == 3 and common.diameter is None
-    dim = normalised_image(wells[1], ends=common.ends_of(open_image(paths[1])))[:, :]
+    files, wells = plate
+    pictures = [open_image(found.path) for found in files[:4]]
+    common = measure_common(files, None, request(same_contrast=True))
+    assert common.ends_of(pictures[0]) == Normalisation.measure(np.concatenate(wells)).ends
+    assert len(common.ends_of(pictures[3])) == 3 and common.diameter is None
+    dim = normalised_image(wells[1], ends=common.ends_of(pictures[1]))[:, :]
     assert dim.max() < 40 < normalised_image(wells[1])[:, :].max()
 
 
@@ -54,12 +56,12 @@ def test_the_diameter_is_the_median(plate):
 
 def test_nothing_is_measured_unless_it_is_asked_for(plate):
     common = measure_common(plate[0], None, request())
-    assert common.diameter is None and common.ends_of(open_image(plate[0][0])) is None
+    assert common.diameter is None and common.ends_of(open_image(plate[0][0].path)) is None
 
 
 def test_no_file_can_be_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
-    common = measure_common([tmp_path / "a.png"], None, request(same_contrast=True, same_diameter=True))
+    common = measure_common([Found(tmp_path / "a.png")], None, request(same_contrast=True, same_diameter=True))
     assert common.diameter is None and common.ends == {}
 
 

@@ -1,5 +1,6 @@
 """Hover's maps: made from labels, and labels made from them band by band, which are those of the whole image at an IoU of 0.99."""
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import images as images_module
 from inference.reading import read_image
+from inference.reading import stores as images_module
 from training import benchmark
 from training.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
 from training.mosaic import make_image

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.outputs import label_rows
-from inference.outputs.label_rows import LabelRows, stored
+from inference.outputs.label_rows import LabelRows, LabelStore
 
 LABELS = np.arange(35, dtype=np.int32).reshape(7, 5)
 HEIGHTS = [(7,), (1,), (3,), (2, 5), (1, 4, 2)]
@@ -21,7 +21,10 @@ def bands_of(labels, heights):
 
 @pytest.fixture(params=HEIGHTS, ids=str)
 def rows(request, tmp_path):
-    with stored(bands_of(LABELS, request.param), LABELS.shape, tmp_path) as rows:
+    with LabelStore(tmp_path) as store:
+        store.add([LABELS[:3] + 7], (3, 5))
+        rows = store.add(bands_of(LABELS, request.param), LABELS.shape)
+        store.add([LABELS[:3] + 9], (3, 5))
         yield rows
 
 
@@ -33,7 +36,8 @@ def test_stored_rows_can_be_read_twice_and_at_the_same_time(rows):
 
 
 def test_the_store_leaves_no_file(tmp_path):
-    with stored(iter([LABELS]), LABELS.shape, tmp_path):
+    with LabelStore(tmp_path) as store:
+        store.add([LABELS], LABELS.shape)
         assert list(tmp_path.iterdir()) == []
 
 

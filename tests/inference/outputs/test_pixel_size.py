@@ -1,22 +1,15 @@
 """Pixel sizes."""
 
-import pytest
+import numpy as np
 
 from inference.outputs.pixel_size import PixelSize
+from inference.reading import Picture
 
 
-@pytest.mark.parametrize(
-    "resolution, size",
-    [
-        (((20_000.0, 40_000.0), 3), (0.5, 0.25)),
-        (((25_400.0, 25_400.0), 2), (1, 1)),
-        (((72.0, 72.0), 1), None),
-        (((0.0, 0.0), 3), None),
-        (None, None),
-    ],
-)
-def test_of_resolution(resolution, size):
-    assert PixelSize.of_resolution(resolution) == size
+def test_of_a_picture():
+    pixels = np.zeros((2, 2), np.uint8)
+    assert PixelSize.of(Picture(pixels, "YX", pixel_size=(0.5, 0.25))) == PixelSize(0.5, 0.25)
+    assert PixelSize.of(Picture(pixels, "YX")) is None
 
 
 def test_square_pixels_have_a_side():

@@ -13,7 +13,7 @@ from inference.reading import Picture
 
 def result_of(labels, folder, **options):
     probabilities = np.linspace(0.5, 0.9, labels.max(), dtype=np.float32)
-    picture = Picture(np.full(labels.shape, 7, np.uint8), "YX (gray)", ((20_000.0, 20_000.0), 3))
+    picture = Picture(np.full(labels.shape, 7, np.uint8), "YX (gray)", pixel_size=(0.5, 0.5))
     segmentation = SimpleNamespace(
         labels=labels,
         rows=iter(np.array_split(labels, 3)),

@@ -6,7 +6,8 @@ import pytest
 import tifffile
 import zarr
 
-from inference.reading import ImageError, Regions, images, open_image, read_image
+from inference.reading import ImageError, Regions, open_image, read_image
+from inference.reading import stores as images
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
@@ -61,16 +62,22 @@ def test_alpha_is_dropped(tmp_path, kind):
     assert np.array_equal(read_image(write(tmp_path / f"a.{kind}", rgba, **options)).pixels, RGB)
 
 
-@pytest.mark.parametrize("axes, shape, expected", [
-    ("CYX", (2, 20, 30), (20, 30, 2)), ("CYX", (3, 20, 30), (20, 30, 3)), ("CYX", (5, 20, 30), (20, 30, 3)), ("ZYX", (1, 20, 30), (20, 30)),
-    ("TZCYX", (1, 1, 3, 20, 30), (20, 30, 3)), ("YX", (20, 30), (20, 30)),
-])
+@pytest.mark.parametrize(
+    "axes, shape, expected",
+    [
+        ("CYX", (2, 20, 30), (20, 30, 2)),
+        ("CYX", (3, 20, 30), (20, 30, 3)),
+        ("ZYX", (1, 20, 30), (20, 30)),
+        ("TZCYX", (1, 1, 3, 20, 30), (20, 30, 3)),
+        ("YX", (20, 30), (20, 30)),
+    ],
+)
 def test_ome_axes(tmp_path, axes, shape, expected):
     pixels = RNG.integers(0, 255, shape, np.uint8)
     read = read_image(write(tmp_path / "a.ome.tif", pixels, metadata={"axes": axes}, photometric="minisblack"))
     assert read.pixels.shape == expected
     assert np.array_equal(read.pixels.reshape(20, 30, -1)[..., 0], pixels.reshape(-1, 20, 30)[0])
-    assert bool(read.warnings) == (5 in shape)
+    assert not read.warnings
 
 
 def test_inverted_and_palette_tiff(tmp_path):
@@ -90,9 +97,15 @@ def test_the_content_decides_not_the_suffix(tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, RGB)
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "empty"), (b"not an image", "not a readable"), (b"II*\0\x08\0\0\0garbage", "TIFF"), (b"\x89PNG\r\n\x1a\nxxxx", "not a readable"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"not an image", "not a readable"),
+        (b"II*\0\x08\0\0\0garbage", "TIFF"),
+        (b"\x89PNG\r\n\x1a\nxxxx", "not a readable"),
+    ],
+)
 def test_bad_files_are_named_with_the_remedy(tmp_path, content, words):
     path = tmp_path / "cells 1.tif"
     path.write_bytes(content)
@@ -121,8 +134,13 @@ def test_stacks_are_refused_with_the_number_of_planes(tmp_path, axes, words):
 # Large images, region by region
 
 SLIDE = RNG.integers(0, 255, (150, 203, 3), np.uint8)
-PLACES = [(slice(0, 1), slice(0, 1)), (slice(149, 150), slice(202, 203)), (slice(60, 131), slice(17, 190)),
-          (slice(0, 150, 7), slice(3, 203, 5)), (slice(140, 999), slice(None))]
+PLACES = [
+    (slice(0, 1), slice(0, 1)),
+    (slice(149, 150), slice(202, 203)),
+    (slice(60, 131), slice(17, 190)),
+    (slice(0, 150, 7), slice(3, 203, 5)),
+    (slice(140, 999), slice(None)),
+]
 
 
 def write_tiff(name, pixels, **options):
@@ -146,9 +164,17 @@ def write_aperio(folder):
         maker = "Aperio Image Library v11.2.1\r\n"
         text = maker + "203x150 [0,0 203x150] (32x32) JPEG/RGB Q=70|AppMag = 20|MPP = 0.5"
         tiff.write(SLIDE, tile=(32, 32), description=text, **common)
-        tiff.write(np.ascontiguousarray(SLIDE[::8, ::8]), rowsperstrip=16, description=maker + "203x150 -> 26x19 - ", **common)
+        tiff.write(
+            np.ascontiguousarray(SLIDE[::8, ::8]), rowsperstrip=16, description=maker + "203x150 -> 26x19 - ", **common
+        )
         tiff.write(np.ascontiguousarray(SLIDE[::4, ::4]), tile=(32, 32), description=text, **common)
-        tiff.write(np.ascontiguousarray(SLIDE[:20, :20]), rowsperstrip=16, subfiletype=1, description=maker + "label 20x20", **common)
+        tiff.write(
+            np.ascontiguousarray(SLIDE[:20, :20]),
+            rowsperstrip=16,
+            subfiletype=1,
+            description=maker + "label 20x20",
+            **common,
+        )
     return folder / "a.svs"
 
 
@@ -158,7 +184,9 @@ def write_zarr(folder, pixels, axes, version, chunks, **attributes):
     for level, data in (("0", pixels), ("s1", pixels[..., ::2, ::2])):
         group.create_array(level, shape=data.shape, chunks=chunks, dtype=data.dtype)[...] = data
     multiscales = [{"axes": [{"name": name} for name in axes], "datasets": [{"path": "0"}, {"path": "s1"}]}]
-    group.attrs.update({"ome": {"version": "0.5", "multiscales": multiscales}} if version == 3 else {"multiscales": multiscales})
+    group.attrs.update(
+        {"ome": {"version": "0.5", "multiscales": multiscales}} if version == 3 else {"multiscales": multiscales}
+    )
     return folder / "a.ome.zarr"
 
 
@@ -171,34 +199,62 @@ LARGE = {
     "tiled": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib"), SLIDE),
     "tiles without compression": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64)), SLIDE),
     "tiled gray": (write_tiff("a.tif", SLIDE[..., 0], tile=(32, 64), compression="zlib"), SLIDE[..., 0]),
-    "tiled, planes": (write_tiff("a.tif", CHANNELS_FIRST, photometric="rgb", planarconfig="separate", tile=(32, 32), compression="zlib"),
-                      SLIDE),
-    "strips": (write_tiff("a.tif", SLIDE, photometric="rgb", rowsperstrip=16, compression="lzw", predictor=True), SLIDE),
+    "tiled, planes": (
+        write_tiff(
+            "a.tif", CHANNELS_FIRST, photometric="rgb", planarconfig="separate", tile=(32, 32), compression="zlib"
+        ),
+        SLIDE,
+    ),
+    "strips": (
+        write_tiff("a.tif", SLIDE, photometric="rgb", rowsperstrip=16, compression="lzw", predictor=True),
+        SLIDE,
+    ),
     "contiguous": (write_tiff("a.tif", SLIDE, photometric="rgb"), SLIDE),
     "contiguous big-endian": (write_tiff("a.tif", BITS_16, photometric="rgb", byteorder=">"), BITS_16),
     "contiguous big-endian floats": (write_tiff("a.tif", FLOATS, byteorder=">"), FLOATS),
     "contiguous planes": (write_tiff("a.tif", CHANNELS_FIRST, photometric="rgb", planarconfig="separate"), SLIDE),
     "BigTIFF": (write_tiff("a.tif", SLIDE, photometric="rgb", tile=(32, 64), compression="zlib", bigtiff=True), SLIDE),
-    "ImageJ": (write_tiff("a.tif", CHANNELS_FIRST[:2].astype(np.uint16), imagej=True, metadata={"axes": "CYX"}),
-               SLIDE[..., :2].astype(np.uint16)),
-    "palette": (write_tiff("a.tif", SLIDE[..., 0], photometric="palette", colormap=COLOURS, tile=(32, 32)), COLOURS.T[SLIDE[..., 0]]),
+    "ImageJ": (
+        write_tiff("a.tif", CHANNELS_FIRST[:2].astype(np.uint16), imagej=True, metadata={"axes": "CYX"}),
+        SLIDE[..., :2].astype(np.uint16),
+    ),
+    "palette": (
+        write_tiff("a.tif", SLIDE[..., 0], photometric="palette", colormap=COLOURS, tile=(32, 32)),
+        COLOURS.T[SLIDE[..., 0]],
+    ),
     "inverted": (write_tiff("a.tif", SLIDE[..., 0], photometric="miniswhite", tile=(32, 32)), 255 - SLIDE[..., 0]),
     "inverted, contiguous": (write_tiff("a.tif", SLIDE[..., 0], photometric="miniswhite"), 255 - SLIDE[..., 0]),
     "two levels of gray": (write_tiff("a.tif", SLIDE[..., 0] > 99), (SLIDE[..., 0] > 99).astype(np.uint8)),
     "alpha": (write_tiff("a.tif", RGBA, tile=(32, 32), **ALPHA), SLIDE),
     "alpha, contiguous": (write_tiff("a.tif", RGBA, **ALPHA), SLIDE),
-    "gray and alpha": (write_tiff("a.tif", SLIDE[..., :2], photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"],
-                                  tile=(32, 32)), SLIDE[..., 0]),
-    "OME channels": (write_tiff("a.ome.tif", CHANNELS_FIRST, metadata={"axes": "CYX"}, photometric="minisblack", tile=(32, 32)), SLIDE),
-    "OME, five channels": (write_tiff("a.ome.tif", np.concatenate([CHANNELS_FIRST] * 2)[:5, None], metadata={"axes": "CZYX"},
-                                      photometric="minisblack"), SLIDE),
+    "gray and alpha": (
+        write_tiff(
+            "a.tif",
+            SLIDE[..., :2],
+            photometric="minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"],
+            tile=(32, 32),
+        ),
+        SLIDE[..., 0],
+    ),
+    "OME channels": (
+        write_tiff("a.ome.tif", CHANNELS_FIRST, metadata={"axes": "CYX"}, photometric="minisblack", tile=(32, 32)),
+        SLIDE,
+    ),
     "pyramid": (write_pyramid, SLIDE),
     "pyramid without OME": (lambda folder: write_pyramid(folder, "a.tif", bigtiff=True), SLIDE),
     "Aperio": (write_aperio, SLIDE),
     "Zarr 2": (lambda folder: write_zarr(folder, SLIDE[..., 0], "yx", 2, (64, 64)), SLIDE[..., 0]),
-    "Zarr 3": (lambda folder: write_zarr(folder, SLIDE[..., 0].astype(np.uint16), "yx", 3, (64, 64)), SLIDE[..., 0].astype(np.uint16)),
+    "Zarr 3": (
+        lambda folder: write_zarr(folder, SLIDE[..., 0].astype(np.uint16), "yx", 3, (64, 64)),
+        SLIDE[..., 0].astype(np.uint16),
+    ),
     "Zarr 2, channels": (lambda folder: write_zarr(folder, CHANNELS_FIRST, "cyx", 2, (1, 64, 64)), SLIDE),
-    "Zarr 3, all axes": (lambda folder: write_zarr(folder, CHANNELS_FIRST[None, :, None], "tczyx", 3, (1, 3, 1, 64, 64)), SLIDE),
+    "Zarr 3, all axes": (
+        lambda folder: write_zarr(folder, CHANNELS_FIRST[None, :, None], "tczyx", 3, (1, 3, 1, 64, 64)),
+        SLIDE,
+    ),
 }
 
 
@@ -208,8 +264,11 @@ def test_regions_of_a_large_file_are_those_of_the_whole(tmp_path, monkeypatch, k
     make, expected = LARGE[kind]
     path = make(tmp_path)
     whole = read_image(path)
-    assert ("5 channels" in "".join(whole.warnings)) == bool(whole.warnings) == ("five" in kind)
-    assert isinstance(whole.pixels, np.ndarray) and whole.pixels.dtype == expected.dtype and np.array_equal(whole.pixels, expected)
+    assert (
+        isinstance(whole.pixels, np.ndarray)
+        and whole.pixels.dtype == expected.dtype
+        and np.array_equal(whole.pixels, expected)
+    )
     monkeypatch.setattr(images, "WHOLE_BYTES", 0)
     picture = open_image(path)
     pixels = picture.pixels
@@ -269,10 +328,17 @@ def test_zarr_stacks_are_refused(tmp_path, axes, words):
 
 def test_large_stacks_and_files_cut_short_are_refused_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "WHOLE_BYTES", 0)
-    stack = write(tmp_path / "stack.ome.tif", np.zeros((7, 20, 30), np.uint8), metadata={"axes": "ZYX"}, photometric="minisblack")
+    stack = write(
+        tmp_path / "stack.ome.tif", np.zeros((7, 20, 30), np.uint8), metadata={"axes": "ZYX"}, photometric="minisblack"
+    )
     with pytest.raises(ImageError, match=r"stack\.ome\.tif: .*7 z planes"):
         open_image(stack)
-    for options in ({"tile": (32, 64), "compression": "zlib"}, {"tile": (32, 64)}, {"rowsperstrip": 16, "compression": "lzw"}, {}):
+    for options in (
+        {"tile": (32, 64), "compression": "zlib"},
+        {"tile": (32, 64)},
+        {"rowsperstrip": 16, "compression": "lzw"},
+        {},
+    ):
         path = write(tmp_path / "cut.tif", SLIDE, photometric="rgb", **options)
         path.write_bytes(path.read_bytes()[:-1000])
         with pytest.raises(ImageError, match=r"cut\.tif: .*cut short.*copy it again"):
@@ -293,7 +359,11 @@ def test_a_damaged_part_is_reported_with_the_files_name_when_it_is_read(tmp_path
 
 
 def test_folders_that_are_no_zarr_are_named(tmp_path):
-    for name, attributes in (("empty.zarr", None), ("group.zarr", {}), ("lost.zarr", {"multiscales": [{"datasets": [{"path": "0"}]}]})):
+    for name, attributes in (
+        ("empty.zarr", None),
+        ("group.zarr", {}),
+        ("lost.zarr", {"multiscales": [{"datasets": [{"path": "0"}]}]}),
+    ):
         (tmp_path / name).mkdir()
         if attributes is not None:
             zarr.open_group(tmp_path / name, mode="w", zarr_format=2).attrs.update(attributes)

@@ -1,0 +1,154 @@
+"""Which image files a run takes: files, folders, patterns and lists; and what it leaves out, with the reason."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.reading.picture import ImageError
+from inference.reading.sniff import IMAGE_SUFFIXES, SHARED, ZARR_SUFFIX, kind_of
+
+# Names, without their ending, of what this program, Cellpose, Omnipose, ilastik and others write beside images
+RESULT = re.compile(
+    r".*(_labels?|_masks?|_cp_\w+|_outlines?|_flows|_Simple Segmentation|_Object Predictions)", re.IGNORECASE
+)
+RESULT_FILES = ("_seg.npy", "_overlay.png")  # whole ends of names
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image file, or the folder of a Zarr, to be segmented.
+
+    folder : where its results go below the output folder
+    """
+
+    path: Path
+    folder: Path = Path()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that is left out."""
+
+    path: Path
+    reason: str
+
+
+def find_images(
+    inputs: Sequence[str | Path], recursive: bool = False, any_name: bool = False
+) -> tuple[list[Found], list[Skipped]]:
+    """All images of the inputs, those of a folder in the order of their names, each one once.
+
+    A file that is named is taken, whatever it is. In folders and patterns the content decides, and results of an
+    earlier run are left out.
+
+    Parameters
+    ----------
+    inputs : image files, folders, or patterns such as "day*/*.tif"
+    recursive : whether folders in folders are gone into; results then go to folders of the same names
+    any_name : whether nothing is left out for its name
+
+    Raises
+    ------
+    ImageError
+        If an input does not exist, or there is no image.
+    """
+    entries: list[Found | Skipped] = []
+    for source in map(Path, inputs):
+        if source.is_file() or source.is_dir() and _is_zarr(source):
+            entries.append(Found(source))
+        elif source.is_dir():
+            entries += _walk(sorted(source.iterdir()), source if recursive else None, any_name)
+        elif not source.is_symlink() and (matches := sorted(glob.glob(str(source), recursive=True))):
+            entries += _walk(list(map(Path, matches)), None, any_name)
+        else:
+            raise ImageError(
+                f"{source}: no such file or folder; give an image, a folder of images or a pattern with -i"
+            )
+    images = list({entry.path.resolve(): entry for entry in entries if isinstance(entry, Found)}.values())
+    skipped = [entry for entry in entries if isinstance(entry, Skipped)]
+    if not images:
+        raise ImageError(f"{', '.join(map(str, inputs))}: no images in this folder" + _most(skipped))
+    return images, skipped
+
+
+def images_in(source: Path) -> list[Path]:
+    """The image file, or the images of a folder. Raises ImageError if there is none."""
+    return [found.path for found in find_images([source])[0]]
+
+
+def read_list(path: Path) -> list[Found]:
+    """The images that a text file names, one a line; relative names start at the list's folder, # begins a comment.
+
+    One that does not exist is an image that fails, so that the others are done. Raises ImageError if nothing is named.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(
+            f"{path}: cannot be read as a list of files ({error}); give a text file with a name a line"
+        ) from None
+    images = [Found(path.parent / line) for line in lines if line and not line.startswith("#")]
+    if not images:
+        raise ImageError(f"{path}: no file is named in this list; write one a line")
+    return images
+
+
+def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Found | Skipped]:
+    """What is to be done with each of some paths; folders are gone into below `root`."""
+    for path in paths:
+        if reason := _named_out(path) if not any_name else "":
+            yield Skipped(path, reason)
+        elif path.is_symlink() and not path.exists():
+            yield Skipped(path, "a link to nothing")
+        elif path.is_dir() and not _is_zarr(path):
+            if root is None:
+                yield Skipped(path, "a folder; --recursive goes into it")
+            else:
+                try:
+                    inside = sorted(path.iterdir())
+                except OSError as error:
+                    yield Skipped(path, f"a folder that cannot be opened ({error.strerror})")
+                else:
+                    yield from _walk(inside, root, any_name)
+        elif reason := _no_image(path):
+            yield Skipped(path, reason)
+        else:
+            yield Found(path, path.parent.relative_to(root) if root else Path())
+
+
+def _is_zarr(folder: Path) -> bool:
+    return folder.suffix.lower() == ZARR_SUFFIX or kind_of(folder) is not None
+
+
+def _named_out(path: Path) -> str:
+    """Why a file is left out for its name; "" if it is not."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.name.endswith(RESULT_FILES) or RESULT.fullmatch(path.name.split(".")[0]) or RESULT.fullmatch(path.stem):
+        return "its name is that of a result; name the file with -i if it is an image"
+    return ""
+
+
+def _no_image(path: Path) -> str:
+    """Why a file is left out for its content; "" for an image, and for a file that calls itself one, which fails
+    aloud."""
+    ending = path.suffix.lower()
+    if ending in IMAGE_SUFFIXES or path.is_dir():
+        return ""
+    try:
+        kind = kind_of(path)
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    if kind is None or ending not in SHARED.get(kind, (ending,)):
+        return "not an image"
+    return ""
+
+
+def _most(skipped: list[Skipped]) -> str:
+    """The first things that were left out, for the message that nothing is left."""
+    if not skipped:
+        return "; it is empty"
+    some = "; ".join(f"{entry.path.name} ({entry.reason})" for entry in skipped[:3])
+    return f"; left out: {some}" + (f" and {len(skipped) - 3} more" if len(skipped) > 3 else "")

@@ -1,0 +1,96 @@
+"""Stored numbers to colours: palettes, CMYK, Lab and YCbCr. OpenCV does the arithmetic where it has it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from inference.reading.series import Series
+
+RAMP_ENTRIES = 64  # a shorter table is no ramp: the colours of a drawing
+RAMP_STEP = 16 / 255  # largest difference of neighbours in a ramp's red, green or blue
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue; ITU-R BT.601
+
+
+def converted(series: Series, name: str, convert: Callable[[np.ndarray], np.ndarray]) -> Series:
+    """A series whose samples become red, green and blue as they are read; floats become bytes."""
+    dtype = np.dtype(series.store.dtype).newbyteorder("=")
+    return replace(
+        series,
+        convert=convert,
+        converted=(3, dtype if dtype.kind == "u" else np.dtype(np.uint8)),
+        colours="RGB",
+        alpha=0,
+        notes=(*series.notes, f"converted from {name}"),
+    )
+
+
+def with_palette(series: Series, palette: np.ndarray) -> Series:
+    """A series of numbers of colours. A table that is a ramp, as microscopes store it for display, is left out.
+
+    Parameters
+    ----------
+    palette : (entries, 3) uint16
+    """
+    brightness = palette @ BRIGHTNESS
+    steps = np.diff(palette.astype(np.float64) / 65535, axis=0)
+    if len(palette) >= RAMP_ENTRIES and np.abs(steps).max() <= RAMP_STEP and np.ptp(brightness) > 0:
+        slopes = np.diff(brightness)
+        if (slopes >= 0).all() or (slopes <= 0).all():
+            falls = bool((slopes <= 0).all())
+            return replace(
+                series,
+                inverted=falls,
+                notes=(*series.notes, "falling colour ramp: inverted" if falls else "colour ramp left out"),
+            )
+    if (palette == palette[:, :1]).all():
+        return replace(
+            series,
+            convert=lambda block: palette[block][..., :1],
+            converted=(1, palette.dtype),
+            notes=(*series.notes, "table of grays"),
+        )
+    return replace(
+        series,
+        convert=lambda block: palette[block],
+        converted=(3, palette.dtype),
+        colours="RGB",
+        notes=(*series.notes, "table of colours"),
+    )
+
+
+def cmyk_to_rgb(block: np.ndarray) -> np.ndarray:
+    """(h, w, 4 or more) unsigned integers, 0 is no ink -> (h, w, 3) of the same dtype, without a colour profile."""
+    full = np.iinfo(block.dtype).max
+    light = full - block[..., :4].astype(np.float32)
+    return np.rint(light[..., :3] * light[..., 3:] / full).astype(block.dtype)
+
+
+def lab_to_rgb(offset: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from stored CIE L*a*b* (h, w, 3) to RGB (h, w, 3), uint8 or uint16 as stored, uint8 for floats.
+
+    Parameters
+    ----------
+    offset : whether a* and b* are stored with half of the range added (ICC's way), not as signed numbers
+    """
+
+    def convert(block: np.ndarray) -> np.ndarray:
+        if block.dtype.kind == "f":
+            lab, full = block.astype(np.float32), 255
+        else:
+            full = np.iinfo(block.dtype).max
+            unit = (full + 1) // 256
+            signed = block[..., 1:].astype(np.float32) / unit
+            signed = signed - 128 if offset else np.where(signed >= 128, signed - 256, signed)
+            lightness = block[..., :1].astype(np.float32) * (100 / (255 * unit if offset else full))
+            lab = np.concatenate([lightness, signed], axis=-1, dtype=np.float32)
+        rgb = np.clip(cv2.cvtColor(np.ascontiguousarray(lab), cv2.COLOR_Lab2RGB), 0, 1)
+        return np.rint(rgb * full).astype(np.uint8 if full == 255 else block.dtype)
+
+    return convert
+
+
+def ycbcr_to_rgb(block: np.ndarray) -> np.ndarray:
+    """(h, w, 3) of uint8 or uint16, the full range used -> RGB of the same shape and dtype."""
+    return cv2.cvtColor(np.ascontiguousarray(block[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)

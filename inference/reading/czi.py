@@ -1,0 +1,91 @@
+"""Zeiss CZI, through pylibCZIrw, which is Zeiss's own libCZI: every scene at full resolution, tiles put together."""
+
+from pathlib import Path
+
+import numpy as np
+from pylibCZIrw import czi
+
+from inference.reading.series import Series
+from inference.reading.stores import Planes
+from inference.reading.units import micrometres
+
+PIXELS = {
+    "Gray8": (np.uint8, 1),
+    "Gray16": (np.uint16, 1),
+    "Gray32Float": (np.float32, 1),
+    "Bgr24": (np.uint8, 3),
+    "Bgr48": (np.uint16, 3),
+}
+
+
+def read(path: Path, kind: str) -> list[Series]:
+    """The scenes of a file."""
+    reader = czi.CziReader(str(path))  # open until the last picture is gone
+    box = reader.total_bounding_box_no_pyramid
+    lengths = tuple(max(1, box.get(axis, (0, 1))[1] - box.get(axis, (0, 1))[0]) for axis in "TCZ")
+    types = {reader.get_channel_pixel_type(channel) for channel in range(lengths[1])}
+    type_ = max(types, key=lambda name: np.dtype(PIXELS[name][0]).itemsize)
+    scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
+    image = reader.metadata["ImageDocument"]["Metadata"]
+    return [
+        _scene(reader, scene, place, lengths, type_, kind, image)
+        for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+    ]
+
+
+def _scene(
+    reader: czi.CziReader,
+    scene: int | None,
+    place: czi.Rectangle,
+    lengths: tuple[int, ...],
+    type_: str,
+    kind: str,
+    metadata: dict,
+) -> Series:
+    dtype, samples = PIXELS[type_]
+
+    def read_plane(entries: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
+        roi = (place.x + columns.start, place.y + rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        pixels = reader.read(roi=roi, plane=dict(zip("TCZ", entries)), scene=scene, pixel_type=type_)
+        return pixels[..., ::-1] if samples == 3 else pixels[..., 0]
+
+    store = Planes(
+        (*lengths, place.h, place.w, *((samples,) if samples > 1 else ())), np.dtype(dtype), read_plane, samples > 1
+    )
+    return Series(
+        store,
+        "TCZYX" + "S" * (samples > 1),
+        kind,
+        "" if scene is None else f"scene {scene + 1}",
+        _channels(metadata, lengths[1]),
+        "RGB" if samples > 1 else "",
+        pixel_size=_pixel_size(metadata),
+    )
+
+
+def _listed(part: object, *keys: str) -> list[dict]:
+    """The entries below some keys of XML as xmltodict gives it, where one alone is no list; [] where a key is
+    missing."""
+    for key in keys:
+        part = part.get(key) if isinstance(part, dict) else None
+    return part if isinstance(part, list) else [part] if isinstance(part, dict) else []
+
+
+def _channels(metadata: dict, count: int) -> tuple[str, ...]:
+    for keys in (
+        ("Information", "Image", "Dimensions", "Channels", "Channel"),
+        ("DisplaySetting", "Channels", "Channel"),
+    ):
+        names = tuple(str(channel.get("@Name") or "") for channel in _listed(metadata, *keys))
+        if len(names) == count and any(names):
+            return names
+    return ()
+
+
+def _pixel_size(metadata: dict) -> tuple[float, float] | None:
+    lengths = {
+        item.get("@Id"): micrometres(item.get("Value"), "m")
+        for item in _listed(metadata, "Scaling", "Items", "Distance")
+    }
+    y, x = lengths.get("Y"), lengths.get("X")
+    return (y, x) if y and x else None

@@ -1,0 +1,195 @@
+"""Open an image file: its kind by its content, its images, and of each the channels and planes that are wanted."""
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from inference.reading import sniff, stores
+from inference.reading.channels import Choice, choose_channels
+from inference.reading.options import DEFAULT, ReadOptions
+from inference.reading.picture import Image, ImageError, Picture, resolution_of
+from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
+from inference.reading.regions import Regions
+from inference.reading.series import Series
+
+READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
+    sniff.TIFF: "tiff",
+    sniff.ZARR: "zarr_images",
+    sniff.ZIPPED_ZARR: "zarr_images",
+    sniff.CZI: "czi",
+    sniff.DICOM: "dicom",
+}
+OTHER_READER = "raster"
+
+
+def read_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
+    """As `open_image`, but with all pixels in memory."""
+    picture = open_image(path, options)
+    if isinstance(picture.pixels, np.ndarray):
+        return picture
+    return replace(picture, pixels=picture.pixels[:, :])
+
+
+def open_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
+    """The only plane of a file that holds one image, or the one that `options` choose.
+
+    Raises
+    ------
+    ImageError
+        As `open_images`, and if there are several images or planes.
+    """
+    images = open_images(path, options)
+    planes = sum(len(image.views) for image in images)
+    if planes > 1:
+        raise ImageError(
+            f"{Path(path).name}: {len(images)} images, {planes} planes in all; choose one with --series, --z or --t"
+        )
+    return images[0].open()
+
+
+def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
+    """The images of a file: positions, scenes or series, each at full resolution, thumbnails and labels of slides left
+    out.
+
+    The kind is told from the content, not from the name. Alpha is dropped; the rotation flags of JPEG and HEIC are
+    ignored: labels fit the stored pixels. Pixels are read when a plane is opened, and large TIFF, Zarr and CZI files
+    region by region even then.
+
+    Raises
+    ------
+    ImageError
+        If the file is empty, damaged, no image, of a format that is not read here, or does not have what `options` ask
+        for, or asks for a choice that they do not make. The message names the way out.
+    """
+    path = Path(path)
+    every = _read_series(path)
+    numbers = options.series or range(1, len(every) + 1)
+    if missing := [n for n in numbers if n > len(every)]:
+        raise ImageError(
+            f"{path.name}: there is no --series {missing[0]}, the file holds {len(every)} images; choose 1 to "
+            f"{len(every)}"
+        )
+    return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options) for n in numbers]
+
+
+def _read_series(path: Path) -> list[Series]:
+    try:
+        if not path.is_dir() and not path.stat().st_size:
+            raise ImageError(f"{path.name}: the file is empty; copy it again from its source")
+        kind = sniff.kind_of(path)
+    except OSError as error:
+        raise ImageError(
+            f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read"
+        ) from None
+    if kind in sniff.UNREADABLE:
+        raise ImageError(f"{path.name}: {kind} files are not read here; {sniff.UNREADABLE[kind]}")
+    if kind is None and not path.is_dir():
+        raise ImageError(
+            f"{path.name}: not a readable image: its content is of no format that is known here (damaged or cut "
+            "short?); "
+            "copy it again, or convert it to TIFF or PNG"
+        )
+    reader = import_module(f"inference.reading.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
+    try:
+        found = reader.read(path, kind)
+    except (ImageError, MemoryError):
+        raise
+    except ImportError as error:
+        raise ImageError(
+            f'{path.name}: {kind} files need the package {error.name}; pip install {error.name} (the extra "formats" '
+            'has '
+            "all such packages), or convert the file to TIFF"
+        ) from None
+    except Exception as error:  # of libraries that raise many kinds for damaged files
+        raise ImageError(
+            f"{path.name}: damaged or unsupported {kind} ({_one_line(error)}); copy it again, or save it as an "
+            "uncompressed or zlib-compressed TIFF"
+        ) from None
+    for series in found:
+        if 0 in series.store.shape:
+            raise ImageError(f"{path.name}: the image has no pixels (shape {series.store.shape}); export it again")
+        dtype = series.converted[1] if series.converted else np.dtype(series.store.dtype)
+        if dtype.kind not in "uifb":
+            raise ImageError(
+                f"{path.name}: pixels of type {dtype} are not supported; save it as 8 or 16-bit integers or as floats"
+            )
+    return found
+
+
+def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Image:
+    """Choose channels and planes of a series."""
+    shape = series.store.shape
+    axes, warned = name_axes(path.name, shape, series.axes, options)
+    fixed, stack = choose_planes(path.name, shape, axes, options)
+    channel, choice = _channels(path, series, axes, options)
+    warnings = tuple(f"{path.name}: {warning}" for warning in (*series.warnings, *warned, *choice.warnings))
+    said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
+    resolution = resolution_of(series.pixel_size) if series.pixel_size else series.resolution
+
+    def view(entries: tuple[tuple[int, int | str], ...], warnings: tuple[str, ...]) -> Picture:
+        regions = Regions(
+            series.store,
+            axes.index("Y"),
+            axes.index("X"),
+            channel,
+            choice.groups,
+            (*fixed, *entries),
+            series.convert,
+            series.converted,
+            series.inverted,
+        )
+        words = "; ".join([said, *say_planes(axes, shape, entries)])
+        return Picture(
+            regions,
+            f"{axes.replace('?', '')} ({words})",
+            resolution,
+            warnings,
+            choice.names,
+            series.pixel_size,
+            series.format,
+        )
+
+    def load(picture: Picture) -> Picture:
+        small = isinstance(series.store, (np.ndarray, stores.Deferred)) or picture.pixels.nbytes <= stores.WHOLE_BYTES
+        return replace(picture, pixels=_whole(path, picture.pixels)) if small else picture
+
+    views = tuple(view(entries, () if i else warnings) for i, entries in enumerate(stack_entries(axes, stack)))
+    return Image(suffix, series.name, tuple(stack.values()), "".join(stack), views, load)
+
+
+def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tuple[int | None, Choice]:
+    """The axis of the channels and those of them that are used."""
+    long = [i for i, n in enumerate(series.store.shape) if n > 1 and axes[i] in "CS"]
+    if len(long) > 1:
+        raise ImageError(
+            f"{path.name}: the file holds {series.store.shape[axes.index('C')]} channels of several colour samples "
+            "each; say "
+            f"with --axes that they are pages of another kind, such as --axes {axes.replace('C', 'T')}, or split it"
+        )
+    channel = long[0] if long else None
+    if series.convert is not None and (channel is None or axes[channel] == "S"):
+        count, colours, alpha = series.converted[0], 3 if series.converted[0] == 3 else 0, 0
+    else:
+        count = 1 if channel is None else series.store.shape[channel]
+        samples = channel is not None and axes[channel] == "S"
+        colours, alpha = (3 if series.colours else 0, series.alpha) if samples else (0, 0)
+    names = series.channels if len(series.channels) == count else ()
+    choice = choose_channels(path.name, count, names, options.channels, colours, alpha)
+    return channel, choice
+
+
+def _whole(path: Path, regions: Regions) -> np.ndarray:
+    try:
+        return regions[:, :]
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # of codecs, which raise many kinds
+        raise ImageError(
+            f"{path.name}: the image is damaged ({_one_line(error)}); copy it again from its source"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,92 @@
+"""What reading gives: pixels with all that is known of them, or one clear error."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference.reading.regions import Regions
+
+MICROMETRES_PER_CENTIMETRE = 1e4
+CENTIMETRE = 3  # TIFF's code of the unit
+
+Resolution = tuple[tuple[float, float], int]
+
+
+class ImageError(ValueError):
+    """A file that cannot be segmented. The message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plane as it was read.
+
+    pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype; `Regions` of that shape for a
+    large file
+    axes : how the file's axes were read, for the report, such as "YXS (RGB)"
+    resolution : pixels per unit in (y, x) and the TIFF unit, carried over to the labels; None where the file has none
+    channels : their names, as far as the file has them, in the order of the pixels' channels
+    pixel_size : of a pixel in (y, x), micrometres; None where the file has none
+    format : kind of file, such as "OME-TIFF"
+    """
+
+    pixels: np.ndarray | Regions
+    axes: str
+    resolution: Resolution | None = None
+    warnings: tuple[str, ...] = field(default=())
+    channels: tuple[str, ...] = ()
+    pixel_size: tuple[float, float] | None = None
+    format: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[:2]
+
+    @property
+    def reading(self) -> str:
+        """One line that says how the file was read."""
+        height, width = self.shape
+        size = f", {self.pixel_size[1]:.4g} µm a pixel" if self.pixel_size else ""
+        return f"{self.format}, {self.axes}, {width}x{height} pixels of {self.pixels.dtype}{size}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a file: a plane, or a stack of planes that are segmented one by one into a stack of labels.
+
+    suffix : what its results' names have behind the file's name: "" for the only image, else "_s1", "_s2", ...
+    name : of the image in the file, "" where it has none
+    stack : number of planes along each axis of the stack; () for a single plane
+    stack_axes : of the stack, "T", "Z", "TZ" or ""
+    views : the planes, in the order of the stack, with pixels of which none has been read yet
+    load : gives a view's plane, its pixels in memory where they are few
+    """
+
+    suffix: str
+    name: str
+    stack: tuple[int, ...]
+    stack_axes: str
+    views: tuple[Picture, ...]
+    load: Callable[[Picture], Picture]
+
+    def open(self, number: int = 0) -> Picture:
+        """A plane of the stack, from 0."""
+        return self.load(self.views[number])
+
+    def plane_suffix(self, number: int) -> str:
+        """What results of a plane alone have behind the image's name: "" for the only plane, else such as "_t1_z3"."""
+        return "".join(
+            f"_{axis.lower()}{int(entry) + 1}"
+            for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,)))
+        )
+
+    def planes(self) -> Iterator[Picture]:
+        """The planes one after the other; none is kept."""
+        return map(self.load, self.views)
+
+
+def resolution_of(pixel_size: tuple[float, float]) -> Resolution:
+    """Pixels per centimetre, which every TIFF reader knows, for a pixel size (y, x) in micrometres."""
+    y, x = pixel_size
+    return (MICROMETRES_PER_CENTIMETRE / y, MICROMETRES_PER_CENTIMETRE / x), CENTIMETRE

@@ -1,0 +1,101 @@
+"""PNG, JPEG and other formats of one picture that is decoded whole, and NumPy's arrays."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inference.reading import sniff, stores
+from inference.reading.picture import ImageError
+from inference.reading.series import Series
+
+MOST_SAMPLES = 4  # of a picture that is decoded; a longer last axis is that of the columns
+PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
+
+
+def read(path: Path, kind: str) -> list[Series]:
+    """The image of a file, decoded."""
+    return [DECODERS.get(kind, _opencv)(path, kind)]
+
+
+def _opencv(path: Path, kind: str) -> Series:
+    data = np.fromfile(path, np.uint8)  # cv2.imread prints its own warnings and cannot read every path
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ImageError(f"{path.name}: cannot be decoded ({error.err}); convert it to TIFF or PNG") from None
+    if pixels is None:
+        raise ImageError(
+            f"{path.name}: not a readable {kind} file (damaged or cut short?); copy it again, or convert it to TIFF "
+            "or PNG"
+        )
+    if kind == sniff.PNG and data[PNG_COLOUR_TYPE] == GRAY_ALPHA:
+        return Series(pixels[..., 0], "YX", kind, notes=("alpha dropped",))
+    if pixels.ndim == 3 and pixels.shape[2] > 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return _series(pixels, kind)
+
+
+def _series(pixels: np.ndarray, kind: str, alpha: bool = True, frames: str = "T") -> Series:
+    """A decoded picture, or several frames of one: (H, W), (H, W, S), (frames, H, W) or (frames, H, W, S)."""
+    samples = pixels.shape[-1] if pixels.ndim > 2 and pixels.shape[-1] <= MOST_SAMPLES else 0
+    axes = frames * (pixels.ndim - 2 - bool(samples)) + "YX" + "S" * bool(samples)
+    return Series(pixels, axes, kind, colours="RGB" if samples > 2 else "", alpha=int(alpha and samples in (2, 4)))
+
+
+def _imagecodecs(name: str, alpha: bool = True, **options) -> Callable[[Path, str], Series]:
+    def decode(path: Path, kind: str) -> Series:
+        import imagecodecs  # late: its kinds are rare
+
+        try:
+            return _series(getattr(imagecodecs, f"{name}_decode")(path.read_bytes(), **options), kind, alpha)
+        except (RuntimeError, ValueError) as error:
+            raise ImageError(
+                f"{path.name}: not a readable {kind} file ({error}); copy it again, or convert it to TIFF or PNG"
+            ) from None
+
+    return decode
+
+
+def _heif(path: Path, kind: str) -> Series:
+    import pillow_heif  # late, and optional
+
+    return _series(np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False)), kind)
+
+
+def _numpy(path: Path, kind: str) -> Series:
+    """An array that numpy.save wrote; a short first or last axis is that of channels, three at the end are colours."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ImageError(
+            f"{path.name}: not a plain NumPy array ({error}); save the pixels alone with numpy.save, or as TIFF"
+        ) from None
+    if array.ndim < 2:
+        raise ImageError(
+            f"{path.name}: an array of shape {array.shape} is no image; save an array of at least two axes"
+        )
+    store = stores.Mapped(array.shape, array.dtype, lambda: np.load(path, mmap_mode="r"))
+    axes = "?" * (array.ndim - 2) + "YX"
+    if array.ndim > 2 and array.shape[-1] <= MOST_SAMPLES:
+        axes = "?" * (array.ndim - 3) + ("YXS" if array.shape[-1] == 3 else "YXC")
+    elif array.ndim == 3 and array.shape[0] <= MOST_SAMPLES:
+        axes = "CYX"
+    return Series(
+        store,
+        axes,
+        kind,
+        colours="RGB" if axes.endswith("S") else "",
+        notes=("axes taken from the lengths",) * (array.ndim > 2),
+    )
+
+
+DECODERS = {
+    sniff.GIF: _imagecodecs("gif"),
+    sniff.JPEG_XL: _imagecodecs("jpegxl", keeporientation=True),
+    sniff.AVIF: _imagecodecs("avif"),
+    sniff.JPEG_2000: _imagecodecs("jpeg2k", alpha=False),  # which often has four channels that are no colours
+    sniff.HEIC: _heif,
+    sniff.NPY: _numpy,
+}

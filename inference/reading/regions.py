@@ -1,0 +1,163 @@
+"""A picture in a store with any order of axes, put together from its planes and channels as regions of it are asked
+for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+MERGED_LIMITS = (
+    1,
+    99.9,
+)  # percentiles that become dark and full in a merged channel: its brightest spots matter, specks do not
+SAMPLE_SIDE = 1024  # rows and columns that the percentiles of a merged channel are taken from
+MERGED = np.dtype(np.uint16)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A picture as an array of shape (H, W) or (H, W, C) that is read region by region.
+
+    store : numpy or Zarr array, or anything else with shape, dtype and slicing
+    y, x : axes of the store
+    channel : axis of the store, or None
+    channels : of each channel of the picture the entries of the channel axis, several of which are merged; () for all
+    of them
+    planes : entry of a further axis, or "max" or "mean" over it; an axis that is not named has its first entry taken
+    convert : from stored (h, w) or (h, w, S) pixels to colours, or None
+    converted : number of channels and dtype that `convert` gives
+    inverted : 0 is white
+    """
+
+    store: object
+    y: int
+    x: int
+    channel: int | None = None
+    channels: tuple[tuple[int, ...], ...] = ()
+    planes: tuple[tuple[int, int | str], ...] = ()
+    convert: Callable[[np.ndarray], np.ndarray] | None = None
+    converted: tuple[int, np.dtype] | None = None
+    inverted: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count = len(self._groups)
+        return (self.store.shape[self.y], self.store.shape[self.x], *((count,) if count > 1 else ()))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        if any(len(group) > 1 for group in self._groups):
+            return MERGED
+        return self._stored_dtype
+
+    @property
+    def _stored_dtype(self) -> np.dtype:
+        dtype = np.dtype(self.store.dtype if self.converted is None else self.converted[1]).newbyteorder("=")
+        return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def _groups(self) -> tuple[tuple[int, ...], ...]:
+        if self.channels:
+            return self.channels
+        count = self.converted[0] if self.converted else 1 if self.channel is None else self.store.shape[self.channel]
+        return tuple((i,) for i in range(count))
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        """The region [rows, columns] as a new array of shape (h, w) or (h, w, C)."""
+        groups = self._groups
+        if self.dtype == self._stored_dtype and all(len(group) == 1 for group in groups):
+            block = self._read(region, tuple(entry for (entry,) in groups))
+        else:
+            block = np.stack([self._merge(region, group) for group in groups], axis=-1)
+        if block.ndim == 3 and len(groups) == 1:
+            block = block[..., 0]
+        return np.ascontiguousarray(block, self.dtype)
+
+    def _merge(self, region: tuple[slice, slice], group: tuple[int, ...]) -> np.ndarray:
+        """Mean of some channels, each stretched to the whole range of uint16, so that the brightest one does not
+        outweigh the others."""
+        total = np.zeros((), np.float32)
+        for entry in group:
+            low, high = self._merged_limits[entry]
+            total = total + np.clip(
+                (_finite(self._read(region, (entry,))[..., 0]) - low) / max(high - low, 1e-12), 0, 1
+            )
+        return np.rint(total / len(group) * np.iinfo(MERGED).max).astype(MERGED)
+
+    @cached_property
+    def _merged_limits(self) -> dict[int, tuple[float, float]]:
+        every = tuple(slice(None, None, max(1, n // SAMPLE_SIDE)) for n in self.shape[:2])
+        limits = {}
+        for entry in {entry for group in self.channels for entry in group}:
+            low, high = np.percentile(_finite(self._read(every, (entry,))), MERGED_LIMITS).tolist()
+            limits[entry] = low, high
+        return limits
+
+    def _read(self, region: tuple[slice, slice], entries: tuple[int, ...]) -> np.ndarray:
+        """Some channels of a region: (h, w, entries), or (h, w) of a store without channels."""
+        place: list[int | slice] = [0] * len(self.store.shape)
+        place[self.y], place[self.x] = region
+        order = [self.y, self.x]
+        if self.channel is not None:
+            first, last = (0, self.store.shape[self.channel] - 1) if self.convert else (min(entries), max(entries))
+            place[self.channel] = slice(first, last + 1)
+            order.append(self.channel)
+        block = self._project(place, [(axis, how) for axis, how in self.planes if isinstance(how, str)])
+        block = np.moveaxis(block, [sorted(order).index(axis) for axis in order], range(len(order)))
+        if self.convert is not None:
+            return self.convert(block)[..., list(entries)]
+        if self.inverted:
+            block = invert(block)
+        return block[..., [entry - first for entry in entries]] if self.channel is not None else block
+
+    def _project(self, place: list, projected: list[tuple[int, str]]) -> np.ndarray:
+        """The place in the store, with axes to be projected. Holds two planes at a time and none of a file that is read
+        by regions."""
+        for axis, how in self.planes:
+            if not isinstance(how, str):
+                place[axis] = how
+        if not projected:
+            return np.asarray(self.store[tuple(place)])
+        (axis, how), *rest = projected
+        count = self.store.shape[axis]
+        return reduce_planes(
+            (self._project([i if a == axis else p for a, p in enumerate(place)], rest) for i in range(count)),
+            count,
+            how,
+        )
+
+
+def _finite(plane: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0)
+
+
+def reduce_planes(planes: Iterator[np.ndarray], count: int, how: str) -> np.ndarray:
+    """Maximum or mean of `count` planes, which are taken one by one; of their dtype, means of integers are rounded."""
+    first = next(planes)
+    if how == "max":
+        total = first.copy()
+        for plane in planes:
+            np.maximum(total, plane, out=total)
+        return total
+    total = first.astype(np.float64)
+    for plane in planes:
+        total += plane
+    total /= count
+    return (np.rint(total) if first.dtype.kind in "iub" else total).astype(first.dtype)
+
+
+def invert(block: np.ndarray) -> np.ndarray:
+    """What is stored as 0 for white, with bright pixels high; two-level images carry this flag by habit and stay as
+    they are."""
+    if block.dtype.kind == "b":
+        return block
+    return ~block if block.dtype.kind in "ui" else -block

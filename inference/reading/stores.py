@@ -1,0 +1,104 @@
+"""Pixels in a file, with shape, dtype and slicing, of which only what is asked for is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from inference.reading.picture import ImageError
+
+WHOLE_BYTES = 2**28  # decoded; a larger picture is read region by region where its format allows
+CHUNK_BYTES = 2**28  # decoded; a file with a larger strip or tile cannot be, and is read whole
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """Pixels that are read whole when the first of them are asked for.
+
+    load : gives the array
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    load: Callable[[], np.ndarray]
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        return self.load()
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        return self._array[region]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A Zarr array whose file is named where a part of it cannot be read."""
+
+    path: Path
+    array: object
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        try:
+            return self.array[region]
+        except MemoryError:
+            raise
+        except Exception as error:  # of the codecs, which raise many kinds
+            raise ImageError(
+                f"{self.path.name}: a part of the image is damaged ({error}); copy it again from its source"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Uncompressed pixels in one piece of a file.
+
+    map : maps the file, anew for each region: pages once read would stay in memory
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    map: Callable[[], np.ndarray]
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        return np.array(self.map()[region])
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Pixels that a library reads a plane, or a part of one, at a time.
+
+    shape : of all axes; the last ones are rows and columns, and with `samples` also the samples of a colour
+    read : from the entries of the axes before, and slices of rows and columns with step 1, to pixels (h, w) or (h, w,
+    S)
+    samples : whether the last axis is that of samples
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[tuple[int, ...], slice, slice], np.ndarray]
+    samples: bool = False
+
+    def __getitem__(self, region: tuple) -> np.ndarray:
+        last = 3 if self.samples else 2
+        before, (rows, columns) = region[:-last], region[len(self.shape) - last :][:2]
+        entries = [range(n)[part] if isinstance(part, slice) else part for part, n in zip(before, self.shape)]
+        outer = [entry for entry in entries if isinstance(entry, range)]
+        y, x = (slice(*part.indices(n)) for part, n in zip((rows, columns), self.shape[-last:]))
+        planes = []
+        for chosen in np.ndindex(*map(len, outer)):
+            numbers = iter(chosen)
+            place = tuple(entry[next(numbers)] if isinstance(entry, range) else entry for entry in entries)
+            plane = self.read(place, slice(y.start, y.stop), slice(x.start, x.stop))[:: y.step, :: x.step]
+            planes.append(plane)
+        stacked = np.stack(planes).reshape(*map(len, outer), *planes[0].shape)
+        return stacked[..., region[-1]] if self.samples else stacked

@@ -1,0 +1,173 @@
+"""TIFF and its relatives (OME, ImageJ, BigTIFF, pyramids, slide scanners), through tifffile."""
+
+import re
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
+
+from inference.reading import colours, stores
+from inference.reading.picture import ImageError
+from inference.reading.series import Series
+from inference.reading.tiff_metadata import Details, details
+
+ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
+NOT_AN_IMAGE = re.compile(
+    r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE
+)  # names of a slide's further pictures
+THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
+FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
+MANY_ROWS = 32  # ... and so many "rows"
+
+
+def read(path: Path, kind: str) -> list[Series]:
+    """The images of a file."""
+    tiff = TiffFile(path)  # open until the last picture is gone
+    if not tiff.series:
+        raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
+    whole = sum(series.nbytes for series in tiff.series) <= stores.WHOLE_BYTES
+    kept, notes = _full_images(path, tiff)
+    return [_series(path, tiff, number, notes, whole) for number in kept]
+
+
+def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:
+    """Which of the file's series are images, and not thumbnails or pictures of the slide's label; and what was left
+    out.
+
+    In a set of OME-TIFF files every one describes the whole set, and each image is that of the file in which it begins.
+    """
+    own = [
+        i
+        for i, series in enumerate(tiff.series)
+        if next(page for page in series.pages if page is not None).parent is tiff
+    ]
+    if not own:
+        begins = next(page for page in tiff.series[0].pages if page is not None).parent.filehandle.name
+        raise ImageError(
+            f"{path.name}: its planes belong to the image that begins in {begins}; give that file, which holds them "
+            "together"
+        )
+    sizes = {i: tiff.series[i].keyframe.shaped[-3:-1] for i in own}  # rows and columns
+    height, width = max(sizes.values(), key=np.prod)
+
+    def is_image(i: int) -> bool:
+        (h, w), name = sizes[i], tiff.series[i].name
+        smaller = h * w < height * width
+        thumbnail = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES
+        return not smaller or not (thumbnail or NOT_AN_IMAGE.search(name))
+
+    kept = [i for i in own if is_image(i)]
+    left_out = [f"{sizes[i][1]}x{sizes[i][0]}" for i in own if i not in kept]
+    return kept, (f"left out: {', '.join(left_out)} (thumbnail or label)",) if left_out else ()
+
+
+def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], whole: bool) -> Series:
+    source = tiff.series[number]
+    page = source.keyframe
+    known = details(tiff, number)
+    axes, samples = _axes(tiff, source)
+    extra = tuple(map(int, page.extrasamples)) if samples else ()
+    alpha = len(list(takewhile(lambda code: code in ALPHA, reversed(extra))))
+    colour = (
+        "RGB"
+        if samples and page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and source.shape[axes.index("S")] > 2
+        else ""
+    )
+    if axes != source.axes and "S" not in source.axes:
+        notes = (*notes, "its last axis taken for channels")
+    series = Series(
+        _store(path, tiff, number, whole),
+        axes,
+        _format(tiff),
+        source.name if len(tiff.series) > 1 else "",
+        known.channels,
+        colour,
+        alpha,
+        known.pixel_size,
+        known.resolution,
+        notes=notes,
+    )
+    return _in_colour(path, series, page, known)
+
+
+def _format(tiff: TiffFile) -> str:
+    return "OME-TIFF" if tiff.is_ome else "ImageJ TIFF" if tiff.is_imagej else "TIFF"
+
+
+def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
+    """The axes, and whether S are samples of a colour. tifffile itself writes arrays of channels as what they are
+    not."""
+    axes, shape = series.axes, series.shape
+    if series.kind == "shaped":
+        if axes[0] == "S" and shape[0] == 4:  # (4, Y, X), which it writes as RGB with opacity
+            return "C" + axes[1:], False
+        if (
+            axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS
+        ):  # (Y, X, C), written as Y pages
+            return axes[:-3] + "YXC", False
+    return axes, "S" in axes
+
+
+def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Details) -> Series:
+    """The series with what its photometric interpretation asks for."""
+    dtype = np.dtype(series.store.dtype)
+    if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
+        if any(n > 1 and axis in "CS" for n, axis in zip(series.store.shape, series.axes)):
+            return replace(series, notes=(*series.notes, "colour tables left out"))
+        return colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        return replace(
+            series, inverted=True, notes=(*series.notes, "0 is white: inverted" if dtype.kind != "b" else "two levels")
+        )
+    if page.photometric == PHOTOMETRIC.SEPARATED and "S" in series.axes and page.samplesperpixel - series.alpha == 4:
+        return colours.converted(series, "CMYK", colours.cmyk_to_rgb)
+    if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and page.samplesperpixel == 3:
+        return colours.converted(series, "Lab", colours.lab_to_rgb(page.photometric == PHOTOMETRIC.ICCLAB))
+    if page.photometric == PHOTOMETRIC.YCBCR and not page.is_jfif and page.compression in LOSSLESS:
+        if "YCbCrSubSampling" in page.tags and tuple(page.tags["YCbCrSubSampling"].value) != (1, 1):
+            raise ImageError(
+                f"{path.name}: YCbCr colours of reduced resolution without JPEG compression are not supported; save "
+                "it as RGB"
+            )
+        return colours.converted(series, "YCbCr", colours.ycbcr_to_rgb)
+    if page.photometric in UNSUPPORTED:
+        raise ImageError(
+            f"{path.name}: a TIFF of {UNSUPPORTED[page.photometric]} is not supported; save it as gray or RGB"
+        )
+    return series
+
+
+LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, zlib, PackBits, zlib, Zstandard; with JPEG, tifffile gives RGB
+UNSUPPORTED = {
+    PHOTOMETRIC.CFA: "a camera's raw mosaic",
+    PHOTOMETRIC.LINEAR_RAW: "a camera's raw colours",
+    PHOTOMETRIC.LOGL: "logarithmic light",
+    PHOTOMETRIC.LOGLUV: "logarithmic colours",
+    PHOTOMETRIC.ITULAB: "ITU Lab colours",
+}
+
+
+def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
+    """The pixels of a series, which is read whole or by what is asked for."""
+    series = tiff.series[number]
+    deferred = stores.Deferred(series.shape, series.dtype, series.asarray)
+    if whole:
+        return deferred
+    pages = [page for page in series.pages if page is not None and page.parent is tiff]
+    parts = (part for page in pages for part in zip(page.dataoffsets, page.databytecounts))
+    end, size = max((offset + count for offset, count in parts), default=0), path.stat().st_size
+    if end > size:
+        raise ImageError(
+            f"{path.name}: the file is cut short ({size} bytes instead of {end}); copy it again from its source"
+        )
+    if series.dataoffset is not None:
+        offset, shape, dtype = series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder)
+        return stores.Mapped(shape, dtype, lambda: np.memmap(path, dtype, "r", offset, shape))
+    if np.prod(series.keyframe.chunks) * series.dtype.itemsize > stores.CHUNK_BYTES:
+        return deferred
+    import zarr  # late: takes a second
+
+    return stores.Chunks(path, zarr.open_array(series.aszarr(level=0), mode="r"))

@@ -1,0 +1,106 @@
+"""OME-Zarr (images, plates, the layout of bioformats2raw), plain Zarr arrays, and both in a ZIP file, through zarr."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from inference.reading import sniff
+from inference.reading.picture import ImageError
+from inference.reading.series import Series
+from inference.reading.stores import Chunks
+from inference.reading.units import micrometres
+
+LETTERS = {"t": "T", "time": "T", "c": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X", "s": "S"}
+UNTOLD = "TCZYX"  # of an array whose axes have no names, the last ones
+WAY_OUT = "export it again, or save it as TIFF"
+
+
+def read(path: Path, kind: str | None) -> list[Series]:
+    """The images of a folder or ZIP file."""
+    try:
+        node = _open(path, kind)
+        found = list(_images(path, node))
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(f"{path.name}: not an OME-Zarr image or Zarr array ({error!r}); {WAY_OUT}") from None
+    if not found:
+        raise ImageError(f"{path.name}: not an OME-Zarr image or Zarr array (a group without one); {WAY_OUT}")
+    return found
+
+
+def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
+    if kind != sniff.ZIPPED_ZARR:
+        return zarr.open(path, mode="r")
+    top = min(sniff.zarr_folders(path), key=len)  # which all others are in
+    return zarr.open(zarr.storage.ZipStore(path, mode="r"), mode="r", path=top)
+
+
+def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
+    """Every image in a node, by what its attributes say it is."""
+    if isinstance(node, zarr.Array):
+        yield Series(Chunks(path, node), _axes_of_array(node), "Zarr", name)
+        return
+    attributes = dict(node.attrs)
+    attributes = attributes.get("ome", attributes)
+    if "multiscales" in attributes:
+        yield _multiscale(path, node, attributes, name)
+    elif "plate" in attributes:
+        for well in attributes["plate"]["wells"]:
+            group = node[well["path"]]
+            fields = dict(group.attrs)
+            for field in fields.get("ome", fields)["well"]["images"]:
+                yield from _images(path, group[field["path"]], f"{well['path']}/{field['path']}")
+    elif "bioformats2raw.layout" in attributes:
+        for number in sorted((key for key in node.group_keys() if key.isdecimal()), key=int):
+            yield from _images(path, node[number], number)
+    else:
+        arrays = list(node.arrays())
+        if len(arrays) > 1:
+            raise ImageError(
+                f"{path.name}: a Zarr group of {len(arrays)} arrays that does not say which one is the image; give "
+                "that one, "
+                f"such as {path / arrays[0][0]}"
+            )
+        for _, array in arrays:
+            yield from _images(path, array, name)
+
+
+def _axes_of_array(array: zarr.Array) -> str:
+    """From the names that Zarr 3, xarray or GDAL give to the axes, else by their number."""
+    names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS")
+    letters = "".join(LETTERS.get(str(name).casefold(), "?") for name in names or ())
+    return letters if {"Y", "X"} <= set(letters) else "?" * (array.ndim - len(UNTOLD)) + UNTOLD[-array.ndim :]
+
+
+def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> Series:
+    """An image at several resolutions, of which the first one is the full one."""
+    scales = attributes["multiscales"][0]
+    dataset = scales["datasets"][0]
+    array = group[dataset["path"]]
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
+    letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
+    labels = tuple(str(channel.get("label", "")) for channel in attributes.get("omero", {}).get("channels", ()))
+    return Series(
+        Chunks(path, array),
+        letters,
+        "OME-Zarr",
+        name or str(scales.get("name", "")),
+        labels if any(labels) else (),
+        pixel_size=_pixel_size(axes, [scales, dataset]),
+    )
+
+
+def _pixel_size(axes: list[dict], transformed: list[dict]) -> tuple[float, float] | None:
+    """(y, x) in micrometres, where the axes have units and there is a scale."""
+    scale = np.ones(len(axes))
+    scaled = False
+    for transform in (t for part in transformed for t in part.get("coordinateTransformations", ())):
+        if transform.get("type") == "scale":
+            scale = scale * transform["scale"]
+            scaled = True
+    sizes = {axis["name"].casefold(): micrometres(length, axis.get("unit") or "") for axis, length in zip(axes, scale)}
+    y, x = sizes.get("y"), sizes.get("x")
+    return (y, x) if scaled and y and x else None

@@ -1,0 +1,64 @@
+"""CZI as Zeiss's library writes it: scenes, channels, planes, mosaics, colours."""
+
+import numpy as np
+import pytest
+
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+
+czi = pytest.importorskip("pylibCZIrw.czi", reason="needs pylibCZIrw: pip install pylibCZIrw")
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 60_000, (2, 3, 40, 50), np.uint16)  # C, Z, Y, X
+
+
+@pytest.fixture
+def stack(tmp_path):
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for c, z in np.ndindex(2, 3):
+            file.write(PIXELS[c, z, :, :, None], plane={"C": c, "Z": z, "T": 0}, location=(100, 70))
+        file.write_metadata("title", channel_names={0: "DAPI", 1: "GFP"}, scale_x=0.5e-6, scale_y=0.25e-6, scale_z=1e-6)
+    return tmp_path / "a.czi"
+
+
+def test_channels_and_planes(stack):
+    picture = read_image(stack, ReadOptions(z=2))
+    assert np.array_equal(picture.pixels, PIXELS[:, 1].transpose(1, 2, 0))
+    assert (picture.channels, picture.pixel_size) == (("DAPI", "GFP"), (0.25, 0.5))
+    assert np.array_equal(read_image(stack, ReadOptions(z="max", channels=(("GFP",),))).pixels, PIXELS[1].max(axis=0))
+    with pytest.raises(ImageError, match=r"a\.czi: .*3 z planes"):
+        read_image(stack)
+
+
+def test_regions(stack, monkeypatch):
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    pixels = open_image(stack, ReadOptions(z=3)).pixels
+    assert not isinstance(pixels, np.ndarray) and pixels.shape == (40, 50, 2)
+    expected = PIXELS[:, 2].transpose(1, 2, 0)
+    for place in ((slice(3, 17), slice(20, 50)), (slice(0, 40, 3), slice(1, 50, 4)), (slice(30, 99), slice(None))):
+        assert np.array_equal(pixels[place], expected[place])
+
+
+def test_scenes_of_tiles(tmp_path):
+    """Two scenes, each of two tiles side by side."""
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for scene, (left, top) in enumerate(((0, 0), (500, 300))):
+            for tile in range(2):
+                file.write(PIXELS[scene, tile, :, :, None], location=(left + 50 * tile, top), scene=scene)
+    images = open_images(tmp_path / "a.czi")
+    assert [image.suffix for image in images] == ["_s1", "_s2"]
+    for scene, image in enumerate(images):
+        assert np.array_equal(image.open().pixels, np.concatenate([PIXELS[scene, 0], PIXELS[scene, 1]], axis=1))
+
+
+def test_colours(tmp_path, tissue, monkeypatch):
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        file.write(np.ascontiguousarray(tissue[..., ::-1]))
+    picture = read_image(tmp_path / "a.czi")
+    assert np.array_equal(picture.pixels, tissue) and "RGB" in picture.axes
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    assert np.array_equal(open_image(tmp_path / "a.czi").pixels[5:30, 7:60], tissue[5:30, 7:60])
+
+
+def test_a_damaged_file_is_named(stack):
+    stack.write_bytes(stack.read_bytes()[:700])
+    with pytest.raises(ImageError, match=r"a\.czi: damaged or unsupported CZI"):
+        read_image(stack)

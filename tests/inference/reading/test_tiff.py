@@ -1,0 +1,310 @@
+"""TIFF files of other programs: compressions, layouts, colours, positions, thumbnails; each against the picture that
+was written."""
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-c", "none"),
+        ("-c", "lzw:2"),
+        ("-c", "zip:2"),
+        ("-c", "packbits"),
+        ("-c", "lzma"),
+        ("-c", "zstd"),
+        ("-c", "zip", "-t", "-w", "32", "-l", "48"),
+        ("-c", "lzw", "-r", "7"),
+        ("-B", "-c", "none"),
+        ("-8",),
+        ("-p", "separate", "-c", "lzw"),
+    ],
+)
+def test_libtiff(program, tissue, tmp_path, options):
+    tifffile.imwrite(tmp_path / "in.tif", tissue, photometric="rgb", metadata=None)
+    program("tiffcp", *options, tmp_path / "in.tif", tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        "compression=deflate,tile,tile-width=32,tile-height=32",
+        "compression=lzw,predictor=horizontal",
+        "bigtiff",
+        "tile,pyramid,compression=zstd,tile-width=32,tile-height=32",
+        "subifd,tile,pyramid,compression=deflate",
+    ],
+)
+def test_libvips(program, tissue, tissue_png, tmp_path, monkeypatch, save):
+    """At full resolution, whole and by region."""
+    program("vips", "copy", tissue_png, f"{tmp_path / 'a.tif'}[{save}]")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    assert np.array_equal(open_image(tmp_path / "a.tif").pixels[11:60, 5:90], tissue[11:60, 5:90])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("-co", "INTERLEAVE=BAND"),
+        ("-co", "TILED=YES", "-co", "COMPRESS=ZSTD"),
+        ("-co", "COMPRESS=LERC_DEFLATE"),
+        ("-co", "BIGTIFF=YES", "-ot", "UInt16"),
+    ],
+)
+def test_gdal(program, tissue, tissue_png, tmp_path, options):
+    program("gdal_translate", *options, tissue_png, tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+
+
+def test_gdal_jpeg_in_ycbcr(program, tissue, tissue_png, tmp_path):
+    program(
+        "gdal_translate",
+        "-co",
+        "COMPRESS=JPEG",
+        "-co",
+        "PHOTOMETRIC=YCBCR",
+        "-co",
+        "JPEG_QUALITY=95",
+        tissue_png,
+        tmp_path / "a.tif",
+    )
+    read = read_image(tmp_path / "a.tif").pixels
+    assert read.shape == tissue.shape and np.abs(read.astype(int) - tissue).mean() < 8
+
+
+def test_gdal_four_bands_are_four_channels(program, gray_png, gray, tmp_path):
+    """Neither colours nor opacity."""
+    program(
+        "gdal_translate",
+        *["-b", "1"] * 4,
+        "-co",
+        "PHOTOMETRIC=MINISBLACK",
+        "-co",
+        "ALPHA=NO",
+        gray_png,
+        tmp_path / "a.tif",
+    )
+    with pytest.raises(ImageError, match=r"4 channels .1, 2, 3, 4.*--channels"):
+        read_image(tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif", ReadOptions(channels=((4,),))).pixels, gray)
+
+
+def test_gdal_two_bands_are_two_channels(program, gray_png, gray, tmp_path):
+    program("gdal_translate", "-b", "1", "-b", "1", "-colorinterp", "gray,undefined", gray_png, tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, np.dstack([gray, gray]))
+
+
+def test_gdal_alpha_is_dropped(program, gray_png, gray, tmp_path):
+    program("gdal_translate", "-b", "1", "-b", "1", "-colorinterp", "gray,alpha", gray_png, tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, gray)
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_imagemagick_few_bits(program, gray, gray_png, tmp_path, depth):
+    """Four and sixteen levels of gray: as many come back, in order."""
+    program(
+        "convert",
+        gray_png,
+        "-depth",
+        depth,
+        "-compress",
+        "none",
+        "-define",
+        "quantum:polarity=min-is-black",
+        tmp_path / "a.tif",
+    )
+    read = read_image(tmp_path / "a.tif").pixels
+    assert read.shape == gray.shape and len(np.unique(read)) == 2**depth
+    assert np.corrcoef(read.ravel(), gray.ravel())[0, 1] > 0.75
+
+
+def test_imagemagick_cmyk(program, tissue, tissue_png, tmp_path):
+    program("convert", tissue_png, "-colorspace", "CMYK", "-compress", "lzw", tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif")
+    assert np.abs(picture.pixels.astype(int) - tissue).max() <= 2 and picture.axes == "YXS (RGB; converted from CMYK)"
+
+
+@pytest.mark.parametrize("name, save", [("vips", "compression=deflate"), ("convert", "")])
+def test_lab(program, tissue, tissue_png, tmp_path, name, save):
+    """Signed a* and b* by libvips, by ImageMagick too; another white than ours makes a difference of some levels."""
+    if name == "vips":
+        program("vips", "colourspace", tissue_png, f"{tmp_path / 'a.tif'}[{save}]", "lab")
+    else:
+        program("convert", tissue_png, "-colorspace", "Lab", "-compress", "zip", tmp_path / "a.tif")
+    read = read_image(tmp_path / "a.tif").pixels
+    assert read.dtype == np.uint8 and np.abs(read.astype(int) - tissue).mean() < 6
+
+
+def test_imagemagick_palette_of_colours(program, tissue, tissue_png, tmp_path):
+    program("convert", tissue_png, "-colors", "64", "-type", "palette", "-compress", "none", tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.axes == "YX (RGB; table of colours)"
+    assert np.abs((picture.pixels >> 8).astype(int) - tissue).mean() < 12
+
+
+def test_imagemagick_two_levels_group_4(program, gray, gray_png, tmp_path):
+    program("convert", gray_png, "-threshold", "50%", "-type", "bilevel", "-compress", "group4", tmp_path / "a.tif")
+    read = read_image(tmp_path / "a.tif").pixels
+    assert set(np.unique(read)) == {0, 1} and min(np.mean(read == (gray > 127)), np.mean(read != (gray > 127))) == 0
+
+
+def test_bioio_names_and_pixel_size(tmp_path):
+    """OME-TIFF with four named channels, five planes and sizes."""
+    from bioio_base.types import PhysicalPixelSizes
+    from bioio_ome_tiff.writers import OmeTiffWriter
+
+    data = RNG.integers(0, 60_000, (1, 4, 5, 40, 50), np.uint16)
+    OmeTiffWriter.save(
+        data,
+        str(tmp_path / "a.ome.tif"),
+        dim_order="TCZYX",
+        channel_names=["405", "DAPI", "GFP", "Cy5"],
+        physical_pixel_sizes=PhysicalPixelSizes(2.0, 0.25, 0.5),
+    )
+    picture = read_image(tmp_path / "a.ome.tif", ReadOptions(channels=(("GFP",), ("cy5",)), z="max"))
+    assert np.array_equal(picture.pixels, data[0, 2:].max(axis=1).transpose(1, 2, 0)) and picture.channels == (
+        "GFP",
+        "Cy5",
+    )
+    assert picture.pixel_size == (0.25, 0.5) and picture.resolution == ((40_000.0, 20_000.0), 3)
+    assert (
+        picture.reading == "OME-TIFF, CZYX (GFP, Cy5 of 4; max of 5 z planes), 50x40 pixels of uint16, 0.5 µm a pixel"
+    )
+    default = read_image(tmp_path / "a.ome.tif", ReadOptions(z=1))
+    assert default.channels == ("DAPI",) and "--channels" in default.warnings[0]
+
+
+def test_every_position_of_bioio(tmp_path):
+    """Three images of different sizes in one file."""
+    from bioio_ome_tiff.writers import OmeTiffWriter
+
+    data = [RNG.integers(0, 255, (30 + i, 40), np.uint8) for i in (0, 10, 20)]
+    OmeTiffWriter.save(data, str(tmp_path / "a.ome.tif"), dim_order=["YX"] * 3, image_name=["A", "B", "C"])
+    images = open_images(tmp_path / "a.ome.tif")
+    assert [(image.suffix, image.name) for image in images] == [("_s1", "A"), ("_s2", "B"), ("_s3", "C")]
+    assert all(np.array_equal(image.open().pixels, expected) for image, expected in zip(images, data))
+    (second,) = open_images(tmp_path / "a.ome.tif", ReadOptions(series=(2,)))
+    assert second.suffix == "_s2", "the same name as without --series"
+    with pytest.raises(ImageError, match=r"3 images.*--series"):
+        open_image(tmp_path / "a.ome.tif")
+
+
+def test_a_set_of_files_gives_each_image_once(tmp_path):
+    """Two OME-TIFF files of a position each, both of which describe both, as Micro-Manager writes them."""
+    pixels = RNG.integers(0, 255, (2, 30, 40), np.uint8)
+    names = ("p0.ome.tif", "p1.ome.tif")
+    images = "".join(
+        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" '
+        'SizeZ="1" SizeC="1" '
+        f'SizeT="1"><Channel ID="Channel:{i}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"><UUID '
+        f'FileName="{name}">'
+        f"urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData></Pixels></Image>"
+        for i, name in enumerate(names)
+    )
+    for i, name in enumerate(names):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:0000000{i}-0000-0000-0000-000000000000">{images}</OME>'
+        )
+        tifffile.imwrite(tmp_path / name, pixels[i], description=xml, metadata=None)
+    for name, expected in zip(names, pixels):
+        assert np.array_equal(read_image(tmp_path / name).pixels, expected)
+
+
+def test_a_thumbnail_before_the_image_is_left_out(tissue, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(np.ascontiguousarray(tissue[::4, ::4]), photometric="rgb", metadata=None)
+        tiff.write(tissue, photometric="rgb", metadata=None)
+    picture = read_image(tmp_path / "a.tif")
+    assert np.array_equal(picture.pixels, tissue) and "left out: 24x18" in picture.axes
+
+
+def test_images_of_nearly_one_size_are_all_kept(tissue, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for rows in (60, 72):
+            tiff.write(tissue[:rows], photometric="rgb", metadata=None)
+    assert [image.open().shape for image in open_images(tmp_path / "a.tif")] == [(60, 96), (72, 96)]
+
+
+# What tifffile, which many people write with, makes of arrays
+
+
+def test_arrays_that_tifffile_writes_as_what_they_are_not(tmp_path):
+    """(4, Y, X) becomes RGB with opacity, (Y, X, 2) becomes Y pages of two columns."""
+    four = RNG.integers(0, 60_000, (4, 40, 50), np.uint16)
+    tifffile.imwrite(tmp_path / "four.tif", four)
+    with pytest.raises(ImageError, match="4 channels"):
+        read_image(tmp_path / "four.tif")
+    assert np.array_equal(
+        read_image(tmp_path / "four.tif", ReadOptions(channels=((4,), (1,)))).pixels, four[[3, 0]].transpose(1, 2, 0)
+    )
+    for channels in (2, 5):
+        last = RNG.integers(0, 60_000, (128, 100, channels), np.uint16)
+        tifffile.imwrite(tmp_path / "last.tif", last)
+        picture = read_image(tmp_path / "last.tif", ReadOptions(channels=((2,), (1,))))
+        assert np.array_equal(picture.pixels, last[..., [1, 0]]) and "its last axis taken for channels" in picture.axes
+
+
+def test_unspecified_samples_are_channels(tmp_path):
+    two = RNG.integers(0, 60_000, (40, 50, 2), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        two,
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unspecified"],
+        metadata=None,
+    )
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, two)
+
+
+def test_display_colours_of_channels_are_left_out(tmp_path):
+    """An ImageJ composite, and one channel with a ramp of greens; a falling ramp is inverted."""
+    green = np.zeros((3, 256), np.uint16)
+    green[1] = np.arange(256) * 257
+    two = RNG.integers(0, 255, (2, 40, 50), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", two, photometric="palette", colormap=green, metadata={"axes": "CYX"})
+    assert np.array_equal(read_image(tmp_path / "a.ome.tif").pixels, two.transpose(1, 2, 0))
+    tifffile.imwrite(tmp_path / "b.tif", two[0], photometric="palette", colormap=green)
+    assert np.array_equal(read_image(tmp_path / "b.tif").pixels, two[0])
+    tifffile.imwrite(tmp_path / "c.tif", two[0], photometric="palette", colormap=green[:, ::-1])
+    assert np.array_equal(read_image(tmp_path / "c.tif").pixels, 255 - two[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint16])
+def test_white_as_zero_is_inverted_in_every_type(tmp_path, dtype):
+    pixels = RNG.integers(1, 200, (40, 50)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    read = read_image(tmp_path / "a.tif").pixels
+    assert np.array_equal(
+        np.argsort(read, axis=None, kind="stable"), np.argsort(-pixels.astype(float), axis=None, kind="stable")
+    )
+
+
+def test_uncompressed_ycbcr_is_converted(tissue, tmp_path):
+    stored = cv2.cvtColor(tissue, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric="ycbcr",
+        compression="zlib",
+        metadata=None,
+        extratags=[(530, 3, 2, (1, 1), True)],
+    )
+    assert np.abs(read_image(tmp_path / "a.tif").pixels.astype(int) - tissue).max() <= 2
+
+
+def test_a_raw_mosaic_is_refused_with_a_word(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint16), photometric="cfa", metadata=None)
+    with pytest.raises(ImageError, match=r"a\.tif: .*raw mosaic.*save it as gray or RGB"):
+        read_image(tmp_path / "a.tif")

@@ -1,0 +1,128 @@
+"""OME-Zarr by bioio, by the specifications and by GDAL; plates, the layout of bioformats2raw, ZIP files."""
+
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 60_000, (2, 40, 50), np.uint16)
+
+
+def write_image(group, pixels=PIXELS, version=2, **more):
+    """A multiscale image in a group, with units, as the specification 0.4 or 0.5 says."""
+    group.create_array("0", shape=pixels.shape, chunks=(1, 32, 32), dtype=pixels.dtype)[...] = pixels
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
+    scale = {"type": "scale", "scale": [1, 0.25, 0.5]}
+    attributes = {
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}],
+        **more,
+    }
+    group.attrs.update(attributes if version == 2 else {"ome": {"version": "0.5", **attributes}})
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_bioio(tmp_path, version):
+    from bioio_ome_zarr.writers import Channel, OMEZarrWriter
+
+    data = RNG.integers(0, 60_000, (2, 3, 40, 50), np.uint16)
+    writer = OMEZarrWriter(
+        str(tmp_path / "a.ome.zarr"),
+        level_shapes=[data.shape, (2, 3, 20, 25)],
+        dtype=np.uint16,
+        axes_names=["c", "z", "y", "x"],
+        axes_types=["channel", "space", "space", "space"],
+        axes_units=[None, "micrometer", "micrometer", "micrometer"],
+        physical_pixel_size=[1, 2, 0.25, 0.5],
+        channels=[Channel(label="DAPI", color="0000FF"), Channel(label="GFP", color="00FF00")],
+        zarr_format=version,
+    )
+    writer.write_full_volume(data)
+    picture = read_image(tmp_path / "a.ome.zarr", ReadOptions(z=2, channels=(("gfp",), ("dapi",))))
+    assert np.array_equal(picture.pixels, data[::-1, 1].transpose(1, 2, 0))
+    assert picture.pixel_size == (0.25, 0.5) and picture.channels == ("GFP", "DAPI") and picture.format == "OME-Zarr"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_channels_and_pixel_size(tmp_path, version):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    write_image(group, version=version, omero={"channels": [{"label": "Hoechst"}, {"label": "WGA"}]})
+    picture = read_image(tmp_path / "a.zarr")
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
+    assert (picture.channels, picture.pixel_size) == (("Hoechst", "WGA"), (0.25, 0.5))
+    assert picture.resolution == ((40_000.0, 20_000.0), 3)
+
+
+def test_the_name_of_a_folder_does_not_matter(tmp_path):
+    write_image(zarr.open_group(tmp_path / "measured today", mode="w"), version=3)
+    assert read_image(tmp_path / "measured today").pixels.shape == (40, 50, 2)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_every_field_of_a_plate(tmp_path, version):
+    root = zarr.open_group(tmp_path / "plate.zarr", mode="w", zarr_format=version)
+
+    def told(**attributes):
+        return attributes if version == 2 else {"ome": attributes}
+
+    root.attrs.update(told(plate={"wells": [{"path": "A/1"}, {"path": "B/3"}]}))
+    for i, well in enumerate(("A/1", "B/3")):
+        group = root.create_group(well)
+        group.attrs.update(told(well={"images": [{"path": "0"}, {"path": "1"}]}))
+        for field in range(2):
+            write_image(group.create_group(str(field)), PIXELS + 2 * i + field, version)
+    images = open_images(tmp_path / "plate.zarr")
+    assert [(image.suffix, image.name) for image in images] == [
+        ("_s1", "A/1/0"),
+        ("_s2", "A/1/1"),
+        ("_s3", "B/3/0"),
+        ("_s4", "B/3/1"),
+    ]
+    for i, image in enumerate(images):
+        assert np.array_equal(image.open().pixels, (PIXELS + i).transpose(1, 2, 0))
+
+
+def test_every_series_of_bioformats2raw(tmp_path):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    root.create_group("OME").attrs["series"] = ["0", "1"]
+    for i in range(11):
+        write_image(root.create_group(str(i)), PIXELS + i)
+    images = open_images(tmp_path / "a.zarr")
+    assert [image.name for image in images] == [str(i) for i in range(11)]
+    assert np.array_equal(images[10].open().pixels, (PIXELS + 10).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_zipped(tmp_path, inside, monkeypatch):
+    """The image at the top of the ZIP file or in a folder; under any name."""
+    write_image(zarr.open_group(tmp_path / "in" / "a.ome.zarr", mode="w"), version=3)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" if inside else tmp_path / "in" / "a.ome.zarr")
+    picture = read_image(tmp_path / "packed.zip")
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0)) and picture.pixel_size == (0.25, 0.5)
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    assert np.array_equal(open_image(tmp_path / "packed.zip").pixels[3:9, 5:45], picture.pixels[3:9, 5:45])
+
+
+def test_gdal(program, gray, gray_png, tmp_path):
+    program("gdal_translate", "-of", "ZARR", gray_png, tmp_path / "a.zarr")
+    assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, gray)
+
+
+def test_named_axes_of_a_plain_array(tmp_path):
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(40, 2, 50), chunks=(8, 1, 50), dtype="u2", dimension_names=["y", "c", "x"]
+    )
+    array[...] = PIXELS.transpose(1, 0, 2)
+    assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, PIXELS.transpose(1, 2, 0))
+
+
+def test_a_group_that_does_not_say_which_array_is_the_image(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    for name in ("raw", "masks"):
+        group.create_array(name, shape=(4, 4), dtype="u1")
+    with pytest.raises(ImageError, match=r"a\.zarr: a Zarr group of 2 arrays.*a\.zarr/(?:raw|masks)"):
+        read_image(tmp_path / "a.zarr")

@@ -1,0 +1,112 @@
+"""Which files a run takes, and the reason for everything that it leaves out."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from inference.finding import find_images, read_list
+from inference.reading import ImageError
+
+PIXELS = np.zeros((4, 5), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images under right, wrong and missing names, results, and other things."""
+    root = tmp_path / "in"
+    (root / "day 1" / "well").mkdir(parents=True)
+    (root / "empty folder").mkdir()
+    png = cv2.imencode(".png", PIXELS)[1].tobytes()
+    for name in (
+        "a.png",
+        "b.dat",
+        "noending",
+        "day 1/a.png",
+        "day 1/well/c.jpg",
+        ".hidden.png",
+        "._a.png",
+        "a_cp_masks.png",
+        "x.1_masks.png",
+        "a_overlay.png",
+        "day 1/a_masks.png",
+    ):
+        (root / name).write_bytes(png)
+    tifffile.imwrite(root / "a_label.tiff", PIXELS)
+    np.save(root / "a_seg.npy", PIXELS)
+    (root / "broken.tif").write_bytes(b"nothing")
+    (root / "notes.txt").write_text("BMI and P5 are no pictures")
+    (root / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+    (root / "cells.oib").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+    (root / "cells.nd2").write_bytes(b"\xda\xce\xbe\x0a")
+    (root / "gone.png").symlink_to(root / "nowhere")
+    zarr.open_array(root / "plain zarr", mode="w", shape=(2, 2), dtype="u1")
+    return root
+
+
+TAKEN = ["a.png", "b.dat", "broken.tif", "cells.nd2", "cells.oib", "noending", "plain zarr"]
+
+
+def test_a_folder(folder):
+    images, skipped = find_images([folder])
+    assert [found.path.name for found in images] == TAKEN and {found.folder for found in images} == {Path()}
+    reasons = {entry.path.name: entry.reason for entry in skipped}
+    assert {name for name, reason in reasons.items() if reason == "hidden"} == {".hidden.png", "._a.png"}
+    results = {name for name, reason in reasons.items() if "name is that of a result" in reason}
+    assert results == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png", "a_label.tiff", "a_seg.npy"}
+    assert {name for name, reason in reasons.items() if "--recursive" in reason} == {"day 1", "empty folder"}
+    assert {name for name, reason in reasons.items() if reason == "not an image"} == {"notes.txt", "Thumbs.db"}
+    assert reasons["gone.png"] == "a link to nothing"
+    assert len(images) + len(skipped) == len(list(folder.iterdir())), "everything is named"
+
+
+def test_recursive_keeps_the_structure(folder):
+    images, skipped = find_images([folder], recursive=True)
+    found = {str(image.path.relative_to(folder)): str(image.folder) for image in images}
+    assert found == dict.fromkeys(TAKEN, ".") | {"day 1/a.png": "day 1", "day 1/well/c.jpg": "day 1/well"}
+    assert any(entry.path == folder / "day 1" / "a_masks.png" for entry in skipped)
+
+
+def test_a_challenge_takes_every_name(folder):
+    images, skipped = find_images([folder], any_name=True)
+    assert len(images) == len(TAKEN) + 7 and {entry.path.name for entry in skipped} == {
+        "day 1",
+        "empty folder",
+        "notes.txt",
+        "Thumbs.db",
+        "gone.png",
+    }
+
+
+def test_named_files_patterns_and_the_same_file_twice(folder):
+    images, skipped = find_images(
+        [folder / "a_label.tiff", folder / "a.png", folder / "*.png", str(folder / "**/c.jpg")]
+    )
+    assert [found.path.name for found in images] == ["a_label.tiff", "a.png", "c.jpg"]
+    assert {entry.path.name for entry in skipped} == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png", "gone.png"}
+
+
+def test_nothing_to_do(folder):
+    with pytest.raises(ImageError, match=r"nowhere: no such file or folder"):
+        find_images([folder / "a.png", folder / "nowhere"])
+    with pytest.raises(ImageError, match=r"\*\.xyz: no such file"):
+        find_images([folder / "*.xyz"])
+    with pytest.raises(ImageError, match=r"no images in this folder; it is empty"):
+        find_images([folder / "empty folder"])
+    (folder / "empty folder" / "x.txt").touch()
+    with pytest.raises(ImageError, match=r"no images.*x\.txt \(not an image\)"):
+        find_images([folder / "empty folder"])
+
+
+def test_a_list(folder):
+    (folder / "list.txt").write_text("a.png\n\n# a comment\nday 1/well/c.jpg\nlost.png\n")
+    assert [found.path for found in read_list(folder / "list.txt")] == [
+        folder / n for n in ("a.png", "day 1/well/c.jpg", "lost.png")
+    ]
+    (folder / "list.txt").write_text("# nothing\n")
+    for name in ("list.txt", "nowhere.txt", "a.png"):
+        with pytest.raises(ImageError, match=rf"{name}: "):
+            read_list(folder / name)

@@ -1,0 +1,36 @@
+"""Diameters in pixels and micrometres."""
+
+import numpy as np
+import pytest
+
+from inference.lengths import Length, parse_length
+from inference.reading import ImageError, Picture
+
+PICTURE = Picture(np.zeros((4, 4), np.uint8), "YX", pixel_size=(0.25, 1.0))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("28", Length(28)),
+        ("28.5 px", Length(28.5)),
+        ("12um", Length(12, True)),
+        ("12 µm", Length(12, True)),
+        ("0.8UM", Length(0.8, True)),
+    ],
+)
+def test_parsing(text, expected):
+    assert parse_length(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "0.5", "", "um", "-3", "1.2.3", "12 inch", "0um"])
+def test_wrong(text):
+    with pytest.raises(ValueError, match="--diameter .*at least 1 pixel"):
+        parse_length(text)
+
+
+def test_pixels():
+    assert parse_length("12um").pixels("a.tif", PICTURE) == 24, "of the area that a pixel has"
+    assert parse_length("12").pixels("a.tif", PICTURE) == 12 and parse_length("0.1um").pixels("a.tif", PICTURE) == 1
+    with pytest.raises(ImageError, match=r"a\.tif: .*size of its pixels.*--diameter in pixels"):
+        parse_length("12um").pixels("a.tif", Picture(np.zeros((4, 4), np.uint8), "YX"))

@@ -1,0 +1,219 @@
+"""The command line's options for what is read and how results are named, from files to label files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from skimage.data import coins
+
+from inference.command_line import main
+
+ROOT = Path(__file__).parents[1]
+COINS = coins()[:96, :128]
+
+
+@pytest.fixture
+def run(tmp_path, untrained_weights):
+    """Function that runs the program into tmp_path / "out" and returns the exit code, the label files and the lines of
+    the report."""
+
+    def call(*arguments):
+        report = tmp_path / "report.json"
+        report.unlink(missing_ok=True)
+        code = main(
+            [
+                *map(str, arguments),
+                "-o",
+                str(tmp_path / "out"),
+                "--weights",
+                str(untrained_weights),
+                "--report",
+                str(report),
+            ]
+        )
+        written = {
+            str(p.relative_to(tmp_path / "out")): tifffile.imread(p) for p in sorted((tmp_path / "out").rglob("*.tiff"))
+        }
+        return code, written, json.loads(report.read_text()) if report.exists() else []
+
+    return call
+
+
+def write_positions(path, *pixels, axes="YX"):
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for one in pixels:
+            tiff.write(one, metadata={"axes": axes}, photometric="minisblack")
+    return path
+
+
+def test_several_inputs_a_pattern_and_a_list(tmp_path, run):
+    for name in ("a.png", "b1.png", "b2.png", "c.png"):
+        cv2.imwrite(str(tmp_path / name), COINS)
+    (tmp_path / "list.txt").write_text("c.png\nlost.png\n")
+    code, written, rows = run("-i", tmp_path / "a.png", tmp_path / "b?.png", "--list", tmp_path / "list.txt")
+    assert code == 1 and list(written) == [f"{n}_label.tiff" for n in ("a", "b1", "b2", "c")]
+    assert {row["image"]: row["status"][:6] for row in rows} == {
+        "a.png": "done",
+        "b1.png": "done",
+        "b2.png": "done",
+        "c.png": "done",
+        "lost.png": "failed",
+    }
+    assert len({labels.tobytes() for labels in written.values()}) == 1
+
+
+def test_recursive_keeps_the_structure_and_skips_are_in_the_report(tmp_path, run, caplog):
+    (tmp_path / "in" / "day 1").mkdir(parents=True)
+    for name in ("a.png", "day 1/a.png", "a_cp_masks.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), COINS)
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    code, written, rows = run("-i", tmp_path / "in")
+    assert code == 0 and list(written) == ["a_label.tiff"]
+    assert sorted(row["status"].split(":")[0] for row in rows) == ["done", "skipped", "skipped", "skipped"]
+    assert "3 files and folders skipped" in caplog.text and "--recursive" in caplog.text
+    code, written, rows = run("-i", tmp_path / "in", "--recursive")
+    assert code == 0 and list(written) == ["a_label.tiff", "day 1/a_label.tiff"]
+    assert {row["image"] for row in rows if row["status"] == "done"} == {"a.png", "day 1/a.png"}
+
+
+def test_names(tmp_path, run, caplog):
+    """Each file alone and all together: the same names; two that differ in the ending alone stop the run before it
+    begins."""
+    for name in ("a.b.png", "a.c.png"):
+        cv2.imwrite(str(tmp_path / name), COINS)
+        assert run("-i", tmp_path / name)[0] == 0
+    assert list(run("-i", tmp_path / "a.b.png")[1]) == ["a.b_label.tiff", "a.c_label.tiff"]
+    tifffile.imwrite(tmp_path / "a.b.tif", COINS)
+    shutil.rmtree(tmp_path / "out")
+    assert run("-i", tmp_path / "*.*") == (2, {}, []) and "a.b.png and" in caplog.text and "--full-names" in caplog.text
+    assert list(run("-i", tmp_path / "*.*", "--full-names")[1]) == [
+        f"{n}_label.tiff" for n in ("a.b.png", "a.b.tif", "a.c.png")
+    ]
+    shutil.rmtree(tmp_path / "out")
+    assert list(run("-i", tmp_path / "*.*", "--challenge-names")[1]) == [f"{n}_label.tiff" for n in ("a.b", "a.c", "a")]
+
+
+def test_every_position(tmp_path, run):
+    pixels = [COINS.astype(np.uint16), np.zeros((50, 60), np.uint16), COINS[:60].astype(np.uint16)]
+    path = write_positions(tmp_path / "a.ome.tif", *pixels)
+    code, written, rows = run("-i", path)
+    assert code == 0 and [labels.shape for labels in written.values()] == [(96, 128), (50, 60), (60, 128)]
+    assert list(written) == ["a_s1_label.tiff", "a_s2_label.tiff", "a_s3_label.tiff"] and len(rows) == 3
+    before = written.pop("a_s3_label.tiff")
+    shutil.rmtree(tmp_path / "out")
+    code, written, rows = run("-i", path, "--series", "3")
+    assert code == 0 and list(written) == ["a_s3_label.tiff"] and np.array_equal(written["a_s3_label.tiff"], before)
+    assert rows[0]["series"].startswith("3")
+
+
+def test_channels(tmp_path, run, caplog):
+    """A chosen channel has the labels of a file of this channel alone; what is not there is a failed image."""
+    path = tmp_path / "a.ome.tif"
+    stack = np.stack([np.zeros_like(COINS), COINS, COINS // 3, COINS // 5])
+    tifffile.imwrite(
+        path, stack, metadata={"axes": "CYX", "Channel": {"Name": ["w", "x", "y", "z"]}}, photometric="minisblack"
+    )
+    tifffile.imwrite(tmp_path / "b.tif", COINS)
+    _, written, _ = run("-i", path, "--channels", "x")
+    _, alone, _ = run("-i", tmp_path / "b.tif")
+    assert np.array_equal(written["a_label.tiff"], alone["b_label.tiff"]) and written["a_label.tiff"].max() > 5
+    assert "a.ome.tif: read as OME-TIFF, CYX (x of 4), 128x96 pixels of uint8" in caplog.text
+    code, _, rows = run("-i", path)
+    assert code == 2 and "4 channels (1 w, 2 x, 3 y, 4 z)" in rows[0]["status"] and "--channels" in rows[0]["status"]
+    assert run("-i", path, "--channels", "y+z,x")[0] == 0
+
+
+def test_a_stack_of_labels(tmp_path, run):
+    """As many pages as planes, cells numbered on, the second run keeps it; projections and planes are single images."""
+    stack = np.stack([COINS, np.zeros_like(COINS), np.fliplr(COINS)])
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    code, written, rows = run("-i", tmp_path / "a.ome.tif", "--z", "each", "--overlay")
+    labels = written["a_label.tiff"]
+    assert code == 0 and labels.shape == stack.shape and labels[1].max() == 0 and rows[0]["planes"] == 3
+    assert (
+        rows[0]["cells"] == labels.max() == len(np.unique(labels)) - 1
+        and labels[2][labels[2] > 0].min() == labels[0].max() + 1
+    )
+    assert {p.name for p in (tmp_path / "out").glob("*.png")} == {f"a_z{z}_overlay.png" for z in (1, 2, 3)}
+    assert run("-i", tmp_path / "a.ome.tif", "--z", "each", "--resume")[2][0]["status"] == "kept"
+    for how in ("1", "max", "mean"):
+        code, written, _ = run("-i", tmp_path / "a.ome.tif", "--z", how, "--resume")
+        assert code == 0 and written["a_label.tiff"].shape == COINS.shape
+        (tmp_path / "out" / "a_label.tiff").unlink()
+    assert run("-i", tmp_path / "a.ome.tif")[0] == 2
+
+
+def test_a_damaged_plane_fails_its_stack_and_nothing_is_left(tmp_path, run):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, np.stack([COINS] * 4), metadata={"axes": "TYX"}, photometric="minisblack", compression="zlib"
+    )
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[2]
+        offset, count = page.dataoffsets[0], page.databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = bytes(count)
+    path.write_bytes(data)
+    cv2.imwrite(str(tmp_path / "b.png"), COINS)
+    code, written, rows = run("-i", path, tmp_path / "b.png", "--t", "each")
+    assert code == 1 and list(written) == ["b_label.tiff"] and [row["status"][:4] for row in rows] == ["fail", "done"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b_label.tiff"]
+
+
+def test_a_diameter_in_micrometres(tmp_path, run):
+    tifffile.imwrite(tmp_path / "a.ome.tif", COINS, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
+    cv2.imwrite(str(tmp_path / "b.png"), COINS)
+    code, _, rows = run("-i", tmp_path / "a.ome.tif", tmp_path / "b.png", "--diameter", "14um")
+    assert code == 1 and rows[0]["cell_diameter_px"] == 28 and "size of its pixels" in rows[1]["status"]
+    with tifffile.TiffFile(tmp_path / "out" / "a_label.tiff") as tiff:
+        assert (
+            tiff.pages[0].tags["XResolution"].value == (20_000, 1) and tiff.pages[0].tags["ResolutionUnit"].value == 3
+        )
+
+
+def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    code, written, rows = run("-i", tmp_path / "a.png", "--dry-run")
+    assert code == 0 and not (tmp_path / "out").exists() and rows[0]["status"] == "to be done"
+    assert "a.png: PNG, YX (gray), 128x96 pixels of uint8 -> a_label.tiff" in capsys.readouterr().out
+    program = [
+        sys.executable,
+        "-X",
+        "importtime",
+        ROOT / "predict.py",
+        "-i",
+        tmp_path / "a.png",
+        "-o",
+        tmp_path / "out",
+        "--dry-run",
+    ]
+    assert "torch" not in subprocess.run(program, capture_output=True, text=True, check=True).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--channels", "1,2,3,4"), "one to three"),
+        (("--z", "sum"), "max, mean, or each"),
+        (("--axes", "QYX"), "such as CYX"),
+        (("--series", "0"), "numbers from 1"),
+        (("--diameter", "0"), "at least 1 pixel"),
+        (("--full-names", "--challenge-names"), "not allowed"),
+    ],
+)
+def test_wrong_options(tmp_path, run, capsys, arguments, words):
+    with pytest.raises(SystemExit) as error:
+        run("-i", tmp_path, *arguments)
+    assert error.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_no_input_at_all(run, capsys):
+    with pytest.raises(SystemExit):
+        run()
+    assert "-i" in capsys.readouterr().err
