@@ -1,6 +1,7 @@
 """How large the cells of an image are: the router's guess, corrected by what the segmenting network finds at several sizes."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -19,21 +20,23 @@ from models.unet import DEEPEST_STRIDE
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """Fitted to the validation images with the router's guesses, and with guesses 2 and 3.5 times too large and too small."""
+    """Fitted to validation images of seen sources and to synthetic ones, with guesses right, and 2 and 3.7 times too large and too
+    small."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
-    ladder: tuple[float, ...] = (1 / 3.5, 1 / 1.87, 1.0, 1.87, 3.5)  # cell sizes to try first, in units of the router's guess
+    step: float = 1.93  # between the sizes that are tried
+    fewest_looks: int = 3
+    farthest_step: int = 3  # from the guess, as long as no size is convincing
+    convincing: float = 2.5  # score from which on the best size is taken, if it is between two others that were tried
     typical_over_median: float = 1.05  # ratio of `typical_diameter` and the median diameter that the networks are trained with
     furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
-    largest_share: float = 0.75  # of the image's longer side; no cell is assumed to be larger
+    smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
+    largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     unsure: tuple[float, float] = (0.2, 0.8)  # probabilities that are neither cell nor background
-    unsure_floor: float = 0.01  # share of unsure points that is as good as none
-    sure_weight: float = 0.5  # of ln(sure / unsure) in the score
-    disagreement_floor: float = 0.03  # disagreement that is as good as none
-    disagreement_weight: float = 3.0  # of its logarithm in the score
-    change_weight: float = 1.0  # of ln(measured / assumed size) in the score
-    guess_weight: float = 0.3  # of the distance from the router's guess in the score; its logarithm, so that a guess may be all wrong
-    guess_spread: float = 0.7  # of ln(measured size / guess)
+    unsure_floor: float = 0.015  # share of unsure points that is as good as none
+    disagreement_floor: float = 0.1  # disagreement that is as good as none
+    disagreement_weight: float = 1.2  # of its logarithm in the score
+    change_weight: float = 0.4  # of ln(measured / assumed size) in the score
 
 
 @dataclass(frozen=True)
@@ -55,43 +58,63 @@ class Look:
     unsure: float
     disagreement: float
 
-    def score(self, guess: float, settings: MeasureSettings) -> float:
+    def score(self, settings: MeasureSettings = MeasureSettings()) -> float:
         """High where much is surely cell and little is unsure, where the cells explain the shapes that the network predicted, and
-        where they are as large as was assumed and nearly as guessed."""
-        evidence = settings.sure_weight * math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
+        where they are as large as was assumed."""
+        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
         evidence -= settings.disagreement_weight * math.log(self.disagreement + settings.disagreement_floor)
-        off = math.log(self.measured / guess) / settings.guess_spread
-        return evidence - settings.change_weight * abs(self.change) - settings.guess_weight * math.log1p(off**2)
+        return evidence - settings.change_weight * abs(self.change)
 
 
 def measure_diameter(image: NormalisedImage, network: Segmenting, guess: float, settings: MeasureSettings = MeasureSettings()) -> float:
     """Typical cell diameter in pixels of the image.
 
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the liveliest
-    part of the image at the size that the guess asks for, and at much smaller and larger ones in case the guess is wrong. The
-    most convincing look is followed by a last one at the size that it has measured. Without cells the guess remains.
+    part of the image at the size that the guess asks for, then at smaller and larger ones, until one of them is convincing and lies
+    between two others. It is followed by a last look at the size that it has measured. Without cells the guess remains.
 
     Parameters
     ----------
     guess : the router's, in pixels of the image
     """
+    largest = max(settings.smallest, settings.largest_share * max(image.shape))
+
     def within_image(diameter: float) -> float:
-        return min(max(diameter, 1.0), settings.largest_share * max(image.shape))
+        return min(max(diameter, settings.smallest), largest)
 
     guess = within_image(guess)
-    assumed = dict.fromkeys(within_image(factor * guess) for factor in settings.ladder)
-    looks = [look for diameter in assumed if (look := look_at(image, network, diameter, settings))]
+    tried: dict[int, Look | None] = {}
+    while (step := next_step(tried, guess, largest, settings)) is not None:
+        tried[step] = look_at(image, network, guess * settings.step**step, settings)
+    looks = [look for look in tried.values() if look]
     if not looks:
         return guess
-    best = within_image(max(looks, key=lambda look: look.score(guess, settings)).measured)
+    best = within_image(max(looks, key=lambda look: look.score(settings)).measured)
     last = look_at(image, network, best, settings)
     return within_image(math.sqrt(best * last.measured)) if last else best
+
+
+def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, settings: MeasureSettings) -> int | None:
+    """Which size to look at next, in steps from the guess; None if it is enough.
+
+    Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
+    """
+    scores = {step: look.score(settings) for step, look in tried.items() if look}
+    best = max(scores, key=scores.get, default=0)
+    at_the_end = bool(scores) and best in (min(tried), max(tried))
+    if len(tried) >= settings.fewest_looks and scores and not at_the_end and scores[best] >= settings.convincing:
+        return None
+    steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))
+    if at_the_end:
+        steps += [best - 1, best + 1]
+    return next((step for step in steps if step not in tried
+                 and settings.smallest <= guess * settings.step**step <= largest), None)
 
 
 def look_at(image: NormalisedImage, network: Segmenting, assumed: float, settings: MeasureSettings) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size; None if
     no cells are found."""
-    scale = working_scale(image.shape, network.config["diameter"], assumed)
+    scale = working_scale(image.shape, network.config.diameter, assumed)
     side = max(1, round(settings.probe_side / scale))
     probe, reduction = square(image, liveliest_corner(image, side), side, 1 / scale)
     working = WorkingImage(NormalisedImage(probe), scale * reduction)

@@ -9,6 +9,7 @@ import torch
 
 from inference.kinds import KINDS
 from models.checkpoint import load_checkpoint
+from models.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Segmenting(Protocol):
     """
 
     kind: str
-    config: dict
+    config: Config
     batch: int
 
     @property
@@ -73,7 +74,7 @@ class Network:
     dtype : number format; by default the fastest that the device has
     """
 
-    def __init__(self, model: torch.nn.Module, config: dict, device: torch.device, dtype: torch.dtype | None = None):
+    def __init__(self, model: torch.nn.Module, config: Config, device: torch.device, dtype: torch.dtype | None = None):
         self.kind, self.config = model.kind, config
         self.device, self.dtype = device, dtype or best_dtype(device)
         self.model = model.eval().requires_grad_(False).to(device=device, dtype=self.dtype, memory_format=torch.channels_last)

@@ -39,8 +39,7 @@ def decode(tiles: TileMaps, network: Segmenting, sizes: Sizes, tally: Tally, lim
            sensitivity: float = 0.0) -> Iterator[np.ndarray]:
     """Bands of label rows from the maps of an image's tiles, by the decoder for this kind of network."""
     kind = KINDS[network.kind]
-    settings = kind.Settings(**network.config.get(network.kind, {})).at(sensitivity)
-    return kind.rows(tiles, settings, sizes, tally, limits)
+    return kind.rows(tiles, kind.Settings(**network.config.decoder).at(sensitivity), sizes, tally, limits)
 
 
 def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

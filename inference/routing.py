@@ -85,17 +85,17 @@ class RouterNetwork:
 
     Parameters
     ----------
-    expected_f1 : of images of each class (rows) by each network (columns); None if it was never measured
+    expected_f1 : of images of each class (rows) by each network (columns); empty if it was never measured
     """
 
-    def __init__(self, model: Router, expected_f1: Sequence[Sequence[float]] | None = None):
+    def __init__(self, model: Router, expected_f1: Sequence[Sequence[float]] = ()):
         self.model, self.expected_f1 = model, expected_f1
 
     @classmethod
     def load(cls, path: Path) -> "RouterNetwork":
         """The router of a checkpoint; raises CheckpointError."""
         model, config = load_checkpoint(path)
-        return cls(model, config.get("expected_f1"))
+        return cls(model, config.expected_f1)
 
     @torch.inference_mode()
     def __call__(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:

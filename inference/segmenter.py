@@ -153,7 +153,7 @@ class Segmenter:
         """
         clock = Stopwatch()
         image, image_class, route, network, diameter = self._look(picture, class_, diameter, ends, clock)
-        working = WorkingImage(image, working_scale(image.shape, network.config["diameter"], diameter))
+        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
         tally = Tally()
         plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
         rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)

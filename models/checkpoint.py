@@ -5,7 +5,6 @@ Weights of two or more dimensions are stored as float16, or as int8 with one sca
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from models.config import Config
 from models.efficientnet import EFFICIENTNETS
 
 FORMAT = "multistream-cellseg 1"
@@ -34,14 +34,12 @@ def _builders() -> dict:
     return {c.kind: c for c in (ConvNeXtStarDist, ConvNeXtHover, Router)}
 
 
-def save_checkpoint(path: Path, model: nn.Module, config: dict, storage: str = "float16") -> None:
+def save_checkpoint(path: Path, model: nn.Module, config: Config, storage: str = "float16") -> None:
     """Write a network.
 
     Parameters
     ----------
     model : one of the classes with a `kind`
-    config : JSON-serialisable; `network` holds the constructor's arguments, the other keys are for the reader: what the
-        network was trained on, and the settings that inference needs
     storage : "float16" or "int8"
     """
     if storage not in STORAGES:
@@ -55,7 +53,7 @@ def save_checkpoint(path: Path, model: nn.Module, config: dict, storage: str = "
             tensors[name] = value.half()
         else:
             tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
-    metadata = {"format": FORMAT, "kind": model.kind, "config": json.dumps(config, sort_keys=True)}
+    metadata = {"format": FORMAT, "kind": model.kind, "config": config.to_json(model.kind)}
     partial = Path(f"{path}.part")
     partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
@@ -73,7 +71,7 @@ def dequantise(weight: Tensor, scale: Tensor) -> Tensor:
     return weight.float() * scale.view((-1,) + (1,) * (weight.ndim - 1))
 
 
-def read_config(path: Path) -> tuple[str, dict]:
+def read_config(path: Path) -> tuple[str, Config]:
     """Kind of network and configuration, without reading the weights."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -86,7 +84,12 @@ def read_config(path: Path) -> tuple[str, dict]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected "
                               f"{FORMAT!r}); give the folder of this program's weights with --weights")
-    return metadata["kind"], json.loads(metadata["config"])
+    kind = metadata["kind"]
+    try:
+        return kind, Config.from_json(kind, metadata["config"])
+    except TypeError as error:
+        raise CheckpointError(f"{path}: its configuration is not of this version of the program ({error}); use the weights that came "
+                              "with this version") from None
 
 
 def sha256(path: Path) -> str:
@@ -106,7 +109,7 @@ def check_sha256(path: Path) -> None:
         raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
 
 
-def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool = False) -> tuple[nn.Module, dict]:
+def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool = False) -> tuple[nn.Module, Config]:
     """Read a network, in evaluation mode on the CPU, and its configuration.
 
     The file is mapped into memory, and each weight is brought to `dtype` straight from it.
@@ -122,7 +125,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
     """
     kind, config = read_config(path)
     check_sha256(path)
-    foldable = fold and config["network"].get("encoder") in EFFICIENTNETS
+    foldable = fold and config.network.get("encoder") in EFFICIENTNETS
     stored = torch.float32 if foldable else dtype  # products of rounded factors would be off by more
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
@@ -136,11 +139,11 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
             state[name] = value.to(stored) if value.is_floating_point() else value
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
-            model = _builders()[kind](**config["network"])
+            model = _builders()[kind](**config.network)
         model.load_state_dict(state, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
-        raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {config['network']} "
+        raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {dict(config.network)} "
                               f"({reason}); use the weights that came with this version") from None
     if foldable:
         model.unet.encoder.fold_batch_norm()

@@ -23,6 +23,7 @@ def untrained_weights(tmp_path_factory) -> Path:
     import torch
 
     from models.checkpoint import save_checkpoint
+    from models.config import Config
     from models.hover import ConvNeXtHover
     from models.router import Router
     from models.stardist import ConvNeXtStarDist
@@ -32,12 +33,12 @@ def untrained_weights(tmp_path_factory) -> Path:
     router = Router()
     torch.nn.init.zeros_(router.network.fc.weight)
     router.network.fc.bias.data = torch.tensor([3.0, 0.0, 0.0, 0.0, 3.0])
-    save_checkpoint(folder / "router.safetensors", router, {"network": {}})
+    save_checkpoint(folder / "router.safetensors", router, Config())
     for stream, kind in enumerate((ConvNeXtStarDist, ConvNeXtHover, ConvNeXtStarDist, ConvNeXtStarDist)):
         network = kind("convnext_atto")
         for layer in (network.head.prob,) if stream != 1 else (network.head.cp, network.head.hv):
             layer.weight.data *= 30
-        save_checkpoint(folder / f"class{stream}.safetensors", network, {"network": {"encoder": "convnext_atto"}, "diameter": 28.0})
+        save_checkpoint(folder / f"class{stream}.safetensors", network, Config({"encoder": "convnext_atto"}, 28.0))
     return folder
 
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {"models": {"models"}, "inference": {"models", "inference"}, "training": {"models", "inference", "training"},
               "predict": {"inference"}}
 LONGEST = 400  # lines
+PACKAGE = "multistream_cellseg"
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
            for path in (ROOT / "predict.py", *(p for folder in MAY_IMPORT for p in (ROOT / folder).rglob("*.py")))}
 
@@ -19,10 +20,11 @@ def imports(tree):
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
-            found |= inner | ({node.module} if len(inner) < len(node.names) else set())
+            module = node.module.removeprefix(PACKAGE).lstrip(".")
+            inner = {f"{module}.{alias.name}".lstrip(".") for alias in node.names} & set(MODULES)
+            found |= inner | ({module} if len(inner) < len(node.names) else set())
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {alias.name.removeprefix(f"{PACKAGE}.") for alias in node.names}
     return found & set(MODULES)
 
 

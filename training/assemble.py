@@ -29,12 +29,15 @@ import csv
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config, save_checkpoint
 from models.classes import CLASSES, ROUTER_FILE
+from models.config import Config
 from training import runs
 from training.datasets import read_manifest
 from training.model_card import CARD, write_card
@@ -47,16 +50,15 @@ FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
 LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
 
 
-def validation_figure(config: dict) -> float | None:
+def validation_figure(config: Config) -> float | None:
     """What a checkpoint was selected by: score of a router, F1 of a segmenter; None if it was not measured."""
-    validation = config.get("validation", {})
-    return validation.get("f1", validation.get("score"))
+    return config.validation.get("f1", config.validation.get("score"))
 
 
-def measured_on(config: dict) -> str:
+def measured_on(config: Config) -> str:
     """The images that the figure comes from, in words."""
-    classes = config.get("training", {}).get("classes")
-    return f"{config['validation'].get('images')} images of {f'class {classes}' if classes else 'all classes'}"
+    classes = config.training.get("classes")
+    return f"{config.validation.get('images')} images of {f'class {classes}' if classes else 'all classes'}"
 
 
 def is_better(source: Path, target: Path) -> bool:
@@ -80,9 +82,9 @@ def place(source: Path, target: Path, args: argparse.Namespace) -> None:
     """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
     model, config = load_checkpoint(source)
     storage = args.storage or default_storage(model)
-    config["sources"] = data_sources(args.manifest, args.terms, config.get("training", {}).get("leave_out", []))
-    config |= start_of(config, args.runs, model.kind)
-    save_checkpoint(target, model, config | {"storage": storage}, storage)
+    config = replace(config, storage=storage, pretraining=pretraining(config, args.runs, model.kind),
+                     sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])))
+    save_checkpoint(target, model, config, storage)
     target.chmod(0o644)
     size = target.stat().st_size
     log.info("%s: from %s, %s, %.1f MB", target, source, storage, size / 1e6)
@@ -131,12 +133,12 @@ def read_terms(path: Path) -> dict[str, str]:
     return {row[source]: row[terms] for row in rows[header + 1:] if len(row) > max(source, terms)}
 
 
-def start_of(config: dict, folder: Path | None, kind: str) -> dict:
+def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
     """What the checkpoint that a network was fine-tuned from says of its training, if it is at hand."""
     start = folder and runs.pretrained(folder, kind)
-    if not config.get("training", {}).get("init") or not start or not start.exists():
-        return {}
-    return {"pretraining": read_config(start)[1]["training"]}
+    if not config.training.get("init") or not start or not start.exists():
+        return config.pretraining
+    return read_config(start)[1].training
 
 
 def write_checksums(folder: Path) -> None:
@@ -174,7 +176,7 @@ def expected_f1(path: Path) -> list[list[float]]:
 def tell_router(path: Path, scores: list[list[float]]) -> None:
     """Write into a router's checkpoint what the networks beside it score."""
     model, config = load_checkpoint(path)
-    save_checkpoint(path, model, config | {"expected_f1": scores}, config["storage"])
+    save_checkpoint(path, model, replace(config, expected_f1=scores), config.storage)
 
 
 def find_sources(args: argparse.Namespace) -> dict[str, Path]:

@@ -63,8 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rates = measure(args, args.seconds)
     log.info("loader alone  %7.1f images/s (%d workers)\nstep alone    %7.1f images/s (%s on %s)\ntogether      %7.1f images/s\n"
-             "loader/step   %7.2f", rates["loader"], args.workers or default_workers(torch.device(args.device)), rates["step"], args.encoder, args.device, rates["together"],
-             rates["loader"] / rates["step"])
+             "loader/step   %7.2f", rates["loader"], args.workers or default_workers(torch.device(args.device)), rates["step"],
+             args.encoder, args.device, rates["together"], rates["loader"] / rates["step"])
     return 0
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from statistics import mean, median
 
+from models.config import Config
 from training.cues import CLASS_NAMES
 
 CARD = "MODEL_CARD.md"
@@ -24,7 +25,7 @@ NOTHING_YET = "Nothing is written here yet."
 UNKNOWN = "not recorded"
 
 
-def write_card(path: Path, configs: dict[str, tuple[str, dict]], sizes: dict[str, int], scores: Path | None, changed: bool) -> None:
+def write_card(path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[str, int], scores: Path | None, changed: bool) -> None:
     """Write the card.
 
     Parameters
@@ -87,17 +88,17 @@ def scores_text(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def networks_table(configs: dict[str, tuple[str, dict]], sizes: dict[str, int]) -> str:
+def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]) -> str:
     """A line a file: what it is and how it was trained."""
     lines = ["| file | images | network | MB | steps | minutes | seed | from | validation |", "|" + " --- |" * 9]
     for part, (kind, config) in configs.items():
-        training = config.get("training", {})
+        training = config.training
         images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
         network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
-        network += f" ({config['network']['encoder']})" if "encoder" in config["network"] else ""
-        lines.append(f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.get('storage', UNKNOWN)} | "
+        network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
+        lines.append(f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
                      f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
-                     f"{'pre-training' if 'pretraining' in config else start(training)} | {validation(config)} |")
+                     f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -111,26 +112,26 @@ def start(training: dict) -> str:
     return training.get("init") or ("random weights" if training.get("random_init") else "ImageNet")
 
 
-def validation(config: dict) -> str:
+def validation(config: Config) -> str:
     """A checkpoint's validation figures."""
-    figures = config.get("validation")
+    figures = config.validation
     if not figures:
         return "not measured"
     name, value = ("accuracy", figures["accuracy"]) if "accuracy" in figures else ("F1", figures["f1"])
     return f"{name} {value:.4f}" + (f" on {figures['images']} images" if "images" in figures else "")
 
 
-def pretraining_text(configs: dict[str, tuple[str, dict]]) -> str:
+def pretraining_text(configs: dict[str, tuple[str, Config]]) -> str:
     """A line for each pre-training that a network started from."""
-    runs = [(kind, config["pretraining"]) for kind, config in configs.values() if "pretraining" in config]
+    runs = [(kind, config.pretraining) for kind, config in configs.values() if config.pretraining]
     lines = [f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
              f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}" for kind, run in runs]
     return "Pre-training:\n\n" + "\n".join(dict.fromkeys(lines)) + "\n" if lines else ""
 
 
-def router_text(configs: dict[str, tuple[str, dict]]) -> str:
+def router_text(configs: dict[str, tuple[str, Config]]) -> str:
     """The router's figures by class."""
-    figures = configs["router"][1].get("validation", {}) if "router" in configs else {}
+    figures = configs["router"][1].validation if "router" in configs else {}
     if not figures:
         return ""
     accuracies = ", ".join(f"{CLASS_NAMES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
@@ -139,11 +140,11 @@ def router_text(configs: dict[str, tuple[str, dict]]) -> str:
             f"{figures['diameter_factor']:.2f} (median){average}.\n")
 
 
-def sources_text(configs: dict[str, tuple[str, dict]]) -> str:
+def sources_text(configs: dict[str, tuple[str, Config]]) -> str:
     """Table of the training data with their terms, and what follows from them."""
     used, terms = {}, {}
     for part, (_, config) in configs.items():
-        for source, entry in config.get("sources", {UNKNOWN: {"images": UNKNOWN, "terms": ""}}).items():
+        for source, entry in (config.sources or {UNKNOWN: {"images": UNKNOWN, "terms": ""}}).items():
             used.setdefault(source, {})[part] = entry["images"]
             terms[source] = entry["terms"]
     lines = ["Training images of each source; a segmenter's last training was on those of its own class.\n",

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.checkpoint import save_checkpoint
+from models.config import Config
 from models.hover import ConvNeXtHover
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
@@ -55,7 +56,7 @@ def write_rigged_weights(folder: Path, encoder: str, seed: int = 0) -> None:
     router = Router()
     torch.nn.init.zeros_(router.network.fc.weight)
     router.network.fc.bias.data = torch.tensor([3.0, 0.0, 0.0, 0.0, np.log(DIAMETER)])
-    save_checkpoint(folder / "router.safetensors", router, {"network": {}})
+    save_checkpoint(folder / "router.safetensors", router, Config())
     for kind, streams in ((ConvNeXtStarDist, (0, 2, 3)), (ConvNeXtHover, (1,))):
         try:
             network = kind(encoder, layer_scale=0.5)
@@ -63,4 +64,4 @@ def write_rigged_weights(folder: Path, encoder: str, seed: int = 0) -> None:
             raise ValueError(f"no encoder {encoder!r}: {error}; give the name of a ConvNeXt in timm") from None
         rig(network)
         for stream in streams:
-            save_checkpoint(folder / f"class{stream}.safetensors", network, {"network": {"encoder": encoder}, "diameter": DIAMETER})
+            save_checkpoint(folder / f"class{stream}.safetensors", network, Config({"encoder": encoder}, DIAMETER))

@@ -12,7 +12,7 @@ again, so that a fit that was broken off is repeated with the same result.
 
 import argparse
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Replay:
 
     def with_settings(self, settings: Settings) -> "Replay":
         """This network at the beginning of a pass."""
-        self.config = self._network.config | {self.kind: asdict(settings)}
+        self.config = replace(self._network.config, decoder=asdict(settings))
         self._next = 0
         return self
 
@@ -66,7 +66,7 @@ def score_settings(network: Network, samples: list[Sample], diameter: float) -> 
     sizes = [round(size * diameter, 2) for size in SIZES]
     scores = {(size, settings): [] for size in sizes for settings in KINDS[network.kind].Settings.grid()}
     for sample, size in tqdm([(s, size) for s in samples for size in sizes], unit="pass", disable=None):
-        network.config["diameter"] = size
+        network.config = replace(network.config, diameter=size)
         replay = Replay(network)
         for settings in KINDS[network.kind].Settings.grid():
             labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
@@ -107,14 +107,14 @@ def main(argv: list[str] | None = None) -> int:
         network = Network.load(args.checkpoint, choose_device(args.device))
         samples = validation_samples(args.manifest, args.classes, args.images)
         model, config = load_checkpoint(args.checkpoint)
-        trained = config.get("training", {}).get("diameter") or config["diameter"]
+        trained = config.training.get("diameter") or config.diameter
         scores = score_settings(network, samples, trained)
         default = float(trained), KINDS[network.kind].Settings()
         chosen = choose(scores, default, args.gain)
         report(scores, default, args.out)
         diameter, settings = chosen
-        validation = config.get("validation", {}) | {"f1": scores[chosen], "images": len(samples)}
-        save_checkpoint(args.checkpoint, model, config | {network.kind: asdict(settings), "diameter": diameter, "validation": validation})
+        validation = {**config.validation, "f1": scores[chosen], "images": len(samples)}
+        save_checkpoint(args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation))
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 1

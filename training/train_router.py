@@ -54,6 +54,7 @@ from inference.normalisation import NormalisedImage
 from inference.routing import RouterNetwork
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.classes import CLASSES, ROUTER_FILE
+from models.config import Config
 from models.router import Router
 from training.datasets import Sample, load_samples, read_manifest
 from training.resume import decisive, load_run, save_run
@@ -237,9 +238,8 @@ class RouterRun:
         validation = measurement.figures() | {
             "images": int(confusion.sum()), "per_class": dict(enumerate(np.round(accuracies(confusion), 4).tolist())),
             "step": self.step}
-        save_checkpoint(self.args.out / ROUTER_FILE, self.average, {
-            "network": {}, "git_commit": git_commit(), "validation": validation,
-            "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}})
+        save_checkpoint(self.args.out / ROUTER_FILE, self.average, Config(
+            git_commit=git_commit(), validation=validation, training=args | {"steps_done": self.step, "seconds": round(self.seconds)}))
         with open(self.args.out / "confusion.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(confusion_rows(confusion))
 

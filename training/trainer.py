@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from inference.hover import HOVER_STRIDE
 from inference.network import Network, best_dtype
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.config import Config
 from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
 from models.unet import STRIDE
@@ -136,9 +138,9 @@ class Trainer:
         self.carried = {}  # settings of the start's decoder
         if args.init:
             start, config = load_checkpoint(args.init)
-            args.encoder = config["network"]["encoder"]
-            args.diameter = args.diameter or config["diameter"]
-            self.carried = {start.kind: config[start.kind]} if start.kind in config else {}
+            args.encoder = config.network["encoder"]
+            args.diameter = args.diameter or config.diameter
+            self.carried = {start.kind: config.decoder}
         args.diameter = args.diameter or DEFAULT_DIAMETER
         fetched = not (args.random_init or args.init or args.encoder_weights)
         self.model = TrainingNetwork(args.stream, encoder=args.encoder, pretrained=fetched,
@@ -221,16 +223,15 @@ class Trainer:
         self.validated = (self.step, self.seconds + self.reserved)
         return rows
 
-    def config(self, name: str) -> dict:
+    def config(self, name: str) -> Config:
         """What inference needs to know of a head's network, and how it was trained."""
         args = vars(self.args) | {key: path and path.name for key, path in vars(self.args).items() if isinstance(path, Path)}
-        carried = {name: self.carried[name]} if name in self.carried else {}
-        return {"network": self.model.network, "diameter": self.args.diameter, "git_commit": git_commit(),
-                "training": args | {"steps_done": self.step, "seconds": round(self.seconds)}} | carried
+        return Config(self.model.network, self.args.diameter, self.carried.get(name, {}), git_commit=git_commit(),
+                      training=args | {"steps_done": self.step, "seconds": round(self.seconds)})
 
     def write(self, name: str, validation: dict | None = None) -> None:
         """The checkpoint of a head's moving average."""
-        config = self.config(name) | ({"validation": validation} if validation else {})
+        config = replace(self.config(name), validation=validation or {})
         save_checkpoint(self.args.out / f"{name}.safetensors", self.average.split()[name], config)
 
     def _modules(self) -> dict[str, torch.nn.Module]:
@@ -254,5 +255,5 @@ class Trainer:
         for name in self.model.heads:
             kept = self.args.out / f"{name}.safetensors"
             if kept.exists():
-                self.best[name] = read_config(kept)[1].get("validation", {}).get("f1", -1)
+                self.best[name] = read_config(kept)[1].validation.get("f1", -1)
         return True

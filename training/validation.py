@@ -63,7 +63,7 @@ def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[],
 
 def working_scale(sample: Sample, network: Network) -> float:
     """The scale that brings the true median diameter to the network's; 1 for an image without cells."""
-    wanted = network.config["diameter"] / sample.diameter
+    wanted = network.config.diameter / sample.diameter
     return 1.0 if math.isnan(wanted) else min(wanted, LARGEST_SCALE)
 
 

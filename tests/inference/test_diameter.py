@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.diameter import Look, MeasureSettings, measure_diameter, typical_diameter
+from inference.diameter import Look, MeasureSettings, look_at, measure_diameter, next_step, typical_diameter
 from inference.normalisation import NormalisedImage
 from inference.stardist import star_distances
+from models.config import Config
 from models.unet import STRIDE
 
 WANTED = 28.0  # pixels, the stand-in's cell diameter
@@ -19,7 +20,7 @@ class Finder:
     kind, batch, overlaps = "stardist", 1, False
 
     def __init__(self):
-        self.config, self.windows = {"diameter": WANTED}, []
+        self.config, self.windows = Config(diameter=WANTED), []
 
     def __call__(self, windows):
         (window,) = windows
@@ -52,27 +53,52 @@ def disks(diameter, side=1600, gap=1.5):
 @pytest.mark.parametrize("true", [20, 40, 110])
 @pytest.mark.parametrize("wrong", [0.2, 0.5, 0.8, 1.0, 1.6, 3.0, 5.0])
 def test_wrong_guesses_are_corrected(finder, true, wrong):
-    """Five times too small and too large are still within reach of the ladder."""
+    """Five times too small and too large are still within reach; a right guess takes three looks and the last one."""
     found = measure_diameter(disks(true), finder, wrong * true)
     assert true / 1.2 < found < true * 1.2
-    assert len(finder.windows) <= 6 and max(max(shape) for shape in finder.windows) <= 512
+    assert len(finder.windows) <= (4 if 0.8 <= wrong <= 1 and true < 100 else 10) and max(max(shape) for shape in finder.windows) <= 512
+
+
+@pytest.mark.parametrize("wrong", (0.02, 30.0))
+def test_the_search_goes_on_where_the_best_size_is_at_its_end(finder, wrong):
+    """Thirty times too large, as tissue on empty glass was once taken for one cell."""
+    assert measure_diameter(disks(20), finder, wrong * 20) == pytest.approx(20, rel=0.2)
+
+
+def test_order_of_looks():
+    """From the guess outwards; not beyond the image; on beyond the farthest step only if the best one lies at the end."""
+    def steps(scores, guess=30.0, largest=300.0):
+        tried, order = {}, []
+        while (step := next_step(tried, guess, largest, MeasureSettings())) is not None:
+            order.append(step)
+            sure = scores.get(step)
+            tried[step] = None if sure is None else look(30.0, sure=sure)
+        return order
+
+    assert steps({0: 0.9, -1: 0.1, 1: 0.1}) == [0, -1, 1]  # a score of 5.1
+    assert steps({0: 1e-4, -1: 1e-5, 1: 1e-5}) == [0, -1, 1, -2, 2, -3, 3]
+    assert steps({}) == [0, -1, 1, -2, 2, -3, 3]
+    assert steps({1: 0.5, 2: 0.9, 3: 0.2}) == [0, -1, 1, -2, 2, -3, 3]
+    assert steps({-3: 0.2, -4: 0.9, -5: 0.1}, guess=100.0) == [0, -1, 1, -2, -3, -4, -5]
+    assert steps({}, guess=3.0, largest=5.0) == [0]
 
 
 def test_without_cells_the_guess_remains(finder):
     assert measure_diameter(NormalisedImage(np.zeros((300, 300), np.uint8)), finder, 33.0) == 33.0
 
 
-@pytest.mark.parametrize(("guess", "expected"), [(0.01, 1.0), (1e6, 225.0)])
+@pytest.mark.parametrize(("guess", "expected"), [(0.01, 2.0), (1e6, 225.0)])
 def test_impossible_guesses(finder, guess, expected):
-    """At least a pixel, at most three quarters of the image."""
+    """At least two pixels, at most three quarters of the image."""
     assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == expected
 
 
 def test_a_measurement_far_from_its_assumption_is_held_back(finder):
-    """One speck in an otherwise empty image must not make it be segmented at twenty times its size."""
+    """One speck in an otherwise empty image must not make it be segmented at ten times its size at once."""
     image = np.zeros((500, 500), np.uint8)
-    image[250:256, 250:256] = 255
-    assert measure_diameter(NormalisedImage(image), finder, 100.0) > 7
+    image[250:260, 250:260] = 255
+    found = look_at(NormalisedImage(image), finder, 100.0, MeasureSettings())
+    assert found.measured == 50 and found.change == pytest.approx(np.log(10 / 100), abs=0.3)
 
 
 def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1):
@@ -81,22 +107,17 @@ def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1):
 
 
 def test_scores():
-    """What is unsure, what disagrees, what has to be corrected and what is far from the guess is less convincing."""
-    def score(*values, **more):
-        return look(*values, **more).score(30.0, MeasureSettings())
-
-    plain = score(30.0)
-    assert score(30.0, unsure=0.1) < plain and score(30.0, sure=0.1) < plain and score(30.0, assumed=50.0) < plain
-    assert score(30.0, disagreement=0.2) < plain < score(30.0, disagreement=0.05)
-    assert score(60.0) == pytest.approx(score(15.0)) and score(60.0) < plain
-    assert score(30.0 * 5, sure=0.6, disagreement=0.05) > score(30.0, sure=0.1), "strong evidence overrules the guess"
-    assert np.isfinite(score(30.0, sure=0.0))
+    """What is unsure, what disagrees and what has to be corrected is less convincing."""
+    plain = look(30.0).score()
+    assert look(30.0, unsure=0.1).score() < plain and look(30.0, sure=0.1).score() < plain and look(30.0, assumed=50.0).score() < plain
+    assert look(30.0, disagreement=0.2).score() < plain < look(30.0, disagreement=0.05).score()
+    assert np.isfinite(look(30.0, sure=0.0).score())
 
 
 def test_a_score_by_hand():
-    """Half of ln(0.3 / 0.01), and minus three times ln(0.07 + 0.03)."""
-    expected = np.log(0.3 / 0.01) / 2 - 3 * np.log(0.1)
-    assert look(30.0, unsure=0.0, disagreement=0.07).score(30.0, MeasureSettings()) == pytest.approx(expected)
+    """ln(0.3 / 0.015), minus 1.2 times ln(0.07 + 0.1), minus 0.4 times ln 2."""
+    expected = np.log(0.3 / 0.015) - 1.2 * np.log(0.17) - 0.4 * np.log(2)
+    assert look(30.0, unsure=0.0, disagreement=0.07, assumed=60.0).score() == pytest.approx(expected)
 
 
 def test_typical_diameter_literal():

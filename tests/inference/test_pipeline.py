@@ -57,7 +57,7 @@ def shipped():
 def tiles_of(image, network):
     """Maps of an image's windows at its own size, and the network's settings."""
     tiles = list(run_tiles(cut_batches(image.shape[:2], lambda top, bottom: image[top:bottom], 1, Tally()), network))
-    return tiles, KINDS[network.kind].Settings(**network.config.get(network.kind, {}))
+    return tiles, KINDS[network.kind].Settings(**network.config.decoder)
 
 
 def whole_maps(tiles, shape):

@@ -8,7 +8,7 @@ def test_time_left(monkeypatch, caplog):
     """After 3 of 10 tiles in 60 seconds, 140 are left."""
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    caplog.set_level("INFO", "inference")
+    caplog.set_level("INFO", progress.log.name)
     with Progress(1, quiet=True) as shown:
         shown.begin("slide.tif")
         for _ in range(3):

@@ -4,19 +4,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import inference
+ROOT = Path(__file__).parents[2]
 
 RUN_AFTER_WARM_UP = """
 import importlib, pkgutil
+from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-import inference
 from inference import normalisation, scaling, tiles
 from inference.kinds import KINDS
 from inference.limits import Limits
 from inference.warm_up import warm_up
 
-modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(inference.__path__, "inference.")]
+package, _, _ = tiles.__name__.rpartition(".")
+modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages([Path(tiles.__file__).parent], f"{package}.")]
 
 
 def compiled_for():
@@ -44,6 +45,5 @@ assert len(known) > 10
 
 
 def test_warm_up_compiles_all_that_a_run_needs():
-    root = Path(inference.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", RUN_AFTER_WARM_UP], cwd=root, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", RUN_AFTER_WARM_UP], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from models import checkpoint
 from models.checkpoint import CheckpointError, dequantise, load_checkpoint, quantise, read_config, save_checkpoint
+from models.config import Config
 from models.stardist import ConvNeXtStarDist
 
-CONFIG = {"network": {"encoder": "test_convnext"}, "diameter": 28.0}
+CONFIG = Config({"encoder": "test_convnext"}, 28.0)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_a_failed_save_leaves_the_old_file(network, path, monkeypatch):
     before = path.read_bytes()
     with monkeypatch.context() as patch, pytest.raises(OSError):
         patch.setattr(checkpoint, "save", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-        save_checkpoint(path, network, CONFIG | {"diameter": 1})
+        save_checkpoint(path, network, replace(CONFIG, diameter=1.0))
     assert path.read_bytes() == before
 
 
@@ -145,6 +147,11 @@ def test_other_programs_file(path):
 def test_networks_that_this_version_does_not_build(path, metadata):
     rewrite(path, **metadata)
     assert re.search("not a .* network of this version.*; use the weights that came with this version", refused(path))
+
+
+def test_a_configuration_of_another_version(path):
+    rewrite(path, config=json.dumps({"network": {}, "dilation": 2}))
+    assert "its configuration is not of this version" in refused(path)
 
 
 def test_missing_tensor(path):

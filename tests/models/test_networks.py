@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import Config
 from models.hover import ConvNeXtHover
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
@@ -58,7 +59,7 @@ class NetworkTests:
     def test_save_and_load(self, network, tmp_path, storage, tolerance):
         """Kind, configuration and biases come back exactly, and the same maps but for the storage's rounding."""
         path = tmp_path / "network.safetensors"
-        config = {"network": self.config, "diameter": 28.0, "training": {"seed": 3}}
+        config = Config(self.config, 28.0, training={"seed": 3})
         save_checkpoint(path, network, config, storage)
         random_state = torch.get_rng_state()
         loaded, found = load_checkpoint(path)

@@ -2,12 +2,14 @@
 
 import hashlib
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.config import Config
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training.assemble import default_storage, main, read_terms
@@ -45,7 +47,7 @@ def save(networks, tmp_path):
             config["validation"] = {"f1": f1, "images": images, "step": 4}
         if "router" in name:
             config |= {"network": {}, "validation": ROUTER_FIGURES | (figures or {})}
-        save_checkpoint(path, networks["router" if "router" in name else "segmenter"], config)
+        save_checkpoint(path, networks["router" if "router" in name else "segmenter"], Config(**config))
         return path
     return write
 
@@ -78,8 +80,8 @@ def test_a_run_becomes_a_weights_folder(manifest, runs):
     assert sums == [f"{hashlib.sha256((weights / name).read_bytes()).hexdigest()}  {name}" for name in files]
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=weights, check=True)
     kind, config = read_config(weights / "class2.safetensors")
-    assert kind == "stardist" and config["validation"]["f1"] == 0.5 and sorted(config["sources"]) == ["blood_pseudo", "cells"]
-    assert config["pretraining"]["steps_done"] == 9000
+    assert kind == "stardist" and config.validation["f1"] == 0.5 and sorted(config.sources) == ["blood_pseudo", "cells"]
+    assert config.pretraining["steps_done"] == 9000
 
 
 def test_single_networks(manifest, save, caplog):
@@ -97,7 +99,7 @@ def test_single_networks(manifest, save, caplog):
 def test_only_a_better_network_replaces_one(manifest, save, old, new, force, replaced):
     assemble(manifest, "--class0", save("old.safetensors", old, training={"seed": 1}))
     assemble(manifest, "--class0", save("new.safetensors", new, training={"seed": 2}), *["--force"] * force)
-    seed = read_config(manifest.parent / "weights" / "class0.safetensors")[1]["training"]["seed"]
+    seed = read_config(manifest.parent / "weights" / "class0.safetensors")[1].training["seed"]
     assert seed == (2 if replaced else 1)
 
 
@@ -105,7 +107,7 @@ def test_the_routers_score_decides(manifest, save):
     """More accuracy with a lower score, which counts the size of the cells too, does not replace it."""
     for seed, figures in enumerate([{}, {"accuracy": 0.99, "score": 0.7}, {"accuracy": 0.8, "score": 0.76}]):
         assemble(manifest, "--router", save("new/router.safetensors", training={"seed": seed}, figures=figures))
-        kept = read_config(manifest.parent / "weights" / "router.safetensors")[1]["training"]["seed"]
+        kept = read_config(manifest.parent / "weights" / "router.safetensors")[1].training["seed"]
         assert kept == (0, 0, 2)[seed]
 
 
@@ -123,7 +125,7 @@ def test_storage(manifest, save, networks, storage):
     tolerance = {"float16": 1e-3, "int8": 1 / 127}[storage]
     for name, value in before.items():
         assert np.allclose(after[name], value, atol=tolerance * float(value.abs().max()))
-    assert read_config(path)[1]["storage"] == storage
+    assert read_config(path)[1].storage == storage
 
 
 def test_default_storage_keeps_files_below_60_mb():
@@ -222,7 +224,7 @@ def test_the_router_learns_what_the_networks_score(manifest, runs, tmp_path):
     before = load_checkpoint(router)
     assert assemble(manifest, "--each-network", write_matrix(tmp_path / "matrix.csv")) == 0
     after = load_checkpoint(router)  # checks the checksum, too
-    assert after[1] == before[1] | {"expected_f1": MATRIX}
+    assert after[1] == replace(before[1], expected_f1=MATRIX)
     assert all(torch.equal(a, b) for a, b in zip(before[0].state_dict().values(), after[0].state_dict().values()))
 
 

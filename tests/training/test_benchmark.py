@@ -12,7 +12,7 @@ import tifffile
 
 from inference.reading import read_image
 from inference.reading import stores as images_module
-from training import benchmark
+from training import benchmark, rigged
 from training.benchmark import Launch, fill, image_record, main, parse_size, split_command, table, typical
 from training.mosaic import make_image
 
@@ -203,7 +203,7 @@ def test_unusable_commands(images, caplog, command, message):
 
 def test_encoder(images, monkeypatch, capsys, caplog):
     """The program gets a folder of untrained networks of that size, with a command of one's own or with the default one."""
-    monkeypatch.setattr("training.rigged.write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
+    monkeypatch.setattr(rigged, "write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
     look = "{python} -c \"import os, sys; print(os.listdir(sys.argv[1]))\" {weights} {input} {output}"
     assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", look]) == 1, "writes no labels"
     assert "['convnext_tiny']" in caplog.text

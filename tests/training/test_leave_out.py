@@ -21,7 +21,7 @@ def test_each_source_is_scored_by_networks_with_and_without_it(manifest, tmp_pat
 
     def validate(network, samples):
         (sample,) = samples
-        left_out = network.config["training"]["leave_out"]
+        left_out = network.config.training["leave_out"]
         seen.append((network.kind, sample.record.source, *left_out))
         return {(): 0.8, ("a",): 0.5, ("b",): 0.6}[tuple(left_out)]
 
@@ -37,10 +37,10 @@ def test_each_source_is_scored_by_networks_with_and_without_it(manifest, tmp_pat
 def test_a_run_that_is_there_is_not_repeated(manifest, tmp_path):
     assert run(manifest, tmp_path, "--leave-out", "b") == 0
     files = [tmp_path / folder / "stardist.safetensors" for folder in ("all", "b")]
-    assert [read_config(f)[1]["training"]["leave_out"] for f in files] == [[], ["b"]]
+    assert [read_config(f)[1].training["leave_out"] for f in files] == [[], ["b"]]
     logs = [(f.parent / "resume.safetensors").read_bytes() for f in files]
     assert run(manifest, tmp_path, "--leave-out", "b") == 0
-    assert all(read_config(f)[1]["training"]["steps_done"] == 2 for f in files)
+    assert all(read_config(f)[1].training["steps_done"] == 2 for f in files)
     assert logs == [(f.parent / "resume.safetensors").read_bytes() for f in files]
 
 

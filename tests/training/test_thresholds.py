@@ -10,6 +10,7 @@ import torch
 from inference.pipeline import segment_at
 from inference.stardist import Settings
 from models.checkpoint import read_config, save_checkpoint
+from models.config import Config
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.datasets import load_samples, median_diameter, read_manifest
@@ -33,7 +34,7 @@ class Unsure:
         return cls()
 
     def __init__(self):
-        self.config, self.windows = {"diameter": 20.0, "stardist": {"prob_threshold": 0.9}}, 0
+        self.config, self.windows = Config(diameter=20.0, decoder={"prob_threshold": 0.9}), 0
 
     def __call__(self, windows):
         self.windows += len(windows)
@@ -81,7 +82,7 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     sample = load_samples(read_manifest(manifest, "val"))[0]
     settings = Settings(prob_threshold=0.3)
     network = Unsure()
-    network.config["stardist"] = {"prob_threshold": 0.3}
+    network.config = Config(diameter=20.0, decoder={"prob_threshold": 0.3})
     expected = segment_at(sample.pixels, network, 1.0)
     replay = Replay(Unsure())
     passes = [segment_at(sample.pixels, replay.with_settings(settings), 1.0) for _ in range(3)]
@@ -98,16 +99,16 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     before does not matter."""
     torch.manual_seed(0)
     path = tmp_path / "stardist.safetensors"
-    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 16.0,
-                                                      "training": {"diameter": 20.0}, "validation": {"f1": 0.2, "step": 7}})
+    save_checkpoint(path, ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 16.0, training={"diameter": 20.0},
+                                                         validation={"f1": 0.2, "step": 7}))
     monkeypatch.setattr(thresholds, "Network", Unsure)
     monkeypatch.setattr(Unsure, "smallest", smallest)
     out = tmp_path / "table"
     assert main([str(path), "--manifest", str(manifest), "--classes", "0", "--gain", str(gain), "--out", str(out)]) == 0
     config = read_config(path)[1]
-    assert config["diameter"] == diameter
-    assert config["stardist"] == {"prob_threshold": threshold, "overlap_threshold": 0.4}
-    assert config["validation"] == {"f1": f1, "images": 2, "step": 7}
+    assert config.diameter == diameter
+    assert config.decoder == {"prob_threshold": threshold, "overlap_threshold": 0.4}
+    assert config.validation == {"f1": f1, "images": 2, "step": 7}
     with open(out / "thresholds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(Settings.grid())

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.config import Config
 from models.stardist import ConvNeXtStarDist
 from training import train, trainer
 from training.train import StepSampler, drop_rows_after, main
@@ -157,7 +158,7 @@ def test_two_processes(manifest, tmp_path):
     assert told[0] == told[1] and told[0].split()[::2] == ["2", "2"]
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["2"]
-    assert load_checkpoint(tmp_path / "stardist.safetensors")[1]["training"]["steps_done"] == 2
+    assert load_checkpoint(tmp_path / "stardist.safetensors")[1].training["steps_done"] == 2
 
 
 def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
@@ -217,7 +218,7 @@ def test_selection_keeps_the_best_of_each_stream(manifest, tmp_path, monkeypatch
     for name, step, f1, seen in (("stardist", 2, 0.7, 2), ("hover", 3, 0.3, 5)):
         model, config = load_checkpoint(tmp_path / f"{name}.safetensors")
         weight = model.unet.deepest[0].weight
-        assert config["validation"] == {"f1": f1, "images": 2, "step": step}
+        assert config.validation == {"f1": f1, "images": 2, "step": step}
         assert scripted.seen[seen][0] == name
         torch.testing.assert_close(weight, scripted.seen[seen][1], rtol=0.01, atol=1e-4)
         assert not torch.allclose(weight, scripted.seen[seen % 2][1], rtol=0.01, atol=1e-4)
@@ -228,8 +229,7 @@ def start(tmp_path):
     """A StarDist checkpoint to fine-tune."""
     torch.manual_seed(1)
     path = tmp_path / "start.safetensors"
-    save_checkpoint(path, ConvNeXtStarDist(ENCODER), {"network": {"encoder": ENCODER}, "diameter": 20.0,
-                                                      "stardist": {"prob_threshold": 0.4}})
+    save_checkpoint(path, ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 20.0, {"prob_threshold": 0.4}))
     return path
 
 
@@ -243,7 +243,7 @@ def test_fine_tuning_never_hands_on_less_than_it_got(manifest, tmp_path, start, 
     one, other = (load_file(path) for path in (start, tmp_path / "stardist.safetensors"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     config = read_config(tmp_path / "stardist.safetensors")[1]
-    assert (config["validation"]["step"], config["diameter"], config["stardist"]) == (0, 20.0, {"prob_threshold": 0.4})
+    assert (config.validation["step"], config.diameter, config.decoder) == (0, 20.0, {"prob_threshold": 0.4})
 
 
 def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):
@@ -258,7 +258,7 @@ def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):
 def test_time_budget(manifest, tmp_path):
     """The run ends by the clock, whatever --steps says."""
     assert main(arguments(manifest, tmp_path, "--stream", "hover", "--time-budget", 0.01)) == 0
-    assert 0.6 <= read_config(tmp_path / "hover.safetensors")[1]["training"]["seconds"] + 0.5
+    assert 0.6 <= read_config(tmp_path / "hover.safetensors")[1].training["seconds"] + 0.5
 
 
 @pytest.mark.parametrize("word, value", [("seed", "9"), ("stream", "hover"), ("batch", "2")])

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from inference.routing import Route
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.config import Config
 from models.router import Router
 from training import router_views, train_router
 from training.datasets import Record, Sample, load_samples, read_manifest
@@ -72,10 +73,10 @@ def test_what_a_run_leaves(manifest, tmp_path, capsys):
     assert [(row["step"], row["epoch"]) for row in log] == [("3", "1.0"), ("6", "2.0")]
     config = read_config(tmp_path / "router.safetensors")[1]
     best = max(log, key=lambda row: float(row["score"]))
-    assert {name: config["validation"][name] for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")} == {
+    assert {name: config.validation[name] for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")} == {
         name: float(best[name]) for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")}
-    assert config["validation"]["images"] == 4 and config["validation"]["step"] == int(best["step"])
-    assert config["training"]["steps_done"] in (3, 6) and config["training"]["manifest"] == "manifest.csv"
+    assert config.validation["images"] == 4 and config.validation["step"] == int(best["step"])
+    assert config.training["steps_done"] in (3, 6) and config.training["manifest"] == "manifest.csv"
     with open(tmp_path / "confusion.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert sum(int(n) for row in rows[1:] for n in row[1:5]) == 4
@@ -103,14 +104,14 @@ def test_size_counts_in_the_selection(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr(train_router, "measure", scripted)
     assert main(arguments(manifest, tmp_path, "--epochs", 3)) == 0
     model, config = load_checkpoint(tmp_path / "router.safetensors")
-    assert config["validation"]["step"] == 6 and config["validation"]["score"] == pytest.approx(0.75 - 0.05)
+    assert config.validation["step"] == 6 and config.validation["score"] == pytest.approx(0.75 - 0.05)
     assert torch.equal(model.network.fc.bias, scripted.seen[1])
 
 
 def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkeypatch):
     """Measured before the first step; --validate-every 2 leaves out the epochs between."""
     start = tmp_path / "start.safetensors"
-    save_checkpoint(start, Router(), {"network": {}})
+    save_checkpoint(start, Router(), Config())
     monkeypatch.setattr(train_router, "measure", ScriptedMeasurements((4, 0.1), (3, 0.1), (3, 0.0)))
     assert main(arguments(manifest, tmp_path, "--init", start, "--epochs", 4, "--validate-every", 2)) == 0
     assert [row["step"] for row in state(tmp_path)[1]] == ["0", "6", "12"]

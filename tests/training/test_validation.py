@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from inference.network import Network
+from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
 from training import loader_speed, validation
@@ -53,7 +54,7 @@ class Oracle:
     kind, batch, overlaps = "stardist", 1, False
 
     def __init__(self, diameter, forget=()):
-        self.config, self.forget, self.sizes = {"diameter": diameter}, forget, []
+        self.config, self.forget, self.sizes = Config(diameter=diameter), forget, []
 
     def __call__(self, windows):
         self.sizes.append(windows.shape[1:3])
@@ -129,7 +130,7 @@ def test_wrapped_network(kind):
     """A live model in the inference path: no second set of weights, evaluation mode, and the maps of the model itself."""
     torch.manual_seed(0)
     model = kind("test_convnext").train()
-    network = Network(model, {"diameter": 26.0}, torch.device("cpu"), torch.float32)
+    network = Network(model, Config(diameter=26.0), torch.device("cpu"), torch.float32)
     assert network.model is model and not model.training and network.kind == kind.kind
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     first, second = network(windows)

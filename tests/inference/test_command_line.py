@@ -1,0 +1,33 @@
+"""Options become a request."""
+
+from pathlib import Path
+
+import pytest
+
+from inference.batch import Request
+from inference.command_line import SHIPPED_WEIGHTS, parse_arguments, request_of
+
+
+def request(*options):
+    return request_of(parse_arguments(["-i", "in", "-o", "out", *options]))
+
+
+def test_the_defaults_are_the_requests():
+    assert request() == Request(Path("in"), Path("out"), SHIPPED_WEIGHTS)
+    assert (SHIPPED_WEIGHTS / "router.safetensors").is_file()
+
+
+def test_every_option_arrives():
+    assert request("--weights", "w", "--device", "cpu", "--diameter", "9.5", "--overlay", "--report", "r.csv", "--resume", "-q") == Request(
+        Path("in"), Path("out"), Path("w"), "cpu", None, 9.5, True, Path("r.csv"), True, True)
+
+
+@pytest.mark.parametrize("text, class_", [("auto", None), ("0", 0), ("small colour", 3), ("large-colour", 2), ("Gray", 1)])
+def test_a_route_is_a_number_or_a_name(text, class_):
+    assert request("--route", text).class_ == class_
+
+
+def test_a_wrong_route_is_told_the_right_ones(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        request("--route", "7")
+    assert stopped.value.code == 2 and "'7' is no class of images; give one of 0 (binary)" in capsys.readouterr().err

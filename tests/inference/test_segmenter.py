@@ -1,0 +1,119 @@
+"""An image's way: who is asked what, in which order, and when what is known; with stand-ins for router and networks."""
+
+import numpy as np
+import pytest
+import torch
+
+from inference.limits import Limits
+from inference.network import Network
+from inference.reading import Picture
+from inference.routing import Route
+from inference.segmenter import Segmenter
+from models.checkpoint import CheckpointError
+from models.classes import CLASSES
+from models.config import Config
+from models.stardist import RAYS, StarDistMaps
+
+
+class Disks(torch.nn.Module):
+    """Finds a cell of radius 8 wherever a window is bright; has no memory on a device that is not the CPU."""
+
+    kind = "stardist"
+
+    def coarse(self, images):
+        if images.device.type != "cpu":
+            raise torch.OutOfMemoryError
+        bright = images[:, :1, 1::4, 1::4].float()
+        return StarDistMaps(20 * bright - 10, torch.full((len(bright), RAYS, *bright.shape[2:]), 8.0))
+
+
+class Router:
+    """Says class 3 and 16 pixels; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, image, excluded=()):
+        self.asked.append((image.shape, excluded))
+        return Route((0.1, 0.0, 0.1, 0.8), 16.0)
+
+
+def disks(device="cpu"):
+    return Network(Disks(), Config(diameter=16.0), torch.device(device), torch.float32)
+
+
+def picture():
+    pixels = np.zeros((60, 80), np.uint8)
+    pixels[28:32, 20:24] = pixels[40:44, 60:64] = 200
+    return Picture(pixels, "YX (gray)")
+
+
+@pytest.fixture
+def segmenter():
+    return Segmenter(Router(), {3: disks(), 0: disks()}, "cpu")
+
+
+def test_the_router_chooses(segmenter):
+    found = segmenter.segment(picture())
+    assert found.plan.image_class == CLASSES[3] and found.plan.route.diameter == 16
+    assert found.labels.shape == (60, 80) and found.labels.max() == 2 == found.summary.cells
+    assert segmenter._router.asked == [((60, 80), ())]
+
+
+def test_the_router_is_asked_once_where_the_class_is_given(segmenter):
+    """For the size alone; its opinion of the class is not handed on."""
+    found = segmenter.segment(picture(), class_=0)
+    assert found.plan.image_class == CLASSES[0] and found.plan.route is None
+    assert len(segmenter._router.asked) == 1
+
+
+def test_the_router_is_not_asked_where_class_and_diameter_are_given(segmenter):
+    found = segmenter.segment(picture(), class_=0, diameter=32.0)
+    assert segmenter._router.asked == []
+    assert found.plan.diameter == 32 and found.plan.sizes.working == (30, 40) and found.plan.sizes.scale == (0.5, 0.5)
+    assert found.labels.shape == (60, 80) and "route" not in found.summary.seconds
+
+
+def test_what_is_known_when(segmenter):
+    found = segmenter.segment(picture(), diameter=16.0)
+    with pytest.raises(RuntimeError, match="no summary before all of its label rows"):
+        _ = found.summary
+    rows = list(found.rows)
+    assert sum(map(len, rows)) == 60
+    summary = found.summary
+    assert (summary.tiles, summary.empty_tiles, summary.cells, summary.seam_cells, summary.cut_cells) == (1, 0, 2, 0, 0)
+    assert summary.device == "cpu" and {"normalise", "route", "load", "network", "decode"} <= set(summary.seconds)
+
+
+def test_after_the_fallback_the_summary_says_cpu():
+    segmenter = Segmenter(Router(), {3: disks("meta")}, "cpu")
+    found = segmenter.segment(picture(), diameter=16.0)
+    assert found.labels.max() == 2 and found.summary.device == "cpu"
+
+
+def test_on_tile_is_told_the_number_of_tiles(segmenter):
+    told = []
+    assert segmenter.segment(picture(), diameter=16.0, on_tile=told.append).labels.max() == 2
+    assert told == [1]
+
+
+def test_limits_reach_the_image():
+    segmenter = Segmenter(Router(), {3: disks()}, "cpu", Limits(whole_pixels=1000, overview_side=20))
+    assert segmenter.segment(picture(), diameter=16.0).image.reduction == 3
+
+
+def test_networks_of_a_folder_are_loaded_when_they_are_needed(untrained_weights, monkeypatch):
+    loaded = []
+    load = Network.load
+    monkeypatch.setattr(Network, "load", lambda path, *more: loaded.append(path.name) or load(path, *more))
+    segmenter = Segmenter.from_folder(untrained_weights, "cpu")
+    assert loaded == []
+    for class_ in (1, 1, 2):
+        segmenter.segment(picture(), class_=class_, diameter=28.0)
+    assert loaded == ["class1.safetensors", "class2.safetensors"]
+
+
+def test_an_incomplete_folder_is_refused(tmp_path):
+    (tmp_path / "class0.safetensors").touch()
+    with pytest.raises(CheckpointError, match="router.safetensors, class1.safetensors, .* missing; give the folder of all five"):
+        Segmenter.from_folder(tmp_path)
