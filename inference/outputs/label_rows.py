@@ -119,7 +119,8 @@ class LabelStore:
         def read() -> Iterator[np.ndarray]:
             for start, size, band in bands:
                 self._file.seek(start)
-                yield np.frombuffer(zlib.decompress(self._file.read(size)), np.int32).reshape(band)
+                packed = self._file.read(size)
+                yield np.frombuffer(zlib.decompress(packed), np.int32).reshape(band).copy()  # compiled code is for arrays that can be written
 
         return LabelRows(shape, cells, read)
 
