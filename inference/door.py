@@ -13,6 +13,7 @@ from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
 from inference.outputs.result import Result
 from inference.reading import Picture, read_image
+from inference.reading.channels import RGB
 from inference.segmenter import Segmenter as Networks
 from inference.sensitivity import SENSITIVITIES
 from models.checkpoint import read_config
@@ -158,6 +159,7 @@ def picture_of(
         image = image[:, :, 0]
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise ValueError(f"{image.shape[2]} channels: choose up to {MOST_CHANNELS} of them with channels=[0, ...]")
-    axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if image.shape[2] == 3 else "YXC"
+    colours = channels is None and image.ndim == 3 and image.shape[2] == MOST_CHANNELS
+    axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if colours else "YXC"
     size = None if pixel_size is None else tuple(np.broadcast_to(pixel_size, 2).tolist())
-    return Picture(np.ascontiguousarray(image), axes, pixel_size=size)
+    return Picture(np.ascontiguousarray(image), axes, channels=RGB if colours else (), pixel_size=size)

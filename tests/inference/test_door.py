@@ -32,7 +32,7 @@ def test_arrays_files_and_the_command_line_give_the_same(segmenter, tissue, untr
         with open(tmp_path / "a_cells.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert list(rows[0]) == list(table) and len(rows) == labels.max() > 3
-        np.testing.assert_allclose([float(row["intensity_mean-1"]) for row in rows], table["intensity_mean-1"], rtol=1e-5)
+        np.testing.assert_allclose([float(row["intensity_mean-green"]) for row in rows], table["intensity_mean-green"], rtol=1e-5)
 
 
 def test_networks_are_loaded_once(segmenter, tissue, monkeypatch):
