@@ -76,7 +76,7 @@ class LabelRows:
 
     def array(self, dtype: type = np.int32) -> np.ndarray:
         """All labels at once, (H, W)."""
-        labels = np.empty(self.shape, dtype)
+        labels: np.ndarray = np.empty(self.shape, dtype)
         top = 0
         for band in self:
             labels[top : top + len(band)] = band
@@ -109,7 +109,7 @@ class LabelStore:
         """
         bands, cells = [], 0
         for band in rows:
-            packed = zlib.compress(np.ascontiguousarray(band, np.int32), ZLIB_LEVEL)
+            packed = zlib.compress(np.ascontiguousarray(band, np.int32).data, ZLIB_LEVEL)
             self._file.seek(self._end)
             self._file.write(packed)
             bands.append((self._end, len(packed), band.shape))
