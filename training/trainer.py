@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 WARM_UP = 0.02  # of the run, for the cosine schedule
 GRADIENT_NORM = 5.0
 IMAGES_TIMED = 3  # to know how long a validation takes
-RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
+RANDOM_LAYER_SCALE = 0.5  # an encoder with random weights starts slowly from timm's 1e-6 (docs/architecture.md)
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
 # Arguments that change what a run is; a resume file of other ones is refused.
 DECISIVE = ("stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight",
