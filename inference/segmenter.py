@@ -142,19 +142,20 @@ class Segmenter:
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock, route = Stopwatch(), None
+        given = class_ is not None
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits)
         if class_ is None or diameter is None:
             with clock("route"):
                 route = self.route(image, ruled_out(picture.pixels, image.gray))
-        image_class = CLASSES[route.best if class_ is None else class_]
+            class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
-            network = self.network(image_class.number)
+            network = self.network(class_)
         if diameter is None:
             with clock("scale"):
-                diameter = measure_diameter(image, network, route.diameter)
+                diameter = measure_diameter(image, network, guess)
         working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
         tally = Tally()
-        plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
+        plan = Plan(CLASSES[class_], None if given else route, diameter, working.sizes)
         rows = label_rows(working, network, tally, clock, on_tile, self.limits)
         return Segmentation(image, plan, rows, lambda: Summary(**asdict(tally), device=str(network.device), seconds=clock.seconds))

@@ -1,6 +1,6 @@
 """The encoders by name: ConvNeXt, the method's (models.convnext), and EfficientNet-Lite (models.efficientnet)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -44,15 +44,15 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
         If the encoder's features are not at these sizes.
     """
     if name in EFFICIENTNETS:
-        network = EfficientNetLite(name)
-        return Encoder(network, network.channels, LITE_MEAN, LITE_STD)
+        lite = EfficientNetLite(name)
+        return Encoder(lite, lite.channels, LITE_MEAN, LITE_STD)
     if name in CONVNEXTS and not pretrained:
-        network = ConvNeXt(name, LAYER_SCALE if layer_scale is None else layer_scale)
-        return Encoder(network, network.channels, IMAGE_MEAN, IMAGE_STD)
+        convnext = ConvNeXt(name, LAYER_SCALE if layer_scale is None else layer_scale)
+        return Encoder(convnext, convnext.channels, IMAGE_MEAN, IMAGE_STD)
     import timm  # late: it takes longer to import than PyTorch
 
-    options = {} if layer_scale is None else {"ls_init_value": layer_scale}
-    network = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    options: dict[str, Any] = {} if layer_scale is None else {"ls_init_value": layer_scale}
+    network: Any = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
     strides, channels = network.feature_info.reduction(), tuple(network.feature_info.channels())
     if strides != [4, 8, 16, 32]:
         raise ValueError(f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] or one of "

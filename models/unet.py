@@ -39,6 +39,9 @@ class ConvNeXtUNet(nn.Module):
         Start from timm's ImageNet weights. They are downloaded, so this is for training only.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
         super().__init__()
         self.encoder, skips, mean, std = make_encoder(encoder, layer_scale, pretrained)
