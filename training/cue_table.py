@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.normalisation import to_three_channels
-from inference.outputs.overlay import draw_outlines
+from inference.outputs.overlay import draw_overlay
 from training.command import command, manual
 from training.cues import CLASS_NAMES, Cues, decide
 from training.datasets import READERS, load_sample
@@ -102,7 +102,7 @@ def contact_sheet(rows: list[Row], outlines: bool) -> np.ndarray:
 def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     """The normalised image, fitted into a square with SOURCE/FILE below it."""
     sample = load_sample(row.record)
-    image = draw_outlines(sample.pixels, sample.labels) if outlines else to_three_channels(sample.pixels)
+    image = draw_overlay(sample.pixels, sample.labels) if outlines else to_three_channels(sample.pixels)
     zoom = THUMBNAIL / max(image.shape[:2])
     height, width = (max(1, round(n * zoom)) for n in image.shape[:2])
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)

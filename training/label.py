@@ -39,6 +39,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
+from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
 from training.command import DONE, PARTLY, add_device, command, manual
@@ -156,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             label = paths[record.image]
             label.parent.mkdir(parents=True, exist_ok=True)
-            write_labels(label, labels, result.summary.cells, picture.resolution)
+            write_labels(label, labels, PixelSize.of(picture))
             kept.append(Record(record.image, label, "train", f"{record.source}{SOURCE_SUFFIX}", record.modality))
             lines.append(report_line(record, result))
     for reason, count in dropped.items():

@@ -33,6 +33,7 @@ def same_cells(one, other):
 
 def assert_numbered(labels, tally):
     assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, tally.cells + 1)), "cells are not numbered 1..n"
+    assert sum(map(len, tally.probabilities)) == tally.cells, "not every cell has its probability"
 
 
 def assert_matching(labels, expected):

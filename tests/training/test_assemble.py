@@ -186,13 +186,14 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert "| cells | 3 | all | CC0 |" in lines
     assert "| blood | 1 | router, class3 | CC BY-NC-SA 4.0 (NC) |" in lines
     assert "| blood_pseudo | 1 | all | CC BY-NC-SA 4.0 (NC) |" in lines
-    assert "These sources are for non-commercial use only, and so are weights trained on them: blood, blood_pseudo." in lines
+    assert ("These weights are for non-commercial use only, as are some of the images that they were trained on: blood, blood_pseudo."
+            in card(manifest).partition("## Networks")[0].splitlines())  # at the top
     assert "unclear" not in card(manifest)
 
 
 def test_sources_of_unclear_terms_are_named(manifest, runs):
     assert assemble(manifest, "--runs", runs) == 0
-    assert "of unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(manifest)
+    assert "unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(manifest)
 
 
 def test_known_failures_are_kept(manifest, runs, caplog):

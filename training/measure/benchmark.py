@@ -146,8 +146,7 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
     if code:
         return f"exit code {code}" if code > 0 else f"ended by signal {-code}"
     for path, name in label_names(list(images)).items():
-        places = (output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path]))  # the second in a challenge
-        labels = min(places, key=lambda place: not place.is_file())
+        labels = min((output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path])), key=lambda p: not p.is_file())
         if not labels.is_file():
             return f"no {labels.name} written"
         try:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import read_image
-from inference.reading import stores as images_module
+from inference.reading import Regions, open_image, read_image, stores
 from training.measure import benchmark, rigged
 from training.measure.benchmark import Launch, fill, image_record, main, parse_size, split_command, typical
 from training.measure.mosaic import make_image
@@ -230,10 +229,10 @@ def test_large_images_are_made_in_tiles_and_read_by_region(tmp_path, monkeypatch
     sources, _ = benchmark.read_cells(benchmark.ROOT / "tests/images", "colour")
     args = benchmark.parse_arguments(["--sizes", "700x1100", "--seed", "3"])
     benchmark.make_images(args, tmp_path / "made")
-    monkeypatch.setattr(images_module, "WHOLE_BYTES", 0)
-    pixels = images_module.open_image(tmp_path / "made" / "colour_700x1100.tif").pixels
+    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
+    pixels = open_image(tmp_path / "made" / "colour_700x1100.tif").pixels
     image = make_image(sources, 1100, 700, 3)
-    assert isinstance(pixels, images_module.Regions) and np.array_equal(pixels[:, :], image)
+    assert isinstance(pixels, Regions) and np.array_equal(pixels[:, :], image)
     assert np.array_equal(pixels[513:1000, 100:650], image[513:1000, 100:650])
 
 

@@ -116,7 +116,7 @@ def test_apptainer(challenge, engines, name):
     assert main(["team.sif", "--engine", name, "--images", f"{challenge}/images"]) == 0
     words = calls(engines)[0][0]
     assert words[:3] == ["exec", "--containall", "--bind"] and words[3].endswith(":/inputs:ro") and words[5].endswith(":/outputs")
-    assert words[6:] == ["team.sif", "sh", "/workspace/predict.sh", "/inputs", "/outputs"]
+    assert words[6:] == ["team.sif", "sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
 
 
 def test_own_options(engines):

@@ -133,9 +133,9 @@ def test_a_folder_as_the_truth_and_predictions_in_one_folder(data, predictions, 
 
 
 def test_names_follow_the_product(tmp_path):
-    """Up to the first dot, but the full stem where that name is taken."""
+    """Without the ending, whatever dots are in them."""
     for name in ("a.1_label.png", "a.2_label.png", "b_label_label.png"):
         write(tmp_path / "truth" / name, CELLS)
     cases = cases_from_folder(tmp_path / "truth", tmp_path / "out")
-    assert [c.candidates[1].name for c in cases] == ["a_label.tiff", "a.2_label.tiff", "b_label_label.tiff"]
+    assert [c.candidates[1].name for c in cases] == ["a.1_label.tiff", "a.2_label.tiff", "b_label_label.tiff"]
     assert [c.candidates[0].parent.name for c in cases] == ["truth"] * 3
