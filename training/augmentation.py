@@ -1,4 +1,4 @@
-"""Augmentations of a training crop: the paper's eight (section 3.3), and thirteen of ours, which the README's deviations list.
+"""Augmentations of a training crop: the paper's eight (section 3.3), and thirteen of ours, which docs/method.md lists.
 
 Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
 Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.

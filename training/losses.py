@@ -1,4 +1,4 @@
-"""The losses of the paper's section 2.2, with the corrections that docs/architecture.md and the README's deviations explain.
+"""The losses of the paper's section 2.2, with the corrections that docs/method.md explains.
 
 All take maps of shape NxCxhxw and a weight of shape Nx1xhxw that is 0 where the truth is unknown (padding), and return
 scalars. Sums run over the whole batch.

@@ -1,17 +1,17 @@
 """MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it is."""
 
-import csv
 import re
 from pathlib import Path
 from statistics import mean, median
 
 from models.config import Config
 from training.cues import CLASS_NAMES
+from training.tables import read_table
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
-UNCLEAR = re.compile(r"^$|unclear|no explicit|no licen[cs]e|without licen[cs]e", re.IGNORECASE)
+UNCLEAR = re.compile(r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE)
 
 INTRODUCTION = """# Model card
 
@@ -19,8 +19,14 @@ Weights of multistream-cellseg: a router that tells four classes of microscopy i
 `python -m training.assemble` writes this page from what the checkpoints say of themselves. They are safetensors files, nothing in
 them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
+TERMS = "## What they may be used for"
+RESTRICTIONS = (
+    (NON_COMMERCIAL, "These weights are for non-commercial use only, as are some of the images that they were trained on"),
+    (UNCLEAR, "Some sources have unclear terms; ask their publishers before you pass the weights on"),
+)
+EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
-NOT_SINCE = "Not measured since a network was replaced: run training.predict_split and training.score, then training.assemble --scores."
+NOT_SINCE = "Not measured since a network was replaced: run training.label and training.measure.score, then training.assemble --scores."
 NOTHING_YET = "Nothing is written here yet."
 UNKNOWN = "not recorded"
 
@@ -32,11 +38,12 @@ def write_card(path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[s
     ----------
     configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config` gives them
     sizes : of their files, in bytes
-    scores : CSV file of training.score; without one the card's table of scores stays if the networks do
+    scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
-    sections = [INTRODUCTION, "## Networks\n", networks_table(configs, sizes), pretraining_text(configs), router_text(configs),
+    sections = [INTRODUCTION, terms_text(configs), "## Networks\n", networks_table(configs, sizes), pretraining_text(configs),
+                router_text(configs),
                 f"{VALIDATION}\n", scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
                 "## Data\n", sources_text(configs), f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n"]
     path.write_text("\n".join(s for s in sections if s), encoding="utf-8")
@@ -65,21 +72,22 @@ def kept_scores(card: Path) -> str:
 
 
 def scores_text(path: Path) -> str:
-    """Table of all images, each class and each source, from the CSV file of training.score: mode corrected, IoU 0.5.
+    """Table of all images, each class and each source, from the CSV file of training.measure.score: mode corrected, IoU 0.5.
 
     Raises
     ------
     ValueError
         If the file has no such scores.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("mode") == "corrected" and float(row["threshold"]) == 0.5]
+    columns = ("mode", "threshold", "cue_class", "source", "f1", "precision", "recall")
+    rows = [row for _, row in read_table(path, columns) if row["mode"] == "corrected" and float(row["threshold"]) == 0.5]
     if not rows:
-        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.score TRUTH PREDICTIONS --csv FILE")
+        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.measure.score TRUTH PREDICTIONS "
+                         "--csv FILE")
     groups = {"all": rows}
     groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
     groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
-    lines = ["The whole program on the validation images, by `training.predict_split` and `training.score`:\n",
+    lines = ["The whole program on the validation images, by `training.label` and `training.measure.score`:\n",
              "| images of | number | mean F1 | median F1 | precision | recall |", "|" + " --- |" * 6]
     for name, members in groups.items():
         if members:
@@ -140,22 +148,33 @@ def router_text(configs: dict[str, tuple[str, Config]]) -> str:
             f"{figures['diameter_factor']:.2f} (median){average}.\n")
 
 
+def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
+    """What the sources' terms allow: a sentence for each restriction, with the sources that it comes from."""
+    terms = terms_of_sources(configs)
+    named = {text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS}
+    sentences = [f"{text}: {', '.join(sources)}." for text, sources in named.items() if sources]
+    return "\n\n".join([TERMS, *sentences, EVERY_SOURCE]) + "\n"
+
+
+def terms_of_sources(configs: dict[str, tuple[str, Config]]) -> dict[str, str]:
+    """Terms of each source that any of the networks was trained on; empty where they were not given."""
+    return {source: entry["terms"] for _, config in configs.values() for source, entry in sources_of(config).items()}
+
+
+def sources_of(config: Config) -> dict[str, dict]:
+    """Source -> number of images and terms."""
+    return config.sources or {UNKNOWN: {"images": UNKNOWN, "terms": ""}}
+
+
 def sources_text(configs: dict[str, tuple[str, Config]]) -> str:
-    """Table of the training data with their terms, and what follows from them."""
-    used, terms = {}, {}
+    """Table of the training data with their terms."""
+    used, terms = {}, terms_of_sources(configs)
     for part, (_, config) in configs.items():
-        for source, entry in (config.sources or {UNKNOWN: {"images": UNKNOWN, "terms": ""}}).items():
+        for source, entry in sources_of(config).items():
             used.setdefault(source, {})[part] = entry["images"]
-            terms[source] = entry["terms"]
     lines = ["Training images of each source; a segmenter's last training was on those of its own class.\n",
              "| source | images | used for | terms |", "| --- | --- | --- | --- |"]
     for source, images in sorted(used.items()):
         lines.append(f"| {source} | {', '.join(dict.fromkeys(map(str, images.values())))} | "
                      f"{'all' if len(images) == len(configs) else ', '.join(images)} | {terms[source] or 'not given'} |")
-    for pattern, text in (
-        (NON_COMMERCIAL, "for non-commercial use only, and so are weights trained on them"),
-        (UNCLEAR, "of unclear terms; ask their publishers before you pass the weights on"),
-    ):
-        if found := sorted(source for source, own in terms.items() if pattern.search(own)):
-            lines.append(f"\nThese sources are {text}: {', '.join(found)}.")
     return "\n".join(lines) + "\n"

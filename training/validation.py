@@ -13,8 +13,9 @@ import numpy as np
 from inference.network import Network
 from inference.pipeline import segment_at
 from inference.scaling import ScaleSettings
-from training.datasets import Record, Sample, load_samples, read_manifest
-from training.f1 import f1_score, score_image
+from training.datasets import Sample, load_samples
+from training.manifest import Record, read_manifest
+from training.measure.f1 import f1_score, score_image
 
 LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells are enlarged as far as at inference
 
@@ -22,12 +23,15 @@ LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
     """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the sources.
 
+    Sources without training images are left out, so that they go on telling what a network does on images of others; where there
+    are no others, they serve.
+
     Raises
     ------
     ValueError
         If there is none. The message names the manifest and the remedy.
     """
-    records = [r for r in read_manifest(manifest, "val") if r.label]
+    records = of_trained_sources(manifest, read_manifest(manifest, "val"))
     if not classes:
         return load_samples(pick_balanced(records, count))
     samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}
@@ -35,6 +39,15 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
         raise ValueError(f"{manifest}: no image of split 'val' is of class {', '.join(map(str, classes))}; give other "
                          "--classes or --validate-images 0")
     return [samples[r] for r in pick_balanced(list(samples), count)]
+
+
+def of_trained_sources(manifest: Path, records: list[Record]) -> list[Record]:
+    """The records whose source has images in the manifest's split "train"; all, if there is none of that kind."""
+    try:
+        trained = {r.source for r in read_manifest(manifest, "train")}
+    except ValueError:  # a manifest without training images
+        return records
+    return [r for r in records if r.source in trained] or records
 
 
 def pick_balanced(records: list[Record], count: int) -> list[Record]:

@@ -13,6 +13,7 @@ from inference.reading.picture import Image, ImageError, Picture, resolution_of
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
+from inference.reading.units import is_plausible
 
 READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
     sniff.TIFF: "tiff",
@@ -68,8 +69,7 @@ def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
     numbers = options.series or range(1, len(every) + 1)
     if missing := [n for n in numbers if n > len(every)]:
         raise ImageError(
-            f"{path.name}: there is no --series {missing[0]}, the file holds {len(every)} images; choose 1 to "
-            f"{len(every)}"
+            f"{path.name}: there is no --series {missing[0]}; choose 1 to {len(every)}, the images that the file holds"
         )
     return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options) for n in numbers]
 
@@ -87,20 +87,18 @@ def _read_series(path: Path) -> list[Series]:
         raise ImageError(f"{path.name}: {kind} files are not read here; {sniff.UNREADABLE[kind]}")
     if kind is None and not path.is_dir():
         raise ImageError(
-            f"{path.name}: not a readable image: its content is of no format that is known here (damaged or cut "
-            "short?); "
-            "copy it again, or convert it to TIFF or PNG"
+            f"{path.name}: not a readable image: its content is of no format that is known here (damaged or "
+            "cut short?); copy it again, or convert it to TIFF or PNG"
         )
-    reader = import_module(f"inference.reading.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
+    reader = import_module(f"{__package__}.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
     try:
         found = reader.read(path, kind)
     except (ImageError, MemoryError):
         raise
     except ImportError as error:
         raise ImageError(
-            f'{path.name}: {kind} files need the package {error.name}; pip install {error.name} (the extra "formats" '
-            'has '
-            "all such packages), or convert the file to TIFF"
+            f"{path.name}: {kind} files need the package {error.name}; pip install {error.name}, or the extra "
+            '"formats", or convert the file to TIFF'
         ) from None
     except Exception as error:  # of libraries that raise many kinds for damaged files
         raise ImageError(
@@ -120,6 +118,9 @@ def _read_series(path: Path) -> list[Series]:
 
 def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Image:
     """Choose channels and planes of a series."""
+    if series.pixel_size and not is_plausible(series.pixel_size):
+        said = f"its pixel size of {series.pixel_size[1]:g} µm cannot be true and is left out"
+        series = replace(series, pixel_size=None, resolution=None, warnings=(*series.warnings, said))
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)
@@ -165,8 +166,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
     if len(long) > 1:
         raise ImageError(
             f"{path.name}: the file holds {series.store.shape[axes.index('C')]} channels of several colour samples "
-            "each; say "
-            f"with --axes that they are pages of another kind, such as --axes {axes.replace('C', 'T')}, or split it"
+            f"each; say with --axes that they are other pages, such as --axes {axes.replace('C', 'T')}, or split it"
         )
     channel = long[0] if long else None
     if series.convert is not None and (channel is None or axes[channel] == "S"):

@@ -11,8 +11,9 @@ from inference.network import Network
 from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training import loader_speed, validation
-from training.datasets import Record, Sample, median_diameter
+from training import validation
+from training.datasets import Sample, median_diameter
+from training.manifest import Record
 from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
@@ -44,7 +45,7 @@ def disks(shape, *centres, radius):
 
 def sample(labels, partial=False):
     """An image in which a network could read the labels: each cell has its own gray value."""
-    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial), (labels * 40).astype(np.uint8), labels,
+    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial=partial), (labels * 40).astype(np.uint8), labels,
                   median_diameter(labels), 0)
 
 
@@ -150,8 +151,11 @@ def test_class_without_validation_images(monkeypatch, tmp_path):
         validation.validation_samples(tmp_path / "m.csv", [0, 1], 8)
 
 
-def test_rate_counts_what_was_done(monkeypatch):
-    """On a clock that goes on by a quarter of a second at every look: seven looks while the time lasts, and one at the end."""
-    clock, done = iter(range(100)), []
-    monkeypatch.setattr(loader_speed.time, "monotonic", lambda: next(clock) / 4)
-    assert loader_speed.rate(lambda: done.append(1), 2.0, torch.device("cpu")) == len(done) / 2.25 == 8 / 2.25
+def test_sources_that_are_not_trained_on_are_kept_for_the_end(monkeypatch, tmp_path):
+    """They choose neither thresholds nor networks; where there are no others, they do."""
+    splits = {"val": records(a=2, b=3), "train": records(b=1)}
+    monkeypatch.setattr(validation, "read_manifest", lambda _, split: splits[split])
+    monkeypatch.setattr(validation, "load_samples", lambda wanted: wanted)
+    assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8)} == {"b"}
+    splits["train"] = records(c=1)
+    assert len(validation.validation_samples(tmp_path / "m.csv", None, 8)) == 5
