@@ -129,6 +129,7 @@ def look_at(image: NormalisedImage, network: Segmenting, assumed: float, setting
     if math.isnan(measured):
         return None
     (_, maps), *_ = tiles  # a probe fits one window
+    assert maps is not None, "cells were found in it"
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
     in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     low, high = settings.unsure

@@ -48,7 +48,8 @@ def save_checkpoint(path: Path, model: nn.Module, config: Config, storage: str =
             tensors[name] = value.half()
         else:
             tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
-    metadata = {"format": FORMAT, "kind": model.kind, "config": config.to_json(model.kind)}
+    kind = str(model.kind)
+    metadata = {"format": FORMAT, "kind": kind, "config": config.to_json(kind)}
     partial = Path(f"{path}.part")
     partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
