@@ -4,88 +4,44 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from inference import __version__
 from inference.ahead import ahead
 from inference.dry_run import dry_run
-from inference.finding import Found, Skipped, find_images, read_list
-from inference.lengths import Length
-from inference.limits import LIMITS, Limits
+from inference.finding import Found, Skipped
 from inference.naming import Names, result_names
 from inference.opened import Opened, open_all
-from inference.outputs.label_stack import LabelStack
-from inference.outputs.label_tiff import LabelTiff, holds_labels
-from inference.outputs.output import Output
-from inference.outputs.overlay import Overlay
+from inference.outputs.label_rows import LabelRows, LabelStore
+from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels, write_label_tiff
+from inference.outputs.pixel_size import PixelSize
+from inference.outputs.products import PRODUCTS, Product
+from inference.outputs.refusal import OutputRefused
 from inference.progress import Progress
-from inference.reading import Picture, ReadOptions
-from inference.report import ReportRow, add_rows, peak_memory_mb, time_tolerance, write_report
+from inference.reading import Image
+from inference.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
+from inference.request import Request
 from inference.rights import become_owner
 from inference.stopwatch import Stopwatch
 from models.classes import CLASSES
 
 if TYPE_CHECKING:
+    from inference.common import Common
+    from inference.outputs.page import Page
+    from inference.outputs.result import Result
     from inference.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a run.
-
-    sources : image files, folders of them, or patterns
-    folder : for the results; made if it does not exist
-    weights : folder of the five networks
-    device : "auto", "cpu" or "cuda"
-    class_ : 0 to 3, whose network all images are sent to; None to let the router choose
-    diameter : typical cell diameter; None to measure it in each image
-    reading : channels, images and planes of the files that are wanted
-    listed : text file that names more images
-    recursive : whether folders in folders are gone into
-    names : how results are named
-    overlay : whether outline pictures are written too
-    report : file for the report
-    resume : whether results that an earlier run has left complete are kept
-    dry : whether it is only said what would be done
-    quiet : whether no progress is shown
-    seconds_between_lines : of the log, about the progress of one image
-    """
-
-    sources: Sequence[str | Path]
-    folder: Path
-    weights: Path
-    device: str = "auto"
-    class_: int | None = None
-    diameter: Length | None = None
-    reading: ReadOptions = ReadOptions()
-    listed: Path | None = None
-    recursive: bool = False
-    names: Names = Names.STEM
-    overlay: bool = False
-    report: Path | None = None
-    resume: bool = False
-    dry: bool = False
-    quiet: bool = False
-    seconds_between_lines: float = 30.0
-    limits: Limits = LIMITS
-
-    @property
-    def outputs(self) -> list[Output]:
-        """What is written for each image, the labels first."""
-        return [LabelTiff(self.limits), *([Overlay()] if self.overlay else [])]
-
-    def find(self) -> tuple[list[Found], list[Skipped]]:
-        """The images, each one once, and what is left out."""
-        images, skipped = find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
-        listed = read_list(self.listed) if self.listed else []
-        return list({found.path.resolve(): found for found in (*listed, *images)}.values()), skipped
+HASH_DIGITS = 12  # of the weights, in the report
 
 
 def run(request: Request) -> int:
@@ -96,142 +52,281 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            rows = dry_run(images, names, request.reading, [output.suffix for output in request.outputs])
-            return finish(request, rows, skipped)
+            rows = dry_run(images, names, request.reading, request.suffixes)
+            with Report(request.report, request.brief) as report:
+                for row in rows:
+                    report.add(row)
+                return finish(request, rows, skipped, report)
         request.folder.mkdir(parents=True, exist_ok=True)
         become_owner(request.folder)
         if not os.access(request.folder, os.W_OK):
             raise PermissionError(f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)")
         planes = ahead(open_all(images, request.reading), 1)  # the next is read during the imports, or while the one before is segmented
-        from inference.segmenter import Segmenter  # late, for an instant -h and instant errors above: it imports PyTorch
+        from inference.common import measure_common  # late, for an instant -h and instant errors above: PyTorch is imported
+        from inference.segmenter import Segmenter
         from inference.warm_up import warm_up
 
         segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
         threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
+        with ExitStack() as stack:
+            report = stack.enter_context(Report(request.report, request.brief))
+            page = stack.enter_context(open_page(request)) if request.page else None
+            common = measure_common(images, segmenter, request)
+            rows = Run(request, names, segmenter, common, report, page).all(images, planes)
+            return finish(request, rows, skipped, report)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return NOTHING_DONE
-    if request.names is Names.CHALLENGE:
-        for path, name in names.items():
-            if name.name != path.name.split(".")[0]:
-                log.warning("%s: another image has the same name up to its first dot; labels go to %s%s", path.name, name,
-                            LabelTiff.suffix)
-    rows: list[ReportRow] = []
-    owners: dict[Path, Path] = {}
-    with Progress(len(images), request.quiet, request.seconds_between_lines) as progress:
-        start = time.perf_counter()
-        for _, group in groupby(planes, lambda plane: (plane.found, plane.number)):
-            opened = iter(group)
-            first = next(opened)
-            file = first.found.path.name
-            progress.begin(file)
-            try:
-                row = segment_image(first, opened, names[first.found.path], owners, segmenter, request, progress.tile)
-                row = replace(row, seconds=round(time.perf_counter() - start, 2))
-                if row.status == "done":
-                    log.info("%s: %d cells, %s, %.1f s", file, row.cells, row.class_, row.seconds)
-                else:
-                    log.info("%s: kept, %s fits it", file, row.labels)
-            except Exception as error:  # whatever happens to one image, the others are still to be done
-                reason = describe(file, error)
-                log.error("%s", reason, exc_info=log.isEnabledFor(logging.DEBUG))
-                row = ReportRow(f"failed: {reason}", str(first.found.folder / file), series=first.series)
-            if first.last:
-                progress.end()
-            rows.append(row)
-            start = time.perf_counter()
-    return finish(request, rows, skipped)
 
 
-def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped]) -> int:
-    """The report, the last lines of the log and the exit code: what is skipped does not count."""
-    if request.report:
-        write_report(request.report, rows + [ReportRow(f"skipped: {entry.reason}", str(entry.path)) for entry in skipped])
+def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report) -> int:
+    """The last lines of the report and of the log, and the exit code: what is skipped does not count."""
+    for entry in skipped:
+        report.add(ReportRow(f"skipped: {entry.reason}", str(entry.path)))
     if skipped:
         log.warning("%d files and folders skipped, see above", len(skipped))
     failed = sum(row.failed for row in rows)
     if failed:
         log.error("%d of %d images failed, see above", failed, len(rows))
+    if not request.dry:
+        log.info("%d images, %d cells, %d failed; results are in %s", len(rows), sum(row.cells or 0 for row in rows), failed, request.folder)
     return ALL_DONE if not failed else SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 
-def segment_image(first: Opened, others: Iterator[Opened], name: Path, owners: dict[Path, Path], segmenter: "Segmenter", request: Request,
-                  on_tile: Callable[[int], None]) -> ReportRow:
-    """Segment one image, all planes of it, and write its files.
+@contextmanager
+def open_page(request: Request) -> Iterator["Page"]:
+    """The page of the run, which is written at the end, whatever the end is."""
+    from inference.outputs.page import Page
 
-    A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered on.
+    assert request.page is not None
+    request.page.parent.mkdir(parents=True, exist_ok=True)
+    page = Page(request.page, f"Cells in {', '.join(map(str, request.sources)) or request.listed}")
+    try:
+        yield page
+    finally:
+        page.write()
 
-    Parameters
-    ----------
-    first, others : the planes of the image
-    name : of the results, below the output folder, without what is added for the image of the file and for the kind of result
-    owners : files of the label files so far; a further image of a file might have the name of another file
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """The warnings that the program logs meanwhile, in this list."""
+    warnings: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.WARNING:
+                warnings.append(record.getMessage())
+
+    handler, logger = Collector(logging.WARNING), logging.getLogger(__name__.rpartition(".")[0])
+    logger.addHandler(handler)
+    try:
+        yield warnings
+    finally:
+        logger.removeHandler(handler)
+
+
+@dataclass
+class Run:
+    """The images of a run being done.
+
+    names : of the results of each file, below the output folder
+    common : what all images have in common
+    report, page : where each image is told of
     """
-    picture, image = first.picture, first.image
-    file, target = first.found.path.name, request.folder / name.with_name(f"{name.name}{image.suffix}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    outputs = {output: target.with_name(f"{target.name}{output.suffix}") for output in request.outputs}
-    labels = next(iter(outputs.values()))
-    if (owner := owners.setdefault(labels, first.found.path)) != first.found.path:
-        raise ValueError(f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder")
-    height, width = picture.shape
-    row = ReportRow("kept", str(first.found.folder / file), str(labels.relative_to(request.folder)), height, width,
-                    str(picture.pixels.dtype), picture.axes, series=first.series, planes=len(image.views), format=picture.format)
-    if request.resume and holds_labels(labels, (*image.stack, height, width)) and (
-            image.stack or all(path.exists() for path in outputs.values())):
-        return row
-    log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
-    for warning in picture.warnings:
-        log.warning("%s", warning)
-    diameter = request.diameter.pixels(file, picture) if request.diameter else None
-    steps = first.images * len(image.views)
 
-    def segment(plane: Opened, outputs: Mapping[Output, Path], class_: int | None, diameter: float | None) -> ReportRow:
-        known = replace(row, stages={"read": plane.seconds})
-        return segment_plane(known, plane.picture, outputs, segmenter, class_, diameter, lambda total: on_tile(total * steps))
+    request: Request
+    names: dict[Path, Path]
+    segmenter: "Segmenter"
+    common: "Common"
+    report: Report
+    page: "Page | None"
 
-    if not image.stack:
-        return segment(first, outputs, request.class_, diameter)
-    plan = segmenter.segment(image.open(len(image.views) // 2), class_=request.class_, diameter=diameter).plan
-    stack = LabelStack(labels, (*image.stack, height, width), picture.resolution, image.stack_axes)
-    done = []
-    for number, plane in enumerate((first, *others)):
-        files = {output: path.with_name(f"{target.name}{image.plane_suffix(number)}{output.suffix}") for output, path in outputs.items()}
-        files = {stack if path == labels else output: made for (output, path), made in zip(outputs.items(), files.values())}
-        done.append(segment(plane, files, plan.image_class.number, plan.diameter))
-    stack.close()
-    return add_rows(done)
+    def __post_init__(self) -> None:
+        self._owners: dict[Path, Path] = {}  # files of the label files so far
 
+    def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
+        """Segment the images one after the other."""
+        if self.request.names is Names.CHALLENGE:
+            for path, name in self.names.items():
+                if name.name != path.name.split(".")[0]:
+                    log.warning("%s: another image has the same name up to its first dot; labels go to %s%s", path.name, name, LABEL_SUFFIX)
+        rows: list[ReportRow] = []
+        with Progress(len(images), self.request.quiet, self.request.seconds_between_lines) as progress:
+            start = time.perf_counter()
+            for _, group in groupby(planes, lambda plane: (plane.found, plane.number)):
+                opened = iter(group)
+                first = next(opened)
+                file = first.found.path.name
+                progress.begin(file)
+                with collected_warnings() as warnings:
+                    try:
+                        row = self.image(first, opened, warnings, progress.tile)
+                        row = replace(row, seconds=round(time.perf_counter() - start, 2))
+                        log.info("%s", summary_of(row))
+                    except Exception as error:  # whatever happens to one image, the others are still to be done
+                        reason = describe(file, error)
+                        log.error("%s", reason, exc_info=log.isEnabledFor(logging.DEBUG))
+                        row = ReportRow(f"failed: {reason}", str(first.found.folder / file), series=first.series)
+                        if self.page:
+                            self.page.add_failure(row.image, reason)
+                if first.last:
+                    progress.end()
+                rows.append(replace(row, warnings="; ".join(warnings) or None, version=__version__))
+                self.report.add(rows[-1])
+                start = time.perf_counter()
+        return rows
 
-def segment_plane(row: ReportRow, picture: Picture, outputs: Mapping[Output, Path], segmenter: "Segmenter", class_: int | None,
-                  diameter: float | None, on_tile: Callable[[int], None]) -> ReportRow:
-    """Segment one plane and write its files; its line of the report goes on from what is known."""
-    segmentation = segmenter.segment(picture, class_=class_, diameter=diameter, on_tile=on_tile)
-    clock = Stopwatch()
-    with clock("write"):
-        writers = [output.begin(target, picture, segmentation) for output, target in outputs.items()]
-    for band in segmentation.rows:
+    def image(self, first: Opened, others: Iterator[Opened], warnings: list[str], on_tile: Callable[[int], None]) -> ReportRow:
+        """Segment one image, all planes of it, and write its files.
+
+        A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered on.
+
+        Parameters
+        ----------
+        first, others : the planes of the image
+        warnings : those about the image so far
+        """
+        request, picture, image = self.request, first.picture, first.image
+        file, name = first.found.path.name, self.names[first.found.path]
+        target = request.folder / name.with_name(f"{name.name}{image.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
+        if (owner := self._owners.setdefault(labels, first.found.path)) != first.found.path:
+            raise ValueError(f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder")
+        height, width = picture.shape
+        pixel_size = PixelSize.of(picture)
+        row = ReportRow("kept", str(first.found.folder / file), str(labels.relative_to(request.folder)), height, width,
+                        str(picture.pixels.dtype), picture.axes, picture.format, first.series, len(image.views),
+                        pixel_size_um=str(pixel_size) if pixel_size else None)
+        if request.resume and holds_labels(labels, (*image.stack, height, width)) and self._complete(target, image):
+            row = replace(row, cells=count_cells(labels))
+            if self.page:
+                self.page.add_kept(row.image, row.cells)
+            return row
+        log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
+        for warning in picture.warnings:
+            log.warning("%s", warning)
+        class_, diameter = request.class_, request.diameter.pixels(file, picture) if request.diameter else self.common.diameter
+        if image.stack:
+            plan = self.segmenter.segment(image.open(len(image.views) // 2), class_=class_, diameter=diameter,
+                                          ends=self.common.ends_of(picture)).plan
+            class_, diameter = plan.image_class.number, plan.diameter
+        common = _Planes(file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views)))
+        if not image.stack:
+            return self.plane(common, first, target, lambda result: self._write_labels(labels, [result.labels], result, image))
+        cells = 0
+        with LabelStore(request.folder) as store:
+            planes: list[LabelRows] = []
+
+            def keep(result: "Result") -> None:
+                nonlocal cells
+                numbers = np.arange(result.labels.cells + 1, dtype=np.int32) + np.int32(cells)
+                numbers[0] = 0
+                planes.append(store.add(result.labels, result.labels.shape).renumbered(numbers))
+                cells += result.labels.cells
+                if len(planes) == len(image.views):
+                    self._write_labels(labels, planes, result, image)
+
+            return add_rows([
+                self.plane(common, plane, target.with_name(f"{target.name}{image.plane_suffix(number)}"), keep)
+                for number, plane in enumerate(chain((first,), others))
+            ])
+
+    def _complete(self, target: Path, image: Image) -> bool:
+        """Whether all that is made beside the labels is there."""
+        names = [f"{target.name}{image.plane_suffix(number)}" for number in range(len(image.views))]
+        return all(target.with_name(f"{name}{suffix}").exists() for name in names for suffix in self.request.suffixes[1:])
+
+    def _write_labels(self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image) -> None:
+        request, picture = self.request, result.picture
+        name = " ".join(part for part in (result.source.name, image.name) if part)
+        write_label_tiff(path, planes, PixelSize.of(picture), stack=image.stack, stack_axes=image.stack_axes, tiled=request.tiled,
+                         colours=request.colours, image=name, channels=picture.channels)
+
+    def plane(self, common: "_Planes", plane: Opened, target: Path, keep: Callable[["Result"], None]) -> ReportRow:
+        """Segment one plane and write its files.
+
+        Parameters
+        ----------
+        target : name of its files without their suffixes
+        keep : what is done with its labels
+        """
+        from inference.outputs.result import Result  # late: numba is imported
+
+        request, picture, clock = self.request, plane.picture, Stopwatch()
+        wanted, ends = request.wanted(PixelSize.of(picture)), self.common.ends_of(picture)
+        segmentation = self.segmenter.segment(picture, class_=common.class_, diameter=common.diameter,
+                                              sensitivity=request.sensitivity, ends=ends, on_tile=common.on_tile)
+        segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
         with clock("write"):
-            for writer in writers:
-                writer.add(band)
-    plan, summary = segmentation.plan, segmentation.summary
-    with clock("write"):
-        for writer in writers:
-            writer.finish(summary)
-    if summary.cut_cells:
+            result = Result(plane.found.path, picture, segmentation, request.folder, request.limits.labels_in_memory, wanted,
+                            request.style)
+        with result, clock("write"):
+            keep(result)
+            for product in (PRODUCTS[option] for option in request.products):
+                write_product(product, target.with_name(f"{target.name}{product.suffix}"), result)
+            warn_of(common.file, result)
+            if self.page:
+                self.page.add_result(str(target.relative_to(request.folder)), result, common.warnings)
+        plan, summary = result.plan, result.summary
+        return replace(
+            common.row, status="done", cells=result.labels.cells, removed_cells=result.found - result.labels.cells,
+            class_=plan.image_class.name,
+            class_probability=round(plan.route.probabilities[plan.image_class.number], 4) if plan.route else None,
+            uncertain_route=int(plan.route.uncertain) if plan.route else None, cell_diameter_px=round(plan.diameter, 1),
+            diameter_from="option" if request.diameter else "all images" if self.common.diameter else "image",
+            contrast=", ".join(f"{low:g} to {high:g}" for low, high in ends) if ends else "image",
+            scale=round(sum(plan.sizes.scale) / 2, 3), tiles=summary.tiles, empty_tiles=summary.empty_tiles,
+            seam_cells=summary.seam_cells, cut_cells=summary.cut_cells, device=summary.device,
+            weights=(self.segmenter.sha256(plan.image_class.number) or "")[:HASH_DIGITS] if request.report else None,
+            tolerance_seconds=round(time_tolerance(*picture.shape), 2),
+            stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]}, peak_memory_mb=peak_memory_mb())
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """What the planes of an image have in common.
+
+    file : name of the image's file
+    row : of the report, as far as it is known before
+    class_, diameter : None where they are not known before
+    warnings : those about the image so far
+    """
+
+    file: str
+    row: ReportRow
+    class_: int | None
+    diameter: float | None
+    warnings: list[str]
+    on_tile: Callable[[int], None]
+
+
+def summary_of(row: ReportRow) -> str:
+    """The line of the log about an image that is done."""
+    if row.status == "kept":
+        return f"{row.image}: kept, {row.labels} fits it ({row.cells} cells)"
+    removed = f" ({row.removed_cells} removed)" if row.removed_cells else ""
+    return f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, {row.seconds:.1f} s"
+
+
+def write_product(product: Product, target: Path, result: "Result") -> None:
+    """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says so."""
+    try:
+        product.write(target, result)
+    except (ImportError, OutputRefused) as error:
+        reason = f"it needs {error.name}: pip install {error.name}" if isinstance(error, ImportError) else error
+        log.warning("%s: %s is not written: %s", result.source.name, target.name, reason)
+
+
+def warn_of(name: str, result: "Result") -> None:
+    """Say what may be wrong with an image's cells."""
+    plan = result.plan
+    if result.summary.cut_cells:
         log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
-                    "--diameter with their size makes the parts larger", row.image, summary.cut_cells)
+                    "--diameter with their size makes the parts larger", name, result.summary.cut_cells)
     if plan.route and plan.route.uncertain:
         log.warning("%s: the router is not sure of the kind of image (%s); the network for %s images ran, --route chooses another one",
-                    row.image, ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)), plan.image_class.name)
-    return replace(
-        row, status="done", cells=summary.cells, class_=plan.image_class.name,
-        class_probability=round(plan.route.probabilities[plan.image_class.number], 4) if plan.route else None,
-        uncertain_route=int(plan.route.uncertain) if plan.route else None,
-        cell_diameter_px=round(plan.diameter, 1), scale=round(sum(plan.sizes.scale) / 2, 3), tiles=summary.tiles,
-        empty_tiles=summary.empty_tiles, seam_cells=summary.seam_cells, cut_cells=summary.cut_cells,
-        tolerance_seconds=round(time_tolerance(*picture.shape), 2), stages={**row.stages, **summary.seconds, **clock.seconds},
-        peak_memory_mb=peak_memory_mb(), device=summary.device)
+                    name, ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)), plan.image_class.name)
 
 
 def describe(name: str, error: Exception) -> str:

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference import __version__
-from inference.batch import Request, run
+from inference.batch import run
 from inference.lengths import parse_length
 from inference.naming import Names
+from inference.outputs.overlay import COLOURS, OverlayStyle, parse_colour
+from inference.outputs.products import PRODUCTS
+from inference.outputs.units import Area
 from inference.progress import BarSafeHandler
 from inference.reading import ReadOptions
 from inference.reading.options import AXES, parse_axes, parse_channels, parse_plane, parse_series
+from inference.request import Request
+from inference.sensitivity import SENSITIVITIES
 from models.classes import CLASSES, find_class
 
 Value = TypeVar("Value")
@@ -52,18 +57,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-i", "--input", nargs="+", action="extend", default=[], metavar="IN",
-        help="image files, folders of them or patterns such as 'day*/*.tif' (docs/formats.md: TIFF, PNG, JPEG, OME-Zarr, CZI and others)")
+        help="image files, folders of them or patterns such as 'day*/*.tif' (TIFF, PNG, JPEG, OME-Zarr, CZI, ...: docs/formats.md)")
     add("--list", type=Path, metavar="FILE", help="a text file with the name of an image a line")
     add("--recursive", action="store_true", help="go into folders in folders; results go to folders of the same names")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute [auto: the GPU if there is one]")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute [auto: the GPU if there is one]")
     add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="folder with the five networks [the shipped ones]")
     add("--route", type=written(route), metavar="CLASS",
         help="network to use, by number or name: " + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
         + " [auto: decided for each image]")
     add("--channels", type=written(parse_channels), metavar="LIST",
-        help="channels to look at, by number from 1 or by name, up to three: 2 or DAPI,GFP; + merges some: DAPI+WGA [all, if these are three "
-             "at most]")
+        help="channels to look at, by number from 1 or by name, up to three: 2 or DAPI,GFP; + merges some: DAPI+WGA "
+             "[all, if these are three at most]")
     add("--series", type=written(parse_series), metavar="LIST",
         help="which positions, scenes or series of a file: 2 or 1,3-5 [all, each with its own results]")
     for axis, name in (("z", "z plane"), ("t", "time point")):
@@ -74,14 +79,33 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--diameter", type=written(parse_length), metavar="PX",
         help="diameter of a typical cell in pixels, or in micrometres as 12um, if the outlines show cells merged or cut to pieces "
              "[measured in each image]")
+    add("--sensitivity", choices=tuple(SENSITIVITIES), default="normal",
+        help="how readily something is taken for a cell: high finds more, and more that is none [normal]")
+    add("--same-diameter", action="store_true", help="one cell diameter for all images, the median of what is measured in them")
+    add("--same-contrast", action="store_true", help="one contrast for all images, so that dim ones stay dim")
     names = parser.add_mutually_exclusive_group()
     names.add_argument("--full-names", action="store_const", dest="names", const=Names.FULL, default=Names.STEM,
                        help="results keep the endings of the images' names: x.tif_label.tiff")
     names.add_argument("--challenge-names", action="store_const", dest="names", const=Names.CHALLENGE,
                        help="results are named after what is before the first dot, and no image is skipped for its name")
-    add("--overlay", action="store_true", help="also write NAME_overlay.png, the image with the cells' outlines")
+    add = parser.add_argument_group("which cells are kept").add_argument
+    add("--min-size", type=written(Area.parse), metavar="AREA", help="smallest area, in pixels (30) or square micrometres (12.5um2)")
+    add("--max-size", type=written(Area.parse), metavar="AREA", help="largest area")
+    add("--exclude-border", action="store_true", help="no cells that touch the border of the image")
+    add = parser.add_argument_group("what is written beside the label TIFFs").add_argument
+    for product in PRODUCTS.values():
+        add(f"--{product.option}", action="store_true", help=f"NAME{product.suffix}: {product.help}")
+    add("--page", type=Path, metavar="FILE", help="one HTML page with a picture, counts and warnings for each image")
     add("--report", type=Path, metavar="FILE",
-        help="also write a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+        help="a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+    add("--brief", action="store_true", help="the report without times and memory")
+    add("--overlay-colour", type=written(parse_colour), metavar="COLOUR", default=None,
+        help=f"of the outlines: {', '.join(COLOURS)}, or a number like #ff8000 [auto: what stands out best]")
+    add("--overlay-width", type=int, default=1, metavar="PX", help="of the outlines [1]")
+    add("--overlay-numbers", action="store_true", help="write the number of each cell into it")
+    add("--tiled", action="store_true", help="label TIFFs in tiles, for viewers of whole slides; ImageJ cannot open them")
+    add("--colours", action="store_true", help="label TIFFs with a random colour table for ImageJ")
+    add = parser.add_argument_group("how it runs").add_argument
     add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
     add("--dry-run", action="store_true", help="only say how each file would be read, what would be written, and about how long it takes")
     add("-v", "--verbose", action="store_true", help="say more")
@@ -96,9 +120,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for."""
     return Request(
-        args.input, args.output, args.weights, args.device, args.route, args.diameter,
-        ReadOptions(args.channels, args.axes, args.series, args.z, args.t), listed=args.list, recursive=args.recursive, names=args.names,
-        overlay=args.overlay, report=args.report, resume=args.resume, dry=args.dry_run, quiet=args.quiet)
+        args.input, args.output, args.weights, args.device, args.route, args.diameter, SENSITIVITIES[args.sensitivity],
+        args.same_diameter, args.same_contrast, ReadOptions(args.channels, args.axes, args.series, args.z, args.t), args.list,
+        args.recursive, args.names, tuple(option for option in PRODUCTS if getattr(args, option)),
+        OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers), args.tiled, args.colours, args.min_size,
+        args.max_size, args.exclude_border, args.page, args.report, args.brief, args.resume, args.dry_run, args.quiet)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -65,24 +65,27 @@ def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits
     maps = MapRows(tiles, sizes.working)
     number = Numbering(tally)
     done = 0  # rows handed on
-    for labels, first_row, complete in decode_bands(maps, settings, tally, limits):
+    for labels, first_row, complete, probabilities in decode_bands(maps, settings, tally, limits):
         if complete == maps.shape[0]:
             ready = height
         else:  # a row is made from the two nearest decoded ones
             ready = max(done, math.floor((complete - 0.5) / scale[0] - 0.5))
+        number.learn(probabilities)
         while done < ready:
             bottom = min(ready, done + max(1, limits.decoded_pixels // width))
             yield number(resize_rows(labels, first_row, maps.shape[0], (done, bottom), width, scale))
             done = bottom
 
 
-def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limits) -> Iterator[tuple[np.ndarray, int, int]]:
+def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limits
+                 ) -> Iterator[tuple[np.ndarray, int, int, np.ndarray]]:
     """Labels of the decoded maps' size.
 
     Yields
     ------
     labels (rows, w) int32, each number one cell of the image; the number of the first row; and up to which row, without it, they
-    are complete. The first rows repeat the last complete ones from before.
+    are complete. The first rows repeat the last complete ones from before. And the probabilities of the cells that are new, in the
+    order of their numbers.
     """
     height, width = maps.shape
     own_rows = max(limits.fewest_decoded_rows, limits.decoded_pixels // width - 2 * MARGIN)
@@ -90,7 +93,7 @@ def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limi
     cells = top = 0
     while top < height:
         bottom = top + own_rows if top + own_rows + MARGIN < height else height
-        found, own, cut = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
+        found, own, cut, probabilities = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
         table = np.zeros(len(own) + 1, np.int32)
         table[1:][own] = np.arange(cells + 1, cells + 1 + np.count_nonzero(own))
         cells += np.count_nonzero(own)
@@ -104,17 +107,19 @@ def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limi
         tally.cut_cells += cut
         across = names_in(found[[y - window_top for y in (top - 1, bottom) if 0 <= y < height]])
         tally.seam_cells += int(np.count_nonzero(own[across - 1]))
-        yield labels, first_row, complete
+        yield labels, first_row, complete, probabilities[own]
         keep_from = max(first_row, complete - 3)
         labels, first_row, top = labels[keep_from - first_row :].copy(), keep_from, bottom
 
 
-def decode_own(maps: "MapRows", settings: Settings, top: int, bottom: int, most_pixels: int) -> tuple[np.ndarray, np.ndarray, int]:
+def decode_own(maps: "MapRows", settings: Settings, top: int, bottom: int, most_pixels: int
+               ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
     """Decode the band of rows [top, bottom) with its margins, which grow up to `most_pixels` where cells are cut.
 
     Returns
     -------
-    labels of the band and its margins, int32 1..n; for each one whether it belongs to the band; how many of these may be cut off.
+    labels of the band and its margins, int32 1..n; for each one whether it belongs to the band; how many of these may be cut off;
+    and for each one its pixels' mean probability, (n,) float32.
     """
     height = maps.shape[0]
     first, last = max(0, top - MARGIN), min(height, bottom + MARGIN)
@@ -125,8 +130,14 @@ def decode_own(maps: "MapRows", settings: Settings, top: int, bottom: int, most_
         own = (begins + first >= top) & (begins + first < bottom)
         if last == limit or not own[names_in(labels[-1]) - 1].any():
             ends = names_in(labels[[0] * (first > 0) + [-1] * (last < height)])
-            return labels, own, int(np.count_nonzero(own[ends - 1]))
+            return labels, own, int(np.count_nonzero(own[ends - 1])), mean_of_labels(labels, probability, len(own))
         last = min(limit, last + bottom - top)
+
+
+def mean_of_labels(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """Mean of the values over each of the labels 1..count: (count,) float32."""
+    pixels, sums = (np.bincount(labels.ravel(), weights, count + 1)[1:] for weights in (None, values.ravel()))
+    return (sums / np.maximum(pixels, 1)).astype(np.float32)
 
 
 def names_in(rows: np.ndarray) -> np.ndarray:
@@ -177,6 +188,11 @@ class Numbering:
     def __init__(self, tally: Tally):
         self._tally = tally
         self._numbers = np.zeros(1, np.int32)
+        self._probabilities = np.zeros(1, np.float32)
+
+    def learn(self, probabilities: np.ndarray) -> None:
+        """The probabilities of the next decoded cells."""
+        self._probabilities = np.concatenate([self._probabilities, probabilities])
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """Rows of labels with their final numbers, int32."""
@@ -186,6 +202,7 @@ class Numbering:
         new = new[new > 0]
         self._numbers[new] = np.arange(self._tally.cells + 1, self._tally.cells + 1 + len(new))
         self._tally.cells += len(new)
+        self._tally.probabilities.append(self._probabilities[new])
         return self._numbers[labels]
 
 

@@ -23,8 +23,7 @@ class Length:
         if picture.pixel_size is None:
             raise ImageError(
                 f"{file}: the file does not tell the size of its pixels, so that {self.value:g} µm cannot be told in "
-                "them; give "
-                "--diameter in pixels"
+                "them; give --diameter in pixels"
             )
         y, x = picture.pixel_size
         return max(1.0, self.value / (y * x) ** 0.5)

@@ -20,15 +20,17 @@ GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 i
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device for "auto", "cpu" or "cuda"; "auto" takes a GPU if there is one.
+    """The device for "auto", "cpu", "cuda" or "mps" (Apple's GPUs); "auto" takes a GPU of NVIDIA if there is one.
 
     Raises
     ------
     ValueError
-        If "cuda" is asked for and there is none.
+        If "cuda" or "mps" is asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("no usable GPU: start the container with --gpus all on a machine with an NVIDIA driver, or use --device cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("no usable GPU of Apple's: this machine or this PyTorch has none; use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -14,7 +14,11 @@ from inference.noise import shows_something
 from inference.reading import Regions
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
+COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
 HUE_SIDE = 256  # pixels of the sample's shorter side by which an image's hue is told
+
+NOTHING = 0.0, 0.0  # ends of a channel with nothing to see
+Ends = tuple[tuple[float, float], ...]  # of channels, the values that become 0 and 255
 
 
 def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
@@ -32,11 +36,16 @@ def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
     return Normalisation.measure(pixels)(pixels[:, :])
 
 
-def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "NormalisedImage":
-    """As `normalise`, but a large image is normalised region by region, as they are asked for."""
+def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: "Ends | None" = None) -> "NormalisedImage":
+    """As `normalise`, but a large image is normalised region by region, as they are asked for.
+
+    Parameters
+    ----------
+    ends : as of `Normalisation.with_ends`, if they are not to be those of this image
+    """
     if math.prod(pixels.shape[:2]) <= limits.whole_pixels:
-        return NormalisedImage(Normalisation.measure(pixels, limits)(pixels[:, :]))
-    return LargeImage(pixels, limits)
+        return NormalisedImage(Normalisation.measure(pixels, limits).with_ends(ends)(pixels[:, :]))
+    return LargeImage(pixels, limits, ends)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Normalisation:
     """
 
     channels: tuple[int, ...]
-    ends: tuple[tuple[float, float], ...]
+    ends: Ends
 
     @property
     def gray(self) -> bool:
@@ -65,8 +74,14 @@ class Normalisation:
         channels = channels_to_show(pixels, limits)
         ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
         seen = (any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(pixels, channels, limits))
-        return cls(channels, tuple(with_zero(*own) if any_cells else (0.0, 0.0)
+        return cls(channels, tuple(with_zero(*own) if any_cells else NOTHING
                                    for own, any_cells in zip(ends(pixels, channels, limits), seen)))
+
+    def with_ends(self, ends: Ends | None) -> "Normalisation":
+        """The same with other ends, given for all channels of the image; None keeps those it has. Nothing to see remains nothing."""
+        if ends is None:
+            return self
+        return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
@@ -132,12 +147,22 @@ def _finite(plane: np.ndarray) -> np.ndarray:
 
 
 def _ends_of_integers(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
-    """Both percentiles of each channel by linear interpolation between order statistics, as numpy.percentile."""
+    """Both percentiles of each channel."""
+    return _ends_of_counts(_counts(pixels, channels, limits))
+
+
+def _counts(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
+    """How often each value occurs in each channel: (channels, levels) int64."""
     levels = np.iinfo(pixels.dtype).max + 1
     counts = np.zeros((len(channels), levels), np.int64)
     for band in bands(pixels, limits):
         for own, plane in zip(counts, _planes(band, channels)):
             own += cv2.calcHist([plane], [0], None, [levels], [0, levels]).ravel().astype(np.int64)
+    return counts
+
+
+def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Both percentiles of each channel by linear interpolation between order statistics, as numpy.percentile."""
     counts[:, 0] = 0
     for own in counts:
         ends = np.cumsum(own)
@@ -156,6 +181,35 @@ def _ends_of_numbers(pixels: np.ndarray | Regions, channels: tuple[int, ...], li
         plane = _finite(plane)
         values = plane[plane != 0]
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
+
+
+class CommonEnds:
+    """Ends that many images of one type and number of channels have in common: the percentiles of all their pixels.
+
+    Those of other numbers than 8 and 16-bit integers come from a sample of each image, which counts as much as that of any other.
+    """
+
+    def __init__(self) -> None:
+        self._counts: np.ndarray | None = None
+        self._samples: list[np.ndarray] = []  # (n, channels) of each image
+
+    def add(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> None:
+        """One more image."""
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        if pixels.dtype in (np.uint8, np.uint16):
+            counts = _counts(pixels, tuple(range(channels)), limits)
+            self._counts = counts if self._counts is None else self._counts + counts
+        else:
+            every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
+            self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
+
+    @property
+    def ends(self) -> Ends:
+        """Those of all images so far, for each of their channels; there must be one image."""
+        if self._counts is not None:
+            return tuple(with_zero(*own) for own in _ends_of_counts(self._counts.copy()))
+        pixels = np.concatenate(self._samples)[:, None]
+        return tuple(with_zero(*own) for own in _ends_of_numbers(pixels, tuple(range(pixels.shape[2])), LIMITS))
 
 
 class NormalisedImage:
@@ -195,11 +249,12 @@ class LargeImage(NormalisedImage):
     Parameters
     ----------
     pixels : as `normalise` takes them
+    ends : as of `normalised_image`
     """
 
-    def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS):
+    def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None):
         self.pixels, self.limits, self.shape = pixels, limits, pixels.shape[:2]
-        self.normalisation = Normalisation.measure(pixels, limits)
+        self.normalisation = Normalisation.measure(pixels, limits).with_ends(ends)
         self.gray = self.normalisation.gray
         self.reduction = max(1, min(self.shape) // limits.overview_side)
 

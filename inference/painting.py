@@ -16,7 +16,7 @@ def _insert(values, count, value):
 
 
 @compiled
-def _paint(points, dist, canvas, first_row, cells, scale_y, scale_x):
+def _paint(points, dist, canvas, first_row, cells, scale_y, scale_x, shown):
     """Draw polygons where `canvas`, rows of the label image from number `first_row` on, is still 0; returns the number of cells,
     `cells` being that of those before."""
     height, width = canvas.shape
@@ -55,6 +55,7 @@ def _paint(points, dist, canvas, first_row, cells, scale_y, scale_x):
                 hidden += len(run) - free
         if hidden and painted:
             painted = _keep_largest_fragment(canvas[top : bottom + 1, left : right + 1], label)
+        shown[i] = painted > 0
         if painted:
             cells += 1
     return cells
@@ -129,12 +130,15 @@ def paint(cells: Candidates, shape: tuple[int, int], scale: tuple[float, float] 
     return labels, paint_onto(labels, 0, cells, scale, 0)
 
 
-def paint_onto(canvas: np.ndarray, first_row: int, cells: Candidates, scale: tuple[float, float], before: int) -> int:
+def paint_onto(canvas: np.ndarray, first_row: int, cells: Candidates, scale: tuple[float, float], before: int,
+               shown: np.ndarray | None = None) -> int:
     """Draw polygons as `paint` does, where `canvas` is still 0, and return the number of cells.
 
     Parameters
     ----------
     canvas : (rows, W) int32, the rows of a label image from number `first_row` on
     before : the number of cells painted earlier; new ones get the numbers after it
+    shown : (N,) bool, filled in: which polygons have become cells
     """
-    return _paint(cells.points, cells.dist, canvas, first_row, before, *scale)
+    shown = np.empty(len(cells), np.bool_) if shown is None else shown
+    return _paint(cells.points, cells.dist, canvas, first_row, before, *scale, shown)

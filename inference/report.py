@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from inference.outputs.table import write_table
+from inference.outputs.table import GrowingTable
 
 # Of an image's way, in its order; stages that run at the same time add up to more than the time that passes.
 STAGES = ("read", "normalise", "route", "load", "scale", "network", "wait", "decode", "write")
 STAGE_COLUMNS = {stage: f"{stage}_seconds" for stage in STAGES}
+STOPWATCH = ("tolerance_seconds", "stages", "seconds", "peak_memory_mb")
 TOLERANCE_PIXELS = 1_000_000  # the challenge allows 10 s up to this size, and 10 s per this many pixels above
 TOLERANCE_SECONDS = 10.0
 
@@ -23,11 +24,18 @@ class ReportRow:
     dtype, axes, format : of the file's pixels
     series : number and name of the image in a file of several
     planes : number of planes in the stack of labels, 1 for a single one
+    pixel_size_um : height and width of a pixel in µm, one number if they are equal
+    removed_cells : those that were found, but are not wanted
     class_ : of the network that ran, in words
     class_probability : the router's; None if the class was given
     uncertain_route : 1 if the router left open which class it is
+    diameter_from : "image", "option" or "all images"
+    contrast : "image", or the values of all images that become black and white
     scale : working size over image size
-    tiles, empty_tiles, cells, seam_cells, cut_cells : see `inference.tiles.Tally`
+    tiles, empty_tiles, cells, seam_cells, cut_cells : see `inference.tiles.Tally`; cells are those that are wanted
+    warnings : what was said about the image, one after the other
+    version : of the program
+    weights : the first characters of the SHA-256 of the network's checkpoint
     tolerance_seconds : what the challenge allows for an image of this size, the start of the program included
     seconds : from one image to the next; of the stages the time that is spent in each
     """
@@ -42,30 +50,39 @@ class ReportRow:
     format: str | None = None
     series: str | None = None
     planes: int | None = None
+    pixel_size_um: str | None = None
     cells: int | None = None
+    removed_cells: int | None = None
     class_: str | None = None
     class_probability: float | None = None
     uncertain_route: int | None = None
     cell_diameter_px: float | None = None
+    diameter_from: str | None = None
+    contrast: str | None = None
     scale: float | None = None
     tiles: int | None = None
     empty_tiles: int | None = None
     seam_cells: int | None = None
     cut_cells: int | None = None
+    warnings: str | None = None
+    device: str | None = None
+    version: str | None = None
+    weights: str | None = None
     tolerance_seconds: float | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     peak_memory_mb: int | None = None
-    device: str | None = None
 
     @property
     def failed(self) -> bool:
         return self.status.startswith("failed")
 
-    def columns(self) -> dict[str, str | int | float | None]:
-        """The line as a table has it, with a column for the seconds of each stage."""
+    def columns(self, brief: bool = False) -> dict[str, str | int | float | None]:
+        """The line as a table has it, the stopwatch's columns last: one for the seconds of each stage; `brief` is without them."""
         row: dict[str, str | int | float | None] = {}
         for name in (f.name for f in fields(self)):
+            if brief and name in STOPWATCH:
+                continue
             if name == "stages":
                 row |= {column: round(self.stages[stage], 3) if stage in self.stages else None for stage, column in STAGE_COLUMNS.items()}
             else:
@@ -73,17 +90,42 @@ class ReportRow:
         return row
 
 
+SUMMED = ("cells", "removed_cells", "tiles", "empty_tiles", "seam_cells", "cut_cells")  # over the planes of a stack
+
+
 def add_rows(rows: Sequence[ReportRow]) -> ReportRow:
     """The line of a stack, from those of its planes."""
-    total = {name: sum(getattr(row, name) for row in rows) for name in ("cells", "tiles", "empty_tiles", "seam_cells", "cut_cells")}
+    total = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
     stages = {stage: sum(row.stages.get(stage, 0.0) for row in rows) for stage in STAGES if any(stage in row.stages for row in rows)}
     return replace(rows[-1], **total, stages=stages)
 
 
-def write_report(path: Path, rows: Sequence[ReportRow]) -> None:
-    """JSON for a name that ends in .json, else CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(path, [row.columns() for row in rows])
+class Report:
+    """The report of a run, which is whole after each line. A context.
+
+    Parameters
+    ----------
+    path : JSON for a name that ends in .json, else CSV; None for no report
+    brief : without the stopwatch's columns
+    """
+
+    def __init__(self, path: Path | None, brief: bool = False):
+        self.brief, self._table = brief, None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
+
+    def add(self, row: ReportRow) -> None:
+        """One more line."""
+        if self._table:
+            self._table.add(row.columns(self.brief))
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._table:
+            self._table.__exit__()
 
 
 def time_tolerance(height: int, width: int) -> float:

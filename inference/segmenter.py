@@ -1,8 +1,8 @@
 """An image's way from pixels to labels: normalise, route, measure the cells, bring them to the network's size, run it, decode."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,14 @@ import numpy as np
 from inference.diameter import measure_diameter
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
-from inference.normalisation import NormalisedImage, normalised_image
+from inference.normalisation import Ends, NormalisedImage, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
 from inference.scaling import Sizes, WorkingImage, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, sha256
 from models.classes import CLASSES, ROUTER_FILE, ImageClass
 
 
@@ -41,6 +41,7 @@ class Plan:
 class Summary:
     """What is known after the last label row of an image; the numbers are those of `inference.tiles.Tally`.
 
+    probabilities : of the cells, (cells,) float32: of StarDist's centre points, or the mean over Hover's cell pixels
     device : on which the network ran, at the end: "cpu" where the GPU's memory did not suffice
     seconds : time of each stage
     """
@@ -50,6 +51,7 @@ class Summary:
     cells: int
     seam_cells: int
     cut_cells: int
+    probabilities: np.ndarray
     device: str
     seconds: Mapping[str, float]
 
@@ -97,6 +99,7 @@ class Segmenter:
     def __init__(self, router: Callable[[NormalisedImage, Sequence[int]], Route] | Path, networks: Mapping[int, Network | Path],
                  device: str = "auto", limits: Limits = LIMITS):
         self._router, self._networks = router, dict(networks)
+        self.files = {number: network for number, network in networks.items() if isinstance(network, Path)}
         self.device, self.limits = choose_device(device), limits
 
     @classmethod
@@ -124,14 +127,19 @@ class Segmenter:
             network = self._networks[class_] = Network.load(network, self.device)
         return network
 
+    @cache
+    def sha256(self, class_: int) -> str | None:
+        """Of the checkpoint of a class's network; None if the network was given as it is."""
+        return sha256(self.files[class_]) if class_ in self.files else None
+
     def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""
         if isinstance(self._router, Path):
             self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
-    def segment(self, picture: Picture, *, class_: int | None = None, diameter: float | None = None,
-                on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
+    def segment(self, picture: Picture, *, class_: int | None = None, diameter: float | None = None, sensitivity: float = 0.0,
+                ends: Ends | None = None, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
         """Begin to segment one image: everything but the labels, which the answer makes as they are read.
 
         Parameters
@@ -139,11 +147,34 @@ class Segmenter:
         picture : as `inference.reading.open_image` gives it
         class_ : 0 to 3, whose network is to run; None to let the router choose
         diameter : typical cell diameter in pixels of the image; None to measure it
+        sensitivity : how readily something is taken for a cell, as of `inference.sensitivity.SENSITIVITIES`
+        ends : of the contrast, as of `inference.normalisation.Normalisation`; None for those of the image
         on_tile : called after each tile with the number of tiles that the whole image has
         """
-        clock, route = Stopwatch(), None
+        clock = Stopwatch()
+        image, image_class, route, network, diameter = self._look(picture, class_, diameter, ends, clock)
+        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
+        tally = Tally()
+        plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
+        rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+
+        def summarise() -> Summary:
+            probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
+            counts = {name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")}
+            return Summary(**counts, probabilities=probabilities, device=str(network.device), seconds=clock.seconds)
+
+        return Segmentation(image, plan, rows, summarise)
+
+    def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
+        """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
+        return self._look(picture, class_, None, ends, Stopwatch())[-1]
+
+    def _look(self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
+              ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, float]:
+        """The image's normalised form, its class, the router's answer, the network and the cells' diameter."""
+        route = None
         with clock("normalise"):
-            image = normalised_image(picture.pixels, self.limits)
+            image = normalised_image(picture.pixels, self.limits, ends)
         if class_ is None or diameter is None:
             with clock("route"):
                 route = self.route(image, ruled_out(picture.pixels, image.gray))
@@ -153,8 +184,4 @@ class Segmenter:
         if diameter is None:
             with clock("scale"):
                 diameter = measure_diameter(image, network, route.diameter)
-        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
-        tally = Tally()
-        plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
-        rows = label_rows(working, network, tally, clock, on_tile, self.limits)
-        return Segmentation(image, plan, rows, lambda: Summary(**asdict(tally), device=str(network.device), seconds=clock.seconds))
+        return image, image_class, route, network, diameter

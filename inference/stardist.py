@@ -9,7 +9,7 @@ bilinear up-sampling of the network's maps puts it.
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from inference.limits import LIMITS, Limits
 from inference.painting import paint_onto
 from inference.polygons import Candidates, by_probability
 from inference.scaling import Sizes
+from inference.sensitivity import shifted
 from inference.suppression import SURVIVOR, UNDECIDED, decide
 from inference.tiles import Tally, Tile, TileMaps, spans
 from models.stardist import RAYS
@@ -40,6 +41,10 @@ class Settings:
 
     prob_threshold: float = 0.5
     overlap_threshold: float = 0.4  # intersection over the smaller polygon's area, StarDist's measure
+
+    def at(self, sensitivity: float) -> "Settings":
+        """Those for another sensitivity, see `inference.sensitivity`."""
+        return replace(self, prob_threshold=shifted(self.prob_threshold, sensitivity))
 
     @classmethod
     def grid(cls) -> list["Settings"]:
@@ -105,7 +110,9 @@ def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits
         fresh = fresh[by_probability(pool.prob[fresh], pool.points[fresh])]
         free = _free_to_paint(boxes[fresh], decided)
         now, later = fresh[free], fresh[~free]
-        tally.cells = canvas.paint(pool[now], boxes[now, 2].max(initial=-1), tally.cells)
+        shown = np.empty(len(now), np.bool_)
+        tally.cells = canvas.paint(pool[now], boxes[now, 2].max(initial=-1), tally.cells, shown)
+        tally.probabilities.append(pool.prob[now[shown]])
         above, below = (np.searchsorted(seams, boxes[now, edge], side="right") for edge in (0, 2))
         tally.seam_cells += int(np.count_nonzero(above != below))
         tally.cut_cells += int(np.count_nonzero(pool.dist[now].max(axis=1, initial=0) >= LONGEST_RAY))
@@ -122,10 +129,10 @@ class _Canvas:
         self.height, self.scale = sizes.image[0], sizes.scale
         self.first_row, self.rows = 0, np.zeros((0, sizes.image[1]), np.int32)
 
-    def paint(self, cells: Candidates, lowest: float, before: int) -> int:
+    def paint(self, cells: Candidates, lowest: float, before: int, shown: np.ndarray) -> int:
         """Paint polygons that reach down to working row `lowest`; see `inference.painting.paint_onto`."""
         self._extend(self._row_at(lowest) + 2)
-        return paint_onto(self.rows, self.first_row, cells, self.scale, before)
+        return paint_onto(self.rows, self.first_row, cells, self.scale, before, shown)
 
     def hand_on(self, working_y: float) -> Iterator[np.ndarray]:
         """The rows above a working row, if there are any."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -57,6 +57,7 @@ class Tally:
     cells : in the whole image
     seam_cells : cells that lie across a border between two bands of rows; they are whole
     cut_cells : cells so large that a part may be missing
+    probabilities : of the cells 1, 2, 3, ... in parts, each one (n,) float32: how surely each is a cell
     """
 
     tiles: int = 0
@@ -64,6 +65,7 @@ class Tally:
     cells: int = 0
     seam_cells: int = 0
     cut_cells: int = 0
+    probabilities: list[np.ndarray] = field(default_factory=list, compare=False)
 
 
 Maps = tuple[np.ndarray, ...]

@@ -25,5 +25,19 @@ def warm_up() -> None:
         kind.disagreement(labels, *maps)
 
 
+def warm_up_outputs() -> None:
+    """Measure and trace one small cell. Most runs need none of this, so that it is for the caches alone."""
+    from inference.outputs.cell_table import measure_cells
+    from inference.outputs.extents import Extents
+    from inference.outputs.label_rows import LabelRows
+    from inference.outputs.polygons import trace
+
+    labels = LabelRows.of(np.pad(np.ones((3, 4), np.int32), 2))
+    extents = Extents.measure(labels)
+    measure_cells(labels, extents, np.zeros(labels.shape, np.uint8))
+    list(trace(labels, extents))
+
+
 if __name__ == "__main__":
     warm_up()
+    warm_up_outputs()

@@ -6,12 +6,13 @@ falls by 2, and such a fall is a border of strength 1 in every image.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from inference.compiled import compiled
+from inference.sensitivity import shifted
 
 LEVELS = 256  # the boundary strength is flooded in 8-bit steps
 
@@ -25,6 +26,10 @@ class WatershedSettings:
     sobel_size: int = 5  # HoVer-Net has 21 at twice this resolution and cuts thin cells with it
     min_marker: int = 6  # pixels; smaller markers are noise
     min_cell: int = 12  # pixels
+
+    def at(self, sensitivity: float) -> "WatershedSettings":
+        """Those for another sensitivity, see `inference.sensitivity`."""
+        return replace(self, cell_threshold=shifted(self.cell_threshold, sensitivity))
 
     @classmethod
     def grid(cls) -> list["WatershedSettings"]:

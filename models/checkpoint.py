@@ -92,14 +92,19 @@ def read_config(path: Path) -> tuple[str, Config]:
                               "with this version") from None
 
 
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_sha256(path: Path) -> None:
     """Compare a file with the line for it in SHA256SUMS beside it, if there is one; raises CheckpointError if they differ."""
     sums = Path(path).with_name(SUMS_FILE)
     if not sums.is_file():
         return
     expected = {name: digest for digest, name in (line.split() for line in sums.read_text().splitlines())}
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256(path)
     if expected.get(Path(path).name, found) != found:
         raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
 

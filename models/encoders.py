@@ -41,7 +41,7 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     Raises
     ------
     ValueError
-        If the encoder's features are not at these sizes.
+        If there is no such encoder, or its features are not at these sizes.
     """
     if name in EFFICIENTNETS:
         network = EfficientNetLite(name)
@@ -52,7 +52,10 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     import timm  # late: it takes longer to import than PyTorch
 
     options = {} if layer_scale is None else {"ls_init_value": layer_scale}
-    network = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    try:
+        network = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    except RuntimeError as error:  # timm's, for an unknown name
+        raise ValueError(f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of {', '.join(EFFICIENTNETS)}") from None
     strides, channels = network.feature_info.reduction(), tuple(network.feature_info.channels())
     if strides != [4, 8, 16, 32]:
         raise ValueError(f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] or one of "

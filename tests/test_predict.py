@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from skimage.data import coins, immunohistochemistry
 from inference import batch
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
-from inference.outputs import label_tiff
+from inference.outputs import label_png, overlay
 from inference.outputs.label_tiff import holds_labels, write_labels
 from inference.reading import stores as image_files
 from models.classes import CLASSES
@@ -166,7 +168,7 @@ def test_interrupt_leaves_no_broken_file(images, tmp_path, untrained_weights, mo
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tifffile, "imwrite", interrupted)
+    monkeypatch.setattr(tifffile.TiffWriter, "write", interrupted)
     assert run("-i", images, "-o", tmp_path / "out", "--weights", untrained_weights) == 130
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -176,14 +178,14 @@ def test_interrupt_leaves_no_broken_file(images, tmp_path, untrained_weights, mo
     (RuntimeError("odd"), "RuntimeError: odd; run it again with -v"),
 ])
 def test_whatever_happens_to_one_image_the_others_are_done(images, tmp_path, untrained_weights, monkeypatch, caplog, error, words):
-    write = label_tiff.write_labels
+    write = batch.write_label_tiff
 
-    def fails_once(path, *args):
+    def fails_once(path, *args, **options):
         if path.name.startswith("float"):
             raise error
-        write(path, *args)
+        write(path, *args, **options)
 
-    monkeypatch.setattr(label_tiff, "write_labels", fails_once)
+    monkeypatch.setattr(batch, "write_label_tiff", fails_once)
     assert run("-i", images, "-o", tmp_path, "--weights", untrained_weights) == 1
     assert f"float.tiff: {words}" in caplog.text and len(list(tmp_path.iterdir())) == 4
 
@@ -207,6 +209,94 @@ def test_predict_sh(images, tmp_path, untrained_weights):
     if not Path("/workspace/inputs").exists() and not Path("/inputs").exists():
         done = subprocess.run(["sh", ROOT / "predict.sh"], env=environment, capture_output=True, text=True)
         assert done.returncode == 2 and "/inputs" in done.stderr
+
+
+# Outputs, and which cells are in them
+
+
+PRODUCT_NAMES = {"overlay": "tissue_overlay.png", "table": "tissue_cells.csv", "rois": "tissue_rois.zip", "geojson": "tissue.geojson",
+                 "cellpose": "tissue_seg.npy", "outlines": "tissue_cp_outlines.txt", "png": "tissue_label.png"}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_all_outputs_at_once_tell_of_the_same_cells(images, tmp_path, untrained_weights, nothing_is_small, in_memory):
+    out, options = tmp_path / "out", [f"--{option}" for option in PRODUCT_NAMES]
+    arguments = ("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--diameter", "28", "--exclude-border",
+                 "--min-size", "30", "--page", tmp_path / "page.html", "--report", tmp_path / "r.json", *options)
+    assert run_within(Limits() if in_memory else nothing_is_small, *arguments) == 0
+    assert {p.name for p in out.iterdir()} == {"tissue_label.tiff", *PRODUCT_NAMES.values()}
+    labels = check_labels(out / "tissue_label.tiff", (300, 200))
+    areas = np.bincount(labels.ravel())[1:]
+    assert len(areas) > 3 and areas.min() >= 30
+    assert not labels[[0, -1]].any() and not labels[:, [0, -1]].any(), "no cell touches the border"
+    with open(out / "tissue_cells.csv", newline="") as file:
+        assert [int(row["area"]) for row in csv.DictReader(file)] == areas.tolist()
+    features = json.loads((out / "tissue.geojson").read_text())["features"]
+    assert [feature["properties"]["measurements"][0]["value"] for feature in features] == areas.tolist()
+    assert len(zipfile.ZipFile(out / "tissue_rois.zip").namelist()) == len(areas)
+    assert len((out / "tissue_cp_outlines.txt").read_text().splitlines()) == len(areas)
+    assert np.array_equal(np.load(out / "tissue_seg.npy", allow_pickle=True).item()["masks"], labels)
+    assert np.array_equal(cv2.imread(str(out / "tissue_label.png"), cv2.IMREAD_UNCHANGED), labels)
+    assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
+    (row,) = json.loads((tmp_path / "r.json").read_text())
+    assert row["cells"] == len(areas) and row["removed_cells"] > 0 and len(row["weights"]) == 12 and row["version"]
+    assert f"1 images, {len(areas)} cells" in (tmp_path / "page.html").read_text()
+
+
+def test_results_are_not_taken_for_images(images, tmp_path, untrained_weights, caplog):
+    """A folder may be the output folder too."""
+    shutil.copy(images / "float.tiff", tmp_path)
+    arguments = ("-i", tmp_path, "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--overlay", "--png")
+    assert run(*arguments) == 0 and run(*arguments, "--report", tmp_path / "r.json") == 0
+    assert [row["image"] for row in json.loads((tmp_path / "r.json").read_text())] == ["float.tiff"]
+
+
+def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, untrained_weights, caplog):
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copy(images / "float.tiff", source)
+    (source / "z.png").write_bytes(b"nothing")
+    assert run("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--diameter", "28", "--route", "gray") == 1
+    lines = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
+    assert re.fullmatch(r"float.tiff: \d+ cells of 28 px, gray, float_label.tiff, [\d.]+ s", lines[-2])
+    assert re.fullmatch(r"2 images, \d+ cells, 1 failed; results are in .*out", lines[-1])
+
+
+def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights, monkeypatch):
+    """One of a format that cannot hold the image, which is not a failure."""
+    monkeypatch.setattr(label_png, "MOST_PIXELS", 10)
+    arguments = ("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--png")
+    assert run(*arguments, "--page", tmp_path / "p.html", "--report", tmp_path / "r.json") == 0
+    (row,) = json.loads((tmp_path / "r.json").read_text())
+    assert row["status"] == "done" and "float_label.png is not written: a PNG has no room" in row["warnings"]
+    assert "a PNG has no room" in (tmp_path / "p.html").read_text() and not (tmp_path / "float_label.png").exists()
+
+
+def test_a_size_in_micrometres_needs_a_pixel_size(images, tmp_path, untrained_weights, caplog):
+    arguments = ("-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--max-size", "5um2")
+    assert run("-i", images / "float.tiff", *arguments) == 2 and "float.tiff" in caplog.text and "no pixel size" in caplog.text
+    tifffile.imwrite(tmp_path / "a.tif", coins()[:64, :64], resolution=(10_000, 10_000), resolutionunit="CENTIMETER")
+    assert run("-i", tmp_path / "a.tif", *arguments) == 0
+    assert np.bincount(tifffile.imread(tmp_path / "a_label.tiff").ravel())[1:].max(initial=0) <= 5
+
+
+@pytest.mark.parametrize("option, value", [("--min-size", "few"), ("--overlay-colour", "pinkish"), ("--sensitivity", "5")])
+def test_options_that_make_no_sense(images, tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as stopped:
+        run("-i", images, "-o", tmp_path, option, value)
+    assert stopped.value.code == 2 and value in capsys.readouterr().err
+
+
+def test_all_images_of_a_run_are_treated_alike(tmp_path, untrained_weights):
+    source = tmp_path / "in"
+    source.mkdir()
+    for n, brightness in enumerate((1.0, 0.2, 0.7)):
+        cv2.imwrite(str(source / f"{n}.png"), (coins()[:96, :96] * brightness).astype(np.uint8))
+    arguments = ("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json", "--brief")
+    assert run(*arguments, "--same-diameter", "--same-contrast") == 0
+    rows = json.loads((tmp_path / "r.json").read_text())
+    assert len({row["cell_diameter_px"] for row in rows}) == 1 and {row["diameter_from"] for row in rows} == {"all images"}
+    assert len({row["contrast"] for row in rows}) == 1 and " to " in rows[0]["contrast"] and "seconds" not in rows[0]
 
 
 # Large images, and runs that are stopped
@@ -252,8 +342,6 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
         whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
         assert np.array_equal(labels, whole) and labels.max() > 5
         assert row["cells"] == labels.max() and row["tiles"] > row["empty_tiles"] >= 0 and row["seam_cells"] >= 0 == row["cut_cells"]
-        with tifffile.TiffFile(tmp_path / "rows" / row["labels"]) as tiff:
-            assert tiff.pages[0].is_tiled
 
 
 def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weights):
@@ -270,13 +358,15 @@ def test_a_zarr_folder_is_an_image(slides, tmp_path, untrained_weights):
     check_labels(tmp_path / "c_label.tiff", (600, 300))
 
 
-def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, nothing_is_small):
-    limits = replace(nothing_is_small, overview_side=60)
-    assert run_within(limits, "-i", images / "tissue.jpg", "-o", tmp_path, "--weights", untrained_weights, "--overlay") == 0
-    overlay = cv2.imread(str(tmp_path / "tissue_overlay.png"))
+def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, nothing_is_small, monkeypatch):
+    monkeypatch.setattr(overlay, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(overlay, "SMALL_PIXELS", 7000)
+    options = ("--weights", untrained_weights, "--overlay", "--overlay-colour", "yellow", "--diameter", "28")
+    assert run_within(nothing_is_small, "-i", images / "tissue.jpg", "-o", tmp_path, *options) == 0
+    drawn = cv2.imread(str(tmp_path / "tissue_overlay.png"))
     labels = tifffile.imread(tmp_path / "tissue_label.tiff")
-    assert overlay.shape == (100, 66, 3)
-    outlined = (overlay == (0, 255, 255)).all(axis=2)
+    assert drawn.shape == (100, 66, 3)
+    outlined = (drawn == (0, 255, 255)).all(axis=2)
     assert outlined.any() and not outlined[labels[::3, ::3][:, :66] == 0].any()
 
 
@@ -299,9 +389,9 @@ def test_resume(slides, tmp_path, untrained_weights, caplog):
     assert {row["status"] for row in json.loads((tmp_path / "r.json").read_text())} == {"done"}, "there was nothing to keep"
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    write_labels(out / "a_label.tiff", np.zeros((1300, 300), np.int32), 0)  # can be told from what a run would write
+    write_labels(out / "a_label.tiff", np.zeros((1300, 300), np.int32))  # can be told from what a run would write
     (out / "b_label.tiff").write_bytes(before["b_label.tiff"][:-500])
-    write_labels(out / "d_label.tiff", np.zeros((131, 97), np.int32), 0)
+    write_labels(out / "d_label.tiff", np.zeros((131, 97), np.int32))
     (out / "e_label.tiff").unlink()
     (out / "f_label.tiff").write_bytes(b"")
     (out / ".f_label.tiff.part").write_bytes(b"half")

@@ -1,6 +1,6 @@
 """Put trained networks into a weights folder for predict.py, with checksums and a model card.
 
-All networks of a run of training.all, or one of any run:
+All networks of a run of training.protocol, or one of any run:
 
     python -m training.assemble --weights weights --manifest data/manifest.csv --terms data/README.md --runs runs
     python -m training.assemble --weights weights --manifest data/manifest.csv --class2 runs/mine/stardist.safetensors
@@ -15,7 +15,7 @@ then holds
     MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known failures is
                     yours: write between the two markers, later runs keep it
 
---each-network is what training.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
+--each-network is what training.measure.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
 the images of each class. The router's checkpoint keeps it, and an image of which the router is not sure goes where it promises most.
 
 --scores are those of the whole program, which then stand in the model card until a network is replaced.
@@ -39,9 +39,11 @@ from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config,
 from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training import runs
-from training.datasets import read_manifest
+from training.command import DONE, PARTLY, command, manual
+from training.label import SOURCE_SUFFIX
+from training.manifest import read_manifest
 from training.model_card import CARD, write_card
-from training.pseudo_label import SOURCE_SUFFIX
+from training.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dic
     """Training images and terms of each source of a manifest; pseudo labels have the terms of their images."""
     table = read_terms(terms) if terms else {}
     sources: dict[str, dict] = {}
-    for record in read_manifest(manifest, "train"):
+    for record in read_manifest(manifest, "train", files=False):
         if record.source not in left_out:
             published = record.source.removesuffix(SOURCE_SUFFIX)
             entry = sources.setdefault(record.source, {"images": 0, "terms": table.get(published, "")})
@@ -154,7 +156,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def expected_f1(path: Path) -> list[list[float]]:
-    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.ablation.
+    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.measure.ablation.
 
     Raises
     ------
@@ -162,14 +164,13 @@ def expected_f1(path: Path) -> list[list[float]]:
         If a network or a class is missing in it.
     """
     scores: dict[tuple[int, int], list[float]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if found := re.search(r", class([0-3])$", row.get("line", "")):
-                scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
+    for _, row in read_table(path, ("line", "class", "f1")):
+        if found := re.search(r", class([0-3])$", row["line"]):
+            scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
     kinds = range(len(CLASSES))
     if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
-        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.ablation --weights DIR --each-network "
-                         "--csv FILE, on images of all classes")
+        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR "
+                         "--each-network --csv FILE, on images of all classes")
     return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
 
 
@@ -187,56 +188,52 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
         defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.CLASS_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
     if not found and not (args.each_network or args.scores):
-        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.all" if args.runs
+        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.protocol" if args.runs
                          else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
     return found
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.assemble", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.assemble", __doc__)
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="DIR", help="the folder to write")
     add("--manifest", type=Path, required=True, help="what the networks were trained on, for the model card")
     add("--terms", type=Path, metavar="FILE", help="table of the sources' licences (.csv or .md)")
-    add("--runs", type=Path, metavar="DIR", help="folder of training.all to take the networks from")
+    add("--runs", type=Path, metavar="DIR", help="folder of training.protocol to take the networks from")
     for part in PARTS:
         add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
-    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.ablation)")
-    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.score)")
+    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.measure.ablation)")
+    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.measure.score)")
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        found = find_sources(args)
-        for part, source in found.items():
-            check_kind(part, source)
-        args.weights.mkdir(parents=True, exist_ok=True)
-        changed = False
-        for part, source in found.items():
-            target = args.weights / FILES[part]
-            if args.force or not target.exists() or is_better(source, target):
-                place(source, target, args)
-                write_checksums(args.weights)
-                changed = True
-        if args.each_network:
-            tell_router(args.weights / ROUTER_FILE, expected_f1(args.each_network))
+    found = find_sources(args)
+    matrix = expected_f1(args.each_network) if args.each_network else None
+    for part, source in found.items():
+        check_kind(part, source)
+    args.weights.mkdir(parents=True, exist_ok=True)
+    changed = False
+    for part, source in found.items():
+        target = args.weights / FILES[part]
+        if args.force or not target.exists() or is_better(source, target):
+            place(source, target, args)
             write_checksums(args.weights)
-        configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-        write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
-                   args.scores, changed)
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
+            changed = True
+    if matrix:
+        tell_router(args.weights / ROUTER_FILE, matrix)
+        write_checksums(args.weights)
+    configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
+    write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
+               args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:
         log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))
-    return 1 if missing else 0
+    return PARTLY if missing else DONE
 
 
 if __name__ == "__main__":

@@ -1,15 +1,10 @@
-"""Labelled images: the manifest that lists them, and the random crops that training draws from them.
+"""Labelled images in memory, and the random crops that training draws from them."""
 
-A manifest is a CSV file with a line an image and at least the columns image, label, split (train, val or unlabelled) and
-source; paths are relative to the manifest. A column partial may hold 1 where only some cells are labelled. Further columns are
-ignored.
-"""
-
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +17,8 @@ from inference.normalisation import normalise, to_three_channels
 from inference.reading import read_image
 from inference.routing import ruled_out
 from training import augmentation
-from training.cues import cue_class
+from training.cues import Cues, decide, measure_cues
+from training.manifest import Record
 from training.targets import make_targets
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
@@ -35,17 +31,6 @@ LABELLED_MARGIN = 0.3  # of the median diameter: nearer to a labelled cell than 
 
 
 @dataclass(frozen=True)
-class Record:
-    """A line of the manifest."""
-
-    image: Path
-    label: Path | None
-    split: str
-    source: str
-    partial: bool = False
-
-
-@dataclass(frozen=True)
 class Sample:
     """A labelled image in memory.
 
@@ -54,6 +39,7 @@ class Sample:
     diameter : median over the cells of the diameter of the disk with the cell's area, in pixels; nan without cells
     cue_class : 0 to 3, by the rules of `training.cues`
     excluded : classes that the router is told not to choose
+    cues : by which the class was decided
     """
 
     record: Record
@@ -62,27 +48,7 @@ class Sample:
     diameter: float
     cue_class: int
     excluded: tuple[int, ...] = ()
-
-
-def read_manifest(path: Path, split: str) -> list[Record]:
-    """All lines of one split, with paths made absolute.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a manifest or has no line of that split.
-    """
-    path = Path(path)
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"image", "label", "split", "source"} - set(rows[0] if rows else ())
-    if missing:
-        raise ValueError(f"{path}: a manifest needs a header with image, label, split, source; missing: {', '.join(sorted(missing))}")
-    records = [Record(path.parent / r["image"], path.parent / r["label"] if r["label"] else None, r["split"], r["source"],
-                      r.get("partial") == "1") for r in rows if r["split"] == split]
-    if not records:
-        raise ValueError(f"{path}: no line has split {split!r}; splits here: {sorted({r['split'] for r in rows})}")
-    return records
+    cues: Cues | None = None
 
 
 def median_diameter(labels: np.ndarray) -> float:
@@ -100,14 +66,39 @@ def read_labels(path: Path) -> np.ndarray:
     return labels if labels.dtype in (np.uint8, np.uint16) else labels.astype(np.uint32)
 
 
+_kept: dict[tuple, Sample] | None = None  # within `keep_samples`
+
+
+@contextmanager
+def keep_samples():
+    """Within a `with` block an image is decoded once, however often it is asked for, unless its files change: for the steps of one
+    command, which share their images."""
+    global _kept
+    before, _kept = _kept, {} if _kept is None else _kept
+    try:
+        yield
+    finally:
+        _kept = before
+
+
 def load_sample(record: Record) -> Sample:
-    """Read, check and normalise one labelled image."""
+    """Read, check and normalise one labelled image, or take it from those that `keep_samples` has kept."""
+    if _kept is None:
+        return decode_sample(record)
+    key = record, *(path.stat().st_mtime_ns for path in (record.image, record.label))
+    if key not in _kept:
+        _kept[key] = decode_sample(record)
+    return _kept[key]
+
+
+def decode_sample(record: Record) -> Sample:
+    """As `load_sample`, always from the files."""
     picture, labels = read_image(record.image), read_labels(record.label)
     if picture.shape != labels.shape:
         raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
-    normalised = normalise(picture.pixels)
-    return Sample(record, without_equal_channels(normalised), labels, median_diameter(labels), cue_class(picture.pixels, labels),
-                  ruled_out(picture.pixels, normalised.ndim == 2))
+    normalised, cues = normalise(picture.pixels), measure_cues(picture.pixels, labels)
+    return Sample(record, without_equal_channels(normalised), labels, median_diameter(labels), decide(cues)[0],
+                  ruled_out(picture.pixels, normalised.ndim == 2), cues)
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:

@@ -17,9 +17,9 @@ class Team:
     device : of this process; with several GPUs each process has its own
     """
 
-    def __init__(self, device: str):
+    def __init__(self, device: torch.device):
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.device = torch.device(device)
+        self.device = device
         if self.size > 1 and self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(self.device)
@@ -45,13 +45,13 @@ class Team:
             return model
         return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
 
-    def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
-        """The leader's seconds, and whether any process wants to stop. All processes must call it at the same point."""
+    def agree(self, *numbers: float, stop: bool) -> tuple[float | bool, ...]:
+        """The leader's numbers, and whether any process wants to stop. All processes must call it at the same point."""
         if self.size == 1:
-            return seconds, stop
-        said = torch.tensor([seconds if self.leads else 0.0, stop], dtype=torch.float64, device=self.device)
+            return *numbers, stop
+        said = torch.tensor([*(numbers if self.leads else [0.0] * len(numbers)), stop], dtype=torch.float64, device=self.device)
         distributed.all_reduce(said)
-        return float(said[0]), bool(said[1])
+        return *said[:-1].tolist(), bool(said[-1])
 
     def same(self, number: int) -> bool:
         """Whether all processes have the same number. All of them must call it at the same point."""

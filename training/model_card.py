@@ -1,12 +1,12 @@
 """MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it is."""
 
-import csv
 import re
 from pathlib import Path
 from statistics import mean, median
 
 from models.config import Config
 from training.cues import CLASS_NAMES
+from training.tables import read_table
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
@@ -26,7 +26,7 @@ RESTRICTIONS = (
 )
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
-NOT_SINCE = "Not measured since a network was replaced: run training.predict_split and training.score, then training.assemble --scores."
+NOT_SINCE = "Not measured since a network was replaced: run training.label and training.measure.score, then training.assemble --scores."
 NOTHING_YET = "Nothing is written here yet."
 UNKNOWN = "not recorded"
 
@@ -38,7 +38,7 @@ def write_card(path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[s
     ----------
     configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config` gives them
     sizes : of their files, in bytes
-    scores : CSV file of training.score; without one the card's table of scores stays if the networks do
+    scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
@@ -72,21 +72,22 @@ def kept_scores(card: Path) -> str:
 
 
 def scores_text(path: Path) -> str:
-    """Table of all images, each class and each source, from the CSV file of training.score: mode corrected, IoU 0.5.
+    """Table of all images, each class and each source, from the CSV file of training.measure.score: mode corrected, IoU 0.5.
 
     Raises
     ------
     ValueError
         If the file has no such scores.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("mode") == "corrected" and float(row["threshold"]) == 0.5]
+    columns = ("mode", "threshold", "cue_class", "source", "f1", "precision", "recall")
+    rows = [row for _, row in read_table(path, columns) if row["mode"] == "corrected" and float(row["threshold"]) == 0.5]
     if not rows:
-        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.score TRUTH PREDICTIONS --csv FILE")
+        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.measure.score TRUTH PREDICTIONS "
+                         "--csv FILE")
     groups = {"all": rows}
     groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
     groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
-    lines = ["The whole program on the validation images, by `training.predict_split` and `training.score`:\n",
+    lines = ["The whole program on the validation images, by `training.label` and `training.measure.score`:\n",
              "| images of | number | mean F1 | median F1 | precision | recall |", "|" + " --- |" * 6]
     for name, members in groups.items():
         if members:

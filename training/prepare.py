@@ -32,7 +32,7 @@ named by relative paths, but for what has to be made, below OUT_DIR:
 The publisher's own test set becomes val (--test-set). Without one, a share of the train images does: an image's side depends on
 --seed and its file stem alone (sartorius: on its sample_id, as a sample was imaged several times), so that adding images moves
 none. All files are read and checked. If any is missing, damaged or does not fit, all problems are listed, nothing is written, and
-the exit code is 1; --skip leaves files out.
+the exit code is 2; --skip leaves files out.
 """
 
 import argparse
@@ -49,10 +49,11 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from training.command import DONE, NOTHING, command, fraction, manual
+from training.manifest import SPLITS, Problem, Record, list_manifest, write_manifest
 from training.readers.dsb2018 import list_dsb2018
-from training.readers.listing import Entry, Listing, Problem, stem
+from training.readers.listing import Entry, Listing, stem
 from training.readers.making import Maker
-from training.readers.manifest import SPLITS, list_manifest, write_manifest
 from training.readers.pairs import list_cellpose, list_neurips, list_omnipose, list_pairs
 from training.readers.sartorius import list_sartorius
 
@@ -80,8 +81,7 @@ LAYOUTS = {
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.prepare", __doc__)
     commands = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
     for layout, (_, _, text) in LAYOUTS.items():
         add = add_layout(commands, layout, text)
@@ -118,18 +118,10 @@ def add_layout(commands, layout: str, text: str) -> Callable:
     return add
 
 
-def fraction(text: str) -> float:
-    """A number in [0, 1)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
-    return value
-
-
 def list_data_set(args: argparse.Namespace) -> Listing:
     """What the layout's reader finds, with the command's options applied."""
     if args.layout == "shared":
-        listing = list_manifest(args.source_dir / "manifest.csv")
+        listing = Listing(*list_manifest(args.source_dir / "manifest.csv"))
     else:
         own = {k: getattr(args, k) for k in ("images", "labels", "label_suffix") if k in args}
         listing = LAYOUTS[args.layout].reader(args.source_dir, args.source, **own)
@@ -147,7 +139,7 @@ def add_unlabelled(listing: Listing, folder: Path, source: str, modality: str | 
     """Add the images of a folder and its sub-folders as unlabelled."""
     for image in listing.images_of(folder, recursive=True):
         name = str(Path(folder.name) / image.relative_to(folder).with_name(stem(image)))
-        listing.entries.append(Entry(image, None, "unlabelled", source, modality, name, group=name))
+        listing.entries.append(Entry(image, None, "unlabelled", source, modality, name=name, group=name))
 
 
 def draw_splits(entries: list[Entry], test_set: str, val_fraction: float | None, seed: int) -> list[Entry]:
@@ -170,7 +162,7 @@ def prepare(args: argparse.Namespace) -> int:
     out = args.out_dir
     if out.resolve().is_relative_to(args.source_dir.resolve()):
         log.error("%s: OUT_DIR lies in SOURCE_DIR, where its files would be taken for published ones; give another folder", out)
-        return 1
+        return NOTHING
     listing, new = list_data_set(args), not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=out) as staging:
@@ -188,21 +180,21 @@ def prepare(args: argparse.Namespace) -> int:
     if refused:
         if new:
             out.rmdir()
-        return 1
+        return NOTHING
     if maker.overlap:
         log.info("overlapping cells: %d pixels (images: %d) stay with the first cell; cells wholly under others, which are lost: "
                  "%d", maker.overlap, maker.overlapping, maker.hidden)
     log_counts(out / "manifest.csv", entries)
-    return 0
+    return DONE
 
 
 def merge(args: argparse.Namespace) -> int:
     """Join manifests; returns the exit code. An unlabelled line gives way to one that labels the same image."""
     joined, lines = Listing(), {}
     for manifest in args.manifests:
-        listing = list_manifest(manifest)
-        joined.problems += listing.problems
-        for entry in listing.entries:
+        entries, problems = list_manifest(manifest)
+        joined.problems += problems
+        for entry in entries:
             image = entry.image.resolve()
             first, other = lines.setdefault(image, (manifest, entry))
             if other is entry:
@@ -213,11 +205,11 @@ def merge(args: argparse.Namespace) -> int:
                 lines[image] = manifest, entry
     joined.entries = [entry for _, entry in lines.values()]
     if refuse(joined, args.out):
-        return 1
+        return NOTHING
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(args.out, joined.entries)
     log_counts(args.out, joined.entries)
-    return 0
+    return DONE
 
 
 def refuse(listing: Listing, about: Path) -> bool:
@@ -231,22 +223,17 @@ def refuse(listing: Listing, about: Path) -> bool:
     return bool(listing.problems)
 
 
-def log_counts(manifest: Path, entries: list[Entry]) -> None:
+def log_counts(manifest: Path, entries: list[Record]) -> None:
     """One line with the number of images of each split."""
     counts = Counter(e.split for e in entries)
     log.info("%s: %s", manifest, ", ".join(f"{counts[s]} {s}" for s in SPLITS if counts[s]))
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines about damaged files name no file
-    try:
-        return merge(args) if args.layout == "merge" else prepare(args)
-    except OSError as error:  # a full disk, a folder without permission
-        log.error("%s", error)
-        return 1
-
+    return merge(args) if args.layout == "merge" else prepare(args)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,8 +1,7 @@
 """The resume file of a training run: everything that a later process needs to go on exactly from where it was written."""
 
-import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,18 +15,13 @@ RESUME_FILE = "resume.safetensors"
 TRAINED = "model"  # the module whose parameters the optimiser has
 
 
-def decisive(args: argparse.Namespace, names: Sequence[str]) -> dict:
-    """The arguments that make a run what it is, as they come back from JSON."""
-    return json.loads(json.dumps({name: getattr(args, name) for name in names}, default=str))
-
-
 def save_run(out: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer, arguments: dict, state: dict) -> None:
     """Write OUT/resume.safetensors under a temporary name and rename it, so that a kill leaves the old file or the new one.
 
     Parameters
     ----------
     modules : by name; "model" has the optimiser's parameters
-    arguments : from `decisive`; `load_run` refuses a run with other ones
+    arguments : as they come back from JSON; `load_run` refuses a run with other ones
     state : JSON-serialisable, what else the run has to know
     """
     tensors = {f"{part}/{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}

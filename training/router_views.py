@@ -44,10 +44,12 @@ class ViewDataset(Dataset):
     def __len__(self) -> int:
         return 2**62
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, float]:
-        """view 3x224x224 in [0, 1], class or NO_CLASS, natural logarithm of the cell diameter in pixels of the view (nan without cells)."""
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """image uint8 3x224x224; class, or NO_CLASS; log_diameter, the natural logarithm of the cell diameter in pixels of the view (nan
+        without cells); sample, the number of the image."""
         rng = np.random.default_rng((self.seed, index))
-        sample = self.samples[rng.choice(len(self.samples), p=self.weights)]
+        number = int(rng.choice(len(self.samples), p=self.weights))
+        sample = self.samples[number]
         zoom = VIEW_SHORTER_SIDE / min(sample.labels.shape) * math.exp(rng.uniform(*np.log(VIEW_ZOOM)))
         has_cells = not math.isnan(sample.diameter)
         label, close_up = sample.cue_class if has_cells else NO_CLASS, False
@@ -63,8 +65,9 @@ class ViewDataset(Dataset):
             fill_surroundings(view, known > 0, rng)
         (view,) = augmentation.flip_and_turn([view], rng)
         view = augmentation.change_intensity(view.astype(np.float32) / 255, rng, CLOSE_UP_CHANGES if close_up else WHOLE_VIEW_CHANGES)
-        tensor = torch.from_numpy(np.ascontiguousarray(to_three_channels(view).transpose(2, 0, 1)))
-        return tensor, label, math.log(sample.diameter * zoom)
+        pixels = np.rint(to_three_channels(view).transpose(2, 0, 1) * 255).astype(np.uint8)
+        return {"image": torch.from_numpy(pixels), "class": torch.tensor(label), "sample": torch.tensor(number),
+                "log_diameter": torch.tensor(math.log(sample.diameter * zoom), dtype=torch.float32)}
 
 
 def fill_surroundings(view: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""Where `training.all` keeps the networks of a run, and `training.assemble` and `training.ablation` find them.
+"""Where `training.protocol` keeps the networks of a run, and `training.assemble` and `training.measure.ablation` find them.
 
     RUNS/pretrain/               both networks of joint pre-training: stardist.safetensors, hover.safetensors
     RUNS/pretrain-stardist/      the paper's separate pre-training, a folder for each network

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.random import Generator
 from tqdm import tqdm
 
-from training.readers.listing import Entry
-from training.readers.manifest import write_manifest
+from training.command import command, manual
+from training.manifest import Record, write_manifest
 from training.synthetic import fluorescence, negatives, stained, transmitted
 from training.synthetic.fields import Scene
 
@@ -76,8 +76,7 @@ def save(folder: Path, name: str, scene: Scene) -> tuple[Path, Path]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.synthesize", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.synthesize", __doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for the images and their manifest")
     add("--images", type=int, default=600, metavar="N", help="[600]")
@@ -91,25 +90,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
     cv2.setNumThreads(1)
-    entries, seen = [], Counter()
-    try:
-        for number, kind in enumerate(tqdm(choose_kinds(args.images, args.kinds), unit="image", disable=None)):
-            scene = make(kind, np.random.default_rng([args.seed, number]))
-            source = f"synthetic_{kind}"
-            image, label = save(args.out / source, f"{number:06d}", scene)
-            val = int((seen[kind] + 1) * args.val_share) > int(seen[kind] * args.val_share)
-            seen[kind] += 1
-            entries.append(Entry(image, label, "val" if val else "train", source, scene.modality, name="", group=""))
-        write_manifest(args.out / "manifest.csv", entries)
-    except OSError as error:
-        log.error("%s", error)
-        return 1
-    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(entries),
-             sum(e.split == "val" for e in entries))
+    records, seen = [], Counter()
+    for number, kind in enumerate(tqdm(choose_kinds(args.images, args.kinds), unit="image", disable=None)):
+        scene = make(kind, np.random.default_rng([args.seed, number]))
+        source = f"synthetic_{kind}"
+        image, label = save(args.out / source, f"{number:06d}", scene)
+        val = int((seen[kind] + 1) * args.val_share) > int(seen[kind] * args.val_share)
+        seen[kind] += 1
+        records.append(Record(image, label, "val" if val else "train", source, scene.modality))
+    write_manifest(args.out / "manifest.csv", records)
+    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(records),
+             sum(r.split == "val" for r in records))
     return 0
 
 

@@ -23,9 +23,10 @@ from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from inference.pipeline import segment_at
 from models.checkpoint import load_checkpoint, save_checkpoint
+from training.command import add_device, command, manual
 from training.datasets import Sample
-from training.f1 import f1_score, score_image
-from training.train import write_row
+from training.measure.f1 import f1_score, score_image
+from training.tables import write_row
 from training.validation import validation_samples, without_unlabelled, working_scale
 
 log = logging.getLogger(__name__)
@@ -87,37 +88,32 @@ def choose(scores: dict[Tried, float], default: Tried, gain: float) -> Tried:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.thresholds", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.thresholds", __doc__)
     add = parser.add_argument
     add("checkpoint", type=Path, help="of a segmenter; it is replaced")
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.datasets)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
     add("--classes", type=int, nargs="+", choices=range(4), help="images of these classes only [all]")
     add("--images", type=int, default=40, help="validation images, balanced over the sources [40]")
     add("--gain", type=float, default=0.005, help="smallest gain in F1 for which a value is changed [0.005]")
     add("--out", type=Path, metavar="DIR", help="folder for the table")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        network = Network.load(args.checkpoint, choose_device(args.device))
-        samples = validation_samples(args.manifest, args.classes, args.images)
-        model, config = load_checkpoint(args.checkpoint)
-        trained = config.training.get("diameter") or config.diameter
-        scores = score_settings(network, samples, trained)
-        default = float(trained), KINDS[network.kind].Settings()
-        chosen = choose(scores, default, args.gain)
-        report(scores, default, args.out)
-        diameter, settings = chosen
-        validation = {**config.validation, "f1": scores[chosen], "images": len(samples)}
-        save_checkpoint(args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation))
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 1
+    network = Network.load(args.checkpoint, choose_device(args.device))
+    samples = validation_samples(args.manifest, args.classes, args.images)
+    model, config = load_checkpoint(args.checkpoint)
+    trained = config.training.get("diameter") or config.diameter
+    scores = score_settings(network, samples, trained)
+    default = float(trained), KINDS[network.kind].Settings()
+    chosen = choose(scores, default, args.gain)
+    report(scores, default, args.out)
+    diameter, settings = chosen
+    validation = {**config.validation, "f1": scores[chosen], "images": len(samples)}
+    save_checkpoint(args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation))
     log.info("%s: F1 %.4f with cells of %g pixels and %s, %.4f with the defaults", args.checkpoint, scores[chosen], diameter,
              asdict(settings), scores[default])
     return 0

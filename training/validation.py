@@ -13,8 +13,9 @@ import numpy as np
 from inference.network import Network
 from inference.pipeline import segment_at
 from inference.scaling import ScaleSettings
-from training.datasets import Record, Sample, load_samples, read_manifest
-from training.f1 import f1_score, score_image
+from training.datasets import Sample, load_samples
+from training.manifest import Record, read_manifest
+from training.measure.f1 import f1_score, score_image
 
 LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells are enlarged as far as at inference
 
@@ -27,7 +28,7 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
     ValueError
         If there is none. The message names the manifest and the remedy.
     """
-    records = [r for r in read_manifest(manifest, "val") if r.label]
+    records = read_manifest(manifest, "val")
     if not classes:
         return load_samples(pick_balanced(records, count))
     samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}

@@ -1,1 +1,1 @@
-"""What a run leaves behind, a module for each kind of file."""
+"""What a run leaves behind for an image: labels first, everything else made from them on request."""

@@ -1,122 +1,104 @@
-"""Label TIFFs: the number of its cell at each pixel, 0 for the background. ImageJ, Bio-Formats and tifffile open them."""
+"""Label TIFFs that every program opens: strips, deflate without a predictor, pixel size in two ways."""
 
+import colorsys
 import math
-import tempfile
+import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from inference.limits import LIMITS, Limits
-from inference.outputs.output import Writer
+from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
+from inference.outputs.pixel_size import PixelSize
 from inference.outputs.whole_file import whole_file
-from inference.reading import Picture
-
-if TYPE_CHECKING:
-    from inference.segmenter import Segmentation, Summary
 
 LABEL_SUFFIX = "_label.tiff"
-ZLIB_LEVEL = 1  # of 9: level 6 makes label images a fifth smaller and takes several times as long
 BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
-TILE = 512  # pixels, of label files that are written in tiles
-
-Resolution = tuple[tuple[float, float], int] | None  # as `Picture.resolution`
-
-
-class LabelTiff:
-    """NAME_label.tiff, the output that is always written."""
-
-    suffix = LABEL_SUFFIX
-
-    def __init__(self, limits: Limits = LIMITS):
-        self.limits = limits
-
-    def begin(self, path: Path, picture: Picture, segmentation: "Segmentation") -> Writer:
-        small = picture.shape[0] * picture.shape[1] <= self.limits.labels_in_memory
-        return (WholeLabels if small else LabelTiles)(path, picture.shape, picture.resolution)
+STRIP_BYTES = 2**18  # uncompressed
+TILE = 512  # pixels
+COLOURS = 256  # of ImageJ's colour tables
+COLOUR_MAP = 320  # tag; with 3 x 256 values ImageJ takes it for gray images too, and other programs pass it over
 
 
-class WholeLabels:
-    """Labels that are held in memory until the last row; see `write_labels`."""
-
-    def __init__(self, path: Path, shape: tuple[int, int], resolution: Resolution):
-        self._path, self._resolution = path, resolution
-        self._labels, self._rows = np.empty(shape, np.int32), 0
-
-    def add(self, rows: np.ndarray) -> None:
-        self._labels[self._rows : self._rows + len(rows)] = rows
-        self._rows += len(rows)
-
-    def finish(self, summary: "Summary") -> None:
-        write_labels(self._path, self._labels, summary.cells, self._resolution)
-
-
-class LabelTiles:
-    """Labels that are too large to be held in memory: a file in tiles, which programs that view large images want.
-
-    The rows are kept compressed in an unnamed file beside `path` until the last one tells how many cells there are.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...], resolution: Resolution, stack_axes: str = ""):
-        self._path, self._shape, self._resolution, self._axes = path, shape, resolution, stack_axes
-        self._store = tempfile.TemporaryFile(dir=path.parent)
-        self._bands: list[tuple[int, tuple[int, ...]]] = []  # bytes and shape of each
-
-    def add(self, rows: np.ndarray) -> None:
-        packed = zlib.compress(np.ascontiguousarray(rows), ZLIB_LEVEL)
-        self._store.write(packed)
-        self._bands.append((len(packed), rows.shape))
-
-    def finish(self, summary: "Summary") -> None:
-        self.write(summary.cells)
-
-    def write(self, cells: int) -> None:
-        """Write the file; the rows hold the cells 1..cells."""
-        dtype = _label_type(cells)
-        options = {"metadata": {"axes": self._axes + "YX"}, "ome": True} if self._axes else {}
-        with self._store:
-            self._store.seek(0)
-            bands = (np.frombuffer(zlib.decompress(self._store.read(size)), np.int32).reshape(shape) for size, shape in self._bands)
-            tiles = (tile for page in _pages(bands, self._shape[-2]) for tile in cut_tiles(page, dtype))
-            _write_tiff(self._path, tiles, self._shape, dtype, self._resolution, tile=(TILE, TILE), **options)
-
-
-def _pages(bands: Iterator[np.ndarray], height: int) -> Iterator[Iterator[np.ndarray]]:
-    """The bands of each page in turn; none goes from one page to the next."""
-    def page(band: np.ndarray) -> Iterator[np.ndarray]:
-        rows = len(band)
-        yield band
-        while rows < height:
-            band = next(bands)
-            rows += len(band)
-            yield band
-
-    for band in bands:
-        yield page(band)
-
-
-def write_labels(path: Path, labels: np.ndarray, cells: int, resolution: Resolution = None) -> None:
-    """Write a label TIFF.
-
-    Parameters
-    ----------
-    labels : (H, W) integer, 0 is background, cells are 1..cells
-    resolution : pixels per unit in (y, x) and the TIFF code of the unit, as `Picture.resolution`
-
-    Notes
-    -----
-    uint16 up to 65,535 cells, uint32 above; zlib; BigTIFF when needed.
-    """
-    _write_tiff(path, labels.astype(_label_type(cells), copy=False), labels.shape, _label_type(cells), resolution)
-
-
-def _label_type(cells: int) -> type:
+def label_type(cells: int) -> type:
+    """uint16 up to 65,535 cells, uint32 above."""
     return np.uint16 if cells <= np.iinfo(np.uint16).max else np.uint32
 
 
-def cut_tiles(bands: Iterable[np.ndarray], dtype: type) -> Iterator[np.ndarray]:
+def write_label_tiff(
+    path: Path,
+    planes: Sequence[LabelRows],
+    pixel_size: PixelSize | None = None,
+    *,
+    stack: tuple[int, ...] = (),
+    stack_axes: str = "",
+    tiled: bool = False,
+    colours: bool = False,
+    image: str = "",
+    channels: Sequence[str] = (),
+) -> None:
+    """Write labels, a page for each plane, zlib-compressed, BigTIFF when needed.
+
+    Parameters
+    ----------
+    planes : of one size, in the order of the stack
+    stack, stack_axes : number of planes along each of these axes, such as (3, 5) and "TZ"; nothing for a single plane
+    pixel_size : ImageJ takes it from the resolution, which is in pixels per centimetre, other programs from the OME-XML
+    tiled : in tiles, which viewers of whole slides are quicker with; no ImageJ opens them
+    colours : with a colour table of ImageJ, random and the same every time
+    image : name of the image, and of the position in its file
+    channels : names of the channels that were segmented
+
+    Notes
+    -----
+    ImageJ before 1.53v reads garbage from deflate with a predictor, and no ImageJ reads tiles.
+    """
+    import tifffile  # late: not before the first labels are there
+
+    shape = height, width = planes[0].shape
+    dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
+    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
+    options: dict[str, object] = {}
+    if image:
+        metadata["Name"] = image
+    metadata["Channel"] = {"Name": ["labels of " + ", ".join(channels) if channels else "labels"]}
+    if pixel_size is not None:
+        for axis, size in (("X", pixel_size.x), ("Y", pixel_size.y)):
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+        options |= {"resolution": (1e4 / pixel_size.x, 1e4 / pixel_size.y), "resolutionunit": "CENTIMETER"}
+    if colours:
+        table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
+        options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
+    if tiled:
+        data, options["tile"] = chain.from_iterable(cut_tiles(labels, dtype) for labels in planes), (TILE, TILE)
+    else:
+        rows = min(height, max(1, STRIP_BYTES // (width * dtype.itemsize)))
+        data, options["rowsperstrip"] = _strips(planes, dtype, rows), rows
+    big = len(planes) * height * width * dtype.itemsize > BIG_TIFF_BYTES
+    with whole_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as file:
+        file.write(
+            data,
+            shape=(*stack, *shape),
+            dtype=dtype,
+            photometric="minisblack",
+            compression="zlib",
+            compressionargs={"level": ZLIB_LEVEL},
+            software="multistream-cellseg",
+            metadata=metadata,
+            **options,
+        )
+
+
+def _strips(planes: Sequence[LabelRows], dtype: np.dtype, rows: int) -> Iterator[bytes]:
+    for labels in planes:
+        for _, band in labels.regular(rows):
+            yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
+
+
+def cut_tiles(bands: Iterable[np.ndarray], dtype: DTypeLike) -> Iterator[np.ndarray]:
     """Tiles of TILE x TILE pixels for `tifffile.imwrite`, row by row, those at the right and lower border smaller.
 
     Parameters
@@ -138,19 +120,18 @@ def _cut(rows: np.ndarray) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(rows[top : top + TILE, left : left + TILE])
 
 
-def _write_tiff(path: Path, data: np.ndarray | Iterator[np.ndarray], shape: tuple[int, ...], dtype: type,
-                resolution: Resolution, **options) -> None:
-    import tifffile
+def write_labels(path: Path, labels: np.ndarray, pixel_size: PixelSize | None = None) -> None:
+    """As `write_label_tiff`, for a label image (H, W) that is in memory."""
+    write_label_tiff(path, [LabelRows.of(labels)], pixel_size)
 
-    options = {"metadata": None} | options
-    if resolution is not None:
-        (y, x), unit = resolution
-        options |= {"resolution": (x, y), "resolutionunit": unit}
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    with whole_file(path) as partial:
-        tifffile.imwrite(partial, data, shape=shape, dtype=dtype, photometric="minisblack", compression="zlib",
-                         compressionargs={"level": ZLIB_LEVEL}, predictor=shape[-1] > 1,  # tifffile garbles a single column with one
-                         bigtiff=size > BIG_TIFF_BYTES, **options)
+
+def colour_table(entries: int) -> np.ndarray:
+    """Bright colours in random order, the same every time, and black for 0: (entries, 3) uint8, RGB."""
+    random = np.random.default_rng(0)
+    colours = [(0.0, 0.0, 0.0)]
+    for hue in random.permutation(entries - 1) / max(1, entries - 1):
+        colours.append(colorsys.hsv_to_rgb(hue, random.uniform(0.5, 1), random.uniform(0.7, 1)))
+    return np.round(np.array(colours) * 255).astype(np.uint8)
 
 
 def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
@@ -159,8 +140,19 @@ def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[-1]  # of a file that is written in one go, the last one to be written
+            page = tiff.pages[-1]
             end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
-            return (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:]) and page.dtype in (np.uint16, np.uint32) and end <= path.stat().st_size
+            whole = end <= path.stat().st_size and tiff.is_ome  # the description is the last thing in a file
+            same_shape = (len(tiff.pages), *page.shape) == (math.prod(shape[:-2]), *shape[-2:])
+            return same_shape and page.dtype in (np.uint16, np.uint32) and whole
     except Exception:  # tifffile raises many kinds for broken files
         return False
+
+
+def count_cells(path: Path) -> int:
+    """The largest number in a label TIFF, of which a strip or tile at a time is in memory."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        parts = (part for page in tiff.pages for part, *_ in page.segments() if part is not None)
+        return max((int(part.max()) for part in parts), default=0)

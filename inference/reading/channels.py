@@ -29,8 +29,7 @@ class Choice:
     """Of each channel of the picture the entries of the file's channels that are merged into it, its name, and how to
     say it.
 
-    groups : () for a picture without a choice to make: the only channel
-    names : one for each channel of the picture, "" where the file has none
+    names : one for each channel of the picture, or () where the file has none
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -60,13 +59,8 @@ def choose_channels(
     """
     dropped = {0: "", 1: ", alpha dropped"}.get(alpha, f", {alpha} alpha channels dropped")
     count -= alpha
-    names = (
-        names
-        if len(names) >= count
-        else (RGB + tuple(f"channel {i}" for i in range(4, count + 1)))[:count]
-        if colours
-        else ()
-    )
+    if len(names) < count:
+        names = RGB + tuple(f"channel {i}" for i in range(len(RGB) + 1, count + 1)) if colours else ()
     names = names[:count]
     if wanted is not None:
         groups = tuple(tuple(_find(file, channel, count, names) for channel in group) for group in wanted)
@@ -80,10 +74,7 @@ def choose_channels(
             everything[:colours],
             names[:colours],
             f"RGB of {count}{dropped}",
-            (
-                f"of {count} channels the colours are used and the others left out; --channels chooses others, by "
-                "number",
-            ),
+            (f"of {count} channels the colours are used and the others left out; --channels chooses by number",),
         )
     if colours:
         return Choice(everything, names, f"RGB{dropped}")
@@ -98,7 +89,7 @@ def choose_channels(
             (name,),
             f"{name} of {count}{dropped}",
             (
-                f"of {count} channels ({listed}) {name} is used, as the one whose name is that of nuclei; --channels "
+                f"of {count} channels ({listed}) {name} is used, as the one that is named after nuclei; --channels "
                 "chooses others",
             ),
         )

@@ -23,8 +23,7 @@ def read(path: Path, kind: str) -> list[Series]:
     if frames > 1 and "TotalPixelMatrixRows" in data:
         raise ImageError(
             f"{path.name}: a whole slide cut into {frames} tiles is not read from DICOM; convert it to OME-TIFF, for "
-            "example with "
-            "QuPath or bfconvert"
+            "example with QuPath or bfconvert"
         )
     pixels = pixel_array(data)
     palette = data.PhotometricInterpretation == "PALETTE COLOR"

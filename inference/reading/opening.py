@@ -68,8 +68,7 @@ def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
     numbers = options.series or range(1, len(every) + 1)
     if missing := [n for n in numbers if n > len(every)]:
         raise ImageError(
-            f"{path.name}: there is no --series {missing[0]}, the file holds {len(every)} images; choose 1 to "
-            f"{len(every)}"
+            f"{path.name}: there is no --series {missing[0]}; choose 1 to {len(every)}, the images that the file holds"
         )
     return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options) for n in numbers]
 
@@ -87,20 +86,18 @@ def _read_series(path: Path) -> list[Series]:
         raise ImageError(f"{path.name}: {kind} files are not read here; {sniff.UNREADABLE[kind]}")
     if kind is None and not path.is_dir():
         raise ImageError(
-            f"{path.name}: not a readable image: its content is of no format that is known here (damaged or cut "
-            "short?); "
-            "copy it again, or convert it to TIFF or PNG"
+            f"{path.name}: not a readable image: its content is of no format that is known here (damaged or "
+            "cut short?); copy it again, or convert it to TIFF or PNG"
         )
-    reader = import_module(f"inference.reading.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
+    reader = import_module(f"{__package__}.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
     try:
         found = reader.read(path, kind)
     except (ImageError, MemoryError):
         raise
     except ImportError as error:
         raise ImageError(
-            f'{path.name}: {kind} files need the package {error.name}; pip install {error.name} (the extra "formats" '
-            'has '
-            "all such packages), or convert the file to TIFF"
+            f"{path.name}: {kind} files need the package {error.name}; pip install {error.name}, or the extra "
+            '"formats", or convert the file to TIFF'
         ) from None
     except Exception as error:  # of libraries that raise many kinds for damaged files
         raise ImageError(
@@ -165,8 +162,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
     if len(long) > 1:
         raise ImageError(
             f"{path.name}: the file holds {series.store.shape[axes.index('C')]} channels of several colour samples "
-            "each; say "
-            f"with --axes that they are pages of another kind, such as --axes {axes.replace('C', 'T')}, or split it"
+            f"each; say with --axes that they are other pages, such as --axes {axes.replace('C', 'T')}, or split it"
         )
     channel = long[0] if long else None
     if series.convert is not None and (channel is None or axes[channel] == "S"):

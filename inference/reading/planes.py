@@ -35,8 +35,7 @@ def name_axes(file: str, shape: Sequence[int], axes: str, options: ReadOptions) 
     if "Y" not in axes or "X" not in axes:
         raise ImageError(
             f"{file}: axes {axes!r} have no height and width; say with --axes what they are, such as --axes CYX, or "
-            "save it "
-            "as a plain 2-D image"
+            "save it as a plain 2-D image"
         )
     unknown = [i for i in long if axes[i] not in AXES]
     coloured = any(axes[i] in "CS" for i in long)
@@ -80,8 +79,7 @@ def choose_planes(
             flag = FLAGS[letter]
             raise ImageError(
                 f"{file}: the file holds {count} {AXES[letter]}; choose one with {flag} 1 to {flag} {count}, project "
-                "them with "
-                f"{flag} max or {flag} mean, or get a stack of labels with {flag} each"
+                f"them with {flag} max or {flag} mean, or get a stack of labels with {flag} each"
             )
         if isinstance(wanted, int) and wanted > count:
             raise ImageError(

@@ -1,6 +1,7 @@
 """PNG, JPEG and other formats of one picture that is decoded whole, and NumPy's arrays."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,10 @@ import numpy as np
 from inference.reading import sniff, stores
 from inference.reading.picture import ImageError
 from inference.reading.series import Series
+from inference.reading.units import LARGEST_PIXEL
 
 MOST_SAMPLES = 4  # of a picture that is decoded; a longer last axis is that of the columns
+PNG_HEADER_BYTES = 4096  # in which a resolution is looked for
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 
 
@@ -31,10 +34,19 @@ def _opencv(path: Path, kind: str) -> Series:
             "or PNG"
         )
     if kind == sniff.PNG and data[PNG_COLOUR_TYPE] == GRAY_ALPHA:
-        return Series(pixels[..., 0], "YX", kind, notes=("alpha dropped",))
+        return Series(pixels[..., 0], "YX", kind, pixel_size=_png_pixel_size(data), notes=("alpha dropped",))
     if pixels.ndim == 3 and pixels.shape[2] > 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return _series(pixels, kind)
+    return replace(_series(pixels, kind), pixel_size=_png_pixel_size(data) if kind == sniff.PNG else None)
+
+
+def _png_pixel_size(data: np.ndarray) -> tuple[float, float] | None:
+    """(y, x) in micrometres from the bytes of a PNG file, where it has a resolution, and that of a microscope."""
+    place = bytes(data[:PNG_HEADER_BYTES]).find(b"pHYs") + 4
+    if place < 4 or len(data) < place + 9 or data[place + 8] != 1:  # the unit is the metre
+        return None
+    x, y = (int.from_bytes(bytes(data[i : i + 4])) for i in (place, place + 4))
+    return (1e6 / y, 1e6 / x) if x and y and 1e6 / min(x, y) <= LARGEST_PIXEL else None
 
 
 def _series(pixels: np.ndarray, kind: str, alpha: bool = True, frames: str = "T") -> Series:

@@ -117,7 +117,9 @@ class Regions:
             return self.convert(block)[..., list(entries)]
         if self.inverted:
             block = invert(block)
-        return block[..., [entry - first for entry in entries]] if self.channel is not None else block
+        if self.channel is None or entries == tuple(range(first, last + 1)):
+            return block
+        return block[..., [entry - first for entry in entries]]
 
     def _project(self, place: list, projected: list[tuple[int, str]]) -> np.ndarray:
         """The place in the store, with axes to be projected. Holds two planes at a time and none of a file that is read

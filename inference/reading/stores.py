@@ -18,18 +18,20 @@ class Deferred:
     """Pixels that are read whole when the first of them are asked for.
 
     load : gives the array
+    keep : whether it is kept for the next planes
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     load: Callable[[], np.ndarray]
+    keep: bool = True
 
     @cached_property
     def _array(self) -> np.ndarray:
         return self.load()
 
     def __getitem__(self, region: tuple) -> np.ndarray:
-        return self._array[region]
+        return (self._array if self.keep else self.load())[region]
 
 
 @dataclass(frozen=True)

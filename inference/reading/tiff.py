@@ -25,12 +25,12 @@ MANY_ROWS = 32  # ... and so many "rows"
 
 def read(path: Path, kind: str) -> list[Series]:
     """The images of a file."""
-    tiff = TiffFile(path)  # open until the last picture is gone
-    if not tiff.series:
-        raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
-    whole = sum(series.nbytes for series in tiff.series) <= stores.WHOLE_BYTES
-    kept, notes = _full_images(path, tiff)
-    return [_series(path, tiff, number, notes, whole) for number in kept]
+    with TiffFile(path) as tiff:
+        if not tiff.series:
+            raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
+        whole = sum(series.nbytes for series in tiff.series) <= stores.WHOLE_BYTES
+        kept, notes = _full_images(path, tiff)
+        return [_series(path, tiff, number, notes, whole) for number in kept]
 
 
 def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:
@@ -153,7 +153,13 @@ UNSUPPORTED = {
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
     """The pixels of a series, which is read whole or by what is asked for."""
     series = tiff.series[number]
-    deferred = stores.Deferred(series.shape, series.dtype, series.asarray)
+
+    def load() -> np.ndarray:
+        with TiffFile(path) as again:
+            return again.series[number].asarray()
+
+    planes = any(n > 1 and axis not in "YXSC" for n, axis in zip(series.shape, series.axes))
+    deferred = stores.Deferred(series.shape, series.dtype, load, keep=planes)
     if whole:
         return deferred
     pages = [page for page in series.pages if page is not None and page.parent is tiff]
@@ -170,4 +176,5 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
         return deferred
     import zarr  # late: takes a second
 
-    return stores.Chunks(path, zarr.open_array(series.aszarr(level=0), mode="r"))
+    again = TiffFile(path)  # open until the picture is gone
+    return stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))

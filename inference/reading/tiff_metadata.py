@@ -6,9 +6,8 @@ import tifffile
 from tifffile import TiffFile, TiffPage
 
 from inference.reading.picture import Resolution
-from inference.reading.units import micrometres
+from inference.reading.units import LARGEST_PIXEL, micrometres
 
-LARGEST_PIXEL = 10.0  # micrometres; above, the resolution is that of a printer or a screen
 DOTS_UNITS = {2: 25_400.0, 3: 10_000.0}  # micrometres in TIFF's inch and centimetre
 
 

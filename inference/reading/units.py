@@ -23,6 +23,7 @@ MICROMETRES = {
     "inch": 25_400.0,
     "in": 25_400.0,
 }
+LARGEST_PIXEL = 10.0  # micrometres; above, the resolution of a file is that of a printer or a screen
 
 
 def micrometres(length: object, unit: str) -> float | None:

@@ -61,8 +61,7 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
         if len(arrays) > 1:
             raise ImageError(
                 f"{path.name}: a Zarr group of {len(arrays)} arrays that does not say which one is the image; give "
-                "that one, "
-                f"such as {path / arrays[0][0]}"
+                f"that one, such as {path / arrays[0][0]}"
             )
         for _, array in arrays:
             yield from _images(path, array, name)

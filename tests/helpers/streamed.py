@@ -8,7 +8,7 @@ from inference.stardist import LONGEST_RAY, find_candidates
 from inference.suppression import suppress
 from inference.tiles import tile_image
 from models.unet import STRIDE
-from training.f1 import match_counts
+from training.measure.f1 import match_counts
 
 SHAPES = [(1, 1), (1, 700), (3, 40), (511, 130), (512, 64), (513, 96), (385, 600), (897, 200), (1400, 33), (1050, 400)]
 SCALES = [1.0, 0.4, 0.77, 1.6]
@@ -33,6 +33,7 @@ def same_cells(one, other):
 
 def assert_numbered(labels, tally):
     assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, tally.cells + 1)), "cells are not numbered 1..n"
+    assert sum(map(len, tally.probabilities)) == tally.cells, "not every cell has its probability"
 
 
 def assert_matching(labels, expected):

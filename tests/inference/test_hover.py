@@ -117,6 +117,22 @@ def test_a_hover_cell_that_reaches_far_above_its_marker_is_reported():
     assert whole.max() == 1 and labels[1500, 100] > 0 and tally.cut_cells >= 1
 
 
+@pytest.mark.parametrize("rows", [None, 32])
+def test_cells_have_the_mean_probability_of_their_pixels(rows):
+    """In the order of their numbers, wherever the bands end."""
+    shape = (1300, 500)
+    cells = crowded_cells(grid_of(shape), 9, 0)
+    logit, hv = hover_maps_of(cells)
+    expected = np.random.default_rng(0).uniform(1, 5, cells.max() + 1).astype(np.float32)
+    logit = np.where(cells > 0, expected[cells], logit[0])[None]
+    labels, tally, _ = decode((logit, hv), shape, shape, rows)
+    probabilities = np.concatenate(tally.probabilities)
+    assert_numbered(labels, tally)
+    places = [place for place in np.argwhere(cells) if labels[tuple(4 * place + 2)]]
+    pairs = [(probabilities[labels[tuple(4 * place + 2)] - 1], 1 / (1 + np.exp(-expected[cells[tuple(place)]]))) for place in places]
+    assert len(pairs) > 100 and np.corrcoef(np.array(pairs).T)[0, 1] > 0.95
+
+
 def test_hover_counts_the_cells_across_seams():
     """The first seam lies at 99 decoded rows, 49.5 of the grid: one cell above, one across, one whose marker begins just below, one
     below."""

@@ -10,7 +10,7 @@ import torch
 from inference.normalisation import NormalisedImage, normalised_image
 from inference.routing import Route, RouterNetwork, mean_saturation, ruled_out
 from models.router import RouterOutput
-from training.mosaic import make_image, read_cells
+from training.measure.mosaic import make_image, read_cells
 
 
 @pytest.mark.parametrize("sizes, expected", [

@@ -105,6 +105,21 @@ def test_stardist_counts_the_cells_across_seams():
     assert tally.cells == 5 and tally.seam_cells == 2 and tally.cut_cells == 0
 
 
+def test_cells_have_the_probabilities_of_their_centres():
+    """In the order of their numbers, wherever the seams are; a cell that is suppressed has none."""
+    shape = (1400, 200)
+    prob, dist = np.zeros((1, *grid_of(shape)), np.float32), np.full((RAYS, *grid_of(shape)), 20, np.float32)
+    centres = {(20, 10): 0.6, (22, 11): 0.55, (95, 30): 0.9, (128, 20): 0.7, (300, 40): 0.8}
+    for place, value in centres.items():
+        prob[0][place] = value
+    labels, tally, bands = stream(prob, dist, shape, shape)
+    probabilities = np.concatenate(tally.probabilities)
+    assert len(bands) > 1 and len(probabilities) == 4
+    for (y, x), value in centres.items():
+        if value != 0.55:
+            assert probabilities[labels[4 * y + 1, 4 * x + 1] - 1] == np.float32(value)
+
+
 def test_more_than_65535_cells_in_a_streamed_image():
     shape = (1100, 1000)
     prob, dist = np.full((1, *grid_of(shape)), 0.9, np.float32), np.full((RAYS, *grid_of(shape)), 1.2, np.float32)

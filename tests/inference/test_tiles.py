@@ -11,7 +11,8 @@ from inference.reading import read_image
 from inference.scaling import WorkingImage
 from inference.tiles import STEP, WINDOW, EmptySettings, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
 from models.unet import STRIDE
-from training.datasets import read_labels, read_manifest
+from training.datasets import read_labels
+from training.manifest import read_manifest
 
 LENGTHS = [1, 3, 31, 32, 33, 385, 511, 512, 513, 640, 897, 1024, 1266, 2048, 3001, 10496]
 

@@ -83,6 +83,30 @@ def test_boundary_strength_of_a_step_and_of_a_ramp():
     assert strength[:, 5:35].max() == 0
 
 
+@pytest.mark.parametrize("plane", (0, 1))
+def test_a_change_across_its_axis_is_a_border(plane):
+    """The vertical map must not change along a row, nor the horizontal one down a column: a step from -1 to 1 is a border of strength 1,
+    and a rise along the own axis is none."""
+    steps = np.where(np.arange(20) < 10, -1, 1).astype(np.float32)
+    hv = np.zeros((2, 20, 20), np.float32)
+    hv[plane] = steps[None, :] if plane == 0 else steps[:, None]
+    strength = boundary_strength(hv, 5) if plane == 0 else boundary_strength(hv, 5).T
+    assert strength[:, 9:11] == pytest.approx(1, abs=1e-5) and not strength[:, :7].any() and not strength[:, 13:].any()
+    hv[plane] = steps[:, None] if plane == 0 else steps[None, :]
+    assert not boundary_strength(hv, 5).any()
+
+
+def test_the_smallest_marker_counts():
+    """Two even areas in one patch of uneven cell pixels; the smaller one is a marker up to its own size."""
+    hv = np.random.default_rng(0).choice(np.float32([-1, 1]), (2, 20, 44))
+    hv[:, 5:13, 4:13] = hv[:, 4:16, 26:40] = 0
+    seeds = (boundary_strength(hv, 5) < WatershedSettings().marker_threshold).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(seeds, connectivity=4)
+    size = int(np.sort(stats[1:, cv2.CC_STAT_AREA])[-2])
+    found = [decode_hover(np.ones((20, 44), np.float32), hv, WatershedSettings(min_marker=size + more))[0].max() for more in (0, 1)]
+    assert size > 6 and found == [2, 1]
+
+
 def touching_cells():
     labels = np.zeros((60, 90), np.int32)
     labels[10:40, 10:40], labels[10:40, 40:75], labels[40:55, 20:60] = 1, 2, 3

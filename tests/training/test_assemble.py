@@ -54,7 +54,7 @@ def save(networks, tmp_path):
 
 @pytest.fixture
 def runs(save, tmp_path):
-    """A folder of training.all. Class 1's network, too, is a StarDist here; nothing depends on it."""
+    """A folder of training.protocol. Class 1's network, too, is a StarDist here; nothing depends on it."""
     save("router/router.safetensors")
     save("pretrain/stardist.safetensors", training={"steps_done": 9000})
     for name in ("class0-stardist/stardist", "class1-hover/hover", "class2-stardist/stardist", "class3-stardist/stardist"):
@@ -134,15 +134,15 @@ def test_default_storage_keeps_files_below_60_mb():
 
 
 def test_a_router_is_no_segmenter(manifest, save, caplog):
-    assert assemble(manifest, "--class0", save("router.safetensors")) == 1
+    assert assemble(manifest, "--class0", save("router.safetensors")) == 2
     assert "cannot be class0.safetensors" in caplog.text
     assert not (manifest.parent / "weights").exists()
 
 
 def test_nothing_to_assemble(manifest, tmp_path, caplog):
-    assert assemble(manifest) == 1
-    assert assemble(manifest, "--runs", tmp_path / "empty") == 1
-    assert "--runs, or single networks" in caplog.text and "give a folder of training.all" in caplog.text
+    assert assemble(manifest) == 2
+    assert assemble(manifest, "--runs", tmp_path / "empty") == 2
+    assert "--runs, or single networks" in caplog.text and "give a folder of training.protocol" in caplog.text
 
 
 TERMS = """# Data
@@ -204,7 +204,7 @@ def test_known_failures_are_kept(manifest, runs, caplog):
     assert assemble(manifest, "--runs", runs) == 0
     assert written in card(manifest) and "old card" not in card(manifest) and "remainder" not in card(manifest)
     path.write_text("Misses yeast.")
-    assert assemble(manifest, "--runs", runs) == 1
+    assert assemble(manifest, "--runs", runs) == 2
     assert card(manifest) == "Misses yeast." and "must both be there" in caplog.text
 
 
@@ -212,7 +212,7 @@ MATRIX = [[0.9, 0.5, 0.2, 0.8], [0.4, 0.7, 0.3, 0.5], [0.6, 0.1, 0.8, 0.6], [0.7
 
 
 def write_matrix(path, classes=4):
-    """As training.ablation --each-network --csv writes it; two images a class, 0.1 above and below the mean, and the line of all."""
+    """As training.measure.ablation --each-network --csv writes it: two images a class, 0.1 beside the mean, and the line of all."""
     lines = ["line,class,f1"] + [f"weights: mine,{c},0.99" for c in range(classes)]
     lines += [f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}' for c in range(classes) for k in range(4) for off in (-0.1, 0.1)]
     path.write_text("\n".join(lines))
@@ -230,7 +230,7 @@ def test_the_router_learns_what_the_networks_score(manifest, runs, tmp_path):
 
 
 def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
-    assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 1
+    assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 2
     assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
 
 
@@ -264,4 +264,4 @@ def test_scores_in_the_card(manifest, runs, save, tmp_path, caplog):
     assert assemble(manifest, "--class0", save("better.safetensors", 0.9)) == 0
     assert "Not measured since" in card(manifest) and "mean F1" not in card(manifest)
     (tmp_path / "empty.csv").write_text(SCORES.splitlines()[0])
-    assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 1 and "empty.csv: no scores" in caplog.text
+    assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 2 and "empty.csv: no scores" in caplog.text

@@ -83,6 +83,14 @@ def test_relative_error_is_blind_to_scale():
     assert plain_large.item() == pytest.approx(3 * plain.item(), rel=1e-4)
 
 
+def test_the_error_of_a_tiny_cell_is_relative_to_one_pixel():
+    """A mean distance of 1/4 counts as 1, so that an error of 1 costs the reference radius and not four times as much."""
+    for distance, expected in ((0.25, 14), (7.0, 2)):
+        dist = torch.full((1, 32, 1, 1), distance)
+        error = stardist_loss(StarDistMaps(maps([0.0]), dist + 1), maps([1]), dist, maps([1]), 14)["mae"]
+        assert error.item() == pytest.approx(MAE_WEIGHT * expected, **NEAR)
+
+
 def test_hover_gradients_by_hand():
     """y's map down the rows, x's map along the columns: central differences, one-sided at the ends."""
     hv = torch.tensor([[[[0.0, 5.0], [1.0, 5.0], [4.0, 5.0]], [[0.0, 2.0], [0.0, 3.0], [7.0, 7.0]]]])

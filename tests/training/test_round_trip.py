@@ -11,8 +11,9 @@ from inference.stardist import find_candidates
 from inference.suppression import suppress
 from inference.watershed import decode_hover
 from models.unet import DEEPEST_STRIDE
-from training.datasets import load_sample, read_manifest
-from training.f1 import f1_score, match_counts
+from training.datasets import load_sample
+from training.manifest import read_manifest
+from training.measure.f1 import f1_score, match_counts
 from training.targets import make_targets
 
 DIAMETER = {"stardist": 28, "hover": 36}  # pixels that the cells are brought to

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from inference.images import read_image
+from inference.reading import read_image
 from training import synthesize
-from training.datasets import load_sample, read_manifest
+from training.datasets import load_sample
+from training.manifest import read_manifest
 from training.synthetic import fields, fluorescence, layouts, optics, stained, transmitted
 from training.synthetic import labels as ordering
 
@@ -211,7 +212,7 @@ def test_wrong_flags_end_with_a_message(tmp_path, flags):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    assert synthesize.main([str(tmp_path / "file"), "--images", "1"]) == 1
+    assert synthesize.main([str(tmp_path / "file"), "--images", "1"]) == 2
     assert "file" in caplog.text
 
 

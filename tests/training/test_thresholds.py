@@ -13,7 +13,8 @@ from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
-from training.datasets import load_samples, median_diameter, read_manifest
+from training.datasets import load_samples, median_diameter
+from training.manifest import read_manifest
 from training.targets import make_targets
 from training.thresholds import Replay, choose, main, score_settings
 
@@ -129,5 +130,5 @@ def test_no_more_is_changed_than_is_gained(scores, expected):
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):
-    assert main([str(tmp_path / "no.safetensors"), "--manifest", str(manifest)]) == 1
+    assert main([str(tmp_path / "no.safetensors"), "--manifest", str(manifest)]) == 2
     assert "no.safetensors" in caplog.text

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,22 +18,17 @@ from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
-from training import train, trainer
-from training.train import StepSampler, drop_rows_after, main
-from training.trainer import learning_rate
+from training import segmenter_trainer
+from training.train import main
+from training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[2]
 ENCODER = "test_convnext"
 
 
-@pytest.fixture(autouse=True)
-def log_every_other_step(monkeypatch):
-    monkeypatch.setattr(train, "LOG_EVERY", 2)
-
-
 def arguments(manifest, out, *more):
     return ["--manifest", str(manifest), "--out", str(out), "--encoder", ENCODER, "--random-init", "--crop", "64", "--batch", "4",
-            "--lr", "1e-3", "--device", "cpu", "--workers", "0", "--validate-images", "0", *map(str, more)]
+            "--lr", "1e-3", "--device", "cpu", "--workers", "0", "--validate-images", "0", "--log-every", "2", *map(str, more)]
 
 
 def rows(path):
@@ -55,20 +49,16 @@ def assert_same_run(first, second):
 def whole_run(manifest, tmp_path_factory):
     """Six steps without a break."""
     out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "LOG_EVERY", 2)
-        assert main(arguments(manifest, out, "--steps", 6)) == 0
+    assert main(arguments(manifest, out, "--steps", 6)) == 0
     return out
 
 
 def test_seed_decides(manifest, whole_run, tmp_path):
-    """The same seed gives the same loss curve and weights, another one does not; the loss falls."""
+    """The same seed gives the same loss curve and weights, another one does not."""
     assert main(arguments(manifest, tmp_path / "again", "--steps", 6)) == 0
     assert_same_run(whole_run, tmp_path / "again")
     assert main(arguments(manifest, tmp_path / "other", "--steps", 2, "--seed", 1)) == 0
     assert rows(tmp_path / "other" / "log.csv")[0] != rows(whole_run / "log.csv")[0]
-    curve = [sum(float(v) for k, v in row.items() if k not in ("step", "lr")) for row in rows(whole_run / "log.csv")]
-    assert len(curve) == 3 and curve[-1] < curve[0]
 
 
 KILLED = """
@@ -76,7 +66,6 @@ import os, signal, sys, torch
 from training import train
 from training.trainer import Trainer
 torch.set_num_threads(int(sys.argv[1]))
-train.LOG_EVERY = 2
 save = Trainer.save
 def killed(self):
     if self.step == 4:
@@ -102,7 +91,7 @@ def test_kill_and_resume(manifest, whole_run, tmp_path):
 
 def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch):
     """SIGTERM in the middle of a step and of a log interval: the step is finished and saved, the exit code says so."""
-    step = trainer.Trainer.train_step
+    step = Trainer.train_step
 
     def interrupted(self, batch):
         if self.step == 2:
@@ -111,7 +100,7 @@ def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch):
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "train_step", interrupted)
+        patch.setattr(Trainer, "train_step", interrupted)
         assert main(arguments(manifest, tmp_path, "--steps", 6)) == 143
     assert signal.getsignal(signal.SIGTERM) == before
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["2"]
@@ -128,7 +117,7 @@ def test_stop_during_last_validation(manifest, tmp_path, monkeypatch):
 
     command = arguments(manifest, tmp_path, "--steps", 1, "--stream", "hover", "--validate-images", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "validate", interrupted)
+        patch.setattr(segmenter_trainer, "validate", interrupted)
         assert main(command) == 143
     assert not (tmp_path / "validation.csv").exists()
     assert main(command) == 0
@@ -146,14 +135,27 @@ def run_two(script, *commands):
     return [(process.communicate(timeout=300)[0], process.returncode) for process in processes]
 
 
-def test_two_processes(manifest, tmp_path):
-    """They share the batch; only the first one writes, and their weights stay equal."""
-    command = arguments(manifest, tmp_path, "--steps", 2, "--stream", "stardist", "--validate-images", 2)
-    script = ("import sys, hashlib; from training import train, trainer; train.LOG_EVERY = 1; step = trainer.Trainer.train_step\n"
-              "def told(self, batch):\n"
-              "    step(self, batch); print(len(batch['image']), float(sum(p.double().sum() for p in self.model.parameters())))\n"
-              "trainer.Trainer.train_step = told; sys.exit(train.main(sys.argv[1:]))")
-    told, codes = zip(*run_two(script, command, command))
+TOLD = """
+import sys
+from training import train
+from training.trainer import Trainer
+step = Trainer.train_step
+def told(self, batch):
+    step(self, batch)
+    print(len(batch["image"]), float(sum(p.double().sum() for p in self.model.parameters())))
+    if self.team.leads and self.step == 2:
+        self.validation_seconds = 1e9
+Trainer.train_step = told
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("end", [("--steps", 2), ("--time-budget", 1000)])
+def test_two_processes(manifest, tmp_path, end):
+    """They share the batch; only the first one writes, their weights stay equal, and both end at the same step, also where the first
+    one alone knows that the time that is left goes to its last validation."""
+    command = arguments(manifest, tmp_path, "--stream", "stardist", "--validate-images", 2, "--log-every", 1, *end)
+    told, codes = zip(*run_two(TOLD, command, command))
     assert codes == (0, 0)
     assert told[0] == told[1] and told[0].split()[::2] == ["2", "2"]
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
@@ -170,29 +172,7 @@ def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
     assert all("must be a folder that all machines share" in text for text, _ in results)
 
 
-@pytest.mark.parametrize("size", (1, 2, 4))
-def test_crops_of_all_processes_are_those_of_one(size):
-    streams = [iter(StepSampler(5, 8, rank, size)) for rank in range(size)]
-    for step in (5, 6, 7):
-        assert [i for stream in streams for i in next(stream)] == list(range(step * 8, step * 8 + 8))
 
-
-def test_batch_that_cannot_be_dealt_out():
-    with pytest.raises(ValueError, match="multiple of the number of processes, 3, got 8"):
-        StepSampler(0, 8, 0, 3)
-
-
-def test_learning_rates():
-    """Values by hand at the schedules' corners; no schedule ever rises after its warm-up or ends at nothing."""
-    quarters = [learning_rate(p, 1e-4, "halving") for p in (0, 0.2499, 0.25, 0.5, 0.75, 0.9999)]
-    assert quarters == [1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 1.25e-5]
-    assert learning_rate(0, 1.0, "cosine") == 0.01
-    assert learning_rate(0.01, 1.0, "cosine") == pytest.approx(0.5)
-    assert learning_rate(0.02, 1.0, "cosine") == pytest.approx(1.0)
-    assert learning_rate(0.51, 1.0, "cosine") == pytest.approx(0.505)
-    assert learning_rate(1, 1.0, "cosine") == pytest.approx(0.01)
-    falling = [learning_rate(p, 1.0, "cosine") for p in np.linspace(0.02, 1, 50)]
-    assert falling == sorted(falling, reverse=True)
 
 
 class ScriptedScores:
@@ -210,7 +190,7 @@ class ScriptedScores:
 def test_selection_keeps_the_best_of_each_stream(manifest, tmp_path, monkeypatch):
     """StarDist is best at step 2 and Hover at step 3 of 3; each file holds the network that was scored then."""
     scripted = ScriptedScores(0.5, 0.1, 0.7, 0.2, 0.6, 0.3)
-    monkeypatch.setattr(trainer, "validate", scripted)
+    monkeypatch.setattr(segmenter_trainer, "validate", scripted)
     assert main(arguments(manifest, tmp_path, "--steps", 3, "--validate-images", 2, "--validate-steps", 1)) == 0
     assert [(r["step"], r["network"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [
         ("1", "stardist", "0.5"), ("1", "hover", "0.1"), ("2", "stardist", "0.7"), ("2", "hover", "0.2"),
@@ -235,7 +215,7 @@ def start(tmp_path):
 
 def test_fine_tuning_never_hands_on_less_than_it_got(manifest, tmp_path, start, monkeypatch):
     """The start scores best: its weights, diameter and decoder settings come out again; the best score outlives a stop."""
-    monkeypatch.setattr(trainer, "validate", ScriptedScores(0.8, 0.7, 0.6))
+    monkeypatch.setattr(segmenter_trainer, "validate", ScriptedScores(0.8, 0.7, 0.6))
     command = arguments(manifest, tmp_path, "--stream", "stardist", "--init", start, "--validate-images", 2)
     assert main([*command, "--steps", "1"]) == 0
     assert main([*command, "--steps", "2"]) == 0  # goes on for another step
@@ -281,18 +261,12 @@ def test_damaged_resume_file(manifest, tmp_path, caplog):
 def test_steps_use_no_random_numbers(manifest, tmp_path, monkeypatch):
     """Why a resume file need not hold the random number generator's state."""
     states = []
-    step = trainer.Trainer.train_step
-    monkeypatch.setattr(trainer.Trainer, "train_step", lambda self, batch: (
+    step = Trainer.train_step
+    monkeypatch.setattr(Trainer, "train_step", lambda self, batch: (
         states.append(torch.get_rng_state()), step(self, batch), states.append(torch.get_rng_state())))
     main(arguments(manifest, tmp_path, "--steps", 1))
     assert torch.equal(*states)
 
-
-def test_lines_of_lost_steps_are_taken_back(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("step,loss\n50,0.3\n100,0.2\n150,0.1\n")
-    drop_rows_after(path, 100)
-    assert path.read_text() == "step,loss\n50,0.3\n100,0.2\n"
 
 
 def test_missing_class(manifest, tmp_path, caplog):
@@ -304,3 +278,24 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         main(arguments(manifest, tmp_path, "--steps", 0, "--stream", "hover"))
     assert "6 images, 0 without cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text
+
+
+@pytest.mark.parametrize("option, said", [(("--time-budget", 0), "must be more than 0 minutes"), (("--stream", "both!"), "invalid choice"),
+                                          (("--source-factors", "a"), "must be SOURCE=FACTOR"), (("--device", "gpu"), "invalid choice")])
+def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(manifest, tmp_path, *option))
+    assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog):
+    assert main(arguments(manifest, tmp_path, "--encoder", "convnext_gigantic")) == 2
+    assert "no encoder 'convnext_gigantic'" in caplog.text
+
+
+def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, monkeypatch):
+    """A validation that takes all of it leaves no step; the network is scored and kept all the same."""
+    monkeypatch.setattr(Trainer, "time_validation", lambda self, *_: setattr(self, "validation_seconds", 1e9))
+    assert main(arguments(manifest, tmp_path, "--stream", "hover", "--validate-images", 2, "--time-budget", 60)) == 0
+    assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["0"]
+    assert read_config(tmp_path / "hover.safetensors")[1].validation["images"] == 2

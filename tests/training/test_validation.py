@@ -11,8 +11,9 @@ from inference.network import Network
 from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training import loader_speed, validation
-from training.datasets import Record, Sample, median_diameter
+from training import validation
+from training.datasets import Sample, median_diameter
+from training.manifest import Record
 from training.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
@@ -44,7 +45,7 @@ def disks(shape, *centres, radius):
 
 def sample(labels, partial=False):
     """An image in which a network could read the labels: each cell has its own gray value."""
-    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial), (labels * 40).astype(np.uint8), labels,
+    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial=partial), (labels * 40).astype(np.uint8), labels,
                   median_diameter(labels), 0)
 
 
@@ -148,10 +149,3 @@ def test_class_without_validation_images(monkeypatch, tmp_path):
     assert len(validation.validation_samples(tmp_path / "m.csv", None, 1)) == 1
     with pytest.raises(ValueError, match=r"m\.csv: no image of split 'val' is of class 0, 1; .*--validate-images 0"):
         validation.validation_samples(tmp_path / "m.csv", [0, 1], 8)
-
-
-def test_rate_counts_what_was_done(monkeypatch):
-    """On a clock that goes on by a quarter of a second at every look: seven looks while the time lasts, and one at the end."""
-    clock, done = iter(range(100)), []
-    monkeypatch.setattr(loader_speed.time, "monotonic", lambda: next(clock) / 4)
-    assert loader_speed.rate(lambda: done.append(1), 2.0, torch.device("cpu")) == len(done) / 2.25 == 8 / 2.25

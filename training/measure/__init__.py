@@ -1,1 +1,1 @@
-"""Commands that score and time what training made."""
+"""Commands that score and time, and what they share: nothing here changes a network."""

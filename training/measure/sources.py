@@ -6,7 +6,7 @@
 A source of the manifest's split "val" is seen if split "train" has images of it. What counts is the mean over the *sources* of
 their mean F1 at IoU 0.5, seen and unseen ones apart: a source with many images weighs no more than another one.
 
---predictions takes folders that `training.predict_split` wrote: the whole program. --true-size takes weights folders: each image
+--predictions takes folders that `training.label` wrote: the whole program. --true-size takes weights folders: each image
 goes to the network of its class by the cue rules, at the size that its true cell diameter asks for, so that only the networks
 count. Where only some cells of an image are labelled (marked *), cells that lie beside the labelled ones are left out.
 
@@ -14,9 +14,6 @@ count. Where only some cells of an image are labelled (marked *), cells that lie
 """
 
 import argparse
-import csv
-import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +21,13 @@ from tqdm import tqdm
 
 from inference.network import Network, choose_device
 from models.classes import CLASSES
-from training.datasets import Record, load_sample, read_manifest
-from training.f1 import f1_score, score_image
-from training.score import cases_from_manifest, read_prediction
+from training.command import add_device, command, manual
+from training.datasets import load_sample
+from training.manifest import Record, read_manifest
+from training.measure.f1 import f1_score, score_image
+from training.measure.score import cases_from_manifest, read_prediction
+from training.tables import write_table
 from training.validation import validate, without_unlabelled
-
-log = logging.getLogger(__name__)
 
 
 def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
@@ -41,7 +39,7 @@ def score_predictions(manifest: Path, records: list[Record], folder: Path) -> li
         If there is no such folder.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; make it with python -m training.predict_split")
+        raise ValueError(f"{folder}: no such folder; make it with python -m training.label")
     cases = {case.label: case for case in cases_from_manifest(manifest, folder)}
     scores = []
     for record in tqdm(records, desc=folder.name, unit="image", disable=None):
@@ -108,42 +106,33 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.measure.sources", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = manual("training.measure.sources", __doc__)
     add = parser.add_argument
-    add("manifest", type=Path, help="CSV file of labelled images (training.datasets)")
+    add("manifest", type=Path, help="CSV file of labelled images (training.manifest)")
     add("--predictions", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="folders of predicted labels")
     add("--true-size", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="weights folders")
     add("--sources", nargs="+", metavar="SOURCE", help="these sources only")
     add("--csv", type=Path, metavar="FILE", help="write the lines there")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    add_device(parser)
     args = parser.parse_args(argv)
     if not (args.predictions or args.true_size):
         parser.error("nothing to measure: give --predictions or --true-size")
     return args
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parse_arguments(argv)
-    try:
-        records = [r for r in read_manifest(args.manifest, "val") if r.label and (not args.sources or r.source in args.sources)]
-        seen = {r.source for r in read_manifest(args.manifest, "train")}
-        measures: dict[str, Callable[[], list[float]]] = {}
-        for name, folder in args.predictions:
-            measures[name] = lambda folder=folder: score_predictions(args.manifest, records, folder)
-        for name, folder in args.true_size:
-            measures[f"{name}, true size"] = lambda folder=folder: score_networks(records, folder, args.device)
-        rows = rows_of(records, seen, {name: measure() for name, measure in measures.items()})
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
-        return 2
+    records = [r for r in read_manifest(args.manifest, "val") if not args.sources or r.source in args.sources]
+    if not records:
+        raise ValueError(f"{args.manifest}: split val has no image of --sources {' '.join(args.sources)}")
+    seen = {r.source for r in read_manifest(args.manifest, "train")}
+    columns = {name: score_predictions(args.manifest, records, folder) for name, folder in args.predictions}
+    columns |= {f"{name}, true size": score_networks(records, folder, args.device) for name, folder in args.true_size}
+    rows = rows_of(records, seen, columns)
     print(table(rows))
     if args.csv:
-        with open(args.csv, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(args.csv, rows)
     return 0
 
 

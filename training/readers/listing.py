@@ -1,6 +1,5 @@
 """What a reader returns: the images of a data set with their labels, and the problems found on the way."""
 
-import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.reading import IMAGE_SUFFIXES, ImageError, read_image
+from training.manifest import Problem, Record
 
 
 class Drawing(NamedTuple):
@@ -25,41 +25,27 @@ class Drawing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An image of a data set.
+class Entry(Record):
+    """An image of a data set: a line of the manifest in the making.
 
-    image : the published file
     label : the published label file, a function that draws the labels for the image's (height, width), or None
-    split : train, val, test (the publisher's own test set) or unlabelled
-    source : data set, or the part of it that looks alike
-    modality : fluorescence, phase, ...; "" if unknown; None to tell it from the pixels and append it to `source`
-    partial : only some of the cells are labelled
+    split : also test, the publisher's own test set, which `training.prepare` turns into another
+    modality : None to tell it from the pixels and append it to `source`
     name : of the files made for this image, relative and without suffix
     group : images of one group, such as a movie, go to the same side of the split
     """
 
-    image: Path
     label: Path | Callable[[tuple[int, int]], Drawing] | None
-    split: str
-    source: str
-    modality: str | None
-    name: str
-    group: str
-    partial: bool = False
-
-
-class Problem(NamedTuple):
-    """Why a file cannot be used. `text` names the file at fault and the remedy, `path` is what --skip has to match."""
-
-    path: Path
-    text: str
+    modality: str | None = ""
+    name: str = ""
+    group: str = ""
 
 
 @dataclass
 class Listing:
     """Images and problems in the order of the files."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Record] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def report(self, path: Path, text: str, about: Path | None = None) -> None:
@@ -91,21 +77,6 @@ def read_pixels(path: Path) -> np.ndarray:
         return read_image(path).pixels
     except ImageError as error:
         raise ValueError(f"{path}: {str(error).removeprefix(f'{path.name}: ')}") from None
-
-
-def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Lines of a CSV file as (line number, column -> text); raises ValueError if it is not a table with these columns."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            missing = [c for c in columns if c not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"{path}: no column {', '.join(missing)} in its first line; expected {', '.join(columns)}")
-            return [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be opened ({error.strerror}); check the path") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); copy it again") from None
 
 
 def draw(cells: Iterable[np.ndarray], shape: tuple[int, int]) -> Drawing:

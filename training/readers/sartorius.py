@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.readers.listing import Drawing, Entry, Listing, Problem, draw, read_table
+from training.manifest import Problem
+from training.readers.listing import Drawing, Entry, Listing, draw
+from training.tables import read_table
 
 COLUMNS = ("id", "annotation", "width", "height", "cell_type")
 

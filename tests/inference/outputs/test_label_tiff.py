@@ -1,77 +1,123 @@
-"""Label TIFFs: types, compression, whole or not at all; from bands of rows the same as from the whole."""
-
-from types import SimpleNamespace
+"""Label TIFFs: their types, and what other programs read from them."""
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from bands import bands_of, numbered
+from PIL import Image
 
 from inference.outputs import label_tiff
-from inference.outputs.label_tiff import LabelTiles, holds_labels, write_labels
+from inference.outputs.label_rows import LabelRows
+from inference.outputs.label_tiff import colour_table, count_cells, holds_labels, write_label_tiff
+from inference.outputs.pixel_size import PixelSize
 
 
-def write_label_rows(path, rows, shape, resolution=None):
-    """As a run writes the labels of a large image."""
-    writer, cells = LabelTiles(path, shape, resolution), 0
-    for band in rows:
-        writer.add(band)
-        cells = max(cells, int(band.max(initial=0)))
-    writer.finish(SimpleNamespace(cells=cells))
+def numbered(shape, cells):
+    """Labels with the numbers 0 to `cells`, in order."""
+    return (
+        (np.arange(shape[0] * shape[1], dtype=np.int64) * (cells + 1) // (shape[0] * shape[1]))
+        .astype(np.int32)
+        .reshape(shape)
+    )
+
+
+def written(path, labels, *arguments, **options):
+    write_label_tiff(path, [LabelRows.of(labels)], *arguments, **options)
+    return path
 
 
 @pytest.mark.parametrize("cells, dtype", [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32)])
-def test_dtype_and_round_trip(tmp_path, cells, dtype):
-    labels = np.zeros((300, 300), np.int32)
-    labels.ravel()[:cells] = np.arange(1, cells + 1)
-    write_labels(tmp_path / "a_label.tiff", labels, cells, ((2.0, 4.0), 3))
-    with tifffile.TiffFile(tmp_path / "a_label.tiff") as tiff:
-        page = tiff.pages[0]
-        assert page.dtype == dtype and page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
-        assert page.tags["XResolution"].value == (4, 1) and page.tags["YResolution"].value == (2, 1) and len(tiff.pages) == 1
-        assert np.array_equal(tiff.asarray(), labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
-
-
-def test_other_programs_read_the_labels(tmp_path):
-    labels = np.arange(12, dtype=np.int32).reshape(3, 4)
-    write_labels(tmp_path / "a.tiff", labels, 11)
-    assert np.array_equal(cv2.imread(str(tmp_path / "a.tiff"), cv2.IMREAD_UNCHANGED), labels)
+@pytest.mark.parametrize("tiled", [False, True])
+def test_types(tmp_path, cells, dtype, tiled):
+    labels = numbered((300, 300), cells)
+    with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled)) as tiff:
+        (page,) = tiff.pages
+        assert page.dtype == dtype and page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE and page.predictor == 1
+        assert page.is_tiled == tiled and np.array_equal(tiff.asarray(), labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tiff"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (511, 513), (512, 512), (385, 1030), (1500, 130)])
-@pytest.mark.parametrize("heights", [(10**6,), (1, 300), (511, 2), (512,), (600, 1)])
-def test_rows_make_the_same_file_as_the_whole(tmp_path, shape, heights):
+@pytest.mark.parametrize("height", [10**6, 1, 300])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_rows_in_any_bands(tmp_path, shape, height, tiled):
     labels = numbered(shape, min(500, shape[0] * shape[1] - 1))
-    write_label_rows(tmp_path / "rows.tiff", bands_of(labels, heights), shape, ((2.0, 4.0), 3))
-    write_labels(tmp_path / "whole.tiff", labels, int(labels.max()), ((2.0, 4.0), 3))
-    with tifffile.TiffFile(tmp_path / "rows.tiff") as rows, tifffile.TiffFile(tmp_path / "whole.tiff") as whole:
-        assert np.array_equal(rows.asarray(), labels) and np.array_equal(whole.asarray(), labels)
-        assert rows.pages[0].is_tiled and len(rows.pages) == 1
-        for tag in ("ImageLength", "ImageWidth", "BitsPerSample", "Compression", "XResolution", "YResolution", "ResolutionUnit"):
-            assert rows.pages[0].tags[tag].value == whole.pages[0].tags[tag].value, tag
-    assert holds_labels(tmp_path / "rows.tiff", shape) and holds_labels(tmp_path / "whole.tiff", shape)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.tiff", "whole.tiff"]
+    rows = LabelRows(
+        shape, int(labels.max()), lambda: (labels[top : top + height] for top in range(0, shape[0], height))
+    )
+    write_label_tiff(tmp_path / "a.tiff", [rows], tiled=tiled)
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tiff"), labels)
 
 
-@pytest.mark.parametrize("cells, dtype", [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32)])
-def test_the_number_of_cells_decides_the_type(tmp_path, cells, dtype):
-    labels = np.pad(numbered((600, 700), cells), ((0, 300), (0, 0)))
-    write_label_rows(tmp_path / "a.tiff", bands_of(labels, (97,)), labels.shape)
-    read = tifffile.imread(tmp_path / "a.tiff")
-    assert read.dtype == dtype and np.array_equal(read, labels)
+@pytest.mark.parametrize("cells", [1000, 70_000])
+@pytest.mark.parametrize("colours", [False, True])
+def test_imagej_reads_numbers_and_pixel_size(tmp_path, imagej, cells, colours):
+    labels = numbered((300, 400), cells)
+    path = written(tmp_path / "a.tiff", labels, PixelSize(0.65, 0.325), colours=colours)
+    unit, width, height, *values = imagej(
+        f'open("{path}"); getPixelSize(unit, w, h); print(unit); print(w); print(h);'
+        "for (y = 0; y < 300; y += 29) for (x = 0; x < 400; x += 31) print(getPixel(x, y));"
+    )
+    assert unit == "µm" and (float(width), float(height)) == (0.325, 0.65)
+    assert [int(float(value)) for value in values] == labels[::29, ::31].ravel().tolist()
 
 
-@pytest.mark.parametrize("cells, dtype", [(300, np.uint16), (70_000, np.uint32)])
-def test_other_programs_read_tiles(tmp_path, cells, dtype):
-    from skimage.io import imread
+def test_imagej_shows_the_colour_table(tmp_path, imagej):
+    path = written(tmp_path / "a.tiff", numbered((30, 40), 9), colours=True)
+    printed = imagej(
+        f'open("{path}"); getLut(r, g, b); for (i = 0; i < 256; i++) print(r[i] + " " + g[i] + " " + b[i]);'
+    )
+    table = np.array([line.split() for line in printed], int)
+    assert np.array_equal(table, colour_table(256)) and len(np.unique(table, axis=0)) > 250
 
-    labels = numbered((600, 700), cells)
-    write_label_rows(tmp_path / "a.tiff", bands_of(labels, (97,)), labels.shape)
-    assert np.array_equal(imread(tmp_path / "a.tiff"), labels)
-    if dtype == np.uint16:
-        assert np.array_equal(cv2.imread(str(tmp_path / "a.tiff"), cv2.IMREAD_UNCHANGED), labels)
+
+def test_imagej_opens_a_stack(tmp_path, imagej):
+    planes = [numbered((30, 40), cells) for cells in (9, 700)]
+    write_label_tiff(tmp_path / "a.tiff", list(map(LabelRows.of, planes)), stack=(2,), stack_axes="Z")
+    assert tifffile.imread(tmp_path / "a.tiff").shape == (2, 30, 40)
+    printed = imagej(
+        f'open("{tmp_path}/a.tiff"); print(nSlices);for (n = 1; n < 3; n++) {{ setSlice(n); print(getPixel(39, 29)); }}'
+    )
+    assert list(map(int, printed)) == [2, 9, 700]
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_libtiff_programs_read_the_same_numbers(tmp_path, program, tiled):
+    labels = numbered((300, 400), 40_000)
+    path = written(tmp_path / "a.tiff", labels, PixelSize(0.5, 0.5), tiled=tiled, colours=True)
+    program("vips", "copy", path, tmp_path / "vips.png")
+    program("gdal_translate", "-q", "-of", "PNG", path, tmp_path / "gdal.png")
+    for name in ("vips.png", "gdal.png"):
+        assert np.array_equal(cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED), labels), name
+    assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), labels)
+    assert np.array_equal(np.asarray(Image.open(path)), labels)
+
+
+def test_gdal_reads_32_bits(tmp_path, program):
+    labels = numbered((300, 400), 100_000)
+    program("gdal_translate", "-q", "-of", "ENVI", written(tmp_path / "a.tiff", labels), tmp_path / "gdal.raw")
+    assert np.array_equal(np.fromfile(tmp_path / "gdal.raw", np.uint32).reshape(300, 400), labels)
+
+
+@pytest.mark.parametrize("size", [PixelSize(0.65, 0.325), PixelSize(0.0125, 0.0125), PixelSize(30.0, 30.0)])
+def test_ome_readers_find_pixel_size_and_names(tmp_path, size):
+    bioio_ome_tiff = pytest.importorskip("bioio_ome_tiff")
+    path = written(tmp_path / "a.tiff", numbered((30, 40), 9), size, image="plate é, well A1", channels=("DAPI", "WGA"))
+    image = bioio_ome_tiff.Reader(path)
+    assert (image.physical_pixel_sizes.Y, image.physical_pixel_sizes.X) == tuple(size)
+    assert image.channel_names == ["labels of DAPI, WGA"] and image.metadata.images[0].name == "plate é, well A1"
+    assert image.metadata.images[0].pixels.physical_size_x_unit.value == "µm"
+
+
+def test_no_pixel_size_is_claimed_where_there_is_none(tmp_path):
+    with tifffile.TiffFile(written(tmp_path / "a.tiff", numbered((30, 40), 9))) as tiff:
+        assert "PhysicalSize" not in tiff.ome_metadata and tiff.pages[0].tags["ResolutionUnit"].value == 1
+
+
+def test_the_same_labels_make_the_same_file(tmp_path):
+    labels = numbered((30, 40), 9)
+    first = written(tmp_path / "a.tiff", labels, colours=True).read_bytes()
+    assert written(tmp_path / "a.tiff", labels, colours=True).read_bytes() == first
 
 
 @pytest.mark.parametrize("tiled", [False, True])
@@ -79,53 +125,48 @@ def test_bigtiff_where_the_labels_need_it(tmp_path, monkeypatch, tiled):
     labels = numbered((600, 700), 5)
     for limit, big in ((2 * labels.size, False), (2 * labels.size - 1, True)):
         monkeypatch.setattr(label_tiff, "BIG_TIFF_BYTES", limit)
-        write_label_rows(tmp_path / "a.tiff", [labels], labels.shape) if tiled else write_labels(tmp_path / "a.tiff", labels, 5)
-        with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
+        with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled)) as tiff:
             assert tiff.is_bigtiff == big and np.array_equal(tiff.asarray(), labels)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("after", [0, 3])
-def test_rows_that_break_off_leave_nothing_behind(tmp_path, error, after):
+def test_rows_that_break_off_leave_nothing_behind(tmp_path, error):
     """Not the labels so far, no temporary file; an older file stays as it was."""
+
     def broken():
-        yield from bands_of(numbered((after * 100, 50), 3), (100,)) if after else ()
+        yield numbered((400, 50), 3)
         raise error
 
     (tmp_path / "old.tiff").write_text("old")
     for name in ("old.tiff", "new.tiff"):
         with pytest.raises(error):
-            write_label_rows(tmp_path / name, broken(), (1000, 50))
+            write_label_tiff(tmp_path / name, [LabelRows((1000, 50), 3, broken)])
     assert [p.name for p in tmp_path.iterdir()] == ["old.tiff"] and (tmp_path / "old.tiff").read_text() == "old"
 
 
-def test_an_interrupt_while_tiles_are_written_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupted(rows):
-        yield rows[:512, :512]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(label_tiff, "_cut", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_label_rows(tmp_path / "a.tiff", [np.zeros((1500, 1500), np.int32)], (1500, 1500))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("write", ["whole", "rows"])
-def test_holds_labels(tmp_path, write):
-    path, labels = tmp_path / "a_label.tiff", np.random.default_rng(0).integers(0, 999, (700, 600), np.int32)
-    write_labels(path, labels, 999) if write == "whole" else write_label_rows(path, [labels], labels.shape)
-    assert holds_labels(path, (700, 600))
-    assert not holds_labels(path, (600, 700)) and not holds_labels(path, (700, 601)) and not holds_labels(tmp_path / "b.tiff", (700, 600))
+@pytest.mark.parametrize("tiled", [False, True])
+def test_holds_labels(tmp_path, tiled):
+    path = written(
+        tmp_path / "a_label.tiff", np.random.default_rng(0).integers(0, 999, (700, 600), np.int32), tiled=tiled
+    )
+    assert holds_labels(path, (700, 600)) and count_cells(path) == 998
+    for shape, name in (((600, 700), "a_label.tiff"), ((700, 601), "a_label.tiff"), ((700, 600), "b_label.tiff")):
+        assert not holds_labels(tmp_path / name, shape)
     data = path.read_bytes()
     for size in (0, 4, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
         assert not holds_labels(path, (700, 600)), f"{size} of {len(data)} bytes"
 
 
-@pytest.mark.parametrize("pixels, options", [
-    (np.zeros((70, 60), np.uint8), {}), (np.zeros((70, 60), np.float32), {}), (np.zeros((70, 60, 3), np.uint16), {"photometric": "rgb"}),
-    (np.zeros((70, 60), np.int32), {}),
-])
+@pytest.mark.parametrize(
+    "pixels, options",
+    [
+        (np.zeros((70, 60), np.uint8), {}),
+        (np.zeros((70, 60), np.float32), {}),
+        (np.zeros((70, 60, 3), np.uint16), {"photometric": "rgb"}),
+        (np.zeros((70, 60), np.int32), {}),
+    ],
+)
 def test_files_of_other_programs_are_no_labels(tmp_path, pixels, options):
     tifffile.imwrite(tmp_path / "a_label.tiff", pixels, **options)
     assert not holds_labels(tmp_path / "a_label.tiff", (70, 60))

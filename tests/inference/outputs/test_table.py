@@ -5,13 +5,39 @@ import json
 
 import pytest
 
-from inference.outputs.table import write_table
+from inference.outputs.table import GrowingTable, write_table
+
+
+def read(path):
+    return json.loads(path.read_text()) if path.suffix == ".json" else list(csv.DictReader(path.open()))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
 def test_a_table_in_both_forms(tmp_path, suffix):
-    rows = [{"image": "a.png", "cells": 3}, {"image": "b.png", "status": "failed: x"}]
     path = tmp_path / f"r.{suffix}"
-    write_table(path, rows)
-    read = json.loads(path.read_text()) if suffix == "json" else list(csv.DictReader(path.open()))
-    assert read[0]["image"] == "a.png" and int(read[0]["cells"]) == 3 and read[1]["status"] == "failed: x"
+    write_table(path, [{"image": "a.png", "cells": 3}, {"image": "b.png", "status": "failed: x"}])
+    first, second = read(path)
+    assert first["image"] == "a.png" and int(first["cells"]) == 3 and second["status"] == "failed: x"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_growing_table_is_whole_after_each_line(tmp_path, suffix):
+    path = tmp_path / f"r.{suffix}"
+    with GrowingTable(path, ["image", "cells"]) as table:
+        assert read(path) == []
+        for n in range(3):
+            table.add({"image": f"é{n}", "cells": n})
+            assert [(row["image"], int(row["cells"])) for row in read(path)] == [(f"é{m}", m) for m in range(n + 1)]
+
+
+def test_no_cell_of_a_csv_file_is_a_formula(tmp_path):
+    write_table(tmp_path / "r.csv", [{"image": "=HYPERLINK(1).png", "value": -3}])
+    assert read(tmp_path / "r.csv") == [{"image": "'=HYPERLINK(1).png", "value": "-3"}]
+    write_table(tmp_path / "r.json", [{"image": "=HYPERLINK(1).png"}])
+    assert read(tmp_path / "r.json") == [{"image": "=HYPERLINK(1).png"}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_no_lines(tmp_path, suffix):
+    write_table(tmp_path / f"r.{suffix}", [])
+    assert read(tmp_path / f"r.{suffix}") == []

@@ -53,7 +53,7 @@ def test_each_plane_of_a_stack(path):
         (ReadOptions(), r"3 time points; choose one with --t 1 to --t 3, .*--t max.*--t each"),
         (ReadOptions(t=1), r"4 z planes; choose one with --z 1"),
         (ReadOptions(t=1, z=5), r"no --z 5, the file holds 4"),
-        (ReadOptions(t=1, z=1, series=(2,)), r"no --series 2, the file holds 1"),
+        (ReadOptions(t=1, z=1, series=(2,)), r"no --series 2; choose 1 to 1"),
     ],
 )
 def test_what_is_not_chosen_is_asked_for(path, options, words):

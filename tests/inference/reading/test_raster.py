@@ -104,6 +104,12 @@ def test_alpha_of_pillow(gray, tissue, tmp_path):
     assert difference(tmp_path / "p.png", tissue).mean() < 12
 
 
+@pytest.mark.parametrize("dpi, expected", [((50_800, 101_600), (0.25, 0.5)), ((96, 96), None), (None, None)])
+def test_the_resolution_of_a_microscope_not_of_a_screen(gray, tmp_path, dpi, expected):
+    PillowImage.fromarray(gray).save(tmp_path / "a.png", **({"dpi": dpi} if dpi else {}))
+    assert read_image(tmp_path / "a.png").pixel_size == (expected and pytest.approx(expected, rel=1e-4))
+
+
 def test_cmyk_jpeg(program, tissue, tissue_png, tmp_path):
     program("convert", tissue_png, "-colorspace", "CMYK", "-quality", "95", tmp_path / "a.jpg")
     assert difference(tmp_path / "a.jpg", tissue).mean() < 6

@@ -1,6 +1,9 @@
 """TIFF files of other programs: compressions, layouts, colours, positions, thumbnails; each against the picture that
 was written."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -234,6 +237,16 @@ def test_images_of_nearly_one_size_are_all_kept(tissue, tmp_path):
         for rows in (60, 72):
             tiff.write(tissue[:rows], photometric="rgb", metadata=None)
     assert [image.open().shape for image in open_images(tmp_path / "a.tif")] == [(60, 96), (72, 96)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_files_are_closed(tissue, tmp_path):
+    """Many small files in one run: none stays open, however long its picture is kept."""
+    tifffile.imwrite(tmp_path / "a.tif", tissue, compression="zlib")
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [open_images(tmp_path / "a.tif") for _ in range(20)]
+    kept += [read_image(tmp_path / "a.tif") for _ in range(20)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
 # What tifffile, which many people write with, makes of arrays

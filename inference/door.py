@@ -1,0 +1,165 @@
+"""The program for Python: an array or a file in, labels and the table of cells out, the same as by the command line."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
+
+import numpy as np
+
+from inference import __version__
+from inference.limits import LIMITS
+from inference.outputs.cell_table import CellTable
+from inference.outputs.filters import CellFilter
+from inference.outputs.result import Result
+from inference.reading import Picture, read_image
+from inference.reading.channels import RGB
+from inference.segmenter import Segmenter as Networks
+from inference.sensitivity import SENSITIVITIES
+from models.checkpoint import read_config
+from models.classes import CLASSES, find_class
+
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+MOST_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an image; `labels, table = cells` takes it apart.
+
+    labels : (H, W) int32, 0 is background, cells are 1, 2, 3, ...
+    table : columns of the table, each (cells,), as of `inference.outputs.cell_table.measure_cells`; a pandas.DataFrame can be made of it
+    image_class : in words
+    diameter : typical diameter of the cells in pixels that was measured or given
+    """
+
+    labels: np.ndarray
+    table: CellTable
+    image_class: str
+    diameter: float
+
+    def __iter__(self) -> Iterator:
+        return iter((self.labels, self.table))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a segmenter is.
+
+    version : of the program
+    device : on which it computes
+    weights : of each class in words, the first characters of its checkpoint's SHA-256
+    scores : of each class in words, the F1 on validation images that its checkpoint tells, or None
+    """
+
+    version: str
+    device: str
+    weights: dict[str, str | None]
+    scores: dict[str, float | None]
+
+
+class Segmenter:
+    """Finds the cells in images. Networks are loaded once, when an image first needs them.
+
+    Parameters
+    ----------
+    weights : folder of the five networks; the shipped ones if None
+    device : "auto", "cpu", "cuda" or "mps"
+
+    Raises
+    ------
+    ValueError
+        If a network is missing, or there is no such device.
+
+    Examples
+    --------
+    >>> from multistream_cellseg import Segmenter         # doctest: +SKIP
+    >>> segmenter = Segmenter()                           # doctest: +SKIP
+    >>> labels, table = segmenter.segment("nuclei.tif")   # doctest: +SKIP
+    """
+
+    def __init__(self, weights: Path | str | None = None, device: str = "auto"):
+        self._networks = Networks.from_folder(SHIPPED_WEIGHTS if weights is None else Path(weights), device)
+
+    @property
+    def facts(self) -> Facts:
+        """Version, device, weights and their scores."""
+        weights, scores = {}, {}
+        for image_class in CLASSES:
+            file = self._networks.files[image_class.number]
+            weights[image_class.name] = (self._networks.sha256(image_class.number) or "")[:12]
+            scores[image_class.name] = read_config(file)[1].validation.get("f1")
+        return Facts(__version__, str(self._networks.device), weights, scores)
+
+    def segment(
+        self,
+        image: np.ndarray | Path | str,
+        *,
+        channels: Sequence[int] | None = None,
+        diameter: float | None = None,
+        route: int | str | None = None,
+        sensitivity: str = "normal",
+        pixel_size: float | tuple[float, float] | None = None,
+        min_size: float = 0,
+        max_size: float = np.inf,
+        exclude_border: bool = False,
+    ) -> Cells:
+        """Find the cells in one image.
+
+        Parameters
+        ----------
+        image : array (H, W) or (H, W, C), integers or floats of any size, or the path of a file
+        channels : which of an array's channels to use, up to three, counted from 0; None for all
+        diameter : typical diameter of a cell in pixels; None to measure it
+        route : class of the image by number or name; None to let the router choose
+        sensitivity : "lowest", "low", "normal", "high" or "highest"
+        pixel_size : in µm, of an array; one number, or height and width
+        min_size, max_size : smallest and largest area that is kept, in pixels
+        exclude_border : whether cells at the image's border are left out
+
+        Raises
+        ------
+        ValueError
+            If the image has no pixels, another shape or type, or an option is none of those named here.
+        """
+        if sensitivity not in SENSITIVITIES:
+            raise ValueError(f"sensitivity {sensitivity!r}: expected one of {', '.join(SENSITIVITIES)}")
+        if diameter is not None and not diameter >= 1:
+            raise ValueError(f"diameter {diameter!r}: expected at least 1 pixel")
+        if isinstance(image, np.ndarray):
+            source, picture = Path("array"), picture_of(image, channels, pixel_size)
+        else:
+            source, picture = Path(image), read_image(Path(image))
+        segmentation = self._networks.segment(
+            picture,
+            class_=None if route is None else find_class(str(route)).number,
+            diameter=diameter,
+            sensitivity=SENSITIVITIES[sensitivity],
+        )
+        wanted = CellFilter(min_size, max_size, exclude_border)
+        with Result(source, picture, segmentation, Path(gettempdir()), LIMITS.labels_in_memory, wanted) as result:
+            return Cells(result.labels.array(), result.table, result.plan.image_class.name, result.plan.diameter)
+
+
+def picture_of(
+    image: np.ndarray, channels: Sequence[int] | None = None, pixel_size: float | tuple[float, float] | None = None
+) -> Picture:
+    """An array as a file with the same pixels would be read; parameters and errors as of `Segmenter.segment`."""
+    if image.ndim not in (2, 3) or 0 in image.shape or image.dtype.kind not in "buif":
+        raise ValueError(
+            f"expected an array of shape (H, W) or (H, W, C) of integers or floats, got {image.dtype} {image.shape}"
+        )
+    if image.dtype.kind == "b":
+        image = image.astype(np.uint8)
+    if channels is not None:
+        if image.ndim == 2 or not set(channels) <= set(range(image.shape[2])):
+            raise ValueError(f"channels {list(channels)}: the array has the shape {image.shape}, channels last")
+        image = image[:, :, list(channels)]
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
+        raise ValueError(f"{image.shape[2]} channels: choose up to {MOST_CHANNELS} of them with channels=[0, ...]")
+    colours = channels is None and image.ndim == 3 and image.shape[2] == MOST_CHANNELS
+    axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if colours else "YXC"
+    size = None if pixel_size is None else tuple(np.broadcast_to(pixel_size, 2).tolist())
+    return Picture(np.ascontiguousarray(image), axes, channels=RGB if colours else (), pixel_size=size)

@@ -1,0 +1,43 @@
+"""Outlines and measurements as GeoJSON that QuPath imports as detections."""
+
+import json
+import math
+from pathlib import Path
+
+from inference.outputs.cell_table import CellTable
+from inference.outputs.polygons import PolygonStore
+from inference.outputs.whole_file import whole_file
+
+LEFT_OUT = ("label", "bbox-", "centroid", "touches_border")  # QuPath knows where its objects are
+DIGITS = 6
+
+
+def write_geojson(path: Path, polygons: PolygonStore, table: CellTable) -> None:
+    """Write a FeatureCollection with a feature for each cell: polygon, number as the name, columns of the table.
+
+    Parameters
+    ----------
+    table : as `inference.outputs.cell_table.measure_cells` gives it
+
+    Notes
+    -----
+    Coordinates are pixels of the image, x before y. Measurements are a list of names and values, which all versions of
+    QuPath read; the newer ones write a map.
+    """
+    import shapely  # late: optional
+
+    names = [name for name in table if not name.startswith(LEFT_OUT)]
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for numbers, batch in polygons:
+            columns = [table[name][numbers - 1].tolist() for name in names]
+            for number, geometry, values in zip(numbers.tolist(), shapely.to_geojson(batch).tolist(), zip(*columns)):
+                measurements = [
+                    {"name": name, "value": float(f"{value:.{DIGITS}g}")}
+                    for name, value in zip(names, values)
+                    if math.isfinite(value)
+                ]
+                properties = {"objectType": "detection", "name": str(number), "measurements": measurements}
+                feature = f'{{"type": "Feature", "geometry": {geometry}, "properties": {json.dumps(properties)}}}'
+                file.write(("\n" if number == 1 else ",\n") + feature)
+        file.write("\n]}\n")

@@ -1,0 +1,110 @@
+"""All that outputs are made of: an image, its labels, and what is measured of them when it is first asked for."""
+
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.outputs.cell_table import CellTable, measure_cells
+from inference.outputs.extents import Extents
+from inference.outputs.filters import CellFilter, new_numbers
+from inference.outputs.label_rows import LabelRows, LabelStore
+from inference.outputs.overlay import OverlayStyle, draw_overlay, own_picture, reduction
+from inference.outputs.pixel_size import PixelSize
+from inference.reading import Picture
+
+if TYPE_CHECKING:  # they import torch, and shapely, which not every output needs
+    from inference.outputs.polygons import PolygonStore
+    from inference.segmenter import Plan, Segmentation, Summary
+
+
+class Result:
+    """A segmented image, with the cells that are wanted. A context: files without names are there while it lasts.
+
+    Parameters
+    ----------
+    source : the image's file
+    picture : as it was read
+    segmentation : its rows are read here, all of them
+    folder : for files without names
+    labels_in_memory : pixels; the labels of a larger image are kept in a file
+    wanted : which cells are kept
+    style : how the overlay is drawn
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        picture: Picture,
+        segmentation: "Segmentation",
+        folder: Path,
+        labels_in_memory: int,
+        wanted: CellFilter = CellFilter(),
+        style: OverlayStyle = OverlayStyle(),
+    ):
+        self.source, self.picture, self.style, self._folder = source, picture, style, folder
+        self.plan: Plan = segmentation.plan
+        self._open = ExitStack()
+        height, width = picture.shape
+        try:
+            if height * width <= labels_in_memory:
+                labels = LabelRows.of(segmentation.labels)
+            else:
+                labels = self._open.enter_context(LabelStore(folder)).add(segmentation.rows, picture.shape)
+            self.summary: Summary = segmentation.summary
+            self.found = labels.cells
+            self.probabilities = self.summary.probabilities
+            if wanted:
+                extents = Extents.measure(labels)
+                kept = wanted.keeps(extents)
+                labels, self.extents = labels.renumbered(new_numbers(kept)), extents.chosen(kept)
+                self.probabilities = self.probabilities[kept[1:]]
+            self.labels = labels
+        except BaseException:
+            self._open.close()
+            raise
+
+    def __enter__(self) -> "Result":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._open.close()
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Where the file has one."""
+        return PixelSize.of(self.picture)
+
+    @property
+    def photograph(self) -> bool:
+        """Whether the channels are those of a colour camera."""
+        return "RGB" in self.picture.axes
+
+    @cached_property
+    def extents(self) -> Extents:
+        return Extents.measure(self.labels)
+
+    @cached_property
+    def table(self) -> CellTable:
+        """See `inference.outputs.cell_table.measure_cells`."""
+        return measure_cells(
+            self.labels, self.extents, self.picture.pixels, self.picture.channels, self.pixel_size, self.probabilities
+        )
+
+    @cached_property
+    def polygons(self) -> "PolygonStore":
+        from inference.outputs.polygons import stored_polygons  # late: it needs shapely
+
+        return self._open.enter_context(stored_polygons(self.labels, self.extents, self._folder))
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """The image as people know it, see `inference.outputs.overlay.own_picture`."""
+        return own_picture(self.picture.pixels, self.photograph)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The picture with the cells' outlines, (h, w, 3) uint8."""
+        return draw_overlay(self.shown, self.labels.thinned(reduction(self.labels.shape)), self.style)

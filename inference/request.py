@@ -1,0 +1,93 @@
+"""What is asked of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.finding import Found, Skipped, find_images, read_list
+from inference.lengths import Length
+from inference.limits import LIMITS, Limits
+from inference.naming import Names
+from inference.outputs.filters import CellFilter
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.outputs.overlay import OverlayStyle
+from inference.outputs.pixel_size import PixelSize
+from inference.outputs.products import PRODUCTS
+from inference.outputs.units import Area
+from inference.reading import ReadOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run.
+
+    sources : image files, folders of them, or patterns
+    folder : for the results; made if it does not exist
+    weights : folder of the five networks
+    device : "auto", "cpu", "cuda" or "mps"
+    class_ : 0 to 3, whose network all images are sent to; None to let the router choose
+    diameter : typical cell diameter; None to measure it in each image
+    sensitivity : as of `inference.sensitivity.SENSITIVITIES`
+    same_diameter, same_contrast : measured over all images instead
+    reading : channels, images and planes of the files that are wanted
+    listed : text file that names more images
+    recursive : whether folders in folders are gone into
+    names : how results are named
+    products : what is written beside the labels, names of `inference.outputs.products.PRODUCTS`
+    style : of overlays
+    tiled, colours : of the label TIFFs, see `inference.outputs.label_tiff.write_label_tiff`
+    min_size, max_size, exclude_border : which cells are kept
+    page : file for the HTML page
+    report : file for the report
+    brief : whether the report is without the stopwatch's columns
+    resume : whether results that an earlier run has left complete are kept
+    dry : whether it is only said what would be done
+    quiet : whether no progress is shown
+    seconds_between_lines : of the log, about the progress of one image
+    """
+
+    sources: Sequence[str | Path]
+    folder: Path
+    weights: Path
+    device: str = "auto"
+    class_: int | None = None
+    diameter: Length | None = None
+    sensitivity: float = 0.0
+    same_diameter: bool = False
+    same_contrast: bool = False
+    reading: ReadOptions = ReadOptions()
+    listed: Path | None = None
+    recursive: bool = False
+    names: Names = Names.STEM
+    products: tuple[str, ...] = ()
+    style: OverlayStyle = OverlayStyle()
+    tiled: bool = False
+    colours: bool = False
+    min_size: Area | None = None
+    max_size: Area | None = None
+    exclude_border: bool = False
+    page: Path | None = None
+    report: Path | None = None
+    brief: bool = False
+    resume: bool = False
+    dry: bool = False
+    quiet: bool = False
+    seconds_between_lines: float = 30.0
+    limits: Limits = LIMITS
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Of what is written for each image, the labels first."""
+        return [LABEL_SUFFIX, *(PRODUCTS[option].suffix for option in self.products)]
+
+    def find(self) -> tuple[list[Found], list[Skipped]]:
+        """The images, each one once, and what is left out."""
+        images, skipped = find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
+        listed = read_list(self.listed) if self.listed else []
+        return list({found.path.resolve(): found for found in (*listed, *images)}.values()), skipped
+
+    def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
+        """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""
+        low, high = (size and size.in_pixels(pixel_size) for size in (self.min_size, self.max_size))
+        every = CellFilter()
+        return CellFilter(every.min_area if low is None else low, every.max_area if high is None else high, self.exclude_border)

@@ -1,0 +1,87 @@
+"""training.command: one rule for the exit codes of all commands, and a manifest that cannot be read in each of them."""
+
+import argparse
+import importlib
+import logging
+
+import pytest
+
+from training.command import command, fraction, minutes, positive
+
+MANIFESTS = {"missing": None, "binary": b"\x93NUMPY\xff\xfe\x00", "empty": b"", "another table": b"a,b\n1,2\n",
+             "lost files": b"image,label,split,source\nno.png,no.png,train,x\nno.png,no.png,val,x\nno.png,,unlabelled,x\n"}
+# {manifest}, and whatever else a command must have; {weights} is a folder of networks, {folder} an empty one.
+COMMANDS = {
+    "cue_table": "--manifest {manifest} --out {folder}/out",
+    "train": "--manifest {manifest} --out {folder}/out --encoder test_convnext --random-init",
+    "train_router": "--manifest {manifest} --out {folder}/out --random-init",
+    "thresholds": "{weights}/class0.safetensors --manifest {manifest} --device cpu",
+    "label": "--manifest {manifest} --weights {weights} --out {folder}/out --device cpu",
+    "protocol": "--manifest {manifest} --runs {folder}/runs --weights {folder}/out",
+    "prepare": "merge {folder}/out.csv {manifest}",
+    "assemble": "--manifest {manifest} --weights {folder}/out --class0 {weights}/class0.safetensors",
+    "measure.score": "{manifest} {folder}",
+    "measure.sources": "{manifest} --predictions now={folder}",
+    "measure.failures": "{manifest} {folder} --out {folder}/out",
+    "measure.ablation": "--manifest {manifest} --weights {weights} --device cpu",
+    "measure.leave_out": "--manifest {manifest} --out {folder}/out",
+    "measure.benchmark": "--sizes 64x64 --cells {manifest}",
+    "measure.rehearsal": "team --manifest {manifest}",
+    "measure.number_formats": "{manifest} --weights {weights} --device cpu --dtype bfloat16",
+    "measure.loader_speed": "--manifest {manifest} --encoder test_convnext --random-init",
+}
+
+
+@pytest.mark.parametrize("name, kind", [(name, kind) for name in COMMANDS for kind in MANIFESTS
+                                        if (name, kind) != ("assemble", "lost files")])  # which needs no images
+def test_a_manifest_that_cannot_be_read(name, kind, untrained_weights, tmp_path, monkeypatch, caplog):
+    """Code 2 and a line that names it; no traceback, and nothing written in the place of a result."""
+    module = importlib.import_module(f"training.{name}")
+    if name == "measure.rehearsal":
+        monkeypatch.setattr(module, "engine_words", lambda *_: ["true"])
+    if name in ("measure.rehearsal", "measure.benchmark"):
+        monkeypatch.setattr(module, "machine", lambda: "a machine")
+    manifest = tmp_path / "list.csv"
+    if MANIFESTS[kind] is not None:
+        manifest.write_bytes(MANIFESTS[kind])
+    (tmp_path / "folder").mkdir()
+    words = COMMANDS[name].format(manifest=manifest, weights=untrained_weights, folder=tmp_path / "folder").split()
+    with caplog.at_level(logging.ERROR):
+        assert module.main(words) == 2
+    assert "list.csv" in caplog.text
+    assert not [path for path in (tmp_path / "folder").rglob("*") if path.suffix in (".csv", ".safetensors", ".png")]
+
+
+@pytest.mark.parametrize("error, code", [(None, 1), (ValueError("x.png: damaged"), 2), (FileNotFoundError(2, "No such file", "x.png"), 2)])
+def test_exit_codes(error, code, caplog):
+    @command
+    def main(argv=None):
+        """Its manual."""
+        if error:
+            raise error
+        return 1
+
+    assert main([]) == code and main.__doc__ == "Its manual."
+    assert (error is None) == (not caplog.records)
+    assert error is None or "x.png" in caplog.records[0].getMessage()
+
+
+def test_other_errors_are_ours(caplog):
+    """They keep their traceback."""
+    @command(clock=True)
+    def main(argv=None):
+        raise KeyError("a mistake of the program")
+
+    with pytest.raises(KeyError):
+        main([])
+
+
+@pytest.mark.parametrize("kind, wrong", [(positive, "0"), (positive, "-1"), (positive, "1.5"), (fraction, "1"), (fraction, "-0.1"),
+                                         (minutes, "0"), (minutes, "-3"), (minutes, "nan")])
+def test_values_that_are_refused(kind, wrong):
+    with pytest.raises(argparse.ArgumentTypeError):
+        kind(wrong)
+
+
+def test_values_that_are_taken():
+    assert (positive("7"), fraction("0"), minutes("0.5")) == (7, 0.0, 0.5)

@@ -1,0 +1,56 @@
+"""training.segmenter_trainer: the learning rates, the groups of the optimiser, and that a network learns what it is shown."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.distributed import Team
+from training.segmenter_trainer import SegmenterTrainer, learning_rate, training_crops
+from training.settings import SegmenterSettings
+from training.trainer import NotFinite
+
+
+def settings(manifest, **more):
+    return SegmenterSettings(manifest=manifest, out=Path(), leave_out=[], source_factors=[], encoder="test_convnext", random_init=True,
+                             crop=64, lr=1e-3, **more)
+
+
+def test_a_batch_that_is_shown_again_and_again_is_learned(manifest):
+    trainer = SegmenterTrainer(settings(manifest), Team(torch.device("cpu")))
+    crops = training_crops(trainer.settings)
+    batch = torch.utils.data.default_collate([crops[i] for i in range(2)])
+    curve = []
+    for _ in range(8):
+        trainer.sums = {}
+        trainer.train_step(batch)
+        curve.append(float(sum(trainer.sums.values())))
+    assert curve[-1] < 0.9 * curve[0]
+
+
+def test_a_batch_without_a_number_changes_nothing(manifest):
+    """The exception has the images' numbers; weights and average are as they were."""
+    trainer = SegmenterTrainer(settings(manifest), Team(torch.device("cpu")))
+    crops = training_crops(trainer.settings)
+    batch = torch.utils.data.default_collate([crops[i] for i in range(2)])
+    batch["dist"][0, 0, 0, 0] = math.nan
+    before = [p.clone() for p in (*trainer.model.parameters(), *trainer.average.parameters())]
+    with pytest.raises(NotFinite) as caught:
+        trainer.train_step(batch)
+    assert caught.value.samples == batch["sample"].tolist()
+    assert all(torch.equal(old, new) for old, new in zip(before, (*trainer.model.parameters(), *trainer.average.parameters())))
+
+
+def test_learning_rates():
+    """Values by hand at the schedules' corners; no schedule ever rises after its warm-up or ends at nothing."""
+    quarters = [learning_rate(p, 1e-4, "halving") for p in (0, 0.2499, 0.25, 0.5, 0.75, 0.9999)]
+    assert quarters == [1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 1.25e-5]
+    assert learning_rate(0, 1.0, "cosine") == 0.01
+    assert learning_rate(0.01, 1.0, "cosine") == pytest.approx(0.5)
+    assert learning_rate(0.02, 1.0, "cosine") == pytest.approx(1.0)
+    assert learning_rate(0.51, 1.0, "cosine") == pytest.approx(0.505)
+    assert learning_rate(1, 1.0, "cosine") == pytest.approx(0.01)
+    falling = [learning_rate(p, 1.0, "cosine") for p in np.linspace(0.02, 1, 50)]
+    assert falling == sorted(falling, reverse=True)
