@@ -1,6 +1,7 @@
 """Run a segmenter on windows of an image: device, number format, batch size. The only torch on an image's way but the router's."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -27,13 +28,26 @@ def choose_device(name: str = "auto") -> torch.device:
     ValueError
         If "cuda" or "mps" is asked for and there is none.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no usable GPU: start the container with --gpus all on a machine with an NVIDIA driver, or use --device cpu")
+    usable, complaint = (False, "") if name in ("cpu", "mps") else _cuda()
+    if name == "cuda" and not usable:
+        raise ValueError(f"no usable GPU{complaint and f' ({complaint})'}: start the container with --gpus all on a machine with an NVIDIA "
+                         "driver, or use --device cpu")
     if name == "mps" and not torch.backends.mps.is_available():
         raise ValueError("no usable GPU of Apple's: this machine or this PyTorch has none; use --device cpu")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if usable else "cpu"
+        if complaint:
+            log.warning("the GPU cannot be used (%s); going on with the CPU. A newer driver helps, or an image built for this one: see "
+                        "TORCH_BUILD in the Dockerfile", complaint)
     return torch.device(name)
+
+
+def _cuda() -> tuple[bool, str]:
+    """Whether there is a usable GPU of NVIDIA's, and what PyTorch says of one that is not, as when its driver is too old."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        usable = torch.cuda.is_available()
+    return usable, "" if usable else "; ".join(str(warning.message).split(". ")[0] for warning in said)
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

@@ -39,6 +39,7 @@ def write_label_tiff(
     colours: bool = False,
     image: str = "",
     channels: Sequence[str] = (),
+    software: str = "multistream-cellseg",
 ) -> None:
     """Write labels, a page for each plane, zlib-compressed, BigTIFF when needed.
 
@@ -51,6 +52,7 @@ def write_label_tiff(
     colours : with a colour table of ImageJ, random and the same every time
     image : name of the image, and of the position in its file
     channels : names of the channels that were segmented
+    software : the tag of this name, see `inference.provenance`
 
     Notes
     -----
@@ -86,7 +88,7 @@ def write_label_tiff(
             photometric="minisblack",
             compression="zlib",
             compressionargs={"level": ZLIB_LEVEL},
-            software="multistream-cellseg",
+            software=software,
             metadata=metadata,
             **options,
         )

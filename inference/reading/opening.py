@@ -13,6 +13,7 @@ from inference.reading.picture import Image, ImageError, Picture, resolution_of
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
+from inference.reading.units import is_plausible
 
 READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
     sniff.TIFF: "tiff",
@@ -117,6 +118,9 @@ def _read_series(path: Path) -> list[Series]:
 
 def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Image:
     """Choose channels and planes of a series."""
+    if series.pixel_size and not is_plausible(series.pixel_size):
+        said = f"its pixel size of {series.pixel_size[1]:g} µm cannot be true and is left out"
+        series = replace(series, pixel_size=None, resolution=None, warnings=(*series.warnings, said))
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)

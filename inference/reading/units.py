@@ -35,3 +35,11 @@ def micrometres(length: object, unit: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return number * factor if factor and 0 < number < float("inf") else None
+
+
+PLAUSIBLE = (1e-4, 1e5)  # micrometres, from less than an atom to a hand
+
+
+def is_plausible(size: tuple[float, float]) -> bool:
+    """Whether height and width of a pixel in micrometres can be true."""
+    return all(PLAUSIBLE[0] <= length <= PLAUSIBLE[1] for length in size)
