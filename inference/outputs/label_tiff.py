@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.whole_file import whole_file
+from inference.streams import escaped
 
 LABEL_SUFFIX = "_label.tiff"
 BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
@@ -62,7 +63,7 @@ def write_label_tiff(
 
     shape = height, width = planes[0].shape
     dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
-    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
+    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, escaped(path.name)))}
     options: dict[str, object] = {}
     if image:
         metadata["Name"] = image
