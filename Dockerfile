@@ -48,13 +48,14 @@ RUN install() { PYTHONDONTWRITEBYTECODE=1 pip install --root-user-action=ignore 
     && python -m compileall -q -f -j 0 -x '/pip/|/py312_' --invalidation-mode unchecked-hash "$(realpath "$packages")"
 
 COPY weights weights
+COPY multistream_cellseg multistream_cellseg
 COPY models models
 COPY inference inference
 COPY training training
 COPY predict.py predict.sh README.md LICENSE ./
 # numba's caches are valid for their source file's date. A file whose mode is set, even to what it was, is stored again: only those
 # that others cannot read.
-RUN find inference models predict.py -name '*.py' -exec touch -d "@$SOURCE_DATE_EPOCH" {} + \
+RUN find inference models multistream_cellseg predict.py -name '*.py' -exec touch -d "@$SOURCE_DATE_EPOCH" {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
     && PYTHONHASHSEED=0 python -m inference.warm_up \
     && find . \( ! -perm -004 -o -type d ! -perm -001 \) -exec chmod a+rX {} + \

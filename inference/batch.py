@@ -253,7 +253,8 @@ class Run:
             class_, diameter = plan.image_class.number, plan.diameter
         common = _Planes(file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views)))
         if not image.stack:
-            return self.plane(common, first, target, lambda result: self._write_labels(labels, [result.labels], result, image, claim))
+            return self.plane(common, first, target, "",
+                              lambda result: self._write_labels(labels, [result.labels], result, image, claim))
         cells = 0
         with LabelStore(request.folder) as store:
             planes: list[LabelRows] = []
@@ -268,7 +269,7 @@ class Run:
                     self._write_labels(labels, planes, result, image, claim)
 
             return add_rows([
-                self.plane(common, plane, target.with_name(f"{target.name}{image.plane_suffix(number)}"), keep)
+                self.plane(common, plane, target, image.plane_suffix(number), keep)
                 for number, plane in enumerate(chain((first,), others))
             ])
 
@@ -284,12 +285,13 @@ class Run:
         write_label_tiff(path, planes, PixelSize.of(picture), stack=image.stack, stack_axes=image.stack_axes, tiled=request.tiled,
                          colours=request.colours, image=name, channels=list(map(escaped, picture.channels)), software=str(claim.tag))
 
-    def plane(self, common: "_Planes", plane: Opened, target: Path, keep: Callable[["Result"], None]) -> ReportRow:
+    def plane(self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]) -> ReportRow:
         """Segment one plane and write its files.
 
         Parameters
         ----------
-        target : name of its files without their suffixes
+        target : the image's files without their suffixes
+        suffix : what the plane's own files have behind it, before those of the kinds of files
         keep : what is done with its labels
         """
         from inference.outputs.result import Result  # late: numba is imported
@@ -306,10 +308,10 @@ class Run:
         with result, clock("write"):
             keep(result)
             for product in (PRODUCTS[option] for option in request.products):
-                write_product(product, target.with_name(f"{target.name}{product.suffix}"), result)
+                write_product(product, target.with_name(f"{target.name}{suffix}{product.suffix}"), result)
             warn_of(common.file, result)
             if self.page:
-                self.page.add_result(str(target.relative_to(request.folder)), result, common.warnings)
+                self.page.add_result(f"{common.row.image}{plane.image.suffix}{suffix}", result, common.warnings)
         plan, summary = result.plan, result.summary
         return replace(
             common.row, status="done", cells=result.labels.cells, removed_cells=result.found - result.labels.cells,

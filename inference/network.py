@@ -89,9 +89,10 @@ class Network:
     """
 
     def __init__(self, model: torch.nn.Module, config: Config, device: torch.device, dtype: torch.dtype | None = None):
-        self.kind, self.config = model.kind, config
+        self.kind, self.config = str(model.kind), config
         self.device, self.dtype = device, dtype or best_dtype(device)
-        self.model = model.eval().requires_grad_(False).to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
+        model = model.eval().requires_grad_(False).to(device, self.dtype)
+        self.model = model.to(memory_format=torch.channels_last)
         self.batch = CPU_BATCH
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -108,7 +109,7 @@ class Network:
         """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores away."""
         return self.device.type == "cuda"
 
-    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate` gives them.
 
         When the GPU's memory does not suffice, the batch is halved for this and all later calls; when a single window

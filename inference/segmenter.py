@@ -177,10 +177,10 @@ class Segmenter:
         if class_ is None or diameter is None:
             with clock("route"):
                 route = self.route(image, ruled_out(picture.pixels, image.gray))
-        image_class = CLASSES[route.best if class_ is None else class_]
+            class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
-            network = self.network(image_class.number)
+            network = self.network(class_)
         if diameter is None:
             with clock("scale"):
-                diameter = measure_diameter(image, network, route.diameter)
-        return image, image_class, route, network, diameter
+                diameter = measure_diameter(image, network, guess)
+        return image, CLASSES[class_], route, network, diameter

@@ -48,7 +48,8 @@ def save_checkpoint(path: Path, model: nn.Module, config: Config, storage: str =
             tensors[name] = value.half()
         else:
             tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
-    metadata = {"format": FORMAT, "kind": model.kind, "config": config.to_json(model.kind)}
+    kind = str(model.kind)
+    metadata = {"format": FORMAT, "kind": kind, "config": config.to_json(kind)}
     partial = Path(f"{path}.part")
     partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
@@ -119,7 +120,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
             model = _builders()[kind](**config.network)
         model.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
         raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {dict(config.network)} "
                               f"({reason}); use the weights that came with this version") from None

@@ -4,9 +4,13 @@ The parts of this package are `inference`, `models` and `training`. In the repos
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if (Path(__file__).parents[1] / "predict.py").is_file():
     __path__.append(str(Path(__file__).parents[1]))
+
+if TYPE_CHECKING:
+    from multistream_cellseg.inference.door import Segmenter
 
 __all__ = ["Segmenter"]
 

@@ -243,7 +243,7 @@ def test_all_outputs_at_once_tell_of_the_same_cells(images, tmp_path, untrained_
     assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert row["cells"] == len(areas) and row["removed_cells"] > 0 and len(row["weights"]) == 12 and row["version"]
-    assert f"1 images, {len(areas)} cells" in (tmp_path / "page.html").read_text()
+    assert f"1 image, {len(areas)} cells" in (tmp_path / "page.html").read_text()
 
 
 def test_results_are_not_taken_for_images(images, tmp_path, untrained_weights, caplog):

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 PARTS = ("router", *(f"class{c.number}" for c in CLASSES))
 FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
-LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
+LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 
 def validation_figure(config: Config) -> float | None:

@@ -135,7 +135,7 @@ def test_the_format_of_a_gpu(monkeypatch):
 def test_a_gpus_batch_follows_its_free_memory(monkeypatch, free_gib, batch):
     """Half of it, at 200 MiB a window, and 16 windows at most."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 0))
-    monkeypatch.setattr(Model, "to", lambda self, **_: self)
+    monkeypatch.setattr(Model, "to", lambda self, *_, **__: self)
     made = network(Model(), device=torch.device("cuda"))
     assert made.batch == batch and made.overlaps
 

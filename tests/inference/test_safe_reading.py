@@ -10,7 +10,6 @@ import pytest
 import tifffile
 import zarr
 
-from inference import safe_reading
 from inference.nursery import Nursery
 from inference.reading import ImageError, ReadOptions, open_images, stores
 from inference.safe_reading import ReadLimits, RemoteRegions, SafeReader
