@@ -307,8 +307,9 @@ def table(counts: Counts, args: argparse.Namespace) -> str:
         "# What was done to the program",
         "",
         f"Made by `python -m tests.fuzz --mutants {args.mutants} --kills {args.kills} --seed {args.seed} --out docs/faults.md`: "
-        "small files of every kind with bytes changed, cut out, put in, repeated or from another file; bombs, pipes and devices; a run over "
-        "good files among damaged ones; and runs that are killed at random moments and resumed, after which two images change places.",
+        "small files of every kind with bytes changed, cut out, put in, repeated or from another file; bombs, pipes and "
+        "devices; a run over good files among damaged ones; and runs that are killed at random moments and resumed, "
+        "after which two images change places.",
         "",
         "A decoder that crashes is stopped in a process of its own, and is the error of its file: no crash ends a run.",
         "",

@@ -218,7 +218,8 @@ def test_a_report_does_not_go_over_what_is_there(tmp_path, run, image, caplog, p
     image("a.png")
     (tmp_path / "notes.csv").write_text("my notes")
     before = (tmp_path / "in" / "a.png").read_bytes()
-    assert main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]) == 2
+    arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]
+    assert main(arguments) == 2 and main([*arguments, "--dry-run"]) == 2
     assert "--report" in caplog.text and (tmp_path / "in" / "a.png").read_bytes() == before
     assert (tmp_path / "notes.csv").read_text() == "my notes"
 
@@ -255,7 +256,8 @@ def test_weights_that_changed(tmp_path, run, image, untrained_weights, caplog):
 @pytest.mark.parametrize("redirection", ["2>&-", ">/dev/full 2>&1", "<&- >&- 2>&-", "2>&1 | head -c 1"])
 def test_the_work_goes_on_whatever_becomes_of_the_streams(tmp_path, image, run, untrained_weights, redirection):
     image("a.png"), image("b.png")
-    command = f"{sys.executable} {ROOT / 'predict.py'} -v -i {tmp_path / 'in'} -o {tmp_path / 'out'} --weights {untrained_weights} --diameter 28"
+    options = f"-v -i {tmp_path / 'in'} -o {tmp_path / 'out'} --weights {untrained_weights} --diameter 28"
+    command = f"{sys.executable} {ROOT / 'predict.py'} {options}"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command} {redirection}"],
         stdout=subprocess.DEVNULL,
