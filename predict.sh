@@ -9,7 +9,7 @@ if [ $# -ge 2 ] && [ "${1#-}" = "$1" ] && [ "${2#-}" = "$2" ]; then
     shift 2
 elif [ -d /workspace/inputs ]; then
     inputs=/workspace/inputs outputs=/workspace/outputs
-    set -- --challenge-names "$@"
+    set -- --challenge-names --overwrite "$@"
 elif [ -d /inputs ]; then
     inputs=/inputs outputs=/outputs
 else

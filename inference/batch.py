@@ -15,8 +15,11 @@ import numpy as np
 
 from inference import __version__
 from inference.ahead import ahead
+from inference.claims import Claim, Claims
 from inference.dry_run import dry_run
 from inference.finding import Found, Skipped
+from inference.machine import threads_follow_quota
+from inference.memory_need import check_memory
 from inference.naming import Names, result_names
 from inference.opened import Opened, open_all
 from inference.outputs.label_rows import LabelRows, LabelStore
@@ -24,12 +27,17 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS, Product
 from inference.outputs.refusal import OutputRefused
+from inference.outputs.whole_file import remove_leftovers
 from inference.progress import Progress
-from inference.reading import Image
+from inference.provenance import settings_digest
+from inference.reading import Image, ImageError
 from inference.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
 from inference.request import Request
 from inference.rights import become_owner
+from inference.safe_reading import SafeReader
 from inference.stopwatch import Stopwatch
+from inference.streams import escaped
+from models.checksums import SUMS_FILE, CheckpointError
 from models.classes import CLASSES
 
 if TYPE_CHECKING:
@@ -46,33 +54,42 @@ HASH_DIGITS = 12  # of the weights, in the report
 
 def run(request: Request) -> int:
     """Segment everything that is asked for; returns the exit code."""
+    threads_follow_quota()
     try:
         images, skipped = request.find()
         names = result_names(images, request.names)
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            rows = dry_run(images, names, request.reading, request.suffixes)
+            claims_of(request, images)
+            rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
             with Report(request.report, request.brief) as report:
                 for row in rows:
                     report.add(row)
                 return finish(request, rows, skipped, report)
         request.folder.mkdir(parents=True, exist_ok=True)
-        become_owner(request.folder)
+        become_owner(request.folder, [request.weights])
         if not os.access(request.folder, os.W_OK):
             raise PermissionError(f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)")
-        planes = ahead(open_all(images, request.reading), 1)  # the next is read during the imports, or while the one before is segmented
+        for folder in {request.folder / name.parent for name in names.values()}:
+            remove_leftovers(folder)
+        claims = claims_of(request, images)
+        reader = SafeReader(request.read_limits)
+        # The next image is read during the imports, or while the one before is segmented.
+        planes = ahead(open_all(images, request.reading, reader), 1)
         from inference.common import measure_common  # late, for an instant -h and instant errors above: PyTorch is imported
         from inference.segmenter import Segmenter
         from inference.warm_up import warm_up
 
-        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
+        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits, request.verify_weights)
         threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
         with ExitStack() as stack:
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
-            common = measure_common(images, segmenter, request)
-            rows = Run(request, names, segmenter, common, report, page).all(images, planes)
+            common = measure_common(images, reader, segmenter, request)
+            settings = request.what_labels_depend_on | {"common": common}
+            claims = replace(claims, settings=settings_digest(settings, request.weights / SUMS_FILE))
+            rows = Run(request, names, segmenter, common, report, page, claims).all(images, planes)
             return finish(request, rows, skipped, report)
     except (OSError, ValueError) as error:
         log.error("%s", error)
@@ -90,7 +107,18 @@ def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], repo
         log.error("%d of %d images failed, see above", failed, len(rows))
     if not request.dry:
         log.info("%d images, %d cells, %d failed; results are in %s", len(rows), sum(row.cells or 0 for row in rows), failed, request.folder)
-    return ALL_DONE if not failed else SOME_FAILED if failed < len(rows) else NOTHING_DONE
+    if not failed:
+        return SOME_FAILED if report.broken else ALL_DONE
+    return SOME_FAILED if failed < len(rows) else NOTHING_DONE
+
+
+def claims_of(request: Request, images: Sequence[Found]) -> Claims:
+    """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError if none."""
+    claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
+    for option, path in (("--report", request.report), ("--page", request.page)):
+        if path is not None:
+            claims.check_table(option, path)
+    return claims
 
 
 @contextmanager
@@ -104,7 +132,10 @@ def open_page(request: Request) -> Iterator["Page"]:
     try:
         yield page
     finally:
-        page.write()
+        try:
+            page.write()
+        except OSError as error:  # the labels are done all the same
+            log.error("%s: the page cannot be written (%s)", request.page, error.strerror)
 
 
 @contextmanager
@@ -132,6 +163,7 @@ class Run:
     names : of the results of each file, below the output folder
     common : what all images have in common
     report, page : where each image is told of
+    claims : which files it may write
     """
 
     request: Request
@@ -140,6 +172,7 @@ class Run:
     common: "Common"
     report: Report
     page: "Page | None"
+    claims: Claims
 
     def __post_init__(self) -> None:
         self._owners: dict[Path, Path] = {}  # files of the label files so far
@@ -158,9 +191,10 @@ class Run:
                 first = next(opened)
                 file = first.found.path.name
                 progress.begin(file)
+                on_tile = self._in_time(file, start, progress.tile)
                 with collected_warnings() as warnings:
                     try:
-                        row = self.image(first, opened, warnings, progress.tile)
+                        row = self.image(first, opened, warnings, on_tile)
                         row = replace(row, seconds=round(time.perf_counter() - start, 2))
                         log.info("%s", summary_of(row))
                     except Exception as error:  # whatever happens to one image, the others are still to be done
@@ -175,6 +209,16 @@ class Run:
                 self.report.add(rows[-1])
                 start = time.perf_counter()
         return rows
+
+    def _in_time(self, file: str, start: float, on_tile: Callable[[int], None]) -> Callable[[int], None]:
+        """`on_tile`, which raises ImageError once --timeout has passed."""
+        def checked(total: int) -> None:
+            on_tile(total)
+            if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
+                raise ImageError(f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the image "
+                                 "into parts")
+
+        return checked
 
     def image(self, first: Opened, others: Iterator[Opened], warnings: list[str], on_tile: Callable[[int], None]) -> ReportRow:
         """Segment one image, all planes of it, and write its files.
@@ -198,7 +242,8 @@ class Run:
         row = ReportRow("kept", str(first.found.folder / file), str(labels.relative_to(request.folder)), height, width,
                         str(picture.pixels.dtype), picture.axes, picture.format, first.series, len(image.views),
                         pixel_size_um=str(pixel_size) if pixel_size else None)
-        if request.resume and holds_labels(labels, (*image.stack, height, width)) and self._complete(target, image):
+        claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
+        if request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width)):
             row = replace(row, cells=count_cells(labels))
             if self.page:
                 self.page.add_kept(row.image, row.cells)
@@ -213,7 +258,8 @@ class Run:
             class_, diameter = plan.image_class.number, plan.diameter
         common = _Planes(file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views)))
         if not image.stack:
-            return self.plane(common, first, target, "", lambda result: self._write_labels(labels, [result.labels], result, image))
+            return self.plane(common, first, target, "",
+                              lambda result: self._write_labels(labels, [result.labels], result, image, claim))
         cells = 0
         with LabelStore(request.folder) as store:
             planes: list[LabelRows] = []
@@ -225,23 +271,24 @@ class Run:
                 planes.append(store.add(result.labels, result.labels.shape).renumbered(numbers))
                 cells += result.labels.cells
                 if len(planes) == len(image.views):
-                    self._write_labels(labels, planes, result, image)
+                    self._write_labels(labels, planes, result, image, claim)
 
             return add_rows([
                 self.plane(common, plane, target, image.plane_suffix(number), keep)
                 for number, plane in enumerate(chain((first,), others))
             ])
 
-    def _complete(self, target: Path, image: Image) -> bool:
-        """Whether all that is made beside the labels is there."""
+    def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
+        """What is made beside the labels, by the ends of the names."""
         names = [f"{target.name}{image.plane_suffix(number)}" for number in range(len(image.views))]
-        return all(target.with_name(f"{name}{suffix}").exists() for name in names for suffix in self.request.suffixes[1:])
+        return {suffix: [target.with_name(f"{name}{suffix}") for name in names] for suffix in self.request.suffixes[1:]}
 
-    def _write_labels(self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image) -> None:
+    def _write_labels(self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim) -> None:
         request, picture = self.request, result.picture
-        name = " ".join(part for part in (result.source.name, image.name) if part)
+        claim.clear()
+        name = escaped(" ".join(part for part in (result.source.name, image.name) if part))
         write_label_tiff(path, planes, PixelSize.of(picture), stack=image.stack, stack_axes=image.stack_axes, tiled=request.tiled,
-                         colours=request.colours, image=name, channels=picture.channels)
+                         colours=request.colours, image=name, channels=list(map(escaped, picture.channels)), software=str(claim.tag))
 
     def plane(self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]) -> ReportRow:
         """Segment one plane and write its files.
@@ -255,6 +302,7 @@ class Run:
         from inference.outputs.result import Result  # late: numba is imported
 
         request, picture, clock = self.request, plane.picture, Stopwatch()
+        check_memory(common.file, picture, request.limits)
         wanted, ends = request.wanted(PixelSize.of(picture)), self.common.ends_of(picture)
         segmentation = self.segmenter.segment(picture, class_=common.class_, diameter=common.diameter,
                                               sensitivity=request.sensitivity, ends=ends, on_tile=common.on_tile)
@@ -332,7 +380,9 @@ def warn_of(name: str, result: "Result") -> None:
 
 def describe(name: str, error: Exception) -> str:
     """One line that names the file and says what to do."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, CheckpointError):
+        return f"{name}: {error}"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is PyTorch's
         return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
     if isinstance(error, OSError):
         return f"{name}: {error.strerror or error}; check the free space and the permissions of the output folder"

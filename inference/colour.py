@@ -23,14 +23,14 @@ class ColourSettings:
 
 def channel_of_one_hue(sample: np.ndarray, settings: ColourSettings = ColourSettings()) -> int | None:
     """The channel with the largest range, if the image has one hue on a dark background, whose other channels are empty or repeat
-    it more weakly; None for any other image.
+    it more weakly, or if all others have one value everywhere; None for any other image.
 
     Parameters
     ----------
     sample : pixels of the image, before normalisation; (..., C), any number format, NaN and infinities count as 0
     """
     colours = np.nan_to_num(sample.reshape(-1, sample.shape[-1]).astype(np.float64), posinf=0, neginf=0)
-    if not is_dark(colours, settings):
+    if np.count_nonzero(np.ptp(colours, axis=0)) > 1 and not is_dark(colours, settings):
         return None
     ground = np.percentile(colours, settings.ground_percentile, axis=0)
     ranges = np.percentile(colours, settings.bright_percentile, axis=0) - ground

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -20,7 +21,9 @@ from inference.progress import BarSafeHandler
 from inference.reading import ReadOptions
 from inference.reading.options import AXES, parse_axes, parse_channels, parse_plane, parse_series
 from inference.request import Request
+from inference.safe_reading import READ_SECONDS, ReadLimits
 from inference.sensitivity import SENSITIVITIES
+from inference.streams import EscapingFormatter, secure_streams
 from models.classes import CLASSES, find_class
 
 Value = TypeVar("Value")
@@ -40,6 +43,29 @@ log = logging.getLogger(__name__)
 def route(text: str) -> int | None:
     """The class for --route, None for "auto"."""
     return None if text == "auto" else find_class(text).number
+
+
+def parse_count(text: str) -> float:
+    """A number of pixels, 1 or more. Raises ValueError for anything else."""
+    value = _number(text)
+    if not 1 <= value < math.inf:
+        raise ValueError(f"{text}: expected a number of pixels, such as 1e9")
+    return value
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, more than 0. Raises ValueError for anything else."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise ValueError(f"{text}: expected seconds, such as 600")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def written(parse: Callable[[str], Value]) -> Callable[[str], Value]:
@@ -107,6 +133,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--colours", action="store_true", help="label TIFFs with a random colour table for ImageJ")
     add = parser.add_argument_group("how it runs").add_argument
     add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
+    add("--overwrite", action="store_true",
+        help="also write over files that this program did not write, or of other images; never over an image of the run")
+    add("--max-pixels", type=written(parse_count), metavar="N", help="refuse images of more pixels, such as 1e9 [any that memory allows]")
+    add("--timeout", type=written(parse_seconds), metavar="S", help="give an image up after so many seconds [never]")
+    add("--verify-weights", action="store_true",
+        help="compare the checksums of all networks before the first image [of each when it is loaded]")
     add("--dry-run", action="store_true", help="only say how each file would be read, what would be written, and about how long it takes")
     add("-v", "--verbose", action="store_true", help="say more")
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
@@ -119,18 +151,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for."""
+    limits = ReadLimits(args.max_pixels, READ_SECONDS if args.timeout is None else min(READ_SECONDS, args.timeout))
     return Request(
         args.input, args.output, args.weights, args.device, args.route, args.diameter, SENSITIVITIES[args.sensitivity],
         args.same_diameter, args.same_contrast, ReadOptions(args.channels, args.axes, args.series, args.z, args.t), args.list,
         args.recursive, args.names, tuple(option for option in PRODUCTS if getattr(args, option)),
         OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers), args.tiled, args.colours, args.min_size,
-        args.max_size, args.exclude_border, args.page, args.report, args.brief, args.resume, args.dry_run, args.quiet)
+        args.max_size, args.exclude_border, args.page, args.report, args.brief, args.resume, args.dry_run, args.quiet,
+        overwrite=args.overwrite, read_limits=limits, timeout=args.timeout, verify_weights=args.verify_weights)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[BarSafeHandler()])
+    handler = BarSafeHandler()
+    handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger(__name__.split(".")[0]).setLevel(level)
     logging.addLevelName(logging.INFO, "info")
     logging.addLevelName(logging.WARNING, "warning")
@@ -144,6 +180,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def start() -> None:
     """The program, from start to exit."""
+    secure_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; the first process of a container would ignore it
     code = main()
     logging.shutdown()

@@ -9,7 +9,8 @@ import numpy as np
 
 from inference.finding import Found
 from inference.normalisation import CommonEnds, Ends
-from inference.reading import Picture, ReadOptions, open_images
+from inference.reading import Picture, ReadOptions
+from inference.safe_reading import SafeReader
 
 if TYPE_CHECKING:
     from inference.request import Request
@@ -36,14 +37,14 @@ class Common:
         return self.ends.get(_kind(picture))
 
 
-def measure_common(files: Sequence[Found], segmenter: "Segmenter", request: "Request") -> Common:
+def measure_common(files: Sequence[Found], reader: SafeReader, segmenter: "Segmenter", request: "Request") -> Common:
     """Look at all images of a run for what it asks for: the percentiles of all their pixels, the median of all diameters.
 
     Of a stack the middle plane is looked at. Files that cannot be read are passed over; they are reported when it is their turn.
     """
     collected: dict[Kind, CommonEnds] = {}
     if request.same_contrast:
-        for picture in _readable(files, request.reading):
+        for picture in _readable(files, reader, request.reading):
             collected.setdefault(_kind(picture), CommonEnds()).add(picture.pixels, request.limits)
     common = Common(None, {kind: ends.ends for kind, ends in collected.items()})
     for (dtype, channels), ends in common.ends.items():
@@ -53,7 +54,7 @@ def measure_common(files: Sequence[Found], segmenter: "Segmenter", request: "Req
         return common
     diameters = [
         segmenter.measure_diameter(picture, class_=request.class_, ends=common.ends_of(picture))
-        for picture in _readable(files, request.reading)
+        for picture in _readable(files, reader, request.reading)
     ]
     if not diameters:
         return common
@@ -66,10 +67,10 @@ def _kind(picture: Picture) -> Kind:
     return str(pixels.dtype), 1 if pixels.ndim == 2 else pixels.shape[2]
 
 
-def _readable(files: Sequence[Found], options: ReadOptions) -> Iterator[Picture]:
+def _readable(files: Sequence[Found], reader: SafeReader, options: ReadOptions) -> Iterator[Picture]:
     for found in files:
         try:
-            images = open_images(found.path, options)
+            images, _ = reader.open_images(found.path, options)
         except Exception as error:  # readers raise many kinds
             log.debug("%s: passed over while all images are looked at (%s)", found.path.name, error)
             continue

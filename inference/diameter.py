@@ -20,23 +20,25 @@ from models.unet import DEEPEST_STRIDE
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """Fitted to validation images of seen sources and to synthetic ones, with guesses right, and 2 and 3.7 times too large and too
-    small."""
+    """Fitted to validation images of seen sources and to synthetic ones, as they are and in empty surroundings of three to six times
+    their area, with guesses right, and 2, 3.7 and 7 times too large and too small."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
     step: float = 1.93  # between the sizes that are tried
     fewest_looks: int = 3
-    farthest_step: int = 3  # from the guess, as long as no size is convincing
-    convincing: float = 2.5  # score from which on the best size is taken, if it is between two others that were tried
+    farthest_step: int = 4  # from the guess, as long as no size is convincing
+    convincing: float = 2.3  # score from which on the best size is taken, if it is between two others that were tried...
+    fewest_cells: int = 4  # ...and shows as many cells
     typical_over_median: float = 1.05  # ratio of `typical_diameter` and the median diameter that the networks are trained with
     furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     unsure: tuple[float, float] = (0.2, 0.8)  # probabilities that are neither cell nor background
-    unsure_floor: float = 0.015  # share of unsure points that is as good as none
-    disagreement_floor: float = 0.1  # disagreement that is as good as none
-    disagreement_weight: float = 1.2  # of its logarithm in the score
-    change_weight: float = 0.4  # of ln(measured / assumed size) in the score
+    unsure_floor: float = 0.005  # share of unsure points that is as good as none
+    disagreement_floor: float = 0.15  # disagreement that is as good as none
+    disagreement_weight: float = 4.0  # of its logarithm in the score
+    change_weight: float = 3.3  # of ln(measured / assumed size) in the score
+    few_cells: float = 3.5  # number of cells that is half as convincing as very many: a piece of tissue is not one large cell
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Look:
     sure : sum of the probabilities of all points in cells, over the number of all points
     unsure : share of the points that are neither cell nor background
     disagreement : of the shapes that the network predicted with the cells found, 0 or more
+    cells : number found
     """
 
     assumed: float
@@ -57,13 +60,14 @@ class Look:
     sure: float
     unsure: float
     disagreement: float
+    cells: int
 
     def score(self, settings: MeasureSettings = MeasureSettings()) -> float:
         """High where much is surely cell and little is unsure, where the cells explain the shapes that the network predicted, and
-        where they are as large as was assumed."""
+        where they are several and as large as was assumed."""
         evidence = math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
         evidence -= settings.disagreement_weight * math.log(self.disagreement + settings.disagreement_floor)
-        return evidence - settings.change_weight * abs(self.change)
+        return evidence - settings.change_weight * abs(self.change) + math.log(self.cells / (self.cells + settings.few_cells))
 
 
 def measure_diameter(image: NormalisedImage, network: Segmenting, guess: float, settings: MeasureSettings = MeasureSettings()) -> float:
@@ -100,9 +104,10 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
     Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
     """
     scores = {step: look.score(settings) for step, look in tried.items() if look}
-    best = max(scores, key=scores.get, default=0)
+    best = max(scores, key=lambda step: scores[step], default=0)
     at_the_end = bool(scores) and best in (min(tried), max(tried))
-    if len(tried) >= settings.fewest_looks and scores and not at_the_end and scores[best] >= settings.convincing:
+    convincing = bool(scores) and scores[best] >= settings.convincing and tried[best].cells >= settings.fewest_cells
+    if len(tried) >= settings.fewest_looks and convincing and not at_the_end:
         return None
     steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))
     if at_the_end:
@@ -124,12 +129,13 @@ def look_at(image: NormalisedImage, network: Segmenting, assumed: float, setting
     if math.isnan(measured):
         return None
     (_, maps), *_ = tiles  # a probe fits one window
+    assert maps is not None, "cells were found in it"
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
     in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     low, high = settings.unsure
     return Look(assumed, min(max(measured, assumed / settings.furthest), assumed * settings.furthest), math.log(measured / assumed),
                 float(probability[in_cell].sum() / probability.size), float(np.mean((probability > low) & (probability < high))),
-                disagreement)
+                disagreement, np.count_nonzero(np.bincount(labels.ravel())[1:]))
 
 
 def typical_diameter(labels: np.ndarray) -> float:

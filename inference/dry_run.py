@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inference.finding import Found
-from inference.reading import Image, ReadOptions, open_images
+from inference.reading import Image, ReadOptions
 from inference.report import ReportRow
+from inference.safe_reading import SafeReader
 
 # As docs/results.md measures them, on two cores without a GPU, for cells of the size that the networks are trained with.
 START_SECONDS = 2.0
@@ -17,7 +18,11 @@ LABEL_BYTES = 4 + 1  # a pixel: its label and its normalised value
 
 
 def dry_run(
-    files: Sequence[Found], names: Mapping[Path, Path], options: ReadOptions, suffixes: Sequence[str]
+    files: Sequence[Found],
+    names: Mapping[Path, Path],
+    options: ReadOptions,
+    suffixes: Sequence[str],
+    reader: SafeReader,
 ) -> list[ReportRow]:
     """Print a line for each image and one for all; returns their lines of the report. Two results of one name are an
     error.
@@ -33,7 +38,7 @@ def dry_run(
     for found in files:
         file = str(found.folder / found.path.name)
         try:
-            images = open_images(found.path, options)
+            images, _ = reader.open_images(found.path, options)
         except Exception as error:  # whatever is wrong with one file, the others are to be told too
             rows.append(ReportRow(f"failed: {error}", file))
             print(f"cannot be done: {error}")

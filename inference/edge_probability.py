@@ -1,9 +1,9 @@
 """The object probability that StarDist networks learn to predict, made from a label image."""
 
-import cv2
 import numpy as np
 
 from inference.compiled import compiled
+from inference.distances import distance_inside
 
 
 @compiled
@@ -62,6 +62,4 @@ def edge_probability(labels: np.ndarray) -> np.ndarray:
     touch nothing are exact. A cell that fills the whole array has no outside there: its probability is 1.
     """
     inner = _cut_touching(labels)
-    if inner.all():  # OpenCV's distances to nothing differ from processor to processor
-        return np.ones(labels.shape, np.float32)
-    return _over_cell_maximum(labels, cv2.distanceTransform(inner, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    return _over_cell_maximum(labels, distance_inside(inner))

@@ -1,7 +1,9 @@
 """Which image files a run takes: files, folders, patterns and lists; and what it leaves out, with the reason."""
 
 import glob
+import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +58,9 @@ def find_images(
     """
     entries: list[Found | Skipped] = []
     for source in map(Path, inputs):
-        if source.is_file() or source.is_dir() and _is_zarr(source):
+        if os.path.isfile(source) or os.path.isdir(source) and _is_zarr(source):
             entries.append(Found(source))
-        elif source.is_dir():
+        elif os.path.isdir(source):  # unlike that of a Path, this does not raise where one may not look
             entries += _walk(sorted(source.iterdir()), source if recursive else None, any_name)
         elif not source.is_symlink() and (matches := sorted(glob.glob(str(source), recursive=True))):
             entries += _walk(list(map(Path, matches)), None, any_name)
@@ -66,7 +68,7 @@ def find_images(
             raise ImageError(
                 f"{source}: no such file or folder; give an image, a folder of images or a pattern with -i"
             )
-    images = list({entry.path.resolve(): entry for entry in entries if isinstance(entry, Found)}.values())
+    images = list({os.path.realpath(entry.path): entry for entry in entries if isinstance(entry, Found)}.values())
     skipped = [entry for entry in entries if isinstance(entry, Skipped)]
     if not images:
         raise ImageError(f"{', '.join(map(str, inputs))}: no images in this folder" + _most(skipped))
@@ -98,13 +100,16 @@ def read_list(path: Path) -> list[Found]:
 def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Found | Skipped]:
     """What is to be done with each of some paths; folders are gone into below `root`."""
     for path in paths:
+        found = Found(path, path.parent.relative_to(root) if root else Path())
         if reason := _named_out(path) if not any_name else "":
             yield Skipped(path, reason)
-        elif path.is_symlink() and not path.exists():
-            yield Skipped(path, "a link to nothing")
+        elif reason := _no_file(path):
+            yield found if path.suffix.lower() in IMAGE_SUFFIXES else Skipped(path, reason)
         elif path.is_dir() and not _is_zarr(path):
             if root is None:
                 yield Skipped(path, "a folder; --recursive goes into it")
+            elif path.is_symlink() and os.path.realpath(path) in set(map(os.path.realpath, path.parents)):
+                yield Skipped(path, "a link to a folder that it is in")
             else:
                 try:
                     inside = sorted(path.iterdir())
@@ -115,7 +120,16 @@ def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Foun
         elif reason := _no_image(path):
             yield Skipped(path, reason)
         else:
-            yield Found(path, path.parent.relative_to(root) if root else Path())
+            yield found
+
+
+def _no_file(path: Path) -> str:
+    """Why a path is no file or folder; "" if it is one. One that calls itself an image is an image that fails."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # of a link to nothing, in a circle, or to where one may not look
+        return f"a link to nothing ({error.strerror})" if path.is_symlink() else f"cannot be opened ({error.strerror})"
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a pipe, socket or device"
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -96,7 +96,7 @@ def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limi
         found, own, cut, probabilities = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
         table = np.zeros(len(own) + 1, np.int32)
         table[1:][own] = np.arange(cells + 1, cells + 1 + np.count_nonzero(own))
-        cells += np.count_nonzero(own)
+        cells += int(np.count_nonzero(own))
         window_top = max(0, top - MARGIN)
         known = labels  # from the bands above; it keeps its pixels
         offset = window_top - first_row

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from inference import hover, stardist
-from inference.limits import Limits
+from inference.limits import LIMITS, Limits
 from inference.scaling import Sizes
 from inference.tiles import Tally, TileMaps
 
@@ -29,7 +29,7 @@ class Kind(Protocol):
     def targets(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Labels to the maps that a network learns to predict."""
 
-    def rows(self, tiles: TileMaps, settings: Any, sizes: Sizes, tally: Tally, limits: Limits) -> Iterator[np.ndarray]:
+    def rows(self, tiles: TileMaps, settings: Any, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
         """Maps to labels, in bands of rows."""
 
     def disagreement(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, /) -> tuple[np.ndarray, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from inference.reading.picture import ImageError, Picture
 
+LARGEST = 100_000
 UNIT = re.compile(r"\s*([0-9.]+)\s*(um|µm|μm|px)?\s*", re.IGNORECASE)
 
 
@@ -37,6 +38,6 @@ def parse_length(text: str) -> Length:
     except ValueError:
         value = 0.0
     micrometres = bool(found and found[2] and found[2].lower() != "px")
-    if not (value > 0 if micrometres else value >= 1):
-        raise ValueError(f"--diameter {text}: expected at least 1 pixel, such as 28, or micrometres, such as 12um")
+    if not (value > 0 if micrometres else value >= 1) or value > LARGEST:
+        raise ValueError(f"--diameter {text}: expected 1 to {LARGEST} pixels, such as 28, or micrometres, such as 12um")
     return Length(value, micrometres)

@@ -1,8 +1,9 @@
 """Run a segmenter on windows of an image: device, number format, batch size. The only torch on an image's way but the router's."""
 
 import logging
+import warnings
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,13 +28,26 @@ def choose_device(name: str = "auto") -> torch.device:
     ValueError
         If "cuda" or "mps" is asked for and there is none.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no usable GPU: start the container with --gpus all on a machine with an NVIDIA driver, or use --device cpu")
+    usable, complaint = (False, "") if name in ("cpu", "mps") else _cuda()
+    if name == "cuda" and not usable:
+        raise ValueError(f"no usable GPU{complaint and f' ({complaint})'}: start the container with --gpus all on a machine with an NVIDIA "
+                         "driver, or use --device cpu")
     if name == "mps" and not torch.backends.mps.is_available():
         raise ValueError("no usable GPU of Apple's: this machine or this PyTorch has none; use --device cpu")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if usable else "cpu"
+        if complaint:
+            log.warning("the GPU cannot be used (%s); going on with the CPU. A newer driver helps, or an image built for this one: see "
+                        "TORCH_BUILD in the Dockerfile", complaint)
     return torch.device(name)
+
+
+def _cuda() -> tuple[bool, str]:
+    """Whether there is a usable GPU of NVIDIA's, and what PyTorch says of one that is not, as when its driver is too old."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        usable = torch.cuda.is_available()
+    return usable, "" if usable else "; ".join(str(warning.message).split(". ")[0] for warning in said)
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
@@ -75,9 +89,10 @@ class Network:
     """
 
     def __init__(self, model: torch.nn.Module, config: Config, device: torch.device, dtype: torch.dtype | None = None):
-        self.kind, self.config = model.kind, config
+        self.kind, self.config = str(model.kind), config
         self.device, self.dtype = device, dtype or best_dtype(device)
-        self.model = model.eval().requires_grad_(False).to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
+        model = model.eval().requires_grad_(False).to(device, self.dtype)
+        self.model: Any = model.to(memory_format=torch.channels_last)
         self.batch = CPU_BATCH
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -94,7 +109,7 @@ class Network:
         """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores away."""
         return self.device.type == "cuda"
 
-    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate` gives them.
 
         When the GPU's memory does not suffice, the batch is halved for this and all later calls; when a single window

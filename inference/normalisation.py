@@ -253,7 +253,7 @@ class LargeImage(NormalisedImage):
     """
 
     def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None):
-        self.pixels, self.limits, self.shape = pixels, limits, pixels.shape[:2]
+        self.pixels, self.limits, self.shape = pixels, limits, (pixels.shape[0], pixels.shape[1])
         self.normalisation = Normalisation.measure(pixels, limits).with_ends(ends)
         self.gray = self.normalisation.gray
         self.reduction = max(1, min(self.shape) // limits.overview_side)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from inference.finding import Found
-from inference.reading import Image, Picture, ReadOptions, open_images
+from inference.reading import Image, Picture, ReadOptions
+from inference.safe_reading import SafeReader
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Opened:
     number, images : of the image in the file, from 0, and how many images the file holds
     seconds : that reading took
     error : what was raised instead
+    digest : of the file, see `inference.provenance.file_digest`
     """
 
     found: Found
@@ -24,6 +26,7 @@ class Opened:
     error: Exception | None = None
     _image: Image | None = None
     _picture: Picture | None = None
+    digest: str = ""
 
     @property
     def image(self) -> Image:
@@ -54,12 +57,12 @@ class Opened:
         return " ".join(part for part in (self._image.suffix.removeprefix("_s"), self._image.name) if part)
 
 
-def open_all(files: Sequence[Found], options: ReadOptions) -> Iterator[Opened]:
+def open_all(files: Sequence[Found], options: ReadOptions, reader: SafeReader) -> Iterator[Opened]:
     """Every plane of every image of each file, or what was raised; after an error nothing more of its image."""
     for found in files:
         start = time.perf_counter()
         try:
-            images = open_images(found.path, options)
+            images, digest = reader.open_images(found.path, options)
         except Exception as error:  # whatever happens to one file, the others are still to be done
             yield Opened(found, seconds=time.perf_counter() - start, error=error)
             continue
@@ -70,7 +73,7 @@ def open_all(files: Sequence[Found], options: ReadOptions) -> Iterator[Opened]:
                     picture = image.open(plane)
                 except Exception as error:
                     failed = error
-                yield Opened(found, number, len(images), time.perf_counter() - start, failed, image, picture)
+                yield Opened(found, number, len(images), time.perf_counter() - start, failed, image, picture, digest)
                 start = time.perf_counter()
                 if failed:
                     break

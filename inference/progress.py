@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+from inference.streams import escaped
+
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +31,7 @@ class Progress:
         """An image is begun."""
         self.name, self.tiles = name, 0
         self.began = self.told = time.monotonic()
-        self.bar.set_postfix_str(name)
+        self.bar.set_postfix_str(escaped(name))
 
     def tile(self, total: int) -> None:
         """One of `total` tiles of the image is done."""

@@ -1,11 +1,15 @@
 """The report: a line for each image, of how it was read, what was found and where the time went."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from inference.outputs.table import GrowingTable
+
+log = logging.getLogger(__name__)
 
 # Of an image's way, in its order; stages that run at the same time add up to more than the time that passes.
 STAGES = ("read", "normalise", "route", "load", "scale", "network", "wait", "decode", "write")
@@ -107,25 +111,35 @@ class Report:
     ----------
     path : JSON for a name that ends in .json, else CSV; None for no report
     brief : without the stopwatch's columns
+
+    Attributes
+    ----------
+    broken : whether a line could not be written
     """
 
     def __init__(self, path: Path | None, brief: bool = False):
-        self.brief, self._table = brief, None
+        self.brief, self._table, self.broken = brief, None, False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
 
     def add(self, row: ReportRow) -> None:
-        """One more line."""
+        """One more line. Where that fails, as on a full disk, the log says so once, and the work goes on."""
         if self._table:
-            self._table.add(row.columns(self.brief))
+            try:
+                self._table.add(row.columns(self.brief))
+            except OSError as error:
+                if not self.broken:
+                    log.error("report: cannot be written any more (%s); lines are missing", error.strerror)
+                self.broken = True
 
     def __enter__(self) -> "Report":
         return self
 
     def __exit__(self, *error) -> None:
         if self._table:
-            self._table.__exit__()
+            with suppress(OSError):  # a full disk, which has been told
+                self._table.__exit__()
 
 
 def time_tolerance(height: int, width: int) -> float:

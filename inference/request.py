@@ -1,5 +1,6 @@
 """What is asked of a run."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS
 from inference.outputs.units import Area
 from inference.reading import ReadOptions
+from inference.safe_reading import ReadLimits
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Request:
     report : file for the report
     brief : whether the report is without the stopwatch's columns
     resume : whether results that an earlier run has left complete are kept
+    overwrite : whether files that are not this program's are written over
+    read_limits : how much an image may ask for
+    timeout : seconds for an image; None for any
+    verify_weights : whether the checksums of all networks are compared before the first image
     dry : whether it is only said what would be done
     quiet : whether no progress is shown
     seconds_between_lines : of the log, about the progress of one image
@@ -74,6 +80,17 @@ class Request:
     quiet: bool = False
     seconds_between_lines: float = 30.0
     limits: Limits = LIMITS
+    overwrite: bool = False
+    read_limits: ReadLimits = ReadLimits()
+    timeout: float | None = None
+    verify_weights: bool = False
+
+    @property
+    def what_labels_depend_on(self) -> dict[str, object]:
+        """Of what is asked for, by name."""
+        names = ("class_", "diameter", "sensitivity", "same_diameter", "same_contrast", "reading", "tiled", "colours", "min_size",
+                 "max_size", "exclude_border", "style")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def suffixes(self) -> list[str]:
@@ -84,7 +101,7 @@ class Request:
         """The images, each one once, and what is left out."""
         images, skipped = find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
         listed = read_list(self.listed) if self.listed else []
-        return list({found.path.resolve(): found for found in (*listed, *images)}.values()), skipped
+        return list({os.path.realpath(found.path): found for found in (*listed, *images)}.values()), skipped
 
     def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""

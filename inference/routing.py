@@ -1,7 +1,7 @@
 """The router at work: from a normalised image to its class and a first guess of its cells' diameter."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from inference.reading import Regions
 from inference.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY
-from models.router import VIEW_SHORTER_SIDE, Router
+from models.router import VIEW_SHORTER_SIDE, RouterOutput
 
 GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
 MOST_REDUCED = 5.0  # pixels of the image per pixel of a view, along each axis; no training image is shown smaller
@@ -88,7 +88,7 @@ class RouterNetwork:
     expected_f1 : of images of each class (rows) by each network (columns); empty if it was never measured
     """
 
-    def __init__(self, model: Router, expected_f1: Sequence[Sequence[float]] = ()):
+    def __init__(self, model: Callable[[torch.Tensor], RouterOutput], expected_f1: Sequence[Sequence[float]] = ()):
         self.model, self.expected_f1 = model, expected_f1
 
     @classmethod

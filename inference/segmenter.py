@@ -17,8 +17,9 @@ from inference.routing import Route, RouterNetwork, ruled_out
 from inference.scaling import Sizes, WorkingImage, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
-from models.checkpoint import CheckpointError, sha256
+from models.checksums import sha256
 from models.classes import CLASSES, ROUTER_FILE, ImageClass
+from models.weights_folder import check_weights
 
 
 @dataclass(frozen=True)
@@ -103,21 +104,19 @@ class Segmenter:
         self.device, self.limits = choose_device(device), limits
 
     @classmethod
-    def from_folder(cls, folder: Path, device: str = "auto", limits: Limits = LIMITS) -> "Segmenter":
-        """With the networks of a weights folder.
+    def from_folder(cls, folder: Path, device: str = "auto", limits: Limits = LIMITS, verify: bool = False) -> "Segmenter":
+        """With the networks of a weights folder; `verify` compares the checksums of all of them at once.
 
         Raises
         ------
         CheckpointError
-            If one of router.safetensors and class0.safetensors to class3.safetensors is missing.
+            As `models.weights_folder.check_weights`.
         ValueError
             If there is no such device.
         """
         folder = Path(folder)
         networks = {c.number: folder / c.file for c in CLASSES}
-        missing = [path.name for path in (folder / ROUTER_FILE, *networks.values()) if not path.is_file()]
-        if missing:
-            raise CheckpointError(f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights")
+        check_weights(folder, verify)
         return cls(folder / ROUTER_FILE, networks, device, limits)
 
     def network(self, class_: int) -> Network:
@@ -178,10 +177,10 @@ class Segmenter:
         if class_ is None or diameter is None:
             with clock("route"):
                 route = self.route(image, ruled_out(picture.pixels, image.gray))
-        image_class = CLASSES[route.best if class_ is None else class_]
+            class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
-            network = self.network(image_class.number)
+            network = self.network(class_)
         if diameter is None:
             with clock("scale"):
-                diameter = measure_diameter(image, network, route.diameter)
-        return image, image_class, route, network, diameter
+                diameter = measure_diameter(image, network, guess)
+        return image, CLASSES[class_], route, network, diameter

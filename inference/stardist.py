@@ -24,7 +24,7 @@ from inference.polygons import Candidates, by_probability
 from inference.scaling import Sizes
 from inference.sensitivity import shifted
 from inference.suppression import SURVIVOR, UNDECIDED, decide
-from inference.tiles import Tally, Tile, TileMaps, spans
+from inference.tiles import Maps, Tally, Tile, TileMaps, spans
 from models.stardist import RAYS
 from models.unet import STRIDE
 
@@ -153,7 +153,7 @@ class _Canvas:
             self.rows = np.concatenate([self.rows, np.zeros((missing, self.rows.shape[1]), np.int32)])
 
 
-def _candidates(tile: Tile, maps: tuple[np.ndarray, np.ndarray], settings: Settings) -> Candidates:
+def _candidates(tile: Tile, maps: Maps, settings: Settings) -> Candidates:
     rows, columns = tile.owned_grid()
     prob, dist = maps
     return find_candidates(prob, np.minimum(dist, LONGEST_RAY), (rows.start, columns.start), settings.prob_threshold)

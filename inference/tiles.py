@@ -31,6 +31,10 @@ class Span:
     low: int
     high: int
 
+    def owned_grid(self, origin: int) -> slice:
+        """The owned part on the 1/4 grid that begins at pixel `origin`."""
+        return slice((self.low - origin) // STRIDE, -(-(self.high - origin) // STRIDE))
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -41,11 +45,11 @@ class Tile:
 
     def owned_grid(self) -> tuple[slice, slice]:
         """The owned part on the whole image's 1/4 grid."""
-        return tuple(slice(s.low // STRIDE, -(-s.high // STRIDE)) for s in (self.y, self.x))
+        return self.y.owned_grid(0), self.x.owned_grid(0)
 
     def owned_grid_in_window(self) -> tuple[slice, slice]:
         """The owned part on the window's 1/4 grid."""
-        return tuple(slice((s.low - s.start) // STRIDE, -(-(s.high - s.start) // STRIDE)) for s in (self.y, self.x))
+        return self.y.owned_grid(self.y.start), self.x.owned_grid(self.x.start)
 
 
 @dataclass

@@ -34,7 +34,8 @@ def router_view(image: NormalisedImage) -> tuple[np.ndarray, float]:
     view (224, 224, 3) uint8, and the number of its pixels per pixel of the image.
     """
     side = max(1, round(min(image.shape) * VIEW_SIZE / VIEW_SHORTER_SIDE))  # cut first: the rest would be thrown away
-    return _square_view(image, tuple((n - side) // 2 for n in image.shape), side)
+    height, width = image.shape
+    return _square_view(image, ((height - side) // 2, (width - side) // 2), side)
 
 
 def close_ups(image: NormalisedImage) -> list[tuple[np.ndarray, float]]:

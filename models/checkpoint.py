@@ -4,7 +4,6 @@ Weights of two or more dimensions are stored as float16, or as int8 with one sca
 (biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage, unless told otherwise.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -12,17 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from models.checksums import CheckpointError, check_file
 from models.config import Config
 from models.efficientnet import EFFICIENTNETS
 
 FORMAT = "multistream-cellseg 1"
 STORAGES = ("float16", "int8")
 SCALE_SUFFIX = ":scale"
-SUMS_FILE = "SHA256SUMS"  # in the form of sha256sum, beside the checkpoints
-
-
-class CheckpointError(ValueError):
-    """A weights file that is missing, damaged or of another program. The message names the file and the remedy."""
 
 
 def _builders() -> dict:
@@ -53,7 +48,8 @@ def save_checkpoint(path: Path, model: nn.Module, config: Config, storage: str =
             tensors[name] = value.half()
         else:
             tensors[name], tensors[name + SCALE_SUFFIX] = quantise(value)
-    metadata = {"format": FORMAT, "kind": model.kind, "config": config.to_json(model.kind)}
+    kind = str(model.kind)
+    metadata = {"format": FORMAT, "kind": kind, "config": config.to_json(kind)}
     partial = Path(f"{path}.part")
     partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
@@ -84,29 +80,12 @@ def read_config(path: Path) -> tuple[str, Config]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected "
                               f"{FORMAT!r}); give the folder of this program's weights with --weights")
-    kind = metadata["kind"]
+    kind = metadata.get("kind", "")
     try:
-        return kind, Config.from_json(kind, metadata["config"])
-    except TypeError as error:
+        return kind, Config.from_json(kind, metadata.get("config", ""))
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration is not of this version of the program ({error}); use the weights that came "
                               "with this version") from None
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_sha256(path: Path) -> None:
-    """Compare a file with the line for it in SHA256SUMS beside it, if there is one; raises CheckpointError if they differ."""
-    sums = Path(path).with_name(SUMS_FILE)
-    if not sums.is_file():
-        return
-    expected = {name: digest for digest, name in (line.split() for line in sums.read_text().splitlines())}
-    found = sha256(path)
-    if expected.get(Path(path).name, found) != found:
-        raise CheckpointError(f"{path}: damaged weights file (its sha256 is not the one in {SUMS_FILE}); fetch the weights again")
 
 
 def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool = False) -> tuple[nn.Module, Config]:
@@ -124,7 +103,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
         If the file is missing, damaged, of another program, or does not fit its own configuration.
     """
     kind, config = read_config(path)
-    check_sha256(path)
+    check_file(Path(path))
     foldable = fold and config.network.get("encoder") in EFFICIENTNETS
     stored = torch.float32 if foldable else dtype  # products of rounded factors would be off by more
     with safe_open(path, framework="pt") as file:
@@ -141,7 +120,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
             model = _builders()[kind](**config.network)
         model.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
         raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {dict(config.network)} "
                               f"({reason}); use the weights that came with this version") from None

@@ -19,6 +19,7 @@ class Config:
     pretraining : `training` of the network that it was fine-tuned from
     sources : of its training data: images and terms of each
     storage : "float16" or "int8", once it is a part of a weights folder
+    file : its name there, so that one in another one's place is noticed
     git_commit : of the code that trained it
     """
 
@@ -31,6 +32,7 @@ class Config:
     pretraining: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, Any] = field(default_factory=dict)
     storage: str = ""
+    file: str = ""
     git_commit: str = ""
 
     @classmethod

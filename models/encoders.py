@@ -1,6 +1,6 @@
 """The encoders by name: ConvNeXt, the method's (models.convnext), and EfficientNet-Lite (models.efficientnet)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -44,18 +44,19 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
         If there is no such encoder, or its features are not at these sizes.
     """
     if name in EFFICIENTNETS:
-        network = EfficientNetLite(name)
-        return Encoder(network, network.channels, LITE_MEAN, LITE_STD)
+        lite = EfficientNetLite(name)
+        return Encoder(lite, lite.channels, LITE_MEAN, LITE_STD)
     if name in CONVNEXTS and not pretrained:
-        network = ConvNeXt(name, LAYER_SCALE if layer_scale is None else layer_scale)
-        return Encoder(network, network.channels, IMAGE_MEAN, IMAGE_STD)
+        convnext = ConvNeXt(name, LAYER_SCALE if layer_scale is None else layer_scale)
+        return Encoder(convnext, convnext.channels, IMAGE_MEAN, IMAGE_STD)
     import timm  # late: it takes longer to import than PyTorch
 
-    options = {} if layer_scale is None else {"ls_init_value": layer_scale}
+    options: dict[str, Any] = {} if layer_scale is None else {"ls_init_value": layer_scale}
     try:
-        network = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        network: Any = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
     except RuntimeError as error:  # timm's, for an unknown name
-        raise ValueError(f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of {', '.join(EFFICIENTNETS)}") from None
+        raise ValueError(f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of "
+                         f"{', '.join(EFFICIENTNETS)}") from None
     strides, channels = network.feature_info.reduction(), tuple(network.feature_info.channels())
     if strides != [4, 8, 16, 32]:
         raise ValueError(f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] or one of "

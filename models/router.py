@@ -24,6 +24,8 @@ class Router(nn.Module):
     """ResNet18 with four class logits, as in the paper, and a fifth output for the size of the cells."""
 
     kind = "router"
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, pretrained: bool = False):
         super().__init__()

@@ -31,7 +31,7 @@ class StarDistHead(nn.Module):
         super().__init__()
         self.prob = nn.Conv2d(in_channels, 1, 1)
         self.dist = nn.Conv2d(in_channels, rays, 1)
-        nn.init.constant_(self.dist.bias, INITIAL_DISTANCE)
+        nn.init.constant_(self.dist.get_parameter("bias"), INITIAL_DISTANCE)
 
     def forward(self, features: Tensor) -> StarDistMaps:
         return StarDistMaps(self.prob(features), self.dist(features))

@@ -39,6 +39,9 @@ class ConvNeXtUNet(nn.Module):
         Start from timm's ImageNet weights. They are downloaded, so this is for training only.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
         super().__init__()
         self.encoder, skips, mean, std = make_encoder(encoder, layer_scale, pretrained)
@@ -60,5 +63,5 @@ class ConvNeXtUNet(nn.Module):
 
 
 def upsample(maps: Tensor, factor: int = STRIDE) -> Tensor:
-    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first (DESIGN, section 4)."""
+    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first (docs/architecture.md)."""
     return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -23,10 +23,12 @@ def untrained_weights(tmp_path_factory) -> Path:
     import torch
 
     from models.checkpoint import save_checkpoint
+    from models.checksums import write_checksums
     from models.config import Config
     from models.hover import ConvNeXtHover
     from models.router import Router
     from models.stardist import ConvNeXtStarDist
+    from models.weights_folder import FILES
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
@@ -39,6 +41,7 @@ def untrained_weights(tmp_path_factory) -> Path:
         for layer in (network.head.prob,) if stream != 1 else (network.head.cp, network.head.hv):
             layer.weight.data *= 30
         save_checkpoint(folder / f"class{stream}.safetensors", network, Config({"encoder": "convnext_atto"}, 28.0))
+    write_checksums(folder, FILES)
     return folder
 
 

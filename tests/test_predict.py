@@ -25,9 +25,12 @@ from inference import batch
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
 from inference.outputs import label_png, overlay
-from inference.outputs.label_tiff import holds_labels, write_labels
+from inference.outputs.label_rows import LabelRows
+from inference.outputs.label_tiff import holds_labels, write_label_tiff
+from inference.provenance import Provenance
 from inference.reading import stores as image_files
 from models.classes import CLASSES
+from tests.helpers.readers import InThisProcess
 
 ROOT = Path(__file__).parents[1]
 
@@ -307,6 +310,7 @@ def test_all_images_of_a_run_are_treated_alike(tmp_path, untrained_weights):
 def nothing_is_small(monkeypatch):
     """Images of more than 1,000 pixels are read by region; limits by which they are normalised and their labels written so."""
     monkeypatch.setattr(image_files, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(batch, "SafeReader", InThisProcess)
     return Limits(whole_pixels=1000, labels_in_memory=1000)
 
 
@@ -390,12 +394,13 @@ def test_resume(slides, tmp_path, untrained_weights, caplog):
     assert {row["status"] for row in json.loads((tmp_path / "r.json").read_text())} == {"done"}, "there was nothing to keep"
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    write_labels(out / "a_label.tiff", np.zeros((1300, 300), np.int32))  # can be told from what a run would write
+    tags = {name: str(Provenance.of(out / f"{name}_label.tiff")) for name in "ad"}
+    write_label_tiff(out / "a_label.tiff", [LabelRows.of(np.zeros((1300, 300), np.int32))], software=tags["a"])  # no run would write it
     (out / "b_label.tiff").write_bytes(before["b_label.tiff"][:-500])
-    write_labels(out / "d_label.tiff", np.zeros((131, 97), np.int32))
+    write_label_tiff(out / "d_label.tiff", [LabelRows.of(np.zeros((131, 97), np.int32))], software=tags["d"])
     (out / "e_label.tiff").unlink()
     (out / "f_label.tiff").write_bytes(b"")
-    (out / ".f_label.tiff.part").write_bytes(b"half")
+    (out / ".0123456789abcdef.part").write_bytes(b"half")
     assert run(*arguments) == 0
     report = {row["image"]: row for row in json.loads((tmp_path / "r.json").read_text())}
     assert {name: row["status"] for name, row in report.items()} == {

@@ -203,7 +203,7 @@ def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
         (("--z", "sum"), "max, mean, or each"),
         (("--axes", "QYX"), "such as CYX"),
         (("--series", "0"), "numbers from 1"),
-        (("--diameter", "0"), "at least 1 pixel"),
+        (("--diameter", "0"), "expected 1 to 100000 pixels"),
         (("--full-names", "--challenge-names"), "not allowed"),
     ],
 )

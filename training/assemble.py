@@ -26,7 +26,6 @@ the columns source and terms, in a CSV or a Markdown file: the licences of the d
 
 import argparse
 import csv
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -35,7 +34,8 @@ from pathlib import Path
 
 from torch import nn
 
-from models.checkpoint import STORAGES, SUMS_FILE, load_checkpoint, read_config, save_checkpoint
+from models.checkpoint import STORAGES, load_checkpoint, read_config, save_checkpoint
+from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training import runs
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 PARTS = ("router", *(f"class{c.number}" for c in CLASSES))
 FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
-LARGEST_FILE = 60_000_000  # bytes (DESIGN, section 8)
+LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 
 def validation_figure(config: Config) -> float | None:
@@ -84,7 +84,7 @@ def place(source: Path, target: Path, args: argparse.Namespace) -> None:
     """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
     model, config = load_checkpoint(source)
     storage = args.storage or default_storage(model)
-    config = replace(config, storage=storage, pretraining=pretraining(config, args.runs, model.kind),
+    config = replace(config, storage=storage, file=target.name, pretraining=pretraining(config, args.runs, model.kind),
                      sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])))
     save_checkpoint(target, model, config, storage)
     target.chmod(0o644)
@@ -141,18 +141,6 @@ def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
     if not config.training.get("init") or not start or not start.exists():
         return config.pretraining
     return read_config(start)[1].training
-
-
-def write_checksums(folder: Path) -> None:
-    """SHA256SUMS of the networks, as sha256sum -c reads it."""
-    lines = []
-    for path in sorted(folder / name for name in FILES.values()):
-        if path.exists():
-            with open(path, "rb") as file:
-                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    target = folder / SUMS_FILE
-    target.write_text("".join(lines), encoding="utf-8")
-    target.chmod(0o644)
 
 
 def expected_f1(path: Path) -> list[list[float]]:
@@ -222,11 +210,11 @@ def main(argv: list[str] | None = None) -> int:
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
             place(source, target, args)
-            write_checksums(args.weights)
+            write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:
         tell_router(args.weights / ROUTER_FILE, matrix)
-        write_checksums(args.weights)
+        write_checksums(args.weights, FILES.values())
     configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
     write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
                args.scores, changed)

@@ -25,7 +25,7 @@ from training.trainer import Trainer
 from training.validation import validate, validation_samples
 
 WARM_UP = 0.02  # of the run, for the cosine schedule
-RANDOM_LAYER_SCALE = 0.5  # DESIGN, section 9: an encoder with random weights starts slowly from timm's 1e-6
+RANDOM_LAYER_SCALE = 0.5  # an encoder with random weights starts slowly from timm's 1e-6 (docs/architecture.md)
 
 
 def learning_rate(progress: float, first: float, schedule: str) -> float:

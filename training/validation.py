@@ -23,12 +23,15 @@ LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
     """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the sources.
 
+    Sources without training images are left out, so that they go on telling what a network does on images of others; where there
+    are no others, they serve.
+
     Raises
     ------
     ValueError
         If there is none. The message names the manifest and the remedy.
     """
-    records = read_manifest(manifest, "val")
+    records = of_trained_sources(manifest, read_manifest(manifest, "val"))
     if not classes:
         return load_samples(pick_balanced(records, count))
     samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}
@@ -36,6 +39,15 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
         raise ValueError(f"{manifest}: no image of split 'val' is of class {', '.join(map(str, classes))}; give other "
                          "--classes or --validate-images 0")
     return [samples[r] for r in pick_balanced(list(samples), count)]
+
+
+def of_trained_sources(manifest: Path, records: list[Record]) -> list[Record]:
+    """The records whose source has images in the manifest's split "train"; all, if there is none of that kind."""
+    try:
+        trained = {r.source for r in read_manifest(manifest, "train")}
+    except ValueError:  # a manifest without training images
+        return records
+    return [r for r in records if r.source in trained] or records
 
 
 def pick_balanced(records: list[Record], count: int) -> list[Record]:

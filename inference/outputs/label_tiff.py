@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from inference.outputs.label_rows import ZLIB_LEVEL, LabelRows
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.whole_file import whole_file
+from inference.streams import escaped
 
 LABEL_SUFFIX = "_label.tiff"
 BIG_TIFF_BYTES = 2**32 - 2**25  # classic TIFF's limit, less room for its tables
@@ -39,6 +40,7 @@ def write_label_tiff(
     colours: bool = False,
     image: str = "",
     channels: Sequence[str] = (),
+    software: str = "multistream-cellseg",
 ) -> None:
     """Write labels, a page for each plane, zlib-compressed, BigTIFF when needed.
 
@@ -51,6 +53,7 @@ def write_label_tiff(
     colours : with a colour table of ImageJ, random and the same every time
     image : name of the image, and of the position in its file
     channels : names of the channels that were segmented
+    software : the tag of this name, see `inference.provenance`
 
     Notes
     -----
@@ -60,7 +63,7 @@ def write_label_tiff(
 
     shape = height, width = planes[0].shape
     dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
-    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, path.name))}
+    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, escaped(path.name)))}
     options: dict[str, object] = {}
     if image:
         metadata["Name"] = image
@@ -72,6 +75,7 @@ def write_label_tiff(
     if colours:
         table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
         options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
+    data: Iterator
     if tiled:
         data, options["tile"] = chain.from_iterable(cut_tiles(labels, dtype) for labels in planes), (TILE, TILE)
     else:
@@ -86,7 +90,7 @@ def write_label_tiff(
             photometric="minisblack",
             compression="zlib",
             compressionargs={"level": ZLIB_LEVEL},
-            software="multistream-cellseg",
+            software=software,
             metadata=metadata,
             **options,
         )

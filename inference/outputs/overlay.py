@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inference.distances import distance_inside
 from inference.normalisation import bands, to_three_channels
 from inference.outputs.borders import inner_border
 from inference.outputs.whole_file import whole_file
@@ -164,7 +165,7 @@ def _lab(colours: np.ndarray) -> np.ndarray:
 def _write_numbers(picture: np.ndarray, labels: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Write each cell's number where the cell is widest, with a dark edge."""
     free = (labels > 0) & ~inner_border(np.pad(labels, 1))
-    width = cv2.distanceTransform(free.astype(np.uint8), cv2.DIST_L2, 3)
+    width = distance_inside(free, 3)
     places = np.flatnonzero(labels)
     places = places[np.argsort(width.ravel()[places], kind="stable")]
     widest = dict(zip(labels.ravel()[places].tolist(), places.tolist()))  # the last one of each cell

@@ -148,7 +148,7 @@ class Page:
             largest=2 ** (last / BINS_PER_OCTAVE),
         )
         stream.enable_buffering(16)
-        with whole_file(self.path) as partial, open(partial, "w", encoding="utf-8") as file:
+        with whole_file(self.path) as partial, open(partial, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(stream)
 
     def _read(self) -> Iterator[dict]:

@@ -13,6 +13,7 @@ from inference.reading.picture import Image, ImageError, Picture, resolution_of
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
+from inference.reading.units import is_plausible
 
 READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
     sniff.TIFF: "tiff",
@@ -117,6 +118,9 @@ def _read_series(path: Path) -> list[Series]:
 
 def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Image:
     """Choose channels and planes of a series."""
+    if series.pixel_size and not is_plausible(series.pixel_size):
+        said = f"its pixel size of {series.pixel_size[1]:g} µm cannot be true and is left out"
+        series = replace(series, pixel_size=None, resolution=None, warnings=(*series.warnings, said))
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)
@@ -165,7 +169,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
             f"each; say with --axes that they are other pages, such as --axes {axes.replace('C', 'T')}, or split it"
         )
     channel = long[0] if long else None
-    if series.convert is not None and (channel is None or axes[channel] == "S"):
+    if series.convert is not None and series.converted and (channel is None or axes[channel] == "S"):
         count, colours, alpha = series.converted[0], 3 if series.converted[0] == 3 else 0, 0
     else:
         count = 1 if channel is None else series.store.shape[channel]
@@ -176,7 +180,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
     return channel, choice
 
 
-def _whole(path: Path, regions: Regions) -> np.ndarray:
+def _whole(path: Path, regions: np.ndarray | Regions) -> np.ndarray:
     try:
         return regions[:, :]
     except (ImageError, MemoryError):

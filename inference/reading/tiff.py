@@ -11,6 +11,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
 from inference.reading.picture import ImageError
+from inference.reading.plausible import check_tables
 from inference.reading.series import Series
 from inference.reading.tiff_metadata import Details, details
 
@@ -28,6 +29,8 @@ def read(path: Path, kind: str) -> list[Series]:
     with TiffFile(path) as tiff:
         if not tiff.series:
             raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
+        for series in tiff.series:
+            check_tables(path, series.keyframe)
         whole = sum(series.nbytes for series in tiff.series) <= stores.WHOLE_BYTES
         kept, notes = _full_images(path, tiff)
         return [_series(path, tiff, number, notes, whole) for number in kept]
@@ -89,6 +92,7 @@ def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], who
         known.pixel_size,
         known.resolution,
         notes=notes,
+        warnings=known.warnings,
     )
     return _in_colour(path, series, page, known)
 

@@ -1,5 +1,6 @@
 """What a TIFF's metadata tell of an image: names of channels, the size of a pixel."""
 
+import math
 from dataclasses import dataclass
 
 import tifffile
@@ -8,6 +9,7 @@ from tifffile import TiffFile, TiffPage
 from inference.reading.picture import Resolution
 from inference.reading.units import LARGEST_PIXEL, micrometres
 
+NO_UNIT = 1  # TIFF's code
 DOTS_UNITS = {2: 25_400.0, 3: 10_000.0}  # micrometres in TIFF's inch and centimetre
 
 
@@ -18,15 +20,25 @@ class Details:
     channels : names, or ()
     pixel_size : (y, x) in micrometres, or None
     resolution : as `inference.reading.picture.Picture` has it
+    warnings : of what was not understood and is left out
     """
 
-    channels: tuple[str, ...]
-    pixel_size: tuple[float, float] | None
-    resolution: Resolution | None
+    channels: tuple[str, ...] = ()
+    pixel_size: tuple[float, float] | None = None
+    resolution: Resolution | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def details(tiff: TiffFile, number: int) -> Details:
-    """What is known of the series `number` of a file."""
+    """What is known of the series `number` of a file. What is not understood costs nobody the labels."""
+    try:
+        return _details(tiff, number)
+    except Exception as error:  # of whatever programs write into metadata
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        return Details(warnings=(f"its metadata (channel names, pixel size) are not understood and left out ({reason})",))
+
+
+def _details(tiff: TiffFile, number: int) -> Details:
     page = tiff.series[number].keyframe
     resolution = _resolution(page)
     channels: tuple[str, ...] = ()
@@ -59,22 +71,25 @@ def _resolution(page: TiffPage) -> Resolution | None:
     tags = page.tags
     if "XResolution" not in tags or "YResolution" not in tags:
         return None
-    (xn, xd), (yn, yd) = tags["XResolution"].value, tags["YResolution"].value
-    if 0 in (xn, xd, yn, yd):
-        return None
-    return (yn / yd, xn / xd), int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
+    y, x = (_number(tags[name].value) for name in ("YResolution", "XResolution"))
+    unit = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else NO_UNIT
+    return ((y, x), unit if unit in DOTS_UNITS else NO_UNIT) if 0 < y < math.inf and 0 < x < math.inf else None
+
+
+def _number(value: object) -> float:
+    """Of a tag that is a fraction, or that a program has stored as a plain number."""
+    numerator, denominator = value if isinstance(value, tuple) else (value, 1)
+    return float(numerator) / float(denominator) if denominator else 0.0
 
 
 def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, float] | None]:
     """Names of the channels and size of a pixel from OME-XML; nothing where it does not describe every series."""
-    images = tifffile.xml2dict(tiff.ome_metadata)["OME"].get("Image", [])
+    images = tifffile.xml2dict(tiff.ome_metadata or "")["OME"].get("Image", [])
     images = images if isinstance(images, list) else [images]
     if len(images) != len(tiff.series):
         return (), None
     pixels = images[number]["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
-    size = tuple(
-        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
-    )
-    return names if any(names) else (), size if all(size) else None
+    y, x = (micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX")
+    return names if any(names) else (), (y, x) if y and x else None

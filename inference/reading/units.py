@@ -1,5 +1,7 @@
 """Units of length as microscopes and file formats write them."""
 
+from typing import Any
+
 MICROMETRES = {
     "µm": 1.0,
     "μm": 1.0,
@@ -26,7 +28,7 @@ MICROMETRES = {
 LARGEST_PIXEL = 10.0  # micrometres; above, the resolution of a file is that of a printer or a screen
 
 
-def micrometres(length: object, unit: str) -> float | None:
+def micrometres(length: Any, unit: str) -> float | None:
     """A length in micrometres; None where it is no positive number, or the unit is not one of length, such as
     "pixel"."""
     factor = MICROMETRES.get(unit.strip().casefold())
@@ -35,3 +37,11 @@ def micrometres(length: object, unit: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return number * factor if factor and 0 < number < float("inf") else None
+
+
+PLAUSIBLE = (1e-4, 1e5)  # micrometres, from less than an atom to a hand
+
+
+def is_plausible(size: tuple[float, float]) -> bool:
+    """Whether height and width of a pixel in micrometres can be true."""
+    return all(PLAUSIBLE[0] <= length <= PLAUSIBLE[1] for length in size)

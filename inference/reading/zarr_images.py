@@ -8,6 +8,7 @@ import zarr
 
 from inference.reading import sniff
 from inference.reading.picture import ImageError
+from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
 from inference.reading.stores import Chunks
 from inference.reading.units import micrometres
@@ -41,7 +42,7 @@ def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
 def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
     """Every image in a node, by what its attributes say it is."""
     if isinstance(node, zarr.Array):
-        yield Series(Chunks(path, node), _axes_of_array(node), "Zarr", name)
+        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name)
         return
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
@@ -67,6 +68,11 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
             yield from _images(path, array, name)
 
 
+def _chunks(path: Path, array: zarr.Array) -> Chunks:
+    check_chunks(path, array.shape, array.chunks)
+    return Chunks(path, array)
+
+
 def _axes_of_array(array: zarr.Array) -> str:
     """From the names that Zarr 3, xarray or GDAL give to the axes, else by their number."""
     names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS")
@@ -83,7 +89,7 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
     letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
     labels = tuple(str(channel.get("label", "")) for channel in attributes.get("omero", {}).get("channels", ()))
     return Series(
-        Chunks(path, array),
+        _chunks(path, array),
         letters,
         "OME-Zarr",
         name or str(scales.get("name", "")),

@@ -31,6 +31,13 @@ def test_one_hue(hue, brightest):
         assert channel_of_one_hue(stored) == brightest
 
 
+def test_one_channel_that_varies_beside_one_that_does_not():
+    """However bright that one is."""
+    for empty in (0, 300):
+        image = np.dstack([np.full(nuclei().shape, empty), nuclei() * 128])
+        assert channel_of_one_hue(image) == 1
+
+
 def test_two_dyes_take_two_channels():
     assert channel_of_one_hue(np.dstack([nuclei(0), nuclei(1), np.zeros((128, 160))])) is None
 

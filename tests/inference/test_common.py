@@ -12,6 +12,7 @@ from inference.finding import Found
 from inference.limits import LIMITS
 from inference.normalisation import CommonEnds, Normalisation, normalised_image
 from inference.reading import ReadOptions, open_image
+from tests.helpers.readers import InThisProcess
 
 
 def request(**options):
@@ -31,7 +32,7 @@ def plate(tmp_path):
 def test_the_contrast_is_that_of_all_pixels_of_a_kind(plate):
     files, wells = plate
     pictures = [open_image(found.path) for found in files[:4]]
-    common = measure_common(files, None, request(same_contrast=True))
+    common = measure_common(files, InThisProcess(), None, request(same_contrast=True))
     assert common.ends_of(pictures[0]) == Normalisation.measure(np.concatenate(wells)).ends
     assert len(common.ends_of(pictures[3])) == 3 and common.diameter is None
     dim = normalised_image(wells[1], ends=common.ends_of(pictures[1]))[:, :]
@@ -50,18 +51,18 @@ def test_common_ends_of_one_image_are_its_own(dtype, channels):
 def test_the_diameter_is_the_median(plate):
     diameters = iter((10.0, 30.0, 20.0, 90.0))
     segmenter = SimpleNamespace(measure_diameter=lambda picture, class_, ends: next(diameters))
-    assert measure_common(plate[0], segmenter, request(same_diameter=True)).diameter == 25
-    assert measure_common(plate[0], None, request(same_diameter=True, diameter=7.0)).diameter is None
+    assert measure_common(plate[0], InThisProcess(), segmenter, request(same_diameter=True)).diameter == 25
+    assert measure_common(plate[0], InThisProcess(), None, request(same_diameter=True, diameter=7.0)).diameter is None
 
 
 def test_nothing_is_measured_unless_it_is_asked_for(plate):
-    common = measure_common(plate[0], None, request())
+    common = measure_common(plate[0], InThisProcess(), None, request())
     assert common.diameter is None and common.ends_of(open_image(plate[0][0].path)) is None
 
 
 def test_no_file_can_be_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
-    common = measure_common([Found(tmp_path / "a.png")], None, request(same_contrast=True, same_diameter=True))
+    common = measure_common([Found(tmp_path / "a.png")], InThisProcess(), None, request(same_contrast=True, same_diameter=True))
     assert common.diameter is None and common.ends == {}
 
 

@@ -10,11 +10,12 @@ from inference.finding import Found
 from inference.naming import result_names
 from inference.reading import ReadOptions
 from inference.reading.options import DEFAULT
+from tests.helpers.readers import InThisProcess
 
 
 def said(folder, capsys, options=DEFAULT, suffixes=("_label.tiff",)):
     files = [Found(path) for path in sorted(folder.iterdir())]
-    rows = dry_run(files, result_names(files), options, suffixes)
+    rows = dry_run(files, result_names(files), options, suffixes, InThisProcess())
     return rows, capsys.readouterr().out.splitlines()
 
 

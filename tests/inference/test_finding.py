@@ -1,5 +1,6 @@
 """Which files a run takes, and the reason for everything that it leaves out."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -47,7 +48,7 @@ def folder(tmp_path):
     return root
 
 
-TAKEN = ["a.png", "b.dat", "broken.tif", "cells.nd2", "cells.oib", "noending", "plain zarr"]
+TAKEN = ["a.png", "b.dat", "broken.tif", "cells.nd2", "cells.oib", "gone.png", "noending", "plain zarr"]
 
 
 def test_a_folder(folder):
@@ -59,7 +60,6 @@ def test_a_folder(folder):
     assert results == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png", "a_label.tiff", "a_seg.npy"}
     assert {name for name, reason in reasons.items() if "--recursive" in reason} == {"day 1", "empty folder"}
     assert {name for name, reason in reasons.items() if reason == "not an image"} == {"notes.txt", "Thumbs.db"}
-    assert reasons["gone.png"] == "a link to nothing"
     assert len(images) + len(skipped) == len(list(folder.iterdir())), "everything is named"
 
 
@@ -77,7 +77,6 @@ def test_a_challenge_takes_every_name(folder):
         "empty folder",
         "notes.txt",
         "Thumbs.db",
-        "gone.png",
     }
 
 
@@ -85,8 +84,8 @@ def test_named_files_patterns_and_the_same_file_twice(folder):
     images, skipped = find_images(
         [folder / "a_label.tiff", folder / "a.png", folder / "*.png", str(folder / "**/c.jpg")]
     )
-    assert [found.path.name for found in images] == ["a_label.tiff", "a.png", "c.jpg"]
-    assert {entry.path.name for entry in skipped} == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png", "gone.png"}
+    assert [found.path.name for found in images] == ["a_label.tiff", "a.png", "gone.png", "c.jpg"]
+    assert {entry.path.name for entry in skipped} == {"a_cp_masks.png", "x.1_masks.png", "a_overlay.png"}
 
 
 def test_nothing_to_do(folder):
@@ -110,3 +109,44 @@ def test_a_list(folder):
     for name in ("list.txt", "nowhere.txt", "a.png"):
         with pytest.raises(ImageError, match=rf"{name}: "):
             read_list(folder / name)
+
+
+def test_what_is_no_file(tmp_path):
+    """One that calls itself an image is an image that fails, so that the exit code tells; nothing waits, and nothing ends the run."""
+    for ending in ("", ".png"):
+        os.mkfifo(tmp_path / f"pipe{ending}")
+        (tmp_path / f"circle{ending}").symlink_to(tmp_path / f"circle{ending}")
+        (tmp_path / f"gone{ending}").symlink_to("nowhere")
+        (tmp_path / f"device{ending}").symlink_to("/dev/zero")
+    images, skipped = find_images([tmp_path])
+    assert [found.path.name for found in images] == ["circle.png", "device.png", "gone.png", "pipe.png"]
+    assert {entry.path.name: entry.reason.split(" (")[0] for entry in skipped} == {
+        "circle": "a link to nothing",
+        "gone": "a link to nothing",
+        "pipe": "a pipe, socket or device",
+        "device": "a pipe, socket or device",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_link_to_where_one_may_not_look(tmp_path):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "a.png").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").symlink_to(tmp_path / "closed" / "a.png")
+    (tmp_path / "closed").chmod(0)
+    try:
+        assert len(find_images([tmp_path / "in"])[0]) == 1
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
+def test_folders_that_are_linked_into_themselves(tmp_path):
+    """Each is gone into once."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "x.png"), PIXELS)
+        for other in ("a", "b", "c"):
+            (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
+    images, skipped = find_images([tmp_path], recursive=True)
+    assert len(images) == 3 and any(entry.reason == "a link to a folder that it is in" for entry in skipped)

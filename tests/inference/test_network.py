@@ -1,6 +1,7 @@
 """A network on its device: number format, batches, and what happens when memory does not suffice; with stand-ins for the model."""
 
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -134,6 +135,26 @@ def test_the_format_of_a_gpu(monkeypatch):
 def test_a_gpus_batch_follows_its_free_memory(monkeypatch, free_gib, batch):
     """Half of it, at 200 MiB a window, and 16 windows at most."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 0))
-    monkeypatch.setattr(Model, "to", lambda self, **_: self)
+    monkeypatch.setattr(Model, "to", lambda self, *_, **__: self)
     made = network(Model(), device=torch.device("cuda"))
     assert made.batch == batch and made.overlaps
+
+
+def test_a_driver_that_is_too_old(monkeypatch, caplog):
+    """The run says so, and goes on with the CPU."""
+    def unavailable():
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old (found version 12020). Please update", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    assert choose_device("auto") == CPU
+    assert "the GPU cannot be used (CUDA initialization: The NVIDIA driver on your system is too old (found version 12020))" in caplog.text
+    with pytest.raises(ValueError, match="no usable GPU .*too old"):
+        choose_device("cuda")
+    caplog.clear()
+    assert choose_device("cpu") == CPU and not caplog.text
+
+
+def test_no_gpu_at_all_is_nothing_to_speak_of(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == CPU and not caplog.text

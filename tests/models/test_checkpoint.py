@@ -120,7 +120,7 @@ def test_cut_off_file(path, share):
 
 
 def test_changed_weight(path):
-    """A single byte, where the folder has checksums; a file that they do not name is left alone."""
+    """A single byte, where the folder has checksums; a file that they do not name is not trusted either."""
     sums = path.with_name("SHA256SUMS")
     sums.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
     load_checkpoint(path)
@@ -128,7 +128,10 @@ def test_changed_weight(path):
     changed[-100] ^= 1
     path.write_bytes(changed)
     assert "its sha256 is not the one in SHA256SUMS" in refused(path)
-    sums.write_text("0  other.safetensors\n")
+    sums.write_text(f"{'0' * 64}  other.safetensors\n")
+    with pytest.raises(CheckpointError, match="no line for class0.safetensors"):
+        load_checkpoint(path)
+    sums.unlink()
     load_checkpoint(path)
 
 

@@ -1,4 +1,4 @@
-"""The networks: one base tester, a few lines for each of them (paper, section 2.2, and DESIGN, section 4)."""
+"""The networks: one base tester, a few lines for each of them (paper, section 2.2)."""
 
 import pytest
 import torch

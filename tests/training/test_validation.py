@@ -149,3 +149,13 @@ def test_class_without_validation_images(monkeypatch, tmp_path):
     assert len(validation.validation_samples(tmp_path / "m.csv", None, 1)) == 1
     with pytest.raises(ValueError, match=r"m\.csv: no image of split 'val' is of class 0, 1; .*--validate-images 0"):
         validation.validation_samples(tmp_path / "m.csv", [0, 1], 8)
+
+
+def test_sources_that_are_not_trained_on_are_kept_for_the_end(monkeypatch, tmp_path):
+    """They choose neither thresholds nor networks; where there are no others, they do."""
+    splits = {"val": records(a=2, b=3), "train": records(b=1)}
+    monkeypatch.setattr(validation, "read_manifest", lambda _, split: splits[split])
+    monkeypatch.setattr(validation, "load_samples", lambda wanted: wanted)
+    assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8)} == {"b"}
+    splits["train"] = records(c=1)
+    assert len(validation.validation_samples(tmp_path / "m.csv", None, 8)) == 5

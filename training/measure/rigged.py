@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from models.checkpoint import save_checkpoint
+from models.checksums import write_checksums
 from models.config import Config
 from models.hover import ConvNeXtHover
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
+from models.weights_folder import FILES
 
 DIAMETER = 28.0  # pixels; that of the shipped networks
 CELL_POINTS = 0.1  # share of the grid's points
@@ -62,3 +64,4 @@ def write_rigged_weights(folder: Path, encoder: str, seed: int = 0) -> None:
         rig(network)
         for stream in streams:
             save_checkpoint(folder / f"class{stream}.safetensors", network, Config({"encoder": encoder}, DIAMETER))
+    write_checksums(folder, FILES)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from inference.distances import distance_inside
 from training.synthetic import optics
 from training.synthetic.fields import Scene, blur, fractal, log_uniform, noise, streaks
 from training.synthetic.labels import deepest, inner_distance, middles, tidy
@@ -179,7 +180,7 @@ def paint(rng: Generator, labels: np.ndarray, signal: np.ndarray, pieces: list[n
     for piece in pieces:
         fill(mask, piece - low, 1)
     box = np.s_[low[1]:high[1], low[0]:high[0]]
-    depth = cv2.distanceTransform(np.pad(mask, 4, mode="edge"), cv2.DIST_L2, 3)[4:-4, 4:-4]
+    depth = distance_inside(np.pad(mask, 4, mode="edge"), 3)[4:-4, 4:-4]
     deepest_point = max(float(depth.max()), 1)
     main_axis = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][0]
     along = streaks(rng, mask.shape, np.arctan2(main_axis[1], main_axis[0]), 25, rng.uniform(1.5, 3))

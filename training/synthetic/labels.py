@@ -1,8 +1,9 @@
 """Label images, int32 (H, W) with 0 for the background: distances and middles within cells, and order among labels."""
 
-import cv2
 import numpy as np
 from skimage.measure import label as connected
+
+from inference.distances import distance_inside
 
 
 def inner_distance(labels: np.ndarray) -> np.ndarray:
@@ -15,7 +16,7 @@ def inner_distance(labels: np.ndarray) -> np.ndarray:
         inside[tuple(before)] &= ~differs
         inside[tuple(after)] &= ~differs
     padded = np.pad(inside.astype(np.uint8), 8, mode="edge")  # cells go on beyond the image
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[8:-8, 8:-8]
+    return distance_inside(padded)[8:-8, 8:-8]
 
 
 def deepest(labels: np.ndarray, distance: np.ndarray) -> np.ndarray:

@@ -82,6 +82,7 @@ def sheet(rng: Generator, shape: tuple[int, int], diameter: float, uneven: float
     seeds, longest = np.ones(large, np.uint8), rng.uniform(1, 3)
     for centre, radius in zip(centres, radii):
         fill(seeds, centre + blob(rng, max(0.45 * radius, 1.2), 0.1, rng.uniform(1, longest), rng.uniform(0, np.pi)), 0)
+    seeds[large[0] // 2, large[1] // 2] = 0  # there is one at least: without any, OpenCV promises nothing
     distance, cells = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP)
     islands = noise(rng, large, diameter * rng.uniform(3, 8)) + 0.5 * noise(rng, large, diameter)
     seats = np.zeros(cells.max() + 1, np.float32)

@@ -1,0 +1,44 @@
+"""The folder of the five networks, checked before the first image."""
+
+import math
+from pathlib import Path
+
+from models.checkpoint import read_config
+from models.checksums import CheckpointError, check_file, check_listed
+from models.classes import CLASSES, ROUTER_FILE
+
+FILES = (ROUTER_FILE, *(c.file for c in CLASSES))
+SEGMENTERS = ("stardist", "hover")
+REMEDY = "fetch the weights again, or give another folder with --weights"
+
+
+def check_weights(folder: Path, verify: bool = False) -> None:
+    """Read the headers of all five networks: kind, class, and that the files are as long as they say.
+
+    Parameters
+    ----------
+    verify : whether the sums of all files are compared too, which else is done for each file when it is loaded
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, not in SHA256SUMS, damaged, of another program or in the place of another one. The message names it.
+    """
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights"
+        )
+    check_listed(folder, FILES)
+    for name in FILES:
+        path = folder / name
+        kind, config = read_config(path)
+        wanted = ("router",) if name == ROUTER_FILE else SEGMENTERS
+        if kind not in wanted:
+            raise CheckpointError(f"{path}: a {kind} network in the place of a {' or '.join(wanted)} one; {REMEDY}")
+        if config.file not in ("", name):
+            raise CheckpointError(f"{path}: it is {config.file} in the place of another one; {REMEDY}")
+        if kind != "router" and not (isinstance(config.diameter, int | float) and 0 < config.diameter < math.inf):
+            raise CheckpointError(f"{path}: its cell diameter {config.diameter!r} is no number of pixels; {REMEDY}")
+        if verify:
+            check_file(path)

@@ -1,0 +1,156 @@
+"""Files in processes of their own: the same pixels as in this one, and what a file does to its decoder stays there."""
+
+import base64
+import os
+import time
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from inference.nursery import Nursery
+from inference.reading import ImageError, ReadOptions, open_images, stores
+from inference.safe_reading import ReadLimits, RemoteRegions, SafeReader
+
+CRASHING_PNG = (
+    base64.b64decode(  # an animated one whose first frame is short; OpenCV 5.0.0 writes behind the end of its memory
+        "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAACGFjVEwAAAACAAAAAPONk3AAAAAeSURBVHicY2BgZGJmYWVj5+Dk4ubh5eMXEB"
+        "QSFhEVE5eQlPpZQroAAAAaZmNUTAAAAAEAAAAQAAAAEAAAAAAAAAAAAAEACgAA+DUl8QAAAEVmZEFUAAAAAnic42RgZGJmYWVj5+Dk4ubh5eMX"
+        "EBQSFhEVE5eQlJKWkZWTV1BUUlZRVVPX0NTS1tHV0+cc1TCqYfhqAACnzkcRZo0DyQAAAABJRU5ErkJggg=="
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return SafeReader()
+
+
+def strange(name, seconds=20.0):
+    """A reader whose processes do something else."""
+    reader = SafeReader(ReadLimits(seconds=seconds))
+    reader._nursery.close()
+    reader._nursery = Nursery(f"tests.helpers.strange_readers:{name}")
+    return reader
+
+
+@pytest.fixture
+def stack(tmp_path):
+    planes = np.random.default_rng(0).integers(0, 9999, (3, 40, 50), np.uint16)
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "ZYX", "unit": "um"}, resolution=(2, 4))
+    return path, planes
+
+
+def test_as_in_this_process(reader, stack):
+    """Images, what is known of them, and pixels."""
+    path, planes = stack
+    options = ReadOptions(z="each")
+    (here,), ((there,), digest) = open_images(path, options), reader.open_images(path, options)
+    assert len(digest) == 16 and (there.suffix, there.stack, there.stack_axes) == (here.suffix, (3,), "Z") == (
+        here.suffix,
+        here.stack,
+        "Z",
+    )
+    for ours, theirs, plane in zip(here.views, there.views, planes, strict=True):
+        assert (theirs.reading, theirs.resolution, theirs.pixel_size, theirs.warnings) == (
+            ours.reading,
+            ours.resolution,
+            ours.pixel_size,
+            ours.warnings,
+        )
+        assert theirs.pixels.shape == ours.pixels.shape and theirs.pixels.dtype == ours.pixels.dtype
+        assert np.array_equal(there.load(theirs).pixels, plane)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (37, 53), (37, 53, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_pixels(reader, tmp_path, shape, dtype):
+    pixels = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    (image,), _ = reader.open_images(tmp_path / "a.tif", ReadOptions())
+    found = image.open().pixels
+    assert found.dtype == dtype and np.array_equal(found, pixels)
+
+
+def test_regions(reader, tmp_path):
+    """A part of a large file, also every n-th pixel of it."""
+    side = int((2 * stores.WHOLE_BYTES) ** 0.5)
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(side, side), chunks=(1024, 1024), dtype="uint8", fill_value=7)
+    array[5:9, 6:8] = 1
+    pixels = reader.open_images(tmp_path / "a.zarr", ReadOptions())[0][0].open().pixels
+    assert isinstance(pixels, RemoteRegions) and pixels.ndim == 2 and pixels.nbytes == side * side
+    assert np.array_equal(pixels[4:7, 5:8], [[7, 7, 7], [7, 1, 1], [7, 1, 1]])
+    assert np.array_equal(pixels[5:9:3, 5:9:2], [[7, 1], [7, 1]])
+    assert pixels[3:3, :].shape == (0, side)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("crash", r"a.tif: its decoder crashed \(SIGSEGV\)"),
+        ("babble", "a.tif: its decoder was stopped"),
+        ("exhaust", r"a.tif: its decoder needs more memory than there is \(5 MB left\)"),
+    ],
+)
+def test_what_happens_there_is_an_error_here(tmp_path, kind, message):
+    with pytest.raises(ImageError, match=message):
+        strange(kind).open_images(tmp_path / "a.tif", ReadOptions())
+
+
+def test_a_decoder_that_never_ends(tmp_path):
+    reader, start = strange("hang", 0.3), time.monotonic()
+    with pytest.raises(ImageError, match="no answer for 0.3 s"):
+        reader.open_images(tmp_path / "a.tif", ReadOptions())
+    assert time.monotonic() - start < 100
+
+
+def test_a_decoder_that_stops_halfway(tmp_path):
+    (image,), _ = strange("stall", 2).open_images(tmp_path / "a.tif", ReadOptions())
+    with pytest.raises(ImageError, match="no answer for 2 s"):
+        image.open()
+    with pytest.raises(ImageError, match="a.tif: its decoder was stopped"):
+        image.open()
+
+
+def test_processes_end_with_their_files(reader, stack):
+    (image,), _ = reader.open_images(stack[0], ReadOptions(z="max"))
+    number = int(image.views[0].pixels._file._end.peek()[1].__self__._number)
+    os.kill(number, 0)
+    del image
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+
+
+def test_a_nursery_that_was_killed_is_replaced(stack):
+    reader = SafeReader()
+    reader._nursery.close()
+    assert reader.open_images(stack[0], ReadOptions(z="max"))[0][0].open().shape == (40, 50)
+
+
+def test_most_pixels(tmp_path):
+    """Told from the header, before anything is decoded."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 40), np.uint8))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40), np.uint8))
+    reader = SafeReader(ReadLimits(pixels=1199))
+    for name in ("a.png", "a.tif"):
+        with pytest.raises(ImageError, match=f"{name}: 40x30 pixels are more than the 1199 of --max-pixels"):
+            reader.open_images(tmp_path / name, ReadOptions())
+
+
+def test_pipes_and_devices(reader, tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "zero.tif").symlink_to("/dev/zero")
+    for name in ("pipe.tif", "zero.tif"):
+        with pytest.raises(ImageError, match=f"{name}: not a file but a pipe, socket or device"):
+            reader.open_images(tmp_path / name, ReadOptions())
+
+
+def test_a_png_that_crashes_its_decoder(reader, tmp_path):
+    (tmp_path / "a.png").write_bytes(CRASHING_PNG)
+    with pytest.raises(ImageError, match="a.png: "):
+        reader.open_images(tmp_path / "a.png", ReadOptions())
+    cv2.imwrite(str(tmp_path / "b.png"), np.ones((30, 40), np.uint8))
+    assert reader.open_images(tmp_path / "b.png", ReadOptions())[0][0].open().pixels.all(), "the next file is read"

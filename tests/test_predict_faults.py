@@ -1,0 +1,269 @@
+"""The command line where files, folders, streams and weights are not as they should be: nothing is lost, and all is said."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from skimage.data import coins
+
+from inference.command_line import main
+from models.checksums import write_checksums
+from models.weights_folder import FILES
+from tests.inference.test_safe_reading import CRASHING_PNG
+
+ROOT = Path(__file__).parents[1]
+COINS = coins()[:96, :128]
+
+
+@pytest.fixture
+def run(tmp_path, untrained_weights):
+    """Function that runs the program from tmp_path / "in" to tmp_path / "out"; exit code, and status of each image in the report."""
+    (tmp_path / "in").mkdir()
+
+    def call(*options, out="out", weights=untrained_weights, report=tmp_path / "r.json"):
+        code = main(
+            [
+                *map(
+                    str,
+                    (
+                        "-i",
+                        tmp_path / "in",
+                        "-o",
+                        tmp_path / out,
+                        "--weights",
+                        weights,
+                        "--report",
+                        report,
+                        "--diameter",
+                        28,
+                        *options,
+                    ),
+                )
+            ]
+        )
+        return code, {
+            row["image"]: row["status"] for row in json.loads(report.read_text())
+        } if report.suffix == ".json" else None
+
+    return call
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Function that writes an image to tmp_path / "in"."""
+
+    def write(name, pixels=COINS):
+        cv2.imwrite(str(tmp_path / "in" / name), pixels)
+        return tmp_path / "in" / name
+
+    return write
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Function that reads the labels of an image."""
+    return lambda name: tifffile.imread(tmp_path / "out" / f"{name}_label.tiff")
+
+
+# Resuming
+
+
+def test_an_image_that_was_replaced_is_done_anew(tmp_path, run, image, labels):
+    image("a.png"), image("b.png", np.fliplr(COINS))
+    assert run()[0] == 0
+    a, b = labels("a"), labels("b")
+    (tmp_path / "in" / "a.png").rename(tmp_path / "c"), (tmp_path / "in" / "b.png").rename(tmp_path / "in" / "a.png")
+    assert run("--resume") == (0, {"a.png": "done"}) and np.array_equal(labels("a"), b)
+    (tmp_path / "c").rename(tmp_path / "in" / "a.png")
+    assert run("--resume") == (0, {"a.png": "done"}) and np.array_equal(labels("a"), a)
+    assert run("--resume") == (0, {"a.png": "kept"})
+
+
+@pytest.mark.parametrize(
+    "option", [("--route", "1"), ("--sensitivity", "high"), ("--exclude-border",), ("--min-size", "40"), ("--overlay",)]
+)
+def test_other_options_are_done_anew(run, image, option):
+    image("a.png")
+    run()
+    assert run("--resume", *option)[1] == {"a.png": "done"} and run("--resume", *option)[1] == {"a.png": "kept"}
+
+
+def test_other_weights_are_done_anew(tmp_path, run, image, untrained_weights):
+    image("a.png")
+    run()
+    other = shutil.copytree(untrained_weights, tmp_path / "other")
+    assert run("--resume", weights=other)[1] == {"a.png": "kept"}, "the same weights in another place"
+    shutil.copy(other / "class2.safetensors", other / "class3.safetensors")
+    shutil.copy(other / "class1.safetensors", other / "class0.safetensors")
+    write_checksums(other, FILES)
+    assert run("--resume", weights=other)[1] == {"a.png": "done"}
+
+
+# Files of others
+
+
+def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image, caplog):
+    image("a.png"), image("b.png")
+    truth = tmp_path / "in" / "a_label.tiff"
+    tifffile.imwrite(truth, np.ones((96, 128), np.uint16))
+    before = truth.read_bytes()
+    code, told = run(out="in")
+    assert (
+        code == 1
+        and told["b.png"] == "done"
+        and "not written by this version of this program; --overwrite" in told["a.png"]
+    )
+    assert truth.read_bytes() == before
+    assert run("--overwrite", out="in")[0] == 0 and truth.read_bytes() != before
+    assert run(out="in")[0] == 0, "now it is ours"
+
+
+def test_two_calls_do_not_write_over_each_other(tmp_path, run, image, labels):
+    image("exp1.png")
+    run()
+    first = labels("exp1")
+    (tmp_path / "in" / "exp1.png").unlink()
+    image("exp1.bmp", np.fliplr(COINS))
+    code, told = run()
+    assert code == 2 and "exp1_label.tiff holds the labels of another image" in told["exp1.bmp"]
+    assert np.array_equal(labels("exp1"), first)
+
+
+# Files that are not as they should be
+
+
+def test_the_others_are_done(tmp_path, run, image, labels):
+    """A crash of a decoder, a pipe, a device, links: each is its file's error, and the exit code tells."""
+    image("a.png"), image("z.png")
+    source = tmp_path / "in"
+    (source / "crash.png").write_bytes(CRASHING_PNG)
+    os.mkfifo(source / "pipe.tif")
+    (source / "zero.tif").symlink_to("/dev/zero")
+    (source / "gone.tif").symlink_to("nowhere")
+    (source / "circle.tif").symlink_to("circle.tif")
+    code, told = run()
+    assert code == 1 and {name for name, status in told.items() if status == "done"} == {"a.png", "z.png"}
+    failed = {name: status for name, status in told.items() if status.startswith("failed: ")}
+    assert set(failed) == {"crash.png", "pipe.tif", "zero.tif", "gone.tif", "circle.tif"}
+    assert all(name in status for name, status in failed.items()) and labels("a").max() > 3 < labels("z").max()
+
+
+def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
+    source = tmp_path / "in"
+    tifffile.imwrite(source / "half.ome.tif", np.stack([COINS] * 3), metadata={"axes": "CYX"}, photometric="minisblack")
+    content = (source / "half.ome.tif").read_bytes()
+    (source / "half.ome.tif").write_bytes(content[: len(content) // 2])
+    data = '<TiffData IFD="0" FirstC="{n}" PlaneCount="1"><UUID FileName="{n}.ome.tif">urn:uuid:{n}</UUID></TiffData>'
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYCZT" Type="uint8" SizeX="128" SizeY="96" SizeC="2" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0" '
+        f'SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>{data.format(n=0)}{data.format(n=1)}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(source / "0.ome.tif", COINS, description=xml, metadata=None)
+    code, told = run()
+    assert code == 2 and all("a part of the image is missing" in status for status in told.values()) and len(told) == 2
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(282, 5, 1, (4 * 10**9, 1), True), (283, 5, 1, (4 * 10**9, 1), True), (296, 3, 1, 3, True)],
+        [(282, 11, 1, 300.0, True), (283, 11, 1, 300.0, True), (296, 3, 1, 2, True)],
+        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 0, True)],
+        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 77, True)],
+        [(282, 2, 4, "odd", True), (283, 2, 4, "odd", True)],
+    ],
+)
+def test_harmless_metadata_costs_no_labels(tmp_path, run, labels, tags):
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as tiff:
+        tiff.write(COINS, metadata=None, extratags=tags)
+    code, told = run()
+    assert code == 0 and told == {"a.tif": "done"} and labels("a").shape == COINS.shape
+
+
+def test_names_that_are_no_text_or_play_tricks(tmp_path, run, image, capfd):
+    cv2.imwrite(str(tmp_path / "x.png"), COINS)
+    for name in (b"\xff.png", b"a\x1b[2J\n.png", b"=1+1.png"):
+        shutil.copy(tmp_path / "x.png", os.fsencode(tmp_path / "in") + b"/" + name)
+    assert run("--page", tmp_path / "p.html")[0] == 0
+    assert run(report=tmp_path / "r.csv")[0] == 0
+    assert "'=1+1.png" in (tmp_path / "r.csv").read_text() and len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_limits_of_the_user(run, image):
+    image("a.png"), image("small.png", COINS[:30])
+    code, told = run("--max-pixels", "1e4")
+    assert (
+        code == 1
+        and told["small.png"] == "done"
+        and "128x96 pixels are more than the 10000 of --max-pixels" in told["a.png"]
+    )
+    code, told = run("--timeout", "1e-3", "--overwrite")
+    assert code == 2
+
+
+# Where a report goes
+
+
+@pytest.mark.parametrize("place", ["in/a.png", "/dev/stdout", "notes.csv", "in"])
+def test_a_report_does_not_go_over_what_is_there(tmp_path, run, image, caplog, place):
+    image("a.png")
+    (tmp_path / "notes.csv").write_text("my notes")
+    before = (tmp_path / "in" / "a.png").read_bytes()
+    arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]
+    assert main(arguments) == 2 and main([*arguments, "--dry-run"]) == 2
+    assert "--report" in caplog.text and (tmp_path / "in" / "a.png").read_bytes() == before
+    assert (tmp_path / "notes.csv").read_text() == "my notes"
+
+
+# Weights
+
+
+def test_weights_that_were_exchanged(tmp_path, run, image, untrained_weights, caplog):
+    image("a.png")
+    weights = shutil.copytree(untrained_weights, tmp_path / "weights")
+    router, other = (weights / "router.safetensors").read_bytes(), (weights / "class0.safetensors").read_bytes()
+    (weights / "router.safetensors").write_bytes(other), (weights / "class0.safetensors").write_bytes(router)
+    assert main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--weights", str(weights)]) == 2
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "router.safetensors: a stardist network in the place of a router one" in said
+
+
+def test_weights_that_changed(tmp_path, run, image, untrained_weights, caplog):
+    """Found when all are verified, or when the network is loaded."""
+    image("a.png")
+    weights = shutil.copytree(untrained_weights, tmp_path / "weights")
+    content = bytearray((weights / "class0.safetensors").read_bytes())
+    content[-9] ^= 1
+    (weights / "class0.safetensors").write_bytes(content)
+    arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--weights", str(weights), "--route", "0"]
+    for options in ([], ["--verify-weights"]):
+        caplog.clear()
+        assert main(arguments + options) == 2 and "class0.safetensors: damaged or another weights file" in caplog.text
+
+
+# Streams
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">/dev/full 2>&1", "<&- >&- 2>&-", "2>&1 | head -c 1"])
+def test_the_work_goes_on_whatever_becomes_of_the_streams(tmp_path, image, run, untrained_weights, redirection):
+    image("a.png"), image("b.png")
+    options = f"-v -i {tmp_path / 'in'} -o {tmp_path / 'out'} --weights {untrained_weights} --diameter 28"
+    command = f"{sys.executable} {ROOT / 'predict.py'} {options}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {redirection}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 and sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a_label.tiff",
+        "b_label.tiff",
+    ]
