@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 END = object()
@@ -21,7 +21,7 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
         try:
             while (item := waiting.popleft().result()) is not END:
                 waiting.append(thread.submit(next, items, END))
-                yield item
+                yield cast(Item, item)
         finally:
             thread.shutdown(wait=False, cancel_futures=True)
 

@@ -38,7 +38,7 @@ def source_files(function) -> set[str]:
     return {function.__code__.co_filename}.union(*(source_files(f.py_func) for f in called if isinstance(f, Dispatcher)))
 
 
-config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ShippedCacheLocator.__name__}"
+setattr(config, "CACHE_LOCATOR_CLASSES", f"{__name__}.{ShippedCacheLocator.__name__}")  # noqa: B010 - not in its types
 
 
 def compiled(function):

@@ -104,7 +104,7 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
     Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
     """
     scores = {step: look.score(settings) for step, look in tried.items() if look}
-    best = max(scores, key=scores.get, default=0)
+    best = max(scores, key=lambda step: scores[step], default=0)
     at_the_end = bool(scores) and best in (min(tried), max(tried))
     convincing = bool(scores) and scores[best] >= settings.convincing and tried[best].cells >= settings.fewest_cells
     if len(tried) >= settings.fewest_looks and convincing and not at_the_end:

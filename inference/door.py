@@ -54,7 +54,7 @@ class Facts:
 
     version: str
     device: str
-    weights: dict[str, str | None]
+    weights: dict[str, str]
     scores: dict[str, float | None]
 
 

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class Network:
         self.kind, self.config = str(model.kind), config
         self.device, self.dtype = device, dtype or best_dtype(device)
         model = model.eval().requires_grad_(False).to(device, self.dtype)
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model: Any = model.to(memory_format=torch.channels_last)
         self.batch = CPU_BATCH
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)

@@ -109,20 +109,20 @@ def file_digest(path: Path) -> str:
                 digest.update(file.read_bytes())
         return digest.hexdigest()
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with open(path, "rb") as opened:
         if size <= WHOLE_FILE:
-            content = file.read()
+            content = opened.read()
             digest.update(content)
             ends = content[:PARTNER_BYTES] + content[-PARTNER_BYTES:]
         else:
             digest.update(_stamp(path, path.parent))
             for number in range(SAMPLES):
-                file.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
-                digest.update(file.read(SAMPLE_BYTES))
-            file.seek(0)
-            ends = file.read(PARTNER_BYTES)
-            file.seek(-PARTNER_BYTES, os.SEEK_END)
-            ends += file.read()
+                opened.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
+                digest.update(opened.read(SAMPLE_BYTES))
+            opened.seek(0)
+            ends = opened.read(PARTNER_BYTES)
+            opened.seek(-PARTNER_BYTES, os.SEEK_END)
+            ends += opened.read()
     if ends[:2] in (b"II", b"MM"):
         for name in sorted(set(PARTNERS.findall(ends))):
             partner = path.with_name(os.path.basename(os.fsdecode(name)))

@@ -57,6 +57,6 @@ def _unreadable(paths: Iterable[Path], owner: os.stat_result) -> str:
             os._exit(0)
     os.close(ours)
     with os.fdopen(answer, "rb") as said:
-        found = said.read()
+        unreadable = said.read()
     os.waitpid(process, 0)
-    return os.fsdecode(found)
+    return os.fsdecode(unreadable)

@@ -10,7 +10,7 @@ class Stopwatch:
     """Seconds spent in each named stage. A stage that another one calls is not counted twice; what several threads do at the same
     time adds up to more than the time that passes. A stage belongs to one thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._own = threading.local()  # .inner: seconds of the stages within the running one
 

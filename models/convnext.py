@@ -99,13 +99,13 @@ class ConvNeXt(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)) and not module.weight.is_meta:
                 nn.init.trunc_normal_(module.weight, std=WEIGHT_STD)
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.get_parameter("bias"))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Nx3xHxW -> feature maps at 1/4, 1/8, 1/16 and 1/32."""
         x = self.stem_1(self.stem_0(images))
         features = []
-        for stage in (self.stages_0, self.stages_1, self.stages_2, self.stages_3):
-            x = stage(x)
+        for i in range(4):
+            x = self.get_submodule(f"stages_{i}")(x)
             features.append(x)
         return features

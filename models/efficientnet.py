@@ -122,9 +122,10 @@ class EfficientNetLite(nn.Module):
             for norm_name, norm in list(module.named_children()):
                 if isinstance(norm, nn.BatchNorm2d):
                     convolution = getattr(module, CONVOLUTIONS[type(module)][norm_name])
-                    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+                    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+                    gain = norm.weight / torch.sqrt(variance + norm.eps)
                     convolution.weight = nn.Parameter(convolution.weight * gain.view(-1, 1, 1, 1), requires_grad=False)
-                    convolution.bias = nn.Parameter(norm.bias - norm.running_mean * gain, requires_grad=False)
+                    convolution.bias = nn.Parameter(norm.bias - mean * gain, requires_grad=False)
                     setattr(module, norm_name, nn.Identity())
 
 

@@ -29,6 +29,11 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """Nx3xHxW -> Nx`outputs`."""
 
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+
     def __init__(self, outputs: int):
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, stride=2, padding=3, bias=False)

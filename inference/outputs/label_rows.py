@@ -76,7 +76,7 @@ class LabelRows:
 
     def array(self, dtype: type = np.int32) -> np.ndarray:
         """All labels at once, (H, W)."""
-        labels = np.empty(self.shape, dtype)
+        labels: np.ndarray = np.empty(self.shape, dtype)
         top = 0
         for band in self:
             labels[top : top + len(band)] = band

@@ -75,6 +75,7 @@ def write_label_tiff(
     if colours:
         table = colour_table(COLOURS).astype(np.uint16) * 257  # of 65,535
         options["extratags"] = [(COLOUR_MAP, "H", table.size, table.T.ravel().tolist(), True)]
+    data: Iterator
     if tiled:
         data, options["tile"] = chain.from_iterable(cut_tiles(labels, dtype) for labels in planes), (TILE, TILE)
     else:

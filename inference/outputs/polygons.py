@@ -62,9 +62,9 @@ def _edges(block: np.ndarray, top: int) -> np.ndarray:
         (1, wide[1:-1, 2:]),
         (3, wide[1:-1, :-2]),
     ):  # right and left of it, joined along the column
-        x, *y = _runs((inner != beside).T, inner.T)
-        start, end = y if direction == 1 else reversed(y)
-        cell, x = inner[y[0], x], x + (direction == 1)
+        column, *ends = _runs((inner != beside).T, inner.T)
+        start, end = ends if direction == 1 else reversed(ends)
+        cell, x = inner[ends[0], column], column + (direction == 1)
         parts.append(np.stack([cell, np.full_like(x, direction), start + top, x, end + top, x], axis=1))
     return np.concatenate(parts)
 

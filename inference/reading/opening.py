@@ -169,7 +169,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
             f"each; say with --axes that they are other pages, such as --axes {axes.replace('C', 'T')}, or split it"
         )
     channel = long[0] if long else None
-    if series.convert is not None and (channel is None or axes[channel] == "S"):
+    if series.convert is not None and series.converted and (channel is None or axes[channel] == "S"):
         count, colours, alpha = series.converted[0], 3 if series.converted[0] == 3 else 0, 0
     else:
         count = 1 if channel is None else series.store.shape[channel]
@@ -180,7 +180,7 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
     return channel, choice
 
 
-def _whole(path: Path, regions: Regions) -> np.ndarray:
+def _whole(path: Path, regions: np.ndarray | Regions) -> np.ndarray:
     try:
         return regions[:, :]
     except (ImageError, MemoryError):

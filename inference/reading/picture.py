@@ -41,7 +41,7 @@ class Picture:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self.pixels.shape[:2]
+        return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
     def reading(self) -> str:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from inference.reading.options import AXES, EACH, PROJECTIONS, Plane, ReadOptions
+from inference.reading.options import AXES, EACH, ReadOptions
 from inference.reading.picture import ImageError
 
 FEW_PAGES = 4  # up to so many pages whose meaning is not told are taken for channels
@@ -86,7 +86,7 @@ def choose_planes(
                 f"{file}: there is no {FLAGS[letter]} {wanted}, the file holds {count} {AXES[letter]}; choose 1 to "
                 f"{count}"
             )
-        if axis < 0 or count == 1:
+        if wanted is None or axis < 0 or count == 1:
             continue
         if wanted == EACH:
             stack[letter] = count
@@ -103,12 +103,12 @@ def stack_entries(axes: str, stack: dict[str, int]) -> list[tuple[tuple[int, int
     ]
 
 
-def say_planes(axes: str, shape: Sequence[int], planes: Sequence[tuple[int, Plane]]) -> list[str]:
+def say_planes(axes: str, shape: Sequence[int], planes: Sequence[tuple[int, int | str]]) -> list[str]:
     """The planes in words, for the line that says how a file was read."""
     words = []
     for axis, how in planes:
         name = AXES[axes[axis]]
         words.append(
-            f"{how} of {shape[axis]} {name}" if how in PROJECTIONS else f"{name[:-1]} {how + 1} of {shape[axis]}"
+            f"{name[:-1]} {how + 1} of {shape[axis]}" if isinstance(how, int) else f"{how} of {shape[axis]} {name}"
         )
     return words

@@ -4,6 +4,7 @@ for."""
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Regions:
     inverted : 0 is white
     """
 
-    store: object
+    store: Any
     y: int
     x: int
     channel: int | None = None
@@ -95,10 +96,10 @@ class Regions:
 
     @cached_property
     def _merged_limits(self) -> dict[int, tuple[float, float]]:
-        every = tuple(slice(None, None, max(1, n // SAMPLE_SIDE)) for n in self.shape[:2])
+        y, x = (slice(None, None, max(1, n // SAMPLE_SIDE)) for n in self.shape[:2])
         limits = {}
         for entry in {entry for group in self.channels for entry in group}:
-            low, high = np.percentile(_finite(self._read(every, (entry,))), MERGED_LIMITS).tolist()
+            low, high = np.percentile(_finite(self._read((y, x), (entry,))), MERGED_LIMITS).tolist()
             limits[entry] = low, high
         return limits
 

@@ -3,6 +3,7 @@ later."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Series:
     warnings : without the file's name
     """
 
-    store: object
+    store: Any
     axes: str
     format: str
     name: str = ""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Chunks:
     """A Zarr array whose file is named where a part of it cannot be read."""
 
     path: Path
-    array: object
+    array: Any
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -84,14 +84,12 @@ def _number(value: object) -> float:
 
 def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, float] | None]:
     """Names of the channels and size of a pixel from OME-XML; nothing where it does not describe every series."""
-    images = tifffile.xml2dict(tiff.ome_metadata)["OME"].get("Image", [])
+    images = tifffile.xml2dict(tiff.ome_metadata or "")["OME"].get("Image", [])
     images = images if isinstance(images, list) else [images]
     if len(images) != len(tiff.series):
         return (), None
     pixels = images[number]["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
-    size = tuple(
-        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
-    )
-    return names if any(names) else (), size if all(size) else None
+    y, x = (micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX")
+    return names if any(names) else (), (y, x) if y and x else None

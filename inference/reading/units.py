@@ -1,5 +1,7 @@
 """Units of length as microscopes and file formats write them."""
 
+from typing import Any
+
 MICROMETRES = {
     "µm": 1.0,
     "μm": 1.0,
@@ -26,7 +28,7 @@ MICROMETRES = {
 LARGEST_PIXEL = 10.0  # micrometres; above, the resolution of a file is that of a printer or a screen
 
 
-def micrometres(length: object, unit: str) -> float | None:
+def micrometres(length: Any, unit: str) -> float | None:
     """A length in micrometres; None where it is no positive number, or the unit is not one of length, such as
     "pixel"."""
     factor = MICROMETRES.get(unit.strip().casefold())
