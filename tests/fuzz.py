@@ -33,7 +33,7 @@ from inference.reading import ImageError, ReadOptions
 from inference.safe_reading import ReadLimits, SafeReader
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 20.0  # without an answer, for a file of a few kilobytes
+SECONDS = 60.0  # without an answer, for a file of a few kilobytes; a busy machine needs some
 MOST_MEMORY = 1 << 30  # bytes, of a process that reads a damaged file of a few kilobytes
 
 
