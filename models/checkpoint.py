@@ -133,7 +133,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
             model = _builders()[kind](**config["network"])
         model.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
         raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {config['network']} "
                               f"({reason}); use the weights that came with this version") from None
