@@ -345,7 +345,7 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
     assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
     for row in json.loads((tmp_path / "r.json").read_text()):
         whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
-        assert np.array_equal(labels, whole) and labels.max() > 5
+        assert np.array_equal(labels, whole) and labels.max() > 2
         assert row["cells"] == labels.max() and row["tiles"] > row["empty_tiles"] >= 0 and row["seam_cells"] >= 0 == row["cut_cells"]
 
 
@@ -436,7 +436,7 @@ def test_a_killed_run_resumes(tmp_path, untrained_weights):
     assert sorted(p.name for p in out.iterdir()) == [f"{n:02}_label.tiff" for n in range(12)]
     rows = json.loads((tmp_path / "r.json").read_text())
     assert {row["labels"] for row in rows if row["status"] == "kept"} == left
-    assert len({(out / f"{n:02}_label.tiff").read_bytes() for n in range(12)}) == 1, "the same image, the same labels"
+    assert len({tifffile.imread(out / f"{n:02}_label.tiff").tobytes() for n in range(12)}) == 1, "the same image, the same labels"
 
 
 BEGUN = """
