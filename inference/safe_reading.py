@@ -16,6 +16,7 @@ from inference.nursery import Child, Nursery
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, Picture, ReadOptions, open_images
 
+WORK = f"{__package__}.reader_process:work"
 READ_SECONDS = 120.0  # without an answer, for opening a file or reading a part of it
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 
@@ -42,7 +43,7 @@ class SafeReader:
     def __init__(self, limits: ReadLimits = ReadLimits()):
         self.limits = limits
         self._loaded: set[str] = set()
-        self._nursery = Nursery("inference.reader_process:work") if sys.platform == "linux" else None
+        self._nursery = Nursery(WORK) if sys.platform == "linux" else None
 
     def open_images(self, path: Path, options: ReadOptions) -> tuple[list[Image], str]:
         """As `inference.reading.open_images`, and the digest of `inference.provenance.file_digest`.
@@ -57,7 +58,7 @@ class SafeReader:
         try:
             child = self._nursery.child(self._loaded)
         except OSError:  # killed, as by a system without memory: one more try
-            self._nursery = Nursery("inference.reader_process:work")
+            self._nursery = Nursery(WORK)
             child = self._nursery.child()
         file = _File(path, child, self.limits.seconds)
         child.connection.send((path, options, self.limits.pixels))
