@@ -61,6 +61,7 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
+            claims_of(request, images)
             rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
             with Report(request.report, request.brief) as report:
                 for row in rows:
@@ -70,10 +71,12 @@ def run(request: Request) -> int:
         become_owner(request.folder, [request.weights])
         if not os.access(request.folder, os.W_OK):
             raise PermissionError(f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)")
-        remove_leftovers(request.folder)
+        for folder in {request.folder / name.parent for name in names.values()}:
+            remove_leftovers(folder)
         claims = claims_of(request, images)
         reader = SafeReader(request.read_limits)
-        planes = ahead(open_all(images, request.reading, reader), 1)  # the next is read during the imports, or while the one before is segmented
+        # The next image is read during the imports, or while the one before is segmented.
+        planes = ahead(open_all(images, request.reading, reader), 1)
         from inference.common import measure_common  # late, for an instant -h and instant errors above: PyTorch is imported
         from inference.segmenter import Segmenter
         from inference.warm_up import warm_up
@@ -84,7 +87,8 @@ def run(request: Request) -> int:
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
             common = measure_common(images, reader, segmenter, request)
-            claims = replace(claims, settings=settings_digest(request.what_labels_depend_on | {"common": common}, request.weights / SUMS_FILE))
+            settings = request.what_labels_depend_on | {"common": common}
+            claims = replace(claims, settings=settings_digest(settings, request.weights / SUMS_FILE))
             rows = Run(request, names, segmenter, common, report, page, claims).all(images, planes)
             return finish(request, rows, skipped, report)
     except (OSError, ValueError) as error:
@@ -211,7 +215,8 @@ class Run:
         def checked(total: int) -> None:
             on_tile(total)
             if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
-                raise ImageError(f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the image into parts")
+                raise ImageError(f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the image "
+                                 "into parts")
 
         return checked
 

@@ -76,25 +76,40 @@ class Claims:
         if not self.overwrite:
             if os.path.lexists(labels) and not _is_empty(labels):
                 if old is None:
-                    raise NotOurs(f"{file.name}: {labels} is there and not written by this version of this program; --overwrite replaces it, "
-                                  "or choose another output folder with -o")
+                    raise NotOurs(
+                        f"{file.name}: {labels} is there and not written by this version of this program; --overwrite replaces it, "
+                        "or choose another output folder with -o"
+                    )
                 if old.image != image and old.source != source:
-                    raise NotOurs(f"{file.name}: {labels} holds the labels of another image; --overwrite replaces them, or choose another "
-                                  "output folder with -o")
+                    raise NotOurs(
+                        f"{file.name}: {labels} holds the labels of another image; --overwrite replaces them, or choose another "
+                        "output folder with -o"
+                    )
             for suffix, paths in others.items():
                 foreign = [path for path in paths if suffix not in known and os.path.lexists(path)]
                 if foreign:
-                    raise NotOurs(f"{file.name}: {foreign[0]} is there and not made by this program of the same image; --overwrite "
-                                  "replaces it, or choose another output folder with -o")
-        complete = tag.same_labels(old) and old is not None and set(others) <= set(old.files) and all(
-            path.exists() for paths in others.values() for path in paths)
+                    raise NotOurs(
+                        f"{file.name}: {foreign[0]} is there and not made by this program of the same image; --overwrite "
+                        "replaces it, or choose another output folder with -o"
+                    )
+        complete = (
+            tag.same_labels(old)
+            and old is not None
+            and set(others) <= set(old.files)
+            and all(path.exists() for paths in others.values() for path in paths)
+        )
         earlier = tuple(suffix for suffix in known if suffix not in others)
-        return Claim(replace(tag, earlier=tuple(dict.fromkeys(earlier))), complete, tuple(
-            path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths))
+        return Claim(
+            replace(tag, earlier=tuple(dict.fromkeys(earlier))),
+            complete,
+            tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),
+        )
 
     def _refuse_input(self, name: str, path: Path) -> None:
         if os.path.realpath(path) in self.inputs:
-            raise NotOurs(f"{name}: {path} is an image of this run and is not written over; choose another output folder with -o")
+            raise NotOurs(
+                f"{name}: {path} is an image of this run and is not written over; choose another output folder with -o"
+            )
 
     def check_table(self, option: str, path: Path) -> None:
         """Look at the place of a report or page before anything is done.
@@ -114,7 +129,9 @@ class Claims:
             with open(path, "rb") as file:
                 start = file.read(len(PAGE_HEAD)).lower()
             if start and not start.startswith((*HEADS, PAGE_HEAD)):
-                raise NotOurs(f"{option} {path}: there is a file that is no report; --overwrite replaces it, or give another name")
+                raise NotOurs(
+                    f"{option} {path}: there is a file that is no report; --overwrite replaces it, or give another name"
+                )
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(f"{option} {path}: no permission to write there; give another place")
 

@@ -51,8 +51,10 @@ def _system_memory(info: Path) -> int | None:
 
 def _cgroup_memory(cgroups: Path, membership: Path) -> Iterator[int]:
     for folder in _folders(cgroups, membership, "memory"):
-        for limit, used, cached in (("memory.max", "memory.current", "inactive_file "),
-                                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")):
+        for limit, used, cached in (
+            ("memory.max", "memory.current", "inactive_file "),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
+        ):
             try:
                 bound = int((folder / limit).read_text())  # "max" is no number
                 taken = int((folder / used).read_text())
@@ -64,7 +66,7 @@ def _cgroup_memory(cgroups: Path, membership: Path) -> Iterator[int]:
 
 def _entry(file: Path, name: str) -> int:
     try:
-        return next((int(line[len(name):]) for line in file.read_text().splitlines() if line.startswith(name)), 0)
+        return next((int(line[len(name) :]) for line in file.read_text().splitlines() if line.startswith(name)), 0)
     except (OSError, ValueError):
         return 0
 

@@ -22,7 +22,13 @@ def check_memory(file: str, picture: Picture, limits: Limits) -> None:
         return
     pixels = math.prod(picture.shape)
     channels = 3 if picture.pixels.ndim == 3 else 1
-    needed = ROOM + (channels * pixels if pixels <= limits.whole_pixels else 0) + (4 * pixels if pixels <= limits.labels_in_memory else 0)
+    needed = (
+        ROOM
+        + (channels * pixels if pixels <= limits.whole_pixels else 0)
+        + (4 * pixels if pixels <= limits.labels_in_memory else 0)
+    )
     if needed > left:
-        raise ImageError(f"{file}: segmenting {picture.shape[1]}x{picture.shape[0]} pixels takes {needed / 2**20:.0f} MB at least, and "
-                         f"{left / 2**20:.0f} MB are left; raise the container's memory limit or ulimit, or close other programs")
+        raise ImageError(
+            f"{file}: segmenting {picture.shape[1]}x{picture.shape[0]} pixels takes {needed / 2**20:.0f} MB at least, and "
+            f"{left / 2**20:.0f} MB are left; raise the container's memory limit or ulimit, or close other programs"
+        )

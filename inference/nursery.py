@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 MOST_MESSAGE = 2**16  # bytes
 THREADED = ("torch", "numba")  # a process that has imported these may have threads that a copy of it would lack
@@ -58,10 +57,10 @@ class Nursery:
                     self._ours.close()
                     _serve_and_exit(theirs, work)
             else:
-                path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *sys.path])
-                command = f"from inference.nursery import main; main({theirs.fileno()}, {work!r})"
-                self._process = subprocess.Popen([sys.executable, "-c", command], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                                                 env={**os.environ, "PYTHONPATH": path})
+                command = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main({theirs.fileno()}, {work!r})"
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", command], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                )
 
     def child(self, loaded: Collection[str] = ()) -> Child:
         """A new process, whose nursery has the modules `loaded`. Raises OSError if there is no nursery any more."""

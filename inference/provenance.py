@@ -17,7 +17,10 @@ DIGITS = 16  # of a digest, 64 bits
 WHOLE_FILE = 2**26  # bytes; of a larger file the length, the time and SAMPLES pieces count
 SAMPLES, SAMPLE_BYTES = 64, 2**16
 SOFTWARE = 305  # TIFF tag
-TAG = re.compile(rf"{PROGRAM} (?P<version>\S+) image:(?P<image>\w+) settings:(?P<settings>\w+) source:(?P<source>\w+) files:(?P<files>\S*)( earlier:(?P<earlier>\S*))?")
+TAG = re.compile(
+    rf"{PROGRAM} (?P<version>\S+) image:(?P<image>\w+) settings:(?P<settings>\w+) source:(?P<source>\w+) "
+    r"files:(?P<files>\S*)( earlier:(?P<earlier>\S*))?"
+)
 PARTNERS = re.compile(rb'FileName="([^"]+)"')  # in the OME-XML of a set of files
 PARTNER_BYTES = 2**22  # at both ends of a file, where OME-XML is looked for
 
@@ -42,7 +45,8 @@ class Provenance:
 
     def __str__(self) -> str:
         """The Software tag."""
-        tag = f"{PROGRAM} {self.version} image:{self.image} settings:{self.settings} source:{self.source} files:{','.join(self.files)}"
+        tag = f"{PROGRAM} {self.version} image:{self.image} settings:{self.settings} source:{self.source} "
+        tag += f"files:{','.join(self.files)}"
         return f"{tag} earlier:{','.join(self.earlier)}" if self.earlier else tag
 
     @classmethod
@@ -68,7 +72,11 @@ class Provenance:
 
     def same_labels(self, other: "Provenance | None") -> bool:
         """Whether labels with these two would be the same."""
-        return other is not None and (self.version, self.image, self.settings) == (other.version, other.image, other.settings)
+        return other is not None and (self.version, self.image, self.settings) == (
+            other.version,
+            other.image,
+            other.settings,
+        )
 
 
 def settings_digest(settings: Mapping[str, object], weights: Path) -> str:
@@ -80,7 +88,9 @@ def settings_digest(settings: Mapping[str, object], weights: Path) -> str:
     weights : the list of checksums of the networks
     """
     digest = _hash()
-    digest.update(repr(sorted((name, repr(value)) for name, value in settings.items())).encode("utf-8", "surrogateescape"))
+    digest.update(
+        repr(sorted((name, repr(value)) for name, value in settings.items())).encode("utf-8", "surrogateescape")
+    )
     digest.update(weights.read_bytes() if weights.is_file() else b"")
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""What goes on in the process that reads one file for the program, within limits on memory: see `inference.safe_reading`.
+"""What goes on in the process that reads one file for the program: see `inference.safe_reading`.
 
 Answers are JSON and bare pixels, which can do no harm to the program, whatever a file has made of this process.
 """
@@ -30,21 +30,27 @@ LATE = ("tifffile", "zarr", "imagecodecs", "PIL", "pydicom")  # modules worth lo
 
 
 def work(connection: Connection) -> None:
-    """Serve one file: its path and options come first, then requests, each answered by a line of JSON and perhaps pixels."""
-    path, options, most_pixels = connection.recv()
+    """Serve one file: the request to open it comes first; each request is answered by JSON and perhaps pixels."""
     complaints = _collect_complaints()
     _limit()
+    path = Path()
     images: list[Image] = []
 
     def answer(request: tuple) -> tuple[dict, np.ndarray | None]:
+        nonlocal path
         if request[0] == "open":
+            path, options, most_pixels = request[1:]
             _refuse_devices(path)
             check_header(path, kind_of(path), most_pixels)
             images[:] = open_images(path, options)
             for image in images:
                 check_pixels(path, image.views[0].shape, most_pixels)
             _refuse_losses(path, complaints)
-            return {"images": list(map(_description, images)), "digest": file_digest(path), "loaded": [m for m in LATE if m in sys.modules]}, None
+            return {
+                "images": list(map(_description, images)),
+                "digest": file_digest(path),
+                "loaded": [m for m in LATE if m in sys.modules],
+            }, None
         image, plane = images[request[1]], request[2]
         if request[0] == "load":
             view = image.views[plane].pixels
@@ -62,12 +68,13 @@ def work(connection: Connection) -> None:
         except MemoryError:
             said, pixels = {"memory": available_memory()}, None
         except Exception as error:  # whatever a library raises, the program is to hear of it
-            said, pixels = {"error" if isinstance(error, ImageError) else "unexpected": str(error) or type(error).__name__}, None
+            reason = " ".join(str(error).split()) or type(error).__name__
+            said, pixels = {"error" if isinstance(error, ImageError) else "unexpected": reason}, None
         if pixels is not None:
             said |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
         said["complaints"] = [f"{path.name}: {line}" for line in complaints]
         complaints.clear()
-        connection.send_bytes(json.dumps(said).encode())
+        connection.send_bytes(json.dumps(said, default=lambda number: number.item()).encode())
         if pixels is not None and pixels.size:
             data = memoryview(pixels.reshape(-1).view(np.uint8))
             for start in range(0, len(data), PIECE):
@@ -75,7 +82,10 @@ def work(connection: Connection) -> None:
 
 
 def _limit() -> None:
-    """No more memory than there is, half of it for the program's copy of the pixels; no files; first to go if memory ends all the same."""
+    """No more memory than there is, half of it for the program's copy of the pixels; no files written.
+
+    Where memory ends all the same, the system is to end this process first.
+    """
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -83,7 +93,9 @@ def _limit() -> None:
         if memory is not None:
             most = data_bytes() + ROOM + memory // 2
             hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-            resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+            resource.setrlimit(
+                resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+            )
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(OSError):
@@ -110,7 +122,9 @@ def _refuse_losses(path: Path, complaints: list[str]) -> None:
     """A library that reads what is left of a file says so in its log, and goes on."""
     for line in complaints:
         if LOSSES.search(line):
-            raise ImageError(f"{path.name}: a part of the image is missing ({line}); copy it again from its source, with all its files")
+            raise ImageError(
+                f"{path.name}: a part of the image is missing ({line}); copy it again from its source, with all its files"
+            )
 
 
 def _refuse_devices(path: Path) -> None:
@@ -118,7 +132,9 @@ def _refuse_devices(path: Path) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        raise ImageError(f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read") from None
+        raise ImageError(
+            f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read"
+        ) from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ImageError(f"{path.name}: not a file but a pipe, socket or device; copy the image into a file")
 
@@ -126,6 +142,12 @@ def _refuse_devices(path: Path) -> None:
 def _description(image: Image) -> dict:
     """All of an image but its pixels."""
     return {
-        "suffix": image.suffix, "name": image.name, "stack": image.stack, "stack_axes": image.stack_axes,
-        "views": [{**asdict(replace(view, pixels=np.empty(0))), "pixels": [view.pixels.shape, view.pixels.dtype.str]} for view in image.views],
+        "suffix": image.suffix,
+        "name": image.name,
+        "stack": image.stack,
+        "stack_axes": image.stack_axes,
+        "views": [
+            {**asdict(replace(view, pixels=np.empty(0))), "pixels": [view.pixels.shape, view.pixels.dtype.str]}
+            for view in image.views
+        ],
     }

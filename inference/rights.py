@@ -24,8 +24,12 @@ def become_owner(folder: Path, needed: Iterable[Path] = ()) -> None:
         return
     out_of_reach = _unreadable([*needed, Path(__file__), *map(Path, filter(os.path.isdir, sys.path))], owner)
     if out_of_reach:
-        log.warning("running as root, whom the results will belong to: the owner of %s may not read %s; put the program where everybody "
-                    "may read it", folder, out_of_reach)
+        log.warning(
+            "running as root, whom the results will belong to: the owner of %s may not read %s; put the program where everybody "
+            "may read it",
+            folder,
+            out_of_reach,
+        )
         return
     with suppress(PermissionError):
         _become(owner)
@@ -45,7 +49,9 @@ def _unreadable(paths: Iterable[Path], owner: os.stat_result) -> str:
         try:
             with suppress(PermissionError):
                 _become(owner)
-            found = next((path for path in paths if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0))), "")
+            found = next(
+                (path for path in paths if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0))), ""
+            )
             os.write(ours, os.fsencode(found))
         finally:
             os._exit(0)

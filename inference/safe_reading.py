@@ -16,7 +16,7 @@ from inference.nursery import Child, Nursery
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, Picture, ReadOptions, open_images
 
-WORK = f"{__package__}.reader_process:work"
+WORK = f"{__package__}.reader_process:work"  # of each process
 READ_SECONDS = 120.0  # without an answer, for opening a file or reading a part of it
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 
@@ -61,8 +61,7 @@ class SafeReader:
             self._nursery = Nursery(WORK)
             child = self._nursery.child()
         file = _File(path, child, self.limits.seconds)
-        child.connection.send((path, options, self.limits.pixels))
-        said, _ = file.ask(("open",))
+        said, _ = file.ask(("open", path, options, self.limits.pixels))
         self._loaded |= set(said["loaded"])
         if said["images"]:
             said["images"][0]["views"][0]["warnings"] += said["complaints"]
@@ -95,19 +94,25 @@ class _File:
                     self._fill(memoryview(pixels.reshape(-1).view(np.uint8)) if pixels.size else memoryview(b""))
             except TimeoutError:
                 self._end()
-                raise ImageError(f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; the file is damaged or of an unusual "
-                                 "layout: save it as a plain TIFF") from None
+                raise ImageError(
+                    f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; the file is damaged or of an unusual "
+                    "layout: save it as a plain TIFF"
+                ) from None
             except (EOFError, OSError, ValueError):
                 raise ImageError(f"{self.path.name}: {self._how_it_ended()}") from None
         if "error" in said:
             raise ImageError(said["error"])
         if "unexpected" in said:
-            raise ImageError(f"{self.path.name}: the image is damaged ({said['unexpected']}); copy it again from its source")
+            raise ImageError(
+                f"{self.path.name}: the image is damaged ({said['unexpected']}); copy it again from its source"
+            )
         if "memory" in said:
             left = said["memory"]
-            raise ImageError(f"{self.path.name}: its decoder needs more memory than there is"
-                             + (f" ({left / 2**20:.0f} MB left)" if left is not None else "")
-                             + "; close other programs, raise the container's limit, or cut the image into parts")
+            raise ImageError(
+                f"{self.path.name}: its decoder needs more memory than there is"
+                + (f" ({left / 2**20:.0f} MB left)" if left is not None else "")
+                + "; close other programs, raise the container's limit, or cut the image into parts"
+            )
         return said, pixels
 
     def _how_it_ended(self) -> str:
@@ -159,7 +164,9 @@ def _image(file: _File, number: int, told: dict) -> Image:
     def load(view: Picture) -> Picture:
         assert isinstance(view.pixels, RemoteRegions)
         said, pixels = file.ask(("load", number, view.pixels._plane))
-        return replace(view, pixels=view.pixels if pixels is None else pixels, warnings=(*view.warnings, *said["complaints"]))
+        return replace(
+            view, pixels=view.pixels if pixels is None else pixels, warnings=(*view.warnings, *said["complaints"])
+        )
 
     return Image(told["suffix"], told["name"], tuple(told["stack"]), told["stack_axes"], views, load)
 

@@ -7,7 +7,13 @@ import unicodedata
 from contextlib import suppress
 from typing import IO
 
-CONTROLS = ("Cc", "Cf", "Zl", "Zp", "Cs")  # Unicode's categories: control, format (as that which reverses text), separators, surrogates
+CONTROLS = (
+    "Cc",
+    "Cf",
+    "Zl",
+    "Zp",
+    "Cs",
+)  # Unicode's categories: control, format (as that which reverses text), separators, surrogates
 
 
 def escaped(text: str) -> str:

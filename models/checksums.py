@@ -28,7 +28,9 @@ def read_checksums(folder: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}), and without it damaged weights would not be noticed; {REMEDY}") from None
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}), and without it damaged weights would not be noticed; {REMEDY}"
+        ) from None
     sums = {}
     for number, line in enumerate(lines, start=1):
         found = LINE.fullmatch(line.rstrip())
@@ -52,7 +54,9 @@ def check_file(path: Path) -> None:
         return
     check_listed(path.parent, [path.name])
     if sha256(path) != read_checksums(path.parent)[path.name]:
-        raise CheckpointError(f"{path}: damaged or another weights file (its sha256 is not the one in {SUMS_FILE}); {REMEDY}")
+        raise CheckpointError(
+            f"{path}: damaged or another weights file (its sha256 is not the one in {SUMS_FILE}); {REMEDY}"
+        )
 
 
 def sha256(path: Path) -> str:

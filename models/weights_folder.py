@@ -26,7 +26,9 @@ def check_weights(folder: Path, verify: bool = False) -> None:
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise CheckpointError(f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights")
+        raise CheckpointError(
+            f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights"
+        )
     check_listed(folder, FILES)
     for name in FILES:
         path = folder / name

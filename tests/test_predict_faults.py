@@ -29,9 +29,29 @@ def run(tmp_path, untrained_weights):
     (tmp_path / "in").mkdir()
 
     def call(*options, out="out", weights=untrained_weights, report=tmp_path / "r.json"):
-        code = main([*map(str, ("-i", tmp_path / "in", "-o", tmp_path / out, "--weights", weights, "--report", report, "--diameter", 28,
-                                *options))])
-        return code, {row["image"]: row["status"] for row in json.loads(report.read_text())} if report.suffix == ".json" else None
+        code = main(
+            [
+                *map(
+                    str,
+                    (
+                        "-i",
+                        tmp_path / "in",
+                        "-o",
+                        tmp_path / out,
+                        "--weights",
+                        weights,
+                        "--report",
+                        report,
+                        "--diameter",
+                        28,
+                        *options,
+                    ),
+                )
+            ]
+        )
+        return code, {
+            row["image"]: row["status"] for row in json.loads(report.read_text())
+        } if report.suffix == ".json" else None
 
     return call
 
@@ -39,6 +59,7 @@ def run(tmp_path, untrained_weights):
 @pytest.fixture
 def image(tmp_path):
     """Function that writes an image to tmp_path / "in"."""
+
     def write(name, pixels=COINS):
         cv2.imwrite(str(tmp_path / "in" / name), pixels)
         return tmp_path / "in" / name
@@ -66,7 +87,9 @@ def test_an_image_that_was_replaced_is_done_anew(tmp_path, run, image, labels):
     assert run("--resume") == (0, {"a.png": "kept"})
 
 
-@pytest.mark.parametrize("option", [("--route", "1"), ("--sensitivity", "high"), ("--exclude-border",), ("--min-size", "40"), ("--overlay",)])
+@pytest.mark.parametrize(
+    "option", [("--route", "1"), ("--sensitivity", "high"), ("--exclude-border",), ("--min-size", "40"), ("--overlay",)]
+)
 def test_other_options_are_done_anew(run, image, option):
     image("a.png")
     run()
@@ -93,7 +116,11 @@ def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image
     tifffile.imwrite(truth, np.ones((96, 128), np.uint16))
     before = truth.read_bytes()
     code, told = run(out="in")
-    assert code == 1 and told["b.png"] == "done" and "not written by this version of this program; --overwrite" in told["a.png"]
+    assert (
+        code == 1
+        and told["b.png"] == "done"
+        and "not written by this version of this program; --overwrite" in told["a.png"]
+    )
     assert truth.read_bytes() == before
     assert run("--overwrite", out="in")[0] == 0 and truth.read_bytes() != before
     assert run(out="in")[0] == 0, "now it is ours"
@@ -135,21 +162,26 @@ def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
     content = (source / "half.ome.tif").read_bytes()
     (source / "half.ome.tif").write_bytes(content[: len(content) // 2])
     data = '<TiffData IFD="0" FirstC="{n}" PlaneCount="1"><UUID FileName="{n}.ome.tif">urn:uuid:{n}</UUID></TiffData>'
-    xml = ('<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" '
-           'DimensionOrder="XYCZT" Type="uint8" SizeX="128" SizeY="96" SizeC="2" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0" '
-           f'SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>{data.format(n=0)}{data.format(n=1)}</Pixels></Image></OME>')
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYCZT" Type="uint8" SizeX="128" SizeY="96" SizeC="2" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0" '
+        f'SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>{data.format(n=0)}{data.format(n=1)}</Pixels></Image></OME>'
+    )
     tifffile.imwrite(source / "0.ome.tif", COINS, description=xml, metadata=None)
     code, told = run()
     assert code == 2 and all("a part of the image is missing" in status for status in told.values()) and len(told) == 2
 
 
-@pytest.mark.parametrize("tags", [
-    [(282, 5, 1, (4 * 10**9, 1), True), (283, 5, 1, (4 * 10**9, 1), True), (296, 3, 1, 3, True)],
-    [(282, 11, 1, 300.0, True), (283, 11, 1, 300.0, True), (296, 3, 1, 2, True)],
-    [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 0, True)],
-    [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 77, True)],
-    [(282, 2, 4, "odd", True), (283, 2, 4, "odd", True)],
-])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(282, 5, 1, (4 * 10**9, 1), True), (283, 5, 1, (4 * 10**9, 1), True), (296, 3, 1, 3, True)],
+        [(282, 11, 1, 300.0, True), (283, 11, 1, 300.0, True), (296, 3, 1, 2, True)],
+        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 0, True)],
+        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 77, True)],
+        [(282, 2, 4, "odd", True), (283, 2, 4, "odd", True)],
+    ],
+)
 def test_harmless_metadata_costs_no_labels(tmp_path, run, labels, tags):
     with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as tiff:
         tiff.write(COINS, metadata=None, extratags=tags)
@@ -169,7 +201,11 @@ def test_names_that_are_no_text_or_play_tricks(tmp_path, run, image, capfd):
 def test_limits_of_the_user(run, image):
     image("a.png"), image("small.png", COINS[:30])
     code, told = run("--max-pixels", "1e4")
-    assert code == 1 and told["small.png"] == "done" and "128x96 pixels are more than the 10000 of --max-pixels" in told["a.png"]
+    assert (
+        code == 1
+        and told["small.png"] == "done"
+        and "128x96 pixels are more than the 10000 of --max-pixels" in told["a.png"]
+    )
     code, told = run("--timeout", "1e-3", "--overwrite")
     assert code == 2
 
@@ -182,7 +218,8 @@ def test_a_report_does_not_go_over_what_is_there(tmp_path, run, image, caplog, p
     image("a.png")
     (tmp_path / "notes.csv").write_text("my notes")
     before = (tmp_path / "in" / "a.png").read_bytes()
-    assert main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]) == 2
+    arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]
+    assert main(arguments) == 2 and main([*arguments, "--dry-run"]) == 2
     assert "--report" in caplog.text and (tmp_path / "in" / "a.png").read_bytes() == before
     assert (tmp_path / "notes.csv").read_text() == "my notes"
 
@@ -219,6 +256,14 @@ def test_weights_that_changed(tmp_path, run, image, untrained_weights, caplog):
 @pytest.mark.parametrize("redirection", ["2>&-", ">/dev/full 2>&1", "<&- >&- 2>&-", "2>&1 | head -c 1"])
 def test_the_work_goes_on_whatever_becomes_of_the_streams(tmp_path, image, run, untrained_weights, redirection):
     image("a.png"), image("b.png")
-    command = f"{sys.executable} {ROOT / 'predict.py'} -v -i {tmp_path / 'in'} -o {tmp_path / 'out'} --weights {untrained_weights} --diameter 28"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command} {redirection}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert done.returncode == 0 and sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_label.tiff", "b_label.tiff"]
+    options = f"-v -i {tmp_path / 'in'} -o {tmp_path / 'out'} --weights {untrained_weights} --diameter 28"
+    command = f"{sys.executable} {ROOT / 'predict.py'} {options}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {redirection}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 and sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a_label.tiff",
+        "b_label.tiff",
+    ]

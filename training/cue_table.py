@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.normalisation import to_three_channels
-from inference.outputs.overlay import draw_overlay
+from inference.outputs.overlay import OverlayStyle, draw_overlay
 from training.command import command, manual
 from training.cues import CLASS_NAMES, Cues, decide
 from training.datasets import READERS, load_sample
@@ -35,6 +35,8 @@ from training.tables import text_table, write_table
 from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)
+
+OUTLINES = OverlayStyle(colour=(255, 255, 0))  # alike on all images
 
 TABLE = "cues.csv"
 SHEET_IMAGES, SHEET_COLUMNS = 64, 8
@@ -102,7 +104,7 @@ def contact_sheet(rows: list[Row], outlines: bool) -> np.ndarray:
 def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     """The normalised image, fitted into a square with SOURCE/FILE below it."""
     sample = load_sample(row.record)
-    image = draw_overlay(sample.pixels, sample.labels) if outlines else to_three_channels(sample.pixels)
+    image = draw_overlay(sample.pixels, sample.labels, OUTLINES) if outlines else to_three_channels(sample.pixels)
     zoom = THUMBNAIL / max(image.shape[:2])
     height, width = (max(1, round(n * zoom)) for n in image.shape[:2])
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)

@@ -1,6 +1,7 @@
 """The `_seg.npy` file with which Cellpose's graphical interface shows cells, to look at them and to correct them."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,10 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
         raise OutputRefused(
             f"_seg.npy holds all labels at once, which {width}x{height} pixels are too many for; use the label TIFF"
         )
-    masks = labels.array(label_type(labels.cells))
+    dtype = np.dtype(label_type(labels.cells))
     content = {
-        "masks": masks,
-        "outlines": _outlines(labels, masks.dtype),
+        "masks": _Later(lambda: labels.array(dtype)),
+        "outlines": _Later(lambda: _outlines(labels, dtype)),
         "chan_choose": [0, 0],
         "ismanual": np.zeros(labels.cells, bool),
         "filename": str(image),
@@ -45,9 +46,22 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
         "est_diam": diameter,
     }
     with whole_file(path) as partial, open(partial, "wb") as file:
-        # As np.save writes an object, but for pickle's protocol 5, which makes no copy of the arrays.
+        # As np.save writes an object, but for protocol 5, which makes no copy of an array, and without pickle's memory of
+        # what it has written, so that only one of the arrays is there at a time.
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(np.array(content, object)))
-        pickle.dump(np.array(content, object), file, protocol=5)
+        pickler = pickle.Pickler(file, protocol=5)
+        pickler.fast = True
+        pickler.dump(np.array(content, object))
+
+
+class _Later:
+    """An array that is made when it is pickled, as which it comes back."""
+
+    def __init__(self, make: Callable[[], np.ndarray]):
+        self._make = make
+
+    def __reduce_ex__(self, protocol):
+        return self._make().__reduce_ex__(protocol)
 
 
 def _outlines(labels: LabelRows, dtype: np.dtype) -> np.ndarray:

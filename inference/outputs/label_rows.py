@@ -109,7 +109,7 @@ class LabelStore:
         """
         bands, cells = [], 0
         for band in rows:
-            packed = zlib.compress(np.ascontiguousarray(band, np.int32), ZLIB_LEVEL)
+            packed = zlib.compress(np.ascontiguousarray(band, np.int32).data, ZLIB_LEVEL)
             self._file.seek(self._end)
             self._file.write(packed)
             bands.append((self._end, len(packed), band.shape))

@@ -99,7 +99,7 @@ def write_label_tiff(
 def _strips(planes: Sequence[LabelRows], dtype: np.dtype, rows: int) -> Iterator[bytes]:
     for labels in planes:
         for _, band in labels.regular(rows):
-            yield zlib.compress(np.ascontiguousarray(band, dtype), ZLIB_LEVEL)
+            yield zlib.compress(np.ascontiguousarray(band, dtype).data, ZLIB_LEVEL)
 
 
 def cut_tiles(bands: Iterable[np.ndarray], dtype: DTypeLike) -> Iterator[np.ndarray]:

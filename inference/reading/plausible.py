@@ -14,11 +14,31 @@ if TYPE_CHECKING:
 
 DECODED_WHOLE = (sniff.PNG, sniff.JPEG, sniff.BMP, sniff.WEBP, sniff.GIF, sniff.PNM, sniff.JPEG_2000, sniff.AVIF)
 MOST_DEFLATED = 1032  # bytes that a byte of deflate, which PNG is packed with, can stand for
-BLOCK = 8  # pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does
+BLOCK = (
+    8  # pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does
+)
 MOST_CHUNKS = 2**20  # of a Zarr array or TIFF ...
-MOST_UNPACKED = {1: 1, 5: 4096, 8: MOST_DEFLATED, 32946: MOST_DEFLATED, 32773: 64}  # bytes of a byte, by TIFF's code of the compression
+MOST_UNPACKED = {
+    1: 1,
+    5: 4096,
+    8: MOST_DEFLATED,
+    32946: MOST_DEFLATED,
+    32773: 64,
+}  # bytes of a byte, by TIFF's code of the compression
 FEW_PIXELS = 2**10  # ... with fewer pixels than this in each: reading it would take hours
-BITS = {"1": 1, "L": 8, "P": 8, "LA": 16, "PA": 16, "I;16": 16, "I;16B": 16, "RGB": 24, "YCbCr": 24, "RGBA": 32, "CMYK": 32}  # Pillow's modes
+BITS = {
+    "1": 1,
+    "L": 8,
+    "P": 8,
+    "LA": 16,
+    "PA": 16,
+    "I;16": 16,
+    "I;16B": 16,
+    "RGB": 24,
+    "YCbCr": 24,
+    "RGBA": 32,
+    "CMYK": 32,
+}  # Pillow's modes
 
 
 def check_header(path: Path, kind: str | None, most_pixels: float | None = None) -> None:
@@ -37,8 +57,15 @@ def check_header(path: Path, kind: str | None, most_pixels: float | None = None)
     height, width, bits = size
     check_pixels(path, (height, width), most_pixels)
     told = path.stat().st_size
-    if kind == sniff.JPEG and told * 8 * BLOCK**2 < height * width or kind == sniff.PNG and told * MOST_DEFLATED < height * width * bits // 8:
-        raise ImageError(f"{path.name}: {told} bytes cannot hold {width}x{height} pixels; the file is damaged or cut short, copy it again")
+    if (
+        kind == sniff.JPEG
+        and told * 8 * BLOCK**2 < height * width
+        or kind == sniff.PNG
+        and told * MOST_DEFLATED < height * width * bits // 8
+    ):
+        raise ImageError(
+            f"{path.name}: {told} bytes cannot hold {width}x{height} pixels; the file is damaged or cut short, copy it again"
+        )
     check_memory(path, (height, width), height * width * max(1, bits // 8))
 
 
@@ -46,8 +73,10 @@ def check_pixels(path: Path, shape: Sequence[int], most_pixels: float | None) ->
     """Raise ImageError if an image of this height and width is larger than is wanted."""
     height, width = shape
     if most_pixels is not None and height * width > most_pixels:
-        raise ImageError(f"{path.name}: {width}x{height} pixels are more than the {most_pixels:.0f} of --max-pixels; raise it, or cut the "
-                         "image into parts")
+        raise ImageError(
+            f"{path.name}: {width}x{height} pixels are more than the {most_pixels:.0f} of --max-pixels; raise it, or cut the "
+            "image into parts"
+        )
 
 
 def check_memory(path: Path, shape: Sequence[int], size: int) -> None:
@@ -55,29 +84,37 @@ def check_memory(path: Path, shape: Sequence[int], size: int) -> None:
     left = available_memory()
     if left is not None and 2 * size > left:
         height, width = shape
-        raise ImageError(f"{path.name}: {width}x{height} pixels, decoded whole, take {2 * size / 2**30:.1f} GB while they are read, and "
-                         f"{left / 2**30:.1f} GB of memory are left; raise the container's limit, or save it as a tiled TIFF or OME-Zarr")
+        raise ImageError(
+            f"{path.name}: {width}x{height} pixels, decoded whole, take {2 * size / 2**30:.1f} GB while they are read, and "
+            f"{left / 2**30:.1f} GB of memory are left; raise the container's limit, or save it as a tiled TIFF or OME-Zarr"
+        )
 
 
 def check_chunks(path: Path, shape: Sequence[int], chunk: Sequence[int]) -> None:
     """Raise ImageError if an array comes in so many pieces that reading it would not end."""
     chunks = math.prod(math.ceil(n / c) for n, c in zip(shape, chunk))
     if chunks > MOST_CHUNKS and math.prod(chunk) < FEW_PIXELS:
-        raise ImageError(f"{path.name}: {chunks} chunks of {'x'.join(map(str, chunk))} pixels are too many to be read; save it in larger "
-                         "chunks, such as 512x512")
+        raise ImageError(
+            f"{path.name}: {chunks} chunks of {'x'.join(map(str, chunk))} pixels are too many to be read; save it in larger "
+            "chunks, such as 512x512"
+        )
 
 
 def check_tables(path: Path, page: "TiffPage") -> None:
     """Raise ImageError if the tables of a TIFF do not go with its size: with too few strips or tiles, or with too few bytes in them."""
     expected, told = math.prod(page.chunked), len(page.dataoffsets)
     if told < expected:
-        raise ImageError(f"{path.name}: damaged TIFF: {page.shape[1]}x{page.shape[0]} pixels are {expected} strips or tiles, and its tables "
-                         f"name {told}; copy it again from its source")
+        raise ImageError(
+            f"{path.name}: damaged TIFF: {page.shape[1]}x{page.shape[0]} pixels are {expected} strips or tiles, and its tables "
+            f"name {told}; copy it again from its source"
+        )
     most = MOST_UNPACKED.get(int(page.compression))
     whole = all(page.databytecounts)  # a sparse file leaves out parts that are empty
     if most is not None and whole and page.bitspersample >= 8 and page.nbytes > most * sum(page.databytecounts):
-        raise ImageError(f"{path.name}: damaged TIFF: its {sum(page.databytecounts)} bytes of pixels cannot hold the {page.nbytes} of its "
-                         "size; copy it again from its source")
+        raise ImageError(
+            f"{path.name}: damaged TIFF: its {sum(page.databytecounts)} bytes of pixels cannot hold the {page.nbytes} of its "
+            "size; copy it again from its source"
+        )
     check_chunks(path, page.shape, page.chunks)
 
 

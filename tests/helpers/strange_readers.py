@@ -9,18 +9,18 @@ import numpy as np
 
 
 def crash(connection):
-    connection.recv(), connection.recv()
+    connection.recv()
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def hang(connection):
-    connection.recv(), connection.recv()
+    connection.recv()
     time.sleep(1000)
 
 
 def stall(connection):
     """Opens well, and sends half of its pixels."""
-    connection.recv(), connection.recv()
+    connection.recv()
     view = {"pixels": [[4, 4], "|u1"], "axes": "YX", "resolution": None, "warnings": [], "channels": [], "pixel_size": None, "format": "x"}
     image = {"suffix": "", "name": "", "stack": [], "stack_axes": "", "views": [view]}
     connection.send_bytes(json.dumps({"images": [image], "digest": "0", "loaded": [], "complaints": []}).encode())
@@ -31,10 +31,10 @@ def stall(connection):
 
 
 def babble(connection):
-    connection.recv(), connection.recv()
+    connection.recv()
     connection.send_bytes(b"\x80\x04 no JSON")
 
 
 def exhaust(connection):
-    connection.recv(), connection.recv()
+    connection.recv()
     connection.send_bytes(json.dumps({"memory": 5 * 2**20}).encode())

@@ -117,8 +117,17 @@ def test_images_of_the_run_are_never_written_over(tmp_path, claims):
         claim(tmp_path, Claims(inputs, "0.1.0", "", overwrite=True))
 
 
-@pytest.mark.parametrize(("content", "fine"), [
-    ("", True), ("status,image\n", True), ("[\n]", True), ("<!DOCTYPE html>\n", True), ("my notes", False), ("\x89PNG", False)])
+@pytest.mark.parametrize(
+    ("content", "fine"),
+    [
+        ("", True),
+        ("status,image\n", True),
+        ("[\n]", True),
+        ("<!DOCTYPE html>\n", True),
+        ("my notes", False),
+        ("\x89PNG", False),
+    ],
+)
 def test_the_place_of_a_report(tmp_path, claims, content, fine):
     (tmp_path / "r.csv").write_text(content)
     if fine:
@@ -136,7 +145,9 @@ def test_places_that_are_none(tmp_path, claims):
         with pytest.raises(NotOurs, match="not a file but"):
             replace(claims, overwrite=True).check_table("--report", type(tmp_path)(path))
     with pytest.raises(NotOurs, match="is an image of this run"):
-        Claims({os.path.realpath(tmp_path / "a.csv")}, "", "", overwrite=True).check_table("--report", tmp_path / "a.csv")
+        Claims({os.path.realpath(tmp_path / "a.csv")}, "", "", overwrite=True).check_table(
+            "--report", tmp_path / "a.csv"
+        )
 
 
 def test_the_folder_of_a_report_is_made(tmp_path, claims):

@@ -6,6 +6,7 @@ import pytest
 
 from inference.batch import Request
 from inference.command_line import SHIPPED_WEIGHTS, parse_arguments, request_of
+from inference.lengths import Length
 
 
 def request(*options):
@@ -13,13 +14,15 @@ def request(*options):
 
 
 def test_the_defaults_are_the_requests():
-    assert request() == Request(Path("in"), Path("out"), SHIPPED_WEIGHTS)
+    assert request() == Request(["in"], Path("out"), SHIPPED_WEIGHTS)
     assert (SHIPPED_WEIGHTS / "router.safetensors").is_file()
 
 
 def test_every_option_arrives():
-    assert request("--weights", "w", "--device", "cpu", "--diameter", "9.5", "--overlay", "--report", "r.csv", "--resume", "-q") == Request(
-        Path("in"), Path("out"), Path("w"), "cpu", None, 9.5, True, Path("r.csv"), True, True)
+    found = request("--weights", "w", "--device", "cpu", "--diameter", "9.5", "--overlay", "--report", "r.csv", "--resume", "-q")
+    assert found == Request(["in"], Path("out"), Path("w"), "cpu", diameter=Length(9.5), products=found.products,
+                            report=Path("r.csv"), resume=True, quiet=True)
+    assert "overlay" in str(found.products)
 
 
 @pytest.mark.parametrize("text, class_", [("auto", None), ("0", 0), ("small colour", 3), ("large-colour", 2), ("Gray", 1)])

@@ -121,7 +121,11 @@ def test_what_is_no_file(tmp_path):
     images, skipped = find_images([tmp_path])
     assert [found.path.name for found in images] == ["circle.png", "device.png", "gone.png", "pipe.png"]
     assert {entry.path.name: entry.reason.split(" (")[0] for entry in skipped} == {
-        "circle": "a link to nothing", "gone": "a link to nothing", "pipe": "a pipe, socket or device", "device": "a pipe, socket or device"}
+        "circle": "a link to nothing",
+        "gone": "a link to nothing",
+        "pipe": "a pipe, socket or device",
+        "device": "a pipe, socket or device",
+    }
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")

@@ -10,6 +10,7 @@ from inference import machine
 @pytest.fixture
 def system(tmp_path):
     """Function that makes a machine of files and gives the arguments of the functions."""
+
     def make(files, member="0::/"):
         root = tmp_path / "cgroup"
         for name, text in files.items():
@@ -22,27 +23,45 @@ def system(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("member", "files", "expected"), [
-    ("0::/", {}, 8_000_000 * 1024),
-    ("0::/", {"memory.max": "max\n", "memory.current": "5\n"}, 8_000_000 * 1024),
-    ("0::/", {"memory.max": "1000\n", "memory.current": "400\n", "memory.stat": "anon 1\ninactive_file 150\n"}, 750),
-    ("0::/a/b", {"a/memory.max": "1000", "a/memory.current": "100", "a/b/memory.max": "5000", "a/b/memory.current": "0"}, 900),
-    ("4:cpu,memory:/a", {"memory/a/memory.limit_in_bytes": "700", "memory/a/memory.usage_in_bytes": "100"}, 600),
-    ("4:memory:/", {"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "1"}, 8_000_000 * 1024),
-    ("0::/", {"memory.max": "100", "memory.current": "200"}, 0),
-])
+@pytest.mark.parametrize(
+    ("member", "files", "expected"),
+    [
+        ("0::/", {}, 8_000_000 * 1024),
+        ("0::/", {"memory.max": "max\n", "memory.current": "5\n"}, 8_000_000 * 1024),
+        (
+            "0::/",
+            {"memory.max": "1000\n", "memory.current": "400\n", "memory.stat": "anon 1\ninactive_file 150\n"},
+            750,
+        ),
+        (
+            "0::/a/b",
+            {"a/memory.max": "1000", "a/memory.current": "100", "a/b/memory.max": "5000", "a/b/memory.current": "0"},
+            900,
+        ),
+        ("4:cpu,memory:/a", {"memory/a/memory.limit_in_bytes": "700", "memory/a/memory.usage_in_bytes": "100"}, 600),
+        (
+            "4:memory:/",
+            {"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "1"},
+            8_000_000 * 1024,
+        ),
+        ("0::/", {"memory.max": "100", "memory.current": "200"}, 0),
+    ],
+)
 def test_memory(system, tmp_path, member, files, expected):
     """The least of all groups around the process and of the system; file pages that can be dropped are free."""
     assert machine.available_memory(*system(files, member), tmp_path / "meminfo") == expected
 
 
-@pytest.mark.parametrize(("member", "files", "expected"), [
-    ("0::/", {"cpu.max": "150000 100000\n"}, 2),
-    ("0::/", {"cpu.max": "50000 100000\n"}, 1),
-    ("0::/", {"cpu.max": "max 100000\n"}, 64),
-    ("3:cpu:/x", {"cpu/x/cpu.cfs_quota_us": "300000\n", "cpu/x/cpu.cfs_period_us": "100000\n"}, 3),
-    ("3:cpu:/x", {"cpu/x/cpu.cfs_quota_us": "-1\n", "cpu/x/cpu.cfs_period_us": "100000\n"}, 64),
-])
+@pytest.mark.parametrize(
+    ("member", "files", "expected"),
+    [
+        ("0::/", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/", {"cpu.max": "max 100000\n"}, 64),
+        ("3:cpu:/x", {"cpu/x/cpu.cfs_quota_us": "300000\n", "cpu/x/cpu.cfs_period_us": "100000\n"}, 3),
+        ("3:cpu:/x", {"cpu/x/cpu.cfs_quota_us": "-1\n", "cpu/x/cpu.cfs_period_us": "100000\n"}, 64),
+    ],
+)
 def test_processors(system, monkeypatch, member, files, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert machine.usable_processors(*system(files, member)) == expected
@@ -62,5 +81,7 @@ def test_threads_follow_the_quota_but_not_against_the_user(monkeypatch):
 def test_ulimit(monkeypatch):
     import resource
 
-    monkeypatch.setattr(resource, "getrlimit", lambda limit: (2**40, 2**40) if limit == resource.RLIMIT_AS else (-1, -1))
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda limit: (2**40, 2**40) if limit == resource.RLIMIT_AS else (-1, -1)
+    )
     assert 2**39 < min(machine._ulimits()) < 2**40

@@ -13,9 +13,14 @@ from inference.reading import ImageError, Picture
 PICTURE = Picture(np.zeros((1000, 2000, 3), np.uint8), "YXS")
 
 
-@pytest.mark.parametrize(("limits", "needed"), [
-    (LIMITS, ROOM + 3 * 2_000_000 + 4 * 2_000_000), (replace(LIMITS, labels_in_memory=1), ROOM + 3 * 2_000_000),
-    (replace(LIMITS, labels_in_memory=1, whole_pixels=1), ROOM)])
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        (LIMITS, ROOM + 3 * 2_000_000 + 4 * 2_000_000),
+        (replace(LIMITS, labels_in_memory=1), ROOM + 3 * 2_000_000),
+        (replace(LIMITS, labels_in_memory=1, whole_pixels=1), ROOM),
+    ],
+)
 def test_enough_and_too_little(monkeypatch, limits, needed):
     monkeypatch.setattr(memory_need, "available_memory", lambda: needed)
     check_memory("a.tif", PICTURE, limits)

@@ -17,13 +17,17 @@ def calls(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("user, owner, expected", [
-    (0, (1000, 100), [("setgroups", []), ("setgid", 100), ("setuid", 1000)]),
-    (0, (0, 0), []),
-    (1000, (1001, 100), []),
-])
+@pytest.mark.parametrize(
+    "user, owner, expected",
+    [
+        (0, (1000, 100), [("setgroups", []), ("setgid", 100), ("setuid", 1000)]),
+        (0, (0, 0), []),
+        (1000, (1001, 100), []),
+    ],
+)
 def test_who_becomes_whom(monkeypatch, calls, user, owner, expected):
     """Groups first: afterwards there is no right to change them."""
+
     class Folder:
         def stat(self):
             return os.stat_result((0o755, 0, 0, 1, *owner, 0, 0, 0, 0))
@@ -60,6 +64,7 @@ def test_what_the_owner_may_not_read(tmp_path):
 
 def test_root_stays_root_where_the_owner_could_not_go_on(tmp_path, calls, monkeypatch, caplog):
     """As with a clone below root's home, where each import would fail."""
+
     class Folder(type(tmp_path)):
         def stat(self):
             return os.stat_result((0o755, 0, 0, 1, 1000, 100, 0, 0, 0, 0))

@@ -14,10 +14,13 @@ from inference.nursery import Nursery
 from inference.reading import ImageError, ReadOptions, open_images, stores
 from inference.safe_reading import ReadLimits, RemoteRegions, SafeReader
 
-CRASHING_PNG = base64.b64decode(  # an animated one whose first frame is short; OpenCV 5.0.0 writes behind the end of its memory
-    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAACGFjVEwAAAACAAAAAPONk3AAAAAeSURBVHicY2BgZGJmYWVj5+Dk4ubh5eMXEB"
-    "QSFhEVE5eQlPpZQroAAAAaZmNUTAAAAAEAAAAQAAAAEAAAAAAAAAAAAAEACgAA+DUl8QAAAEVmZEFUAAAAAnic42RgZGJmYWVj5+Dk4ubh5eMX"
-    "EBQSFhEVE5eQlJKWkZWTV1BUUlZRVVPX0NTS1tHV0+cc1TCqYfhqAACnzkcRZo0DyQAAAABJRU5ErkJggg==")
+CRASHING_PNG = (
+    base64.b64decode(  # an animated one whose first frame is short; OpenCV 5.0.0 writes behind the end of its memory
+        "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAACGFjVEwAAAACAAAAAPONk3AAAAAeSURBVHicY2BgZGJmYWVj5+Dk4ubh5eMXEB"
+        "QSFhEVE5eQlPpZQroAAAAaZmNUTAAAAAEAAAAQAAAAEAAAAAAAAAAAAAEACgAA+DUl8QAAAEVmZEFUAAAAAnic42RgZGJmYWVj5+Dk4ubh5eMX"
+        "EBQSFhEVE5eQlJKWkZWTV1BUUlZRVVPX0NTS1tHV0+cc1TCqYfhqAACnzkcRZo0DyQAAAABJRU5ErkJggg=="
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +49,18 @@ def test_as_in_this_process(reader, stack):
     path, planes = stack
     options = ReadOptions(z="each")
     (here,), ((there,), digest) = open_images(path, options), reader.open_images(path, options)
-    assert len(digest) == 16 and (there.suffix, there.stack, there.stack_axes) == (here.suffix, (3,), "Z") == (here.suffix, here.stack, "Z")
+    assert len(digest) == 16 and (there.suffix, there.stack, there.stack_axes) == (here.suffix, (3,), "Z") == (
+        here.suffix,
+        here.stack,
+        "Z",
+    )
     for ours, theirs, plane in zip(here.views, there.views, planes, strict=True):
         assert (theirs.reading, theirs.resolution, theirs.pixel_size, theirs.warnings) == (
-            ours.reading, ours.resolution, ours.pixel_size, ours.warnings)
+            ours.reading,
+            ours.resolution,
+            ours.pixel_size,
+            ours.warnings,
+        )
         assert theirs.pixels.shape == ours.pixels.shape and theirs.pixels.dtype == ours.pixels.dtype
         assert np.array_equal(there.load(theirs).pixels, plane)
 
@@ -76,10 +87,14 @@ def test_regions(reader, tmp_path):
     assert pixels[3:3, :].shape == (0, side)
 
 
-@pytest.mark.parametrize(("kind", "message"), [
-    ("crash", r"a.tif: its decoder crashed \(SIGSEGV\)"), ("babble", "a.tif: its decoder was stopped"),
-    ("exhaust", r"a.tif: its decoder needs more memory than there is \(5 MB left\)"),
-])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("crash", r"a.tif: its decoder crashed \(SIGSEGV\)"),
+        ("babble", "a.tif: its decoder was stopped"),
+        ("exhaust", r"a.tif: its decoder needs more memory than there is \(5 MB left\)"),
+    ],
+)
 def test_what_happens_there_is_an_error_here(tmp_path, kind, message):
     with pytest.raises(ImageError, match=message):
         strange(kind).open_images(tmp_path / "a.tif", ReadOptions())
@@ -139,4 +154,3 @@ def test_a_png_that_crashes_its_decoder(reader, tmp_path):
         reader.open_images(tmp_path / "a.png", ReadOptions())
     cv2.imwrite(str(tmp_path / "b.png"), np.ones((30, 40), np.uint8))
     assert reader.open_images(tmp_path / "b.png", ReadOptions())[0][0].open().pixels.all(), "the next file is read"
-

@@ -14,10 +14,17 @@ from inference.streams import EscapingFormatter, SafeStream, escaped
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("zellen é 细胞 µ.tif", "zellen é 细胞 µ.tif"), ("a\x1b[2Jb", "a\\x1b[2Jb"), ("a\r\nerror: b", "a\\r\\nerror: b"),
-    ("a\u202egpj.exe", "a\\u202egpj.exe"), ("a\udcff", "a\\udcff"), ("a\u2028b", "a\\u2028b"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("zellen é 细胞 µ.tif", "zellen é 细胞 µ.tif"),
+        ("a\x1b[2Jb", "a\\x1b[2Jb"),
+        ("a\r\nerror: b", "a\\r\\nerror: b"),
+        ("a\u202egpj.exe", "a\\u202egpj.exe"),
+        ("a\udcff", "a\\udcff"),
+        ("a\u2028b", "a\\u2028b"),
+    ],
+)
 def test_escaped(text, expected):
     assert escaped(text) == expected and escaped(text).encode()
 
@@ -63,6 +70,11 @@ file.write("whole")
 def test_a_program_goes_on(tmp_path, redirection):
     """And its files are not those that libraries write their complaints to."""
     program = f"{sys.executable} -c '{PROGRAM}' {tmp_path / 'file'}"
-    subprocess.run(["bash", "-c", f"set -o pipefail; {program} {redirection}"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-                   check=True, capture_output=True)
+    subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {program} {redirection}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
     assert (tmp_path / "file").read_text() == "whole"

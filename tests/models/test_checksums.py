@@ -17,7 +17,9 @@ def folder(tmp_path):
 
 def test_as_sha256sum(folder):
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
-    assert (folder / "SHA256SUMS").read_text() == subprocess.check_output(["sha256sum", "a", "b"], cwd=folder, text=True)
+    assert (folder / "SHA256SUMS").read_text() == subprocess.check_output(
+        ["sha256sum", "a", "b"], cwd=folder, text=True
+    )
     assert list(read_checksums(folder)) == ["a", "b"]
 
 

@@ -25,7 +25,9 @@ def refused(folder, listed=True, **more):
 
 
 def header(path, kind, config):
-    save_file({"weight": np.zeros(2, np.float32)}, path, {"format": "multistream-cellseg 1", "kind": kind, "config": config})
+    save_file(
+        {"weight": np.zeros(2, np.float32)}, path, {"format": "multistream-cellseg 1", "kind": kind, "config": config}
+    )
 
 
 def test_good_ones(folder):
@@ -59,14 +61,21 @@ def test_the_router_in_the_place_of_a_segmenter_and_the_other_way_round(folder):
     assert "router.safetensors: a hover network in the place of a router one" in refused(folder)
 
 
-@pytest.mark.parametrize(("kind", "config", "message"), [
-    ("stardist", '{"network": {}, "diameter": 9, "file": "class2.safetensors"}', "it is class2.safetensors in the place of another one"),
-    ("stardist", '{"network": {}, "depth": 9}', "its configuration is not of this version of the program"),
-    ("stardist", '{"network": {}, "diameter": Infinity}', "its cell diameter inf is no number of pixels"),
-    ("stardist", '{"network": {}, "diameter": "28"}', "its cell diameter '28' is no number of pixels"),
-    ("maskrcnn", '{"network": {}}', "a maskrcnn network in the place"),
-    ("stardist", "{", "its configuration is not of this version of the program"),
-])
+@pytest.mark.parametrize(
+    ("kind", "config", "message"),
+    [
+        (
+            "stardist",
+            '{"network": {}, "diameter": 9, "file": "class2.safetensors"}',
+            "it is class2.safetensors in the place of another one",
+        ),
+        ("stardist", '{"network": {}, "depth": 9}', "its configuration is not of this version of the program"),
+        ("stardist", '{"network": {}, "diameter": Infinity}', "its cell diameter inf is no number of pixels"),
+        ("stardist", '{"network": {}, "diameter": "28"}', "its cell diameter '28' is no number of pixels"),
+        ("maskrcnn", '{"network": {}}', "a maskrcnn network in the place"),
+        ("stardist", "{", "its configuration is not of this version of the program"),
+    ],
+)
 def test_foreign_headers(folder, kind, config, message):
     header(folder / "class0.safetensors", kind, config)
     assert f"class0.safetensors: {message}" in refused(folder)

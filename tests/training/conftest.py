@@ -26,7 +26,7 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def router_manifest(tmp_path_factory):
-    """Dark fluorescence with large cells and purple tissue with small ones: six images for training, four to validate."""
+    """Dark fluorescence with large cells and bright tissue with small purple ones: six images for training, four to validate."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     lines = ["image,label,split,source"]
     for number in range(10):
@@ -36,7 +36,7 @@ def router_manifest(tmp_path_factory):
             cv2.circle(labels, (x * spacing + spacing // 2, y * spacing + spacing // 2), radius, i, -1)
         image = np.where(labels > 0, 180, 30) + rng.integers(0, 40, labels.shape)
         if number % 2:
-            image = np.dstack([image, image // 4, image])
+            image = np.dstack([255 - image // 4, 255 - image, 255 - image // 4])
         assert cv2.imwrite(str(folder / f"{number}.png"), image.astype(np.uint8))
         assert cv2.imwrite(str(folder / f"{number}_label.png"), labels)
         lines.append(f"{number}.png,{number}_label.png,{'val' if number < 4 else 'train'},{'ab'[number % 2]}")

@@ -13,7 +13,7 @@ from training.measure.sources import by_source, main, rows_of
 
 
 def records(**counts):
-    return [Record(None, None, "val", source, source == "c") for source, count in counts.items() for _ in range(count)]
+    return [Record(None, None, "val", source, partial=source == "c") for source, count in counts.items() for _ in range(count)]
 
 
 def test_sources_count_alike():
