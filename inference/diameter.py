@@ -103,10 +103,11 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
 
     Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
     """
-    scores = {step: look.score(settings) for step, look in tried.items() if look}
+    looks = {step: look for step, look in tried.items() if look}
+    scores = {step: look.score(settings) for step, look in looks.items()}
     best = max(scores, key=lambda step: scores[step], default=0)
     at_the_end = bool(scores) and best in (min(tried), max(tried))
-    convincing = bool(scores) and scores[best] >= settings.convincing and tried[best].cells >= settings.fewest_cells
+    convincing = bool(scores) and scores[best] >= settings.convincing and looks[best].cells >= settings.fewest_cells
     if len(tried) >= settings.fewest_looks and convincing and not at_the_end:
         return None
     steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))
@@ -135,7 +136,7 @@ def look_at(image: NormalisedImage, network: Segmenting, assumed: float, setting
     low, high = settings.unsure
     return Look(assumed, min(max(measured, assumed / settings.furthest), assumed * settings.furthest), math.log(measured / assumed),
                 float(probability[in_cell].sum() / probability.size), float(np.mean((probability > low) & (probability < high))),
-                disagreement, np.count_nonzero(np.bincount(labels.ravel())[1:]))
+                disagreement, int(np.count_nonzero(np.bincount(labels.ravel())[1:])))
 
 
 def typical_diameter(labels: np.ndarray) -> float:

@@ -105,6 +105,6 @@ class Request:
 
     def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""
-        low, high = (size and size.in_pixels(pixel_size) for size in (self.min_size, self.max_size))
+        low, high = (size.in_pixels(pixel_size) if size else None for size in (self.min_size, self.max_size))
         every = CellFilter()
         return CellFilter(every.min_area if low is None else low, every.max_area if high is None else high, self.exclude_border)

@@ -64,8 +64,8 @@ def _edges(block: np.ndarray, top: int) -> np.ndarray:
     ):  # right and left of it, joined along the column
         column, *ends = _runs((inner != beside).T, inner.T)
         start, end = ends if direction == 1 else reversed(ends)
-        cell, x = inner[ends[0], column], column + (direction == 1)
-        parts.append(np.stack([cell, np.full_like(x, direction), start + top, x, end + top, x], axis=1))
+        cell, column = inner[ends[0], column], column + (direction == 1)
+        parts.append(np.stack([cell, np.full_like(column, direction), start + top, column, end + top, column], axis=1))
     return np.concatenate(parts)
 
 
