@@ -106,7 +106,8 @@ def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], repo
     if failed:
         log.error("%d of %d images failed, see above", failed, len(rows))
     if not request.dry:
-        log.info("%d images, %d cells, %d failed; results are in %s", len(rows), sum(row.cells or 0 for row in rows), failed, request.folder)
+        cells = sum(row.cells or 0 for row in rows)
+        log.info("%d images, %d cells, %d failed; results are in %s", len(rows), cells, failed, request.folder)
     if not failed:
         return SOME_FAILED if report.broken else ALL_DONE
     return SOME_FAILED if failed < len(rows) else NOTHING_DONE

@@ -9,7 +9,7 @@ from inference.finding import Found, Skipped, find_images, read_list
 from inference.lengths import Length
 from inference.limits import LIMITS, Limits
 from inference.naming import Names
-from inference.outputs.filters import CellFilter
+from inference.outputs.filters import EVERY_CELL, CellFilter
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.outputs.overlay import OverlayStyle
 from inference.outputs.pixel_size import PixelSize
@@ -106,5 +106,6 @@ class Request:
     def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""
         low, high = (size.in_pixels(pixel_size) if size else None for size in (self.min_size, self.max_size))
-        every = CellFilter()
-        return CellFilter(every.min_area if low is None else low, every.max_area if high is None else high, self.exclude_border)
+        return CellFilter(
+            EVERY_CELL.min_area if low is None else low, EVERY_CELL.max_area if high is None else high, self.exclude_border
+        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,7 @@ class Segmenter:
                  device: str = "auto", limits: Limits = LIMITS):
         self._router, self._networks = router, dict(networks)
         self.files = {number: network for number, network in networks.items() if isinstance(network, Path)}
+        self._sums: dict[int, str] = {}
         self.device, self.limits = choose_device(device), limits
 
     @classmethod
@@ -126,10 +127,11 @@ class Segmenter:
             network = self._networks[class_] = Network.load(network, self.device)
         return network
 
-    @cache
     def sha256(self, class_: int) -> str | None:
         """Of the checkpoint of a class's network; None if the network was given as it is."""
-        return sha256(self.files[class_]) if class_ in self.files else None
+        if class_ not in self._sums and class_ in self.files:
+            self._sums[class_] = sha256(self.files[class_])
+        return self._sums.get(class_)
 
     def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""

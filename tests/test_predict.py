@@ -338,7 +338,7 @@ SLIDES = {"a_label.tiff": (1300, 300), "b_label.tiff": (1212, 384), "c_label.tif
 @pytest.mark.parametrize("route", ["0", "1"])
 def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained_weights, request, route):
     """Both kinds of network; Hover's labels may be numbered in another order."""
-    arguments = ("-i", slides, "--weights", untrained_weights, "--route", route, "-q")
+    arguments = ("-i", slides, "--weights", untrained_weights, "--route", route, "--diameter", "28", "-q")
     assert run(*arguments, "-o", tmp_path / "whole") == 0
     limits = request.getfixturevalue("nothing_is_small")
     assert run_within(limits, *arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0

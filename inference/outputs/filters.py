@@ -33,6 +33,9 @@ class CellFilter:
         return kept
 
 
+EVERY_CELL = CellFilter()
+
+
 def new_numbers(kept: np.ndarray) -> np.ndarray:
     """Numbers 1, 2, 3, ... for the cells that are kept, in their order, and 0 for the others: (cells + 1,) int32."""
     return np.cumsum(kept, dtype=np.int32) * kept

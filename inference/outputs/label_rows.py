@@ -120,7 +120,8 @@ class LabelStore:
             for start, size, band in bands:
                 self._file.seek(start)
                 packed = self._file.read(size)
-                yield np.frombuffer(zlib.decompress(packed), np.int32).reshape(band).copy()  # compiled code is for arrays that can be written
+                # a copy, because compiled code is for arrays that can be written to
+                yield np.frombuffer(zlib.decompress(packed), np.int32).reshape(band).copy()
 
         return LabelRows(shape, cells, read)
 

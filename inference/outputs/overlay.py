@@ -47,6 +47,9 @@ class OverlayStyle:
     numbers: bool = False
 
 
+PLAIN = OverlayStyle()
+
+
 def parse_colour(text: str) -> tuple[int, int, int] | None:
     """A colour by its name or as #rrggbb; None for "auto". Raises ValueError for anything else."""
     if text == "auto":
@@ -120,7 +123,7 @@ def _stretch(plane: np.ndarray, low: float, high: float) -> np.ndarray:
     return (np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-def draw_overlay(picture: np.ndarray, labels: np.ndarray, style: OverlayStyle = OverlayStyle()) -> np.ndarray:
+def draw_overlay(picture: np.ndarray, labels: np.ndarray, style: OverlayStyle = PLAIN) -> np.ndarray:
     """The picture with the border pixels of each cell coloured.
 
     Parameters

@@ -9,9 +9,9 @@ import numpy as np
 
 from inference.outputs.cell_table import CellTable, measure_cells
 from inference.outputs.extents import Extents
-from inference.outputs.filters import CellFilter, new_numbers
+from inference.outputs.filters import EVERY_CELL, CellFilter, new_numbers
 from inference.outputs.label_rows import LabelRows, LabelStore
-from inference.outputs.overlay import OverlayStyle, draw_overlay, own_picture, reduction
+from inference.outputs.overlay import PLAIN, OverlayStyle, draw_overlay, own_picture, reduction
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import Picture
 
@@ -41,8 +41,8 @@ class Result:
         segmentation: "Segmentation",
         folder: Path,
         labels_in_memory: int,
-        wanted: CellFilter = CellFilter(),
-        style: OverlayStyle = OverlayStyle(),
+        wanted: CellFilter = EVERY_CELL,
+        style: OverlayStyle = PLAIN,
     ):
         self.source, self.picture, self.style, self._folder = source, picture, style, folder
         self.plan: Plan = segmentation.plan

@@ -16,7 +16,8 @@ from tests.helpers.readers import InThisProcess
 
 
 def request(**options):
-    return SimpleNamespace(**{"same_contrast": False, "same_diameter": False, "diameter": None, "class_": None, "limits": LIMITS, "reading": ReadOptions()} | options)
+    nothing = {"same_contrast": False, "same_diameter": False, "diameter": None, "class_": None}
+    return SimpleNamespace(**nothing | {"limits": LIMITS, "reading": ReadOptions()} | options)
 
 
 @pytest.fixture
