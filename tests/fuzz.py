@@ -35,6 +35,7 @@ from inference.safe_reading import ReadLimits, SafeReader
 ROOT = Path(__file__).parents[1]
 SECONDS = 60.0  # without an answer, for a file of a few kilobytes; a busy machine needs some
 MOST_MEMORY = 1 << 30  # bytes, of a process that reads a damaged file of a few kilobytes
+HEADING = "## What was tried"  # of the section of the page that this command writes
 
 
 def gray() -> np.ndarray:
@@ -236,7 +237,7 @@ def fuzz_a_run(seed: int, counts: Counts) -> None:
         for number, (name, content) in enumerate(files.items()):
             (folder / "in" / f"{number}.{name}").write_bytes(mutant(rng, content, list(files.values())))
         list(bombs(folder / "in"))
-        code = predict(folder / "in", folder / "out", "--report", folder / "report.json").wait()
+        code = predict(folder / "in", folder / "out", "--full-names", "--report", folder / "report.json").wait()
         rows = {row["image"]: row["status"] for row in json.loads((folder / "report.json").read_text())}
         counts.files["run"] += len(rows)
         counts.read["run"] += sum(status == "done" for status in rows.values())
@@ -244,7 +245,7 @@ def fuzz_a_run(seed: int, counts: Counts) -> None:
         lost = [
             name
             for name in good
-            if rows.get(name) != "done" or not (folder / "out" / f"{name[:-4]}_label.tiff").is_file()
+            if rows.get(name) != "done" or not (folder / "out" / f"{name}_label.tiff").is_file()
         ]
         told = {Path(name).name for name in rows}
         lost += [path.name for path in (folder / "in").iterdir() if path.name not in told]

@@ -74,7 +74,7 @@ class LabelRows:
             yield top, block[: height + 2 * margin]
             block, top = block[height:], top + height
 
-    def array(self, dtype: type = np.int32) -> np.ndarray:
+    def array(self, dtype: type | np.dtype = np.int32) -> np.ndarray:
         """All labels at once, (H, W)."""
         labels: np.ndarray = np.empty(self.shape, dtype)
         top = 0

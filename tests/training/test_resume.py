@@ -26,9 +26,9 @@ def test_names_in_the_file_of_a_segmenter(tmp_path):
     with safe_open(tmp_path / "resume.safetensors", "pt") as file:
         state, tensors = json.loads(file.metadata()["state"]), file.keys()
     assert state == {
-        "arguments": {"stream": "both", "encoder": "test_convnext", "seed": 0, "batch": 16, "crop": 64, "diameter": 28.0, "zoom": [0.5, 2.0],
-                      "classes": None, "leave_out": [], "plain_mae": False, "hv_weight": 1.0, "balance": 0.5, "source_factors": [["a", 0.5]],
-                      "ema": 0.999, "weight_decay": 0.05, "encoder_lr": 1.0},
+        "arguments": {"stream": "both", "encoder": "test_convnext", "seed": 0, "batch": 16, "crop": 64, "diameter": 28.0,
+                      "zoom": [0.5, 2.0], "classes": None, "leave_out": [], "plain_mae": False, "hv_weight": 1.0, "balance": 0.5,
+                      "source_factors": [["a", 0.5]], "ema": 0.999, "weight_decay": 0.05, "encoder_lr": 1.0},
         "step": 0, "seconds": 0.0, "waiting": 0.0, "validated": [-1, 0.0], "reserved": 0.0, "sums": {}}
     assert {name.split("/")[0] for name in tensors} == {"model", "average"}
     assert "model/heads.hover.cp.weight" in tensors
