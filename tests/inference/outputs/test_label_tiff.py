@@ -99,6 +99,7 @@ def test_gdal_reads_32_bits(tmp_path, program):
     assert np.array_equal(np.fromfile(tmp_path / "gdal.raw", np.uint32).reshape(300, 400), labels)
 
 
+@pytest.mark.filterwarnings("ignore:As of version 0.4.0:DeprecationWarning")  # of bioio's own parser
 @pytest.mark.parametrize("size", [PixelSize(0.65, 0.325), PixelSize(0.0125, 0.0125), PixelSize(30.0, 30.0)])
 def test_ome_readers_find_pixel_size_and_names(tmp_path, size):
     bioio_ome_tiff = pytest.importorskip("bioio_ome_tiff")
