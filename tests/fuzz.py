@@ -35,6 +35,7 @@ from inference.safe_reading import ReadLimits, SafeReader
 ROOT = Path(__file__).parents[1]
 SECONDS = 60.0  # without an answer, for a file of a few kilobytes; a busy machine needs some
 MOST_MEMORY = 1 << 30  # bytes, of a process that reads a damaged file of a few kilobytes
+MOST_PIXELS = 10_000_000  # of an image of a run; bombs are larger
 HEADING = "## What was tried"  # of the section of the page that this command writes
 
 
@@ -237,7 +238,8 @@ def fuzz_a_run(seed: int, counts: Counts) -> None:
         for number, (name, content) in enumerate(files.items()):
             (folder / "in" / f"{number}.{name}").write_bytes(mutant(rng, content, list(files.values())))
         list(bombs(folder / "in"))
-        code = predict(folder / "in", folder / "out", "--full-names", "--report", folder / "report.json").wait()
+        options = "--full-names", "--max-pixels", MOST_PIXELS, "--report", folder / "report.json"
+        code = predict(folder / "in", folder / "out", *options).wait()
         rows = {row["image"]: row["status"] for row in json.loads((folder / "report.json").read_text())}
         counts.files["run"] += len(rows)
         counts.read["run"] += sum(status == "done" for status in rows.values())
