@@ -36,7 +36,9 @@ STRANGER = 12345  # a user and group that nobody has
 HOSTILE = ("--read-only", "--user", f"{STRANGER}:{STRANGER}", "--cap-drop", "all", "--security-opt", "no-new-privileges",
            "--shm-size", "64m")
 ORGANISER = ("/bin/bash", "-c", "sh predict.sh")
-SHAPES = {"tissue_label.tiff": (160, 200), "cell_label.tiff": (97, 131), "TINY_label.tiff": (3, 5)}  # what `inputs` must become
+# What `inputs` must become; in a challenge names end at their first dot.
+SHAPES = {"tissue.slide_label.tiff": (160, 200), "cell_label.tiff": (97, 131), "TINY_label.tiff": (3, 5)}
+CHALLENGE_SHAPES = {name.replace(".slide", ""): shape for name, shape in SHAPES.items()}
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba")  # that decide what the labels are
 COMPILERS = ("cc", "gcc", "g++", "clang", "nvcc", "ptxas", "ld")
 SURVEY = f"""
@@ -198,7 +200,7 @@ def test_version():
 
 
 def test_organisers_command(challenge):
-    labels = check_labels(challenge, SHAPES)
+    labels = check_labels(challenge, CHALLENGE_SHAPES)
     assert labels["tissue_label.tiff"].max() > 0, "the shipped networks find cells in a stained tissue section"
 
 
@@ -214,9 +216,9 @@ def test_the_same_labels_as_outside(challenge, inputs, survey, tmp_path):
     copy = "cp -r weights/. /copy && chmod -R a+rX /copy"
     assert run("--user", "0", "-v", f"{weights}:/copy", command=("sh", "-c", copy)).returncode == 0
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}  # as many threads as in the container
-    command = [sys.executable, ROOT / "predict.py", "-i", inputs, "-o", tmp_path / "out", "--weights", weights]
+    command = [sys.executable, ROOT / "predict.py", "-i", inputs, "-o", tmp_path / "out", "--weights", weights, "--challenge-names"]
     subprocess.run(command, env=environment, check=True, timeout=TIMEOUT)
-    for name in SHAPES:
+    for name in CHALLENGE_SHAPES:
         np.testing.assert_array_equal(tifffile.imread(challenge / name), tifffile.imread(tmp_path / "out" / name), name)
 
 
