@@ -6,21 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.reading import sniff, stores
 from inference.reading.channels import Choice, choose_channels
 from inference.reading.options import DEFAULT, ReadOptions
 from inference.reading.picture import Image, ImageError, Picture, resolution_of
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
+from inference.reading.sniff import CZI, DICOM, TIFF, UNREADABLE, ZARR, ZIPPED_ZARR, kind_of
+from inference.reading.stores import Deferred, fits_in_memory
 from inference.reading.units import is_plausible
 
 READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
-    sniff.TIFF: "tiff",
-    sniff.ZARR: "zarr_images",
-    sniff.ZIPPED_ZARR: "zarr_images",
-    sniff.CZI: "czi",
-    sniff.DICOM: "dicom",
+    TIFF: "tiff",
+    ZARR: "zarr_images",
+    ZIPPED_ZARR: "zarr_images",
+    CZI: "czi",
+    DICOM: "dicom",
 }
 OTHER_READER = "raster"
 
@@ -78,19 +79,19 @@ def _read_series(path: Path) -> list[Series]:
     try:
         if not path.is_dir() and not path.stat().st_size:
             raise ImageError(f"{path.name}: the file is empty; copy it again from its source")
-        kind = sniff.kind_of(path)
+        kind = kind_of(path)
     except OSError as error:
         raise ImageError(
             f"{path.name}: cannot be opened ({error.strerror}); check that the file exists and may be read"
         ) from None
-    if kind in sniff.UNREADABLE:
-        raise ImageError(f"{path.name}: {kind} files are not read here; {sniff.UNREADABLE[kind]}")
+    if kind in UNREADABLE:
+        raise ImageError(f"{path.name}: {kind} files are not read here; {UNREADABLE[kind]}")
     if kind is None and not path.is_dir():
         raise ImageError(
             f"{path.name}: not a readable image: its content is of no format that is known here (damaged or "
             "cut short?); copy it again, or convert it to TIFF or PNG"
         )
-    reader = import_module(f"{__package__}.{READERS.get(kind or sniff.ZARR, OTHER_READER)}")
+    reader = import_module(f"{__package__}.{READERS.get(kind or ZARR, OTHER_READER)}")
     try:
         found = reader.read(path, kind)
     except (ImageError, MemoryError):
@@ -153,7 +154,7 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Ima
         )
 
     def load(picture: Picture) -> Picture:
-        small = isinstance(series.store, (np.ndarray, stores.Deferred)) or picture.pixels.nbytes <= stores.WHOLE_BYTES
+        small = isinstance(series.store, (np.ndarray, Deferred)) or fits_in_memory(picture.pixels.nbytes)
         return replace(picture, pixels=_whole(path, picture.pixels)) if small else picture
 
     views = tuple(view(entries, () if i else warnings) for i, entries in enumerate(stack_entries(axes, stack)))

@@ -14,6 +14,11 @@ WHOLE_BYTES = 2**28  # decoded; a larger picture is read region by region where 
 CHUNK_BYTES = 2**28  # decoded; a file with a larger strip or tile cannot be, and is read whole
 
 
+def fits_in_memory(decoded_bytes: int) -> bool:
+    """Whether a picture of so many bytes is read whole, not region by region."""
+    return decoded_bytes <= WHOLE_BYTES
+
+
 @dataclass(frozen=True)
 class Deferred:
     """Pixels that are read whole when the first of them are asked for.

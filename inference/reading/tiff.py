@@ -31,7 +31,7 @@ def read(path: Path, kind: str) -> list[Series]:
             raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
         for series in tiff.series:
             check_tables(path, series.keyframe)
-        whole = sum(series.nbytes for series in tiff.series) <= stores.WHOLE_BYTES
+        whole = stores.fits_in_memory(sum(series.nbytes for series in tiff.series))
         kept, notes = _full_images(path, tiff)
         return [_series(path, tiff, number, notes, whole) for number in kept]
 

@@ -2,21 +2,13 @@
 
 import numpy as np
 import pytest
+from bands import bands_of
 
 from inference.outputs import label_rows
 from inference.outputs.label_rows import LabelRows, LabelStore
 
 LABELS = np.arange(35, dtype=np.int32).reshape(7, 5)
 HEIGHTS = [(7,), (1,), (3,), (2, 5), (1, 4, 2)]
-
-
-def bands_of(labels, heights):
-    top = 0
-    while top < len(labels):
-        for height in heights:
-            if top < len(labels):
-                yield labels[top : top + height]
-            top += height
 
 
 @pytest.fixture(params=HEIGHTS, ids=str)
