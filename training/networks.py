@@ -50,4 +50,8 @@ class TrainingNetwork(nn.Module):
         """Start from a trained network: its UNet always, its head where this one has the same."""
         self.unet.load_state_dict(model.unet.state_dict())
         if model.kind in self.heads:
-            self.heads[model.kind].load_state_dict(model.head.state_dict())
+            self.adopt_head(model)
+
+    def adopt_head(self, model: ConvNeXtStarDist | ConvNeXtHover) -> None:
+        """The head alone; of another network of the same joint training, say."""
+        self.heads[model.kind].load_state_dict(model.head.state_dict())

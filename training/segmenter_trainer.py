@@ -96,6 +96,8 @@ class SegmenterTrainer(Trainer):
                                 layer_scale=RANDOM_LAYER_SCALE if settings.random_init else None)
         if start:
             model.adopt(start)
+            if settings.init_head:
+                model.adopt_head(load_checkpoint(settings.init_head)[0])
         elif settings.encoder_weights:
             load_encoder(model.unet.encoder, settings.encoder_weights)
         elif fetched and settings.encoder in EFFICIENTNETS:

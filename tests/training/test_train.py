@@ -299,3 +299,17 @@ def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, mon
     assert main(arguments(manifest, tmp_path, "--stream", "hover", "--validate-images", 2, "--time-budget", 60)) == 0
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["0"]
     assert read_config(tmp_path / "hover.safetensors")[1].validation["images"] == 2
+
+
+def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_path):
+    """Both heads are there before the first step; --init-head alone, or for one head, is refused."""
+    assert main(arguments(manifest, tmp_path / "first", "--steps", 1)) == 0
+    first = {kind: tmp_path / "first" / f"{kind}.safetensors" for kind in ("stardist", "hover")}
+    again = ["--init", first["stardist"], "--init-head", first["hover"], "--steps", 0]
+    assert main(arguments(manifest, tmp_path / "again", *again)) == 0
+    for kind, path in first.items():
+        one, other = load_file(path), load_file(tmp_path / "again" / f"{kind}.safetensors")
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    for wrong in (["--init-head", first["hover"]], [*again, "--stream", "hover"]):
+        with pytest.raises(SystemExit):
+            main(arguments(manifest, tmp_path / "wrong", *wrong))
