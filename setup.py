@@ -1,8 +1,8 @@
 """The build of the installed package; everything else about it is in pyproject.toml.
 
-In the repository the modules import each other as `inference`, `models` and `training`, the folders that one sees there. Nothing of
-that name is to lie at the top of anybody's environment, so the files of the installed package import `multistream_cellseg.inference`
-and so on instead.
+In the repository the modules import each other as `inference`, `models` and `training`, the folders that one sees
+there. Nothing of that name is to lie at the top of anybody's environment, so the files of the installed package import
+`multistream_cellseg.inference` and so on instead.
 """
 
 import re

@@ -1,3 +1,5 @@
-"""What happens to an image at prediction time: reading, normalisation, routing, diameter, scaling, tiles, network, kinds, outputs."""
+"""What happens to an image at prediction time: reading, normalisation, routing, diameter, scaling, tiles, network,
+kinds, outputs.
+"""
 
 __version__ = "0.1.0"

@@ -70,14 +70,17 @@ def run(request: Request) -> int:
         request.folder.mkdir(parents=True, exist_ok=True)
         become_owner(request.folder, [request.weights])
         if not os.access(request.folder, os.W_OK):
-            raise PermissionError(f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)")
+            raise PermissionError(
+                f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)"
+            )
         for folder in {request.folder / name.parent for name in names.values()}:
             remove_leftovers(folder)
         claims = claims_of(request, images)
         reader = SafeReader(request.read_limits)
         # The next image is read during the imports, or while the one before is segmented.
         planes = ahead(open_all(images, request.reading, reader), 1)
-        from inference.common import measure_common  # late, for an instant -h and instant errors above: PyTorch is imported
+        # Late, for an instant -h and instant errors above: PyTorch is imported.
+        from inference.common import measure_common
         from inference.segmenter import Segmenter
         from inference.warm_up import warm_up
 
@@ -114,7 +117,9 @@ def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], repo
 
 
 def claims_of(request: Request, images: Sequence[Found]) -> Claims:
-    """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError if none."""
+    """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError
+    if none.
+    """
     claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
     for option, path in (("--report", request.report), ("--page", request.page)):
         if path is not None:
@@ -183,7 +188,12 @@ class Run:
         if self.request.names is Names.CHALLENGE:
             for path, name in self.names.items():
                 if name.name != path.name.split(".")[0]:
-                    log.warning("%s: another image has the same name up to its first dot; labels go to %s%s", path.name, name, LABEL_SUFFIX)
+                    log.warning(
+                        "%s: another image has the same name up to its first dot; labels go to %s%s",
+                        path.name,
+                        name,
+                        LABEL_SUFFIX,
+                    )
         rows: list[ReportRow] = []
         with Progress(len(images), self.request.quiet, self.request.seconds_between_lines) as progress:
             start = time.perf_counter()
@@ -213,18 +223,24 @@ class Run:
 
     def _in_time(self, file: str, start: float, on_tile: Callable[[int], None]) -> Callable[[int], None]:
         """`on_tile`, which raises ImageError once --timeout has passed."""
+
         def checked(total: int) -> None:
             on_tile(total)
             if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
-                raise ImageError(f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the image "
-                                 "into parts")
+                raise ImageError(
+                    f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the "
+                    "image into parts"
+                )
 
         return checked
 
-    def image(self, first: Opened, others: Iterator[Opened], warnings: list[str], on_tile: Callable[[int], None]) -> ReportRow:
+    def image(
+        self, first: Opened, others: Iterator[Opened], warnings: list[str], on_tile: Callable[[int], None]
+    ) -> ReportRow:
         """Segment one image, all planes of it, and write its files.
 
-        A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered on.
+        A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered
+        on.
 
         Parameters
         ----------
@@ -237,12 +253,24 @@ class Run:
         target.parent.mkdir(parents=True, exist_ok=True)
         labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
         if (owner := self._owners.setdefault(labels, first.found.path)) != first.found.path:
-            raise ValueError(f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder")
+            raise ValueError(
+                f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder"
+            )
         height, width = picture.shape
         pixel_size = PixelSize.of(picture)
-        row = ReportRow("kept", str(first.found.folder / file), str(labels.relative_to(request.folder)), height, width,
-                        str(picture.pixels.dtype), picture.axes, picture.format, first.series, len(image.views),
-                        pixel_size_um=str(pixel_size) if pixel_size else None)
+        row = ReportRow(
+            "kept",
+            str(first.found.folder / file),
+            str(labels.relative_to(request.folder)),
+            height,
+            width,
+            str(picture.pixels.dtype),
+            picture.axes,
+            picture.format,
+            first.series,
+            len(image.views),
+            pixel_size_um=str(pixel_size) if pixel_size else None,
+        )
         claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
         if request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width)):
             row = replace(row, cells=count_cells(labels))
@@ -252,15 +280,26 @@ class Run:
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)
-        class_, diameter = request.class_, request.diameter.pixels(file, picture) if request.diameter else self.common.diameter
+        class_, diameter = (
+            request.class_,
+            request.diameter.pixels(file, picture) if request.diameter else self.common.diameter,
+        )
         if image.stack:
-            plan = self.segmenter.segment(image.open(len(image.views) // 2), class_=class_, diameter=diameter,
-                                          ends=self.common.ends_of(picture)).plan
+            plan = self.segmenter.segment(
+                image.open(len(image.views) // 2), class_=class_, diameter=diameter, ends=self.common.ends_of(picture)
+            ).plan
             class_, diameter = plan.image_class.number, plan.diameter
-        common = _Planes(file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views)))
+        common = _Planes(
+            file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views))
+        )
         if not image.stack:
-            return self.plane(common, first, target, "",
-                              lambda result: self._write_labels(labels, [result.labels], result, image, claim))
+            return self.plane(
+                common,
+                first,
+                target,
+                "",
+                lambda result: self._write_labels(labels, [result.labels], result, image, claim),
+            )
         cells = 0
         with LabelStore(request.folder) as store:
             planes: list[LabelRows] = []
@@ -274,24 +313,40 @@ class Run:
                 if len(planes) == len(image.views):
                     self._write_labels(labels, planes, result, image, claim)
 
-            return add_rows([
-                self.plane(common, plane, target, image.plane_suffix(number), keep)
-                for number, plane in enumerate(chain((first,), others))
-            ])
+            return add_rows(
+                [
+                    self.plane(common, plane, target, image.plane_suffix(number), keep)
+                    for number, plane in enumerate(chain((first,), others))
+                ]
+            )
 
     def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
         """What is made beside the labels, by the ends of the names."""
         names = [f"{target.name}{image.plane_suffix(number)}" for number in range(len(image.views))]
         return {suffix: [target.with_name(f"{name}{suffix}") for name in names] for suffix in self.request.suffixes[1:]}
 
-    def _write_labels(self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim) -> None:
+    def _write_labels(
+        self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim
+    ) -> None:
         request, picture = self.request, result.picture
         claim.clear()
         name = escaped(" ".join(part for part in (result.source.name, image.name) if part))
-        write_label_tiff(path, planes, PixelSize.of(picture), stack=image.stack, stack_axes=image.stack_axes, tiled=request.tiled,
-                         colours=request.colours, image=name, channels=list(map(escaped, picture.channels)), software=str(claim.tag))
+        write_label_tiff(
+            path,
+            planes,
+            PixelSize.of(picture),
+            stack=image.stack,
+            stack_axes=image.stack_axes,
+            tiled=request.tiled,
+            colours=request.colours,
+            image=name,
+            channels=list(map(escaped, picture.channels)),
+            software=str(claim.tag),
+        )
 
-    def plane(self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]) -> ReportRow:
+    def plane(
+        self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]
+    ) -> ReportRow:
         """Segment one plane and write its files.
 
         Parameters
@@ -305,12 +360,25 @@ class Run:
         request, picture, clock = self.request, plane.picture, Stopwatch()
         check_memory(common.file, picture, request.limits)
         wanted, ends = request.wanted(PixelSize.of(picture)), self.common.ends_of(picture)
-        segmentation = self.segmenter.segment(picture, class_=common.class_, diameter=common.diameter,
-                                              sensitivity=request.sensitivity, ends=ends, on_tile=common.on_tile)
+        segmentation = self.segmenter.segment(
+            picture,
+            class_=common.class_,
+            diameter=common.diameter,
+            sensitivity=request.sensitivity,
+            ends=ends,
+            on_tile=common.on_tile,
+        )
         segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
         with clock("write"):
-            result = Result(plane.found.path, picture, segmentation, request.folder, request.limits.labels_in_memory, wanted,
-                            request.style)
+            result = Result(
+                plane.found.path,
+                picture,
+                segmentation,
+                request.folder,
+                request.limits.labels_in_memory,
+                wanted,
+                request.style,
+            )
         with result, clock("write"):
             keep(result)
             for product in (PRODUCTS[option] for option in request.products):
@@ -320,17 +388,27 @@ class Run:
                 self.page.add_result(f"{common.row.image}{plane.image.suffix}{suffix}", result, common.warnings)
         plan, summary = result.plan, result.summary
         return replace(
-            common.row, status="done", cells=result.labels.cells, removed_cells=result.found - result.labels.cells,
+            common.row,
+            status="done",
+            cells=result.labels.cells,
+            removed_cells=result.found - result.labels.cells,
             class_=plan.image_class.name,
             class_probability=round(plan.route.probabilities[plan.image_class.number], 4) if plan.route else None,
-            uncertain_route=int(plan.route.uncertain) if plan.route else None, cell_diameter_px=round(plan.diameter, 1),
+            uncertain_route=int(plan.route.uncertain) if plan.route else None,
+            cell_diameter_px=round(plan.diameter, 1),
             diameter_from="option" if request.diameter else "all images" if self.common.diameter else "image",
             contrast=", ".join(f"{low:g} to {high:g}" for low, high in ends) if ends else "image",
-            scale=round(sum(plan.sizes.scale) / 2, 3), tiles=summary.tiles, empty_tiles=summary.empty_tiles,
-            seam_cells=summary.seam_cells, cut_cells=summary.cut_cells, device=summary.device,
+            scale=round(sum(plan.sizes.scale) / 2, 3),
+            tiles=summary.tiles,
+            empty_tiles=summary.empty_tiles,
+            seam_cells=summary.seam_cells,
+            cut_cells=summary.cut_cells,
+            device=summary.device,
             weights=(self.segmenter.sha256(plan.image_class.number) or "")[:HASH_DIGITS] if request.report else None,
             tolerance_seconds=round(time_tolerance(*picture.shape), 2),
-            stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]}, peak_memory_mb=peak_memory_mb())
+            stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]},
+            peak_memory_mb=peak_memory_mb(),
+        )
 
 
 @dataclass(frozen=True)
@@ -356,11 +434,16 @@ def summary_of(row: ReportRow) -> str:
     if row.status == "kept":
         return f"{row.image}: kept, {row.labels} fits it ({row.cells} cells)"
     removed = f" ({row.removed_cells} removed)" if row.removed_cells else ""
-    return f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, {row.seconds:.1f} s"
+    return (
+        f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, "
+        f"{row.seconds:.1f} s"
+    )
 
 
 def write_product(product: Product, target: Path, result: "Result") -> None:
-    """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says so."""
+    """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says
+    so.
+    """
     try:
         product.write(target, result)
     except (ImportError, OutputRefused) as error:
@@ -372,11 +455,20 @@ def warn_of(name: str, result: "Result") -> None:
     """Say what may be wrong with an image's cells."""
     plan = result.plan
     if result.summary.cut_cells:
-        log.warning("%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
-                    "--diameter with their size makes the parts larger", name, result.summary.cut_cells)
+        log.warning(
+            "%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
+            "--diameter with their size makes the parts larger",
+            name,
+            result.summary.cut_cells,
+        )
     if plan.route and plan.route.uncertain:
-        log.warning("%s: the router is not sure of the kind of image (%s); the network for %s images ran, --route chooses another one",
-                    name, ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)), plan.image_class.name)
+        log.warning(
+            "%s: the router is not sure of the kind of image (%s); the network for %s images ran, --route chooses "
+            "another one",
+            name,
+            ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
+            plan.image_class.name,
+        )
 
 
 def describe(name: str, error: Exception) -> str:

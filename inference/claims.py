@@ -14,7 +14,9 @@ SYSTEM = ("/dev/", "/proc/")  # where a name may stand for any file that is open
 
 
 class NotOurs(ValueError):
-    """A file that would be overwritten and is not this program's, or is another image's. The message names it and the remedy."""
+    """A file that would be overwritten and is not this program's, or is another image's. The message names it and the
+    remedy.
+    """
 
 
 @dataclass(frozen=True)
@@ -77,20 +79,20 @@ class Claims:
             if os.path.lexists(labels) and not _is_empty(labels):
                 if old is None:
                     raise NotOurs(
-                        f"{file.name}: {labels} is there and not written by this version of this program; --overwrite replaces it, "
-                        "or choose another output folder with -o"
+                        f"{file.name}: {labels} is there and not written by this version of this program; "
+                        "--overwrite replaces it, or choose another output folder with -o"
                     )
                 if old.image != image and old.source != source:
                     raise NotOurs(
-                        f"{file.name}: {labels} holds the labels of another image; --overwrite replaces them, or choose another "
-                        "output folder with -o"
+                        f"{file.name}: {labels} holds the labels of another image; --overwrite replaces them, or "
+                        "choose another output folder with -o"
                     )
             for suffix, paths in others.items():
                 foreign = [path for path in paths if suffix not in known and os.path.lexists(path)]
                 if foreign:
                     raise NotOurs(
-                        f"{file.name}: {foreign[0]} is there and not made by this program of the same image; --overwrite "
-                        "replaces it, or choose another output folder with -o"
+                        f"{file.name}: {foreign[0]} is there and not made by this program of the same image; "
+                        "--overwrite replaces it, or choose another output folder with -o"
                     )
         complete = (
             tag.same_labels(old)

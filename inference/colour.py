@@ -7,10 +7,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ColourSettings:
-    """Fitted to the labelled images, and to gray fluorescence shown in random hues, as PNG and as JPEG of qualities 60 and 90.
+    """Fitted to the labelled images, and to gray fluorescence shown in random hues, as PNG and as JPEG of qualities 60
+    and 90.
 
-    Stained and phase contrast images have a darkness of 0.66 and more, fluorescence of 0.5 and less. A hue leaves at most 0.011 of
-    the brightness unexplained (but for one image with 0.03), two dyes 0.026 and more.
+    Stained and phase contrast images have a darkness of 0.66 and more, fluorescence of 0.5 and less. A hue leaves at
+    most 0.011 of the brightness unexplained (but for one image with 0.03), two dyes 0.026 and more.
     """
 
     bright_percentile: float = 99.8  # what counts as bright; less than the brightest pixels, which may be hot
@@ -22,8 +23,8 @@ class ColourSettings:
 
 
 def channel_of_one_hue(sample: np.ndarray, settings: ColourSettings = ColourSettings()) -> int | None:
-    """The channel with the largest range, if the image has one hue on a dark background, whose other channels are empty or repeat
-    it more weakly, or if all others have one value everywhere; None for any other image.
+    """The channel with the largest range, if the image has one hue on a dark background, whose other channels are empty
+    or repeat it more weakly, or if all others have one value everywhere; None for any other image.
 
     Parameters
     ----------

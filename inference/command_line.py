@@ -70,6 +70,7 @@ def _number(text: str) -> float:
 
 def written(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     """A type of an option, whose errors argparse shows as they are."""
+
     def convert(text: str) -> Value:
         try:
             return parse(text)
@@ -82,64 +83,173 @@ def written(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("-i", "--input", nargs="+", action="extend", default=[], metavar="IN",
-        help="image files, folders of them or patterns such as 'day*/*.tif' (TIFF, PNG, JPEG, OME-Zarr, CZI, ...: docs/formats.md)")
+    add(
+        "-i",
+        "--input",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="IN",
+        help="image files, folders of them or patterns such as 'day*/*.tif' (TIFF, PNG, JPEG, OME-Zarr, CZI, ...: "
+        "docs/formats.md)",
+    )
     add("--list", type=Path, metavar="FILE", help="a text file with the name of an image a line")
     add("--recursive", action="store_true", help="go into folders in folders; results go to folders of the same names")
-    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label TIFFs; made if it does not exist")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute [auto: the GPU if there is one]")
-    add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="folder with the five networks [the shipped ones]")
-    add("--route", type=written(route), metavar="CLASS",
-        help="network to use, by number or name: " + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
-        + " [auto: decided for each image]")
-    add("--channels", type=written(parse_channels), metavar="LIST",
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="folder for the label TIFFs; made if it does not exist",
+    )
+    add(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="where to compute [auto: the GPU if there is one]",
+    )
+    add(
+        "--weights",
+        type=Path,
+        default=SHIPPED_WEIGHTS,
+        metavar="DIR",
+        help="folder with the five networks [the shipped ones]",
+    )
+    add(
+        "--route",
+        type=written(route),
+        metavar="CLASS",
+        help="network to use, by number or name: "
+        + "; ".join(f'{c.number} or "{c.name}": {c.shows}' for c in CLASSES)
+        + " [auto: decided for each image]",
+    )
+    add(
+        "--channels",
+        type=written(parse_channels),
+        metavar="LIST",
         help="channels to look at, by number from 1 or by name, up to three: 2 or DAPI,GFP; + merges some: DAPI+WGA "
-             "[all, if these are three at most]")
-    add("--series", type=written(parse_series), metavar="LIST",
-        help="which positions, scenes or series of a file: 2 or 1,3-5 [all, each with its own results]")
+        "[all, if these are three at most]",
+    )
+    add(
+        "--series",
+        type=written(parse_series),
+        metavar="LIST",
+        help="which positions, scenes or series of a file: 2 or 1,3-5 [all, each with its own results]",
+    )
     for axis, name in (("z", "z plane"), ("t", "time point")):
-        add(f"--{axis}", type=written(parse_plane), metavar="N|max|mean|each",
-            help=f"{name} of a stack, a projection of all, or each for a stack of labels")
-    add("--axes", type=written(parse_axes), metavar="LETTERS",
-        help="what a file's axes are, if it does not tell or is wrong: letters of " + ", ".join(f"{a} ({n})" for a, n in AXES.items()))
-    add("--diameter", type=written(parse_length), metavar="PX",
-        help="diameter of a typical cell in pixels, or in micrometres as 12um, if the outlines show cells merged or cut to pieces "
-             "[measured in each image]")
-    add("--sensitivity", choices=tuple(SENSITIVITIES), default="normal",
-        help="how readily something is taken for a cell: high finds more, and more that is none [normal]")
-    add("--same-diameter", action="store_true", help="one cell diameter for all images, the median of what is measured in them")
+        add(
+            f"--{axis}",
+            type=written(parse_plane),
+            metavar="N|max|mean|each",
+            help=f"{name} of a stack, a projection of all, or each for a stack of labels",
+        )
+    add(
+        "--axes",
+        type=written(parse_axes),
+        metavar="LETTERS",
+        help="what a file's axes are, if it does not tell or is wrong: letters of "
+        + ", ".join(f"{a} ({n})" for a, n in AXES.items()),
+    )
+    add(
+        "--diameter",
+        type=written(parse_length),
+        metavar="PX",
+        help="diameter of a typical cell in pixels, or in micrometres as 12um, if the outlines show cells merged or "
+        "cut to pieces [measured in each image]",
+    )
+    add(
+        "--sensitivity",
+        choices=tuple(SENSITIVITIES),
+        default="normal",
+        help="how readily something is taken for a cell: high finds more, and more that is none [normal]",
+    )
+    add(
+        "--same-diameter",
+        action="store_true",
+        help="one cell diameter for all images, the median of what is measured in them",
+    )
     add("--same-contrast", action="store_true", help="one contrast for all images, so that dim ones stay dim")
     names = parser.add_mutually_exclusive_group()
-    names.add_argument("--full-names", action="store_const", dest="names", const=Names.FULL, default=Names.STEM,
-                       help="results keep the endings of the images' names: x.tif_label.tiff")
-    names.add_argument("--challenge-names", action="store_const", dest="names", const=Names.CHALLENGE,
-                       help="results are named after what is before the first dot, and no image is skipped for its name")
+    names.add_argument(
+        "--full-names",
+        action="store_const",
+        dest="names",
+        const=Names.FULL,
+        default=Names.STEM,
+        help="results keep the endings of the images' names: x.tif_label.tiff",
+    )
+    names.add_argument(
+        "--challenge-names",
+        action="store_const",
+        dest="names",
+        const=Names.CHALLENGE,
+        help="results are named after what is before the first dot, and no image is skipped for its name",
+    )
     add = parser.add_argument_group("which cells are kept").add_argument
-    add("--min-size", type=written(Area.parse), metavar="AREA", help="smallest area, in pixels (30) or square micrometres (12.5um2)")
+    add(
+        "--min-size",
+        type=written(Area.parse),
+        metavar="AREA",
+        help="smallest area, in pixels (30) or square micrometres (12.5um2)",
+    )
     add("--max-size", type=written(Area.parse), metavar="AREA", help="largest area")
     add("--exclude-border", action="store_true", help="no cells that touch the border of the image")
     add = parser.add_argument_group("what is written beside the label TIFFs").add_argument
     for product in PRODUCTS.values():
         add(f"--{product.option}", action="store_true", help=f"NAME{product.suffix}: {product.help}")
     add("--page", type=Path, metavar="FILE", help="one HTML page with a picture, counts and warnings for each image")
-    add("--report", type=Path, metavar="FILE",
-        help="a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)")
+    add(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="a table with a line an image: how it was read, network, cells, seconds (.csv, or .json)",
+    )
     add("--brief", action="store_true", help="the report without times and memory")
-    add("--overlay-colour", type=written(parse_colour), metavar="COLOUR", default=None,
-        help=f"of the outlines: {', '.join(COLOURS)}, or a number like #ff8000 [auto: what stands out best]")
+    add(
+        "--overlay-colour",
+        type=written(parse_colour),
+        metavar="COLOUR",
+        default=None,
+        help=f"of the outlines: {', '.join(COLOURS)}, or a number like #ff8000 [auto: what stands out best]",
+    )
     add("--overlay-width", type=int, default=1, metavar="PX", help="of the outlines [1]")
     add("--overlay-numbers", action="store_true", help="write the number of each cell into it")
-    add("--tiled", action="store_true", help="label TIFFs in tiles, for viewers of whole slides; ImageJ cannot open them")
+    add(
+        "--tiled",
+        action="store_true",
+        help="label TIFFs in tiles, for viewers of whole slides; ImageJ cannot open them",
+    )
     add("--colours", action="store_true", help="label TIFFs with a random colour table for ImageJ")
     add = parser.add_argument_group("how it runs").add_argument
-    add("--resume", action="store_true", help="keep the label files that an earlier run, stopped or killed, has left complete")
-    add("--overwrite", action="store_true",
-        help="also write over files that this program did not write, or of other images; never over an image of the run")
-    add("--max-pixels", type=written(parse_count), metavar="N", help="refuse images of more pixels, such as 1e9 [any that memory allows]")
+    add(
+        "--resume",
+        action="store_true",
+        help="keep the label files that an earlier run, stopped or killed, has left complete",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="also write over files that this program did not write, or of other images; never over an image of the "
+        "run",
+    )
+    add(
+        "--max-pixels",
+        type=written(parse_count),
+        metavar="N",
+        help="refuse images of more pixels, such as 1e9 [any that memory allows]",
+    )
     add("--timeout", type=written(parse_seconds), metavar="S", help="give an image up after so many seconds [never]")
-    add("--verify-weights", action="store_true",
-        help="compare the checksums of all networks before the first image [of each when it is loaded]")
-    add("--dry-run", action="store_true", help="only say how each file would be read, what would be written, and about how long it takes")
+    add(
+        "--verify-weights",
+        action="store_true",
+        help="compare the checksums of all networks before the first image [of each when it is loaded]",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="only say how each file would be read, what would be written, and about how long it takes",
+    )
     add("-v", "--verbose", action="store_true", help="say more")
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     add("--version", action="version", version=f"multistream-cellseg {__version__}")
@@ -153,12 +263,37 @@ def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for."""
     limits = ReadLimits(args.max_pixels, READ_SECONDS if args.timeout is None else min(READ_SECONDS, args.timeout))
     return Request(
-        args.input, args.output, args.weights, args.device, args.route, args.diameter, SENSITIVITIES[args.sensitivity],
-        args.same_diameter, args.same_contrast, ReadOptions(args.channels, args.axes, args.series, args.z, args.t), args.list,
-        args.recursive, args.names, tuple(option for option in PRODUCTS if getattr(args, option)),
-        OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers), args.tiled, args.colours, args.min_size,
-        args.max_size, args.exclude_border, args.page, args.report, args.brief, args.resume, args.dry_run, args.quiet,
-        overwrite=args.overwrite, read_limits=limits, timeout=args.timeout, verify_weights=args.verify_weights)
+        args.input,
+        args.output,
+        args.weights,
+        args.device,
+        args.route,
+        args.diameter,
+        SENSITIVITIES[args.sensitivity],
+        args.same_diameter,
+        args.same_contrast,
+        ReadOptions(args.channels, args.axes, args.series, args.z, args.t),
+        args.list,
+        args.recursive,
+        args.names,
+        tuple(option for option in PRODUCTS if getattr(args, option)),
+        OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers),
+        args.tiled,
+        args.colours,
+        args.min_size,
+        args.max_size,
+        args.exclude_border,
+        args.page,
+        args.report,
+        args.brief,
+        args.resume,
+        args.dry_run,
+        args.quiet,
+        overwrite=args.overwrite,
+        read_limits=limits,
+        timeout=args.timeout,
+        verify_weights=args.verify_weights,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -181,7 +316,8 @@ def main(argv: list[str] | None = None) -> int:
 def start() -> None:
     """The program, from start to exit."""
     secure_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; the first process of a container would ignore it
+    # As Ctrl-C; the first process of a container would ignore it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = main()
     logging.shutdown()
     sys.stdout.flush()

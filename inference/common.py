@@ -38,9 +38,11 @@ class Common:
 
 
 def measure_common(files: Sequence[Found], reader: SafeReader, segmenter: "Segmenter", request: "Request") -> Common:
-    """Look at all images of a run for what it asks for: the percentiles of all their pixels, the median of all diameters.
+    """Look at all images of a run for what it asks for: the percentiles of all their pixels, the median of all
+    diameters.
 
-    Of a stack the middle plane is looked at. Files that cannot be read are passed over; they are reported when it is their turn.
+    Of a stack the middle plane is looked at. Files that cannot be read are passed over; they are reported when it is
+    their turn.
     """
     collected: dict[Kind, CommonEnds] = {}
     if request.same_contrast:
@@ -58,7 +60,12 @@ def measure_common(files: Sequence[Found], reader: SafeReader, segmenter: "Segme
     ]
     if not diameters:
         return common
-    log.info("diameter of the cells of all images: %.1f px (%.1f to %.1f)", np.median(diameters), min(diameters), max(diameters))
+    log.info(
+        "diameter of the cells of all images: %.1f px (%.1f to %.1f)",
+        np.median(diameters),
+        min(diameters),
+        max(diameters),
+    )
     return Common(float(np.median(diameters)), common.ends)
 
 

@@ -1,8 +1,9 @@
-"""numba's `njit`, cached on disk so that no run but the first one compiles, also where the program's folder is read-only.
+"""numba's `njit`, cached on disk so that no run but the first one compiles, also where the program's folder is
+read-only.
 
-numba refuses to cache a function whose folder it cannot write to, even if the compiled code lies there already. A container
-that runs read-only or as another user than the one who built it is such a place: its caches are made when it is built
-(`python -m inference.warm_up`).
+numba refuses to cache a function whose folder it cannot write to, even if the compiled code lies there already. A
+container that runs read-only or as another user than the one who built it is such a place: its caches are made when it
+is built (`python -m inference.warm_up`).
 """
 
 import logging
@@ -35,14 +36,18 @@ class ShippedCacheLocator(InTreeCacheLocator):
 def source_files(function) -> set[str]:
     """Files of a Python function and of all compiled functions that it calls."""
     called = (function.__globals__.get(name) for name in function.__code__.co_names)
-    return {function.__code__.co_filename}.union(*(source_files(f.py_func) for f in called if isinstance(f, Dispatcher)))
+    return {function.__code__.co_filename}.union(
+        *(source_files(f.py_func) for f in called if isinstance(f, Dispatcher))
+    )
 
 
 setattr(config, "CACHE_LOCATOR_CLASSES", f"{__name__}.{ShippedCacheLocator.__name__}")  # noqa: B010 - not in its types
 
 
 def compiled(function):
-    """Compile a function at its first call without Python objects or the interpreter's lock, or load it from the cache."""
+    """Compile a function at its first call without Python objects or the interpreter's lock, or load it from the
+    cache.
+    """
     dispatcher = njit(cache=True, nogil=True)(function)
     save = dispatcher._cache.save_overload
 

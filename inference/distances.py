@@ -14,8 +14,8 @@ def distance_inside(mask: np.ndarray, size: int = cv2.DIST_MASK_PRECISE) -> np.n
 
     Notes
     -----
-    Where nothing is outside, OpenCV promises nothing: the answer is 1.8e19 on some processors. Here it is the longer side
-    of the array, which is further than any pixel that could be outside along a side.
+    Where nothing is outside, OpenCV promises nothing: the answer is 1.8e19 on some processors. Here it is the longer
+    side of the array, which is further than any pixel that could be outside along a side.
     """
     if mask.all():
         return np.full(mask.shape, max(mask.shape, default=0), np.float32)

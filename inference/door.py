@@ -28,7 +28,8 @@ class Cells:
     """The cells of an image; `labels, table = cells` takes it apart.
 
     labels : (H, W) int32, 0 is background, cells are 1, 2, 3, ...
-    table : columns of the table, each (cells,), as of `inference.outputs.cell_table.measure_cells`; a pandas.DataFrame can be made of it
+    table : columns of the table, each (cells,), as of `inference.outputs.cell_table.measure_cells`; a pandas.DataFrame
+        can be made of it
     image_class : in words
     diameter : typical diameter of the cells in pixels that was measured or given
     """

@@ -9,7 +9,8 @@ from inference.reading import Image, ReadOptions
 from inference.report import ReportRow
 from inference.safe_reading import SafeReader
 
-# As docs/results.md measures them, on two cores without a GPU, for cells of the size that the networks are trained with.
+# As docs/results.md measures them, on two cores without a GPU, for cells of the size that the networks are trained
+# with.
 START_SECONDS = 2.0
 SECONDS_AN_IMAGE = 0.6  # for routing and measuring the cells
 SECONDS_A_MEGAPIXEL = 0.25

@@ -28,8 +28,9 @@ def _cut_touching(labels):
 
 @compiled
 def _over_cell_maximum(labels, distance):
-    """Each pixel's distance over its cell's largest one, from the squares, which are whole numbers: OpenCV's square roots differ
-    in the last bit with the place of the array in memory, and two runs of one seed must see the same target."""
+    """Each pixel's distance over its cell's largest one, from the squares, which are whole numbers: OpenCV's square
+    roots differ in the last bit with the place of the array in memory, and two runs of one seed must see the same
+    target."""
     maximum = np.zeros(labels.max() + 1, np.float64)
     height, width = labels.shape
     for y in range(height):
@@ -57,9 +58,10 @@ def edge_probability(labels: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    One Euclidean distance transform serves all cells: pixels that touch another cell are cut away before it. Their distance is
-    then 0 instead of 1 or sqrt(2), so that the result is off by at most sqrt(2) over the cell's largest distance; cells that
-    touch nothing are exact. A cell that fills the whole array has no outside there: its probability is 1.
+    One Euclidean distance transform serves all cells: pixels that touch another cell are cut away before it. Their
+    distance is then 0 instead of 1 or sqrt(2), so that the result is off by at most sqrt(2) over the cell's largest
+    distance; cells that touch nothing are exact. A cell that fills the whole array has no outside there: its
+    probability is 1.
     """
     inner = _cut_touching(labels)
     return _over_cell_maximum(labels, distance_inside(inner))

@@ -1,7 +1,8 @@
-"""Hover: cells as a map of cell pixels and maps of each pixel's offset from its cell's centre, told apart by a watershed.
+"""Hover: cells as a map of cell pixels and maps of each pixel's offset from its cell's centre, told apart by a
+watershed.
 
-Labels are made row by row while the tiles still come in. The network's maps lie on a 1/4 grid; they are enlarged to half the working
-size, at which they are learnt and decoded.
+Labels are made row by row while the tiles still come in. The network's maps lie on a 1/4 grid; they are enlarged to
+half the working size, at which they are learnt and decoded.
 """
 
 import math
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS = 1, 2  # of the two maps
-HOVER_STRIDE = 2  # working pixels per pixel that is learnt and decoded: at a quarter the gaps between touching cells vanish
+HOVER_STRIDE = (
+    2  # working pixels per pixel that is learnt and decoded: at a quarter the gaps between touching cells vanish
+)
 ZOOM = STRIDE // HOVER_STRIDE
 MARGIN = 192  # rows of the decoded maps; ten times the median cell's diameter
 BACKGROUND = -20.0  # logit of the cell probability where no network ran
 
 
 def activate(cp: "Tensor", hv: "Tensor") -> tuple["Tensor", "Tensor"]:
-    """The network's heads (N, 2, h, w) and (N, 2, h, w) -> maps float32: logit of the cell probability (N, 1, h, w), HV maps."""
+    """The network's heads (N, 2, h, w) and (N, 2, h, w) -> maps float32: logit of the cell probability (N, 1, h, w), HV
+    maps.
+    """
     return cp[:, 1:].float() - cp[:, :1].float(), hv.float()
 
 
@@ -53,12 +58,16 @@ def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return share[None], hv
 
 
-def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
-    """Maps to labels: label rows of an image from the maps of its tiles. Parameters and yields as of `inference.stardist.rows`.
+def rows(
+    tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS
+) -> Iterator[np.ndarray]:
+    """Maps to labels: label rows of an image from the maps of its tiles. Parameters and yields as of
+    `inference.stardist.rows`.
 
-    Each band of the maps is decoded with a margin above and below. A cell belongs to the band in which its marker begins, and is
-    taken from that band's watershed. As far as markers and cells lie within the band and its margins they are those of the whole
-    image. A band whose cells reach the lower end of its margin waits for more rows, up to a limit.
+    Each band of the maps is decoded with a margin above and below. A cell belongs to the band in which its marker
+    begins, and is taken from that band's watershed. As far as markers and cells lie within the band and its margins
+    they are those of the whole image. A band whose cells reach the lower end of its margin waits for more rows, up to a
+    limit.
     """
     height, width = sizes.image
     scale = sizes.scale[0] / HOVER_STRIDE, sizes.scale[1] / HOVER_STRIDE  # decoded pixels per pixel of the image
@@ -77,15 +86,16 @@ def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits
             done = bottom
 
 
-def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limits
-                 ) -> Iterator[tuple[np.ndarray, int, int, np.ndarray]]:
+def decode_bands(
+    maps: "MapRows", settings: Settings, tally: Tally, limits: Limits
+) -> Iterator[tuple[np.ndarray, int, int, np.ndarray]]:
     """Labels of the decoded maps' size.
 
     Yields
     ------
-    labels (rows, w) int32, each number one cell of the image; the number of the first row; and up to which row, without it, they
-    are complete. The first rows repeat the last complete ones from before. And the probabilities of the cells that are new, in the
-    order of their numbers.
+    labels (rows, w) int32, each number one cell of the image; the number of the first row; and up to which row, without
+    it, they are complete. The first rows repeat the last complete ones from before. And the probabilities of the cells
+    that are new, in the order of their numbers.
     """
     height, width = maps.shape
     own_rows = max(limits.fewest_decoded_rows, limits.decoded_pixels // width - 2 * MARGIN)
@@ -112,14 +122,15 @@ def decode_bands(maps: "MapRows", settings: Settings, tally: Tally, limits: Limi
         labels, first_row, top = labels[keep_from - first_row :].copy(), keep_from, bottom
 
 
-def decode_own(maps: "MapRows", settings: Settings, top: int, bottom: int, most_pixels: int
-               ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+def decode_own(
+    maps: "MapRows", settings: Settings, top: int, bottom: int, most_pixels: int
+) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
     """Decode the band of rows [top, bottom) with its margins, which grow up to `most_pixels` where cells are cut.
 
     Returns
     -------
-    labels of the band and its margins, int32 1..n; for each one whether it belongs to the band; how many of these may be cut off;
-    and for each one its pixels' mean probability, (n,) float32.
+    labels of the band and its margins, int32 1..n; for each one whether it belongs to the band; how many of these may
+    be cut off; and for each one its pixels' mean probability, (n,) float32.
     """
     height = maps.shape[0]
     first, last = max(0, top - MARGIN), min(height, bottom + MARGIN)
@@ -146,7 +157,8 @@ def names_in(rows: np.ndarray) -> np.ndarray:
 
 
 class MapRows:
-    """The maps of an image, enlarged to the size that is decoded, from tiles that come row by row. Rows are asked for downwards.
+    """The maps of an image, enlarged to the size that is decoded, from tiles that come row by row. Rows are asked for
+    downwards.
 
     shape : height and width of the decoded maps
     """
@@ -158,8 +170,11 @@ class MapRows:
         self._maps, self._first = np.zeros((3, 0, self._width), np.float32), 0
 
     def rows(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cell probability (bottom - top, w) in [0, 1] and HV maps (2, bottom - top, w), float32. Later calls ask for nothing above."""
-        first, last = max(0, top // ZOOM - 1), min(self._height, -(-bottom // ZOOM) + 1)  # a row more for the interpolation
+        """Cell probability (bottom - top, w) in [0, 1] and HV maps (2, bottom - top, w), float32. Later calls ask for
+        nothing above.
+        """
+        # A row more for the interpolation.
+        first, last = (max(0, top // ZOOM - 1), min(self._height, -(-bottom // ZOOM) + 1))
         self._maps, self._first = self._maps[:, first - self._first :], first
         parts = [self._maps]
         while sum(part.shape[1] for part in parts) < last - first:
@@ -182,8 +197,8 @@ class MapRows:
 
 
 class Numbering:
-    """Gives cells the numbers 1, 2, 3, ... in the order in which they appear. One that never appears (thinner than a pixel of the
-    image, or beyond its border) gets none."""
+    """Gives cells the numbers 1, 2, 3, ... in the order in which they appear. One that never appears (thinner than a
+    pixel of the image, or beyond its border) gets none."""
 
     def __init__(self, tally: Tally):
         self._tally = tally
@@ -233,7 +248,8 @@ def enlarge(plane: np.ndarray) -> np.ndarray:
 
 @compiled
 def hover_maps(labels):
-    """Offsets of each cell pixel from its cell's centre of mass, divided by the cell's extent on that side (Graham et al. 2019).
+    """Offsets of each cell pixel from its cell's centre of mass, divided by the cell's extent on that side (Graham et
+    al. 2019).
 
     Parameters
     ----------
@@ -281,7 +297,9 @@ def hover_maps(labels):
 
 @compiled
 def _block_means(labels, maps, stride):
-    """Share of cell pixels of each block, and the mean of each map over the pixels of the cell that has most of the block."""
+    """Share of cell pixels of each block, and the mean of each map over the pixels of the cell that has most of the
+    block.
+    """
     rows, columns = labels.shape[0] // stride, labels.shape[1] // stride
     share = np.zeros((rows, columns), np.float32)
     means = np.zeros((len(maps), rows, columns), np.float32)

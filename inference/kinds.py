@@ -29,7 +29,9 @@ class Kind(Protocol):
     def targets(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Labels to the maps that a network learns to predict."""
 
-    def rows(self, tiles: TileMaps, settings: Any, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
+    def rows(
+        self, tiles: TileMaps, settings: Any, sizes: Sizes, tally: Tally, limits: Limits = LIMITS
+    ) -> Iterator[np.ndarray]:
         """Maps to labels, in bands of rows."""
 
     def disagreement(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, /) -> tuple[np.ndarray, float]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """The cells do not depend on these, but for cells larger than `most_decoded_pixels`, and for the contrast of images of more than
-    `whole_pixels` that are not of 8 or 16 bits, which is measured on a sample of that size."""
+    """The cells do not depend on these, but for cells larger than `most_decoded_pixels`, and for the contrast of images
+    of more than `whole_pixels` that are not of 8 or 16 bits, which is measured on a sample of that size."""
 
     whole_pixels: int = 2**25  # an image up to this size is normalised once and kept, a larger one region by region
     band_pixels: int = 2**23  # that are looked at in one go; OpenCV's histogram counts in float32, exact up to 2^24

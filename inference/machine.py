@@ -15,8 +15,8 @@ UNLIMITED = 2**60  # bytes; version 1 of cgroups says "no limit" by a number nea
 def available_memory(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP, info: Path = MEMORY_INFO) -> int | None:
     """Bytes that this process may still take before the system or a limit stops it; None where that is not told.
 
-    The least of what the system has, what each cgroup around the process leaves (versions 1 and 2; cached file pages count as free),
-    and what `ulimit -v` and `ulimit -d` leave.
+    The least of what the system has, what each cgroup around the process leaves (versions 1 and 2; cached file pages
+    count as free), and what `ulimit -v` and `ulimit -d` leave.
     """
     found = [_system_memory(info), *_cgroup_memory(cgroups, membership), *_ulimits()]
     known = [max(0, size) for size in found if size is not None]
@@ -31,7 +31,8 @@ def usable_processors(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) ->
 
 
 def threads_follow_quota() -> None:
-    """Tell the libraries that are imported later how many threads to use, where a quota leaves fewer processors than there are.
+    """Tell the libraries that are imported later how many threads to use, where a quota leaves fewer processors than
+    there are.
 
     What is set already, as by the user, stays.
     """

@@ -29,6 +29,7 @@ def check_memory(file: str, picture: Picture, limits: Limits) -> None:
     )
     if needed > left:
         raise ImageError(
-            f"{file}: segmenting {picture.shape[1]}x{picture.shape[0]} pixels takes {needed / 2**20:.0f} MB at least, and "
+            f"{file}: segmenting {picture.shape[1]}x{picture.shape[0]} pixels takes {needed / 2**20:.0f} MB at "
+            "least, and "
             f"{left / 2**20:.0f} MB are left; raise the container's memory limit or ulimit, or close other programs"
         )

@@ -1,4 +1,6 @@
-"""Run a segmenter on windows of an image: device, number format, batch size. The only torch on an image's way but the router's."""
+"""Run a segmenter on windows of an image: device, number format, batch size. The only torch on an image's way but the
+router's.
+"""
 
 import logging
 import warnings
@@ -30,20 +32,27 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     usable, complaint = (False, "") if name in ("cpu", "mps") else _cuda()
     if name == "cuda" and not usable:
-        raise ValueError(f"no usable GPU{complaint and f' ({complaint})'}: start the container with --gpus all on a machine with an NVIDIA "
-                         "driver, or use --device cpu")
+        raise ValueError(
+            f"no usable GPU{complaint and f' ({complaint})'}: start the container with --gpus all on a machine with "
+            "an NVIDIA driver, or use --device cpu"
+        )
     if name == "mps" and not torch.backends.mps.is_available():
         raise ValueError("no usable GPU of Apple's: this machine or this PyTorch has none; use --device cpu")
     if name == "auto":
         name = "cuda" if usable else "cpu"
         if complaint:
-            log.warning("the GPU cannot be used (%s); going on with the CPU. A newer driver helps, or an image built for this one: see "
-                        "TORCH_BUILD in the Dockerfile", complaint)
+            log.warning(
+                "the GPU cannot be used (%s); going on with the CPU. A newer driver helps, or an image built for "
+                "this one: see TORCH_BUILD in the Dockerfile",
+                complaint,
+            )
     return torch.device(name)
 
 
 def _cuda() -> tuple[bool, str]:
-    """Whether there is a usable GPU of NVIDIA's, and what PyTorch says of one that is not, as when its driver is too old."""
+    """Whether there is a usable GPU of NVIDIA's, and what PyTorch says of one that is not, as when its driver is too
+    old.
+    """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
@@ -51,7 +60,9 @@ def _cuda() -> tuple[bool, str]:
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it (emulated, it is slower), float16 on a GPU of Volta's or Turing's age, else float32."""
+    """bfloat16 where the hardware multiplies it (emulated, it is slower), float16 on a GPU of Volta's or Turing's age,
+    else float32.
+    """
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16
@@ -106,11 +117,14 @@ class Network:
 
     @property
     def overlaps(self) -> bool:
-        """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores away."""
+        """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores
+        away.
+        """
         return self.device.type == "cuda"
 
     def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate` gives them.
+        """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate`
+        gives them.
 
         When the GPU's memory does not suffice, the batch is halved for this and all later calls; when a single window
         does not fit, the network moves to the CPU, with a warning.

@@ -1,4 +1,6 @@
-"""Whether a channel shows anything but noise. Stretching the contrast of an empty field would make its noise look like cells."""
+"""Whether a channel shows anything but noise. Stretching the contrast of an empty field would make its noise look like
+cells.
+"""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ UNEVENNESS = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)  # blind t
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """Fitted to the labelled images: of those with cells none has an evidence below 26, camera noise and empty fields have 4 to 7."""
+    """Fitted to the labelled images: of those with cells none has an evidence below 26, camera noise and empty fields
+    have 4 to 7.
+    """
 
     blocks: tuple[int, ...] = (4, 8, 16)  # pixels; noise averages out over a block, what is shown there does not
     fewest_blocks: int = 5  # along each side; a smaller image is taken to show something

@@ -30,13 +30,16 @@ def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
 
     Returns
     -------
-    uint8 array of shape (H, W) for one channel, equal channels or a single hue on a dark background, else (H, W, 3): two channels
-    become red and green. A channel without contrast becomes 0, and one that shows nothing but noise as well.
+    uint8 array of shape (H, W) for one channel, equal channels or a single hue on a dark background, else (H, W, 3):
+    two channels become red and green. A channel without contrast becomes 0, and one that shows nothing but noise as
+    well.
     """
     return Normalisation.measure(pixels)(pixels[:, :])
 
 
-def normalised_image(pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: "Ends | None" = None) -> "NormalisedImage":
+def normalised_image(
+    pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: "Ends | None" = None
+) -> "NormalisedImage":
     """As `normalise`, but a large image is normalised region by region, as they are asked for.
 
     Parameters
@@ -68,17 +71,27 @@ class Normalisation:
     def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "Normalisation":
         """Look at the pixels, band by band.
 
-        The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other numbers
-        come from every n-th row and column of an image of more than `limits.whole_pixels`.
+        The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
+        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`.
         """
         channels = channels_to_show(pixels, limits)
         ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
-        seen = (any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(pixels, channels, limits))
-        return cls(channels, tuple(with_zero(*own) if any_cells else NOTHING
-                                   for own, any_cells in zip(ends(pixels, channels, limits), seen)))
+        seen = (
+            any(shows_something(_finite(plane)) for plane in planes)
+            for planes in _channelwise(pixels, channels, limits)
+        )
+        return cls(
+            channels,
+            tuple(
+                with_zero(*own) if any_cells else NOTHING
+                for own, any_cells in zip(ends(pixels, channels, limits), seen)
+            ),
+        )
 
     def with_ends(self, ends: Ends | None) -> "Normalisation":
-        """The same with other ends, given for all channels of the image; None keeps those it has. Nothing to see remains nothing."""
+        """The same with other ends, given for all channels of the image; None keeps those it has. Nothing to see
+        remains nothing.
+        """
         if ends is None:
             return self
         return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
@@ -116,7 +129,9 @@ def channels_to_show(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> t
     pixels : as of `normalise`
     """
     channels = tuple(range(1 if pixels.ndim == 2 else pixels.shape[2]))
-    if len(channels) == 1 or all(np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:]):
+    if len(channels) == 1 or all(
+        np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:]
+    ):
         return channels[:1]
     every = max(1, min(pixels.shape[:2]) // HUE_SIDE)
     single = channel_of_one_hue(pixels[::every, ::every])
@@ -136,7 +151,9 @@ def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
     return [np.ascontiguousarray(band if band.ndim == 2 else band[..., c]) for c in channels]
 
 
-def _channelwise(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[Iterator[np.ndarray]]:
+def _channelwise(
+    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
+) -> Iterator[Iterator[np.ndarray]]:
     """For each channel its bands, which are read as they are asked for."""
     for c in channels:
         yield (_planes(band, (c,))[0] for band in bands(pixels, limits))
@@ -146,7 +163,9 @@ def _finite(plane: np.ndarray) -> np.ndarray:
     return np.nan_to_num(plane.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
 
 
-def _ends_of_integers(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
+def _ends_of_integers(
+    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
+) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     return _ends_of_counts(_counts(pixels, channels, limits))
 
@@ -173,7 +192,9 @@ def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
         yield float(low), float(high)
 
 
-def _ends_of_numbers(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
+def _ends_of_numbers(
+    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
+) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
     sample = pixels[::every, ::every]
@@ -186,7 +207,8 @@ def _ends_of_numbers(pixels: np.ndarray | Regions, channels: tuple[int, ...], li
 class CommonEnds:
     """Ends that many images of one type and number of channels have in common: the percentiles of all their pixels.
 
-    Those of other numbers than 8 and 16-bit integers come from a sample of each image, which counts as much as that of any other.
+    Those of other numbers than 8 and 16-bit integers come from a sample of each image, which counts as much as that of
+    any other.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
-"""A small process that makes others, one for each file: what a file does to the code that decodes it happens there, and ends there.
+"""A small process that makes others, one for each file: what a file does to the code that decodes it happens there, and
+ends there.
 
-It is forked before PyTorch and its threads are there, or started anew where they are. Each child is a copy of it, with the
-libraries that decode loaded already, made in milliseconds.
+It is forked before PyTorch and its threads are there, or started anew where they are. Each child is a copy of it, with
+the libraries that decode loaded already, made in milliseconds.
 """
 
 import faulthandler
@@ -33,7 +34,9 @@ class Child:
     _number: bytes
 
     def end(self) -> str:
-        """Kill the process, if it still runs. Name of the signal that ended it, "SIGKILL" if it was this one; else ""."""
+        """Kill the process, if it still runs. Name of the signal that ended it, "SIGKILL" if it was this one; else
+        "".
+        """
         self.connection.close()
         with suppress(OSError):  # the nursery may have ended before, and its children with it
             return self._nursery.ask(b"end " + self._number).decode().strip()

@@ -17,8 +17,8 @@ def _insert(values, count, value):
 
 @compiled
 def _paint(points, dist, canvas, first_row, cells, scale_y, scale_x, shown):
-    """Draw polygons where `canvas`, rows of the label image from number `first_row` on, is still 0; returns the number of cells,
-    `cells` being that of those before."""
+    """Draw polygons where `canvas`, rows of the label image from number `first_row` on, is still 0; returns the number
+    of cells, `cells` being that of those before."""
     height, width = canvas.shape
     rays = dist.shape[1]
     crossings, counts = np.empty((64, rays), np.float64), np.empty(64, np.int64)  # where the edges cross each row
@@ -123,15 +123,21 @@ def paint(cells: Candidates, shape: tuple[int, int], scale: tuple[float, float] 
 
     Returns
     -------
-    labels (H, W) int32, and the number of cells n: labels are 1..n without gaps, each one 4-connected. A polygon that covers
-    no free pixel gets no label.
+    labels (H, W) int32, and the number of cells n: labels are 1..n without gaps, each one 4-connected. A polygon that
+    covers no free pixel gets no label.
     """
     labels = np.zeros(shape, np.int32)
     return labels, paint_onto(labels, 0, cells, scale, 0)
 
 
-def paint_onto(canvas: np.ndarray, first_row: int, cells: Candidates, scale: tuple[float, float], before: int,
-               shown: np.ndarray | None = None) -> int:
+def paint_onto(
+    canvas: np.ndarray,
+    first_row: int,
+    cells: Candidates,
+    scale: tuple[float, float],
+    before: int,
+    shown: np.ndarray | None = None,
+) -> int:
     """Draw polygons as `paint` does, where `canvas` is still 0, and return the number of cells.
 
     Parameters

@@ -14,9 +14,15 @@ from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, TileMaps, cut_batches, run_tiles, tile_image
 
 
-def label_rows(working: WorkingImage, network: Segmenting, tally: Tally, clock: Stopwatch,
-               on_tile: Callable[[int], None] = lambda total: None, limits: Limits = LIMITS,
-               sensitivity: float = 0.0) -> Iterator[np.ndarray]:
+def label_rows(
+    working: WorkingImage,
+    network: Segmenting,
+    tally: Tally,
+    clock: Stopwatch,
+    on_tile: Callable[[int], None] = lambda total: None,
+    limits: Limits = LIMITS,
+    sensitivity: float = 0.0,
+) -> Iterator[np.ndarray]:
     """Bands of label rows of an image, made as they are read; see `inference.segmenter.Segmentation`.
 
     With a GPU, cutting windows, running the network and decoding go on at the same time, each in a thread of its own.
@@ -25,8 +31,13 @@ def label_rows(working: WorkingImage, network: Segmenting, tally: Tally, clock: 
     return clock.steps("decode", decode(tiles, network, working.sizes, tally, limits, sensitivity))
 
 
-def run_network(working: WorkingImage, network: Segmenting, tally: Tally, clock: Stopwatch,
-                on_tile: Callable[[int], None] = lambda total: None) -> TileMaps:
+def run_network(
+    working: WorkingImage,
+    network: Segmenting,
+    tally: Tally,
+    clock: Stopwatch,
+    on_tile: Callable[[int], None] = lambda total: None,
+) -> TileMaps:
     """The tiles of an image with their maps, as `inference.tiles.run_tiles` yields them."""
     total = len(tile_image(*working.shape))
     batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally)
@@ -35,8 +46,9 @@ def run_network(working: WorkingImage, network: Segmenting, tally: Tally, clock:
     return clock.steps("wait", ahead(tiles, 2 * network.batch)) if network.overlaps else tiles
 
 
-def decode(tiles: TileMaps, network: Segmenting, sizes: Sizes, tally: Tally, limits: Limits = LIMITS,
-           sensitivity: float = 0.0) -> Iterator[np.ndarray]:
+def decode(
+    tiles: TileMaps, network: Segmenting, sizes: Sizes, tally: Tally, limits: Limits = LIMITS, sensitivity: float = 0.0
+) -> Iterator[np.ndarray]:
     """Bands of label rows from the maps of an image's tiles, by the decoder for this kind of network."""
     kind = KINDS[network.kind]
     return kind.rows(tiles, kind.Settings(**network.config.decoder).at(sensitivity), sizes, tally, limits)

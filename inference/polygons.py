@@ -1,4 +1,6 @@
-"""Star-convex polygons, a centre and distances along equally spaced rays: corners, areas, boxes. Compiled with numba."""
+"""Star-convex polygons, a centre and distances along equally spaced rays: corners, areas, boxes. Compiled with
+numba.
+"""
 
 from dataclasses import dataclass
 
@@ -39,7 +41,9 @@ class Candidates:
         boxes = np.empty((len(self), 4), np.float32)
         for axis, direction in enumerate(ray_directions(self.dist.shape[1]).T.astype(np.float32)):
             offsets = self.dist * direction
-            boxes[:, axis], boxes[:, axis + 2] = (self.points[:, axis] + end for end in (offsets.min(axis=1), offsets.max(axis=1)))
+            boxes[:, axis], boxes[:, axis + 2] = (
+                self.points[:, axis] + end for end in (offsets.min(axis=1), offsets.max(axis=1))
+            )
         return boxes
 
 
@@ -85,8 +89,8 @@ def _sector(y, x, rays):
 
 @compiled
 def _share_inside(u, v, edge):
-    """Part of the triangle (0, u, v) on the inner side of a line. u, v, edge: distances of u, of v and of the line from 0 along the
-    line's normal, up to a common factor."""
+    """Part of the triangle (0, u, v) on the inner side of a line. u, v, edge: distances of u, of v and of the line from
+    0 along the line's normal, up to a common factor."""
     if edge <= 0:  # the line runs through 0
         return 0.0
     if u <= edge and v <= edge:
@@ -100,11 +104,12 @@ def _share_inside(u, v, edge):
 
 @compiled
 def intersection_area(point, corners, other, directions):
-    """Area that a star-convex polygon (centre, corners and the directions of its rays) has in common with another polygon.
+    """Area that a star-convex polygon (centre, corners and the directions of its rays) has in common with another
+    polygon.
 
-    The other polygon is the signed sum of the triangles between `point` and its edges. Each one is cut at the rays; within the
-    sector between two rays the star is bounded by one line. So every edge meets only the few sectors that it crosses, and the
-    cost grows with the number of corners, not with its square.
+    The other polygon is the signed sum of the triangles between `point` and its edges. Each one is cut at the rays;
+    within the sector between two rays the star is bounded by one line. So every edge meets only the few sectors that it
+    crosses, and the cost grows with the number of corners, not with its square.
     """
     rays, last = len(corners), len(other) - 1
     uy, ux = other[last, 0] - point[0], other[last, 1] - point[1]
@@ -129,7 +134,9 @@ def intersection_area(point, corners, other, directions):
             ey, ex = by - ay, bx - ax
             u_height, v_height = ux * ey - uy * ex, vx * ey - vy * ex
             rise = v_height - u_height
-            total += cross * (end - begin) * _share_inside(u_height + begin * rise, u_height + end * rise, ax * by - ay * bx)
+            total += (
+                cross * (end - begin) * _share_inside(u_height + begin * rise, u_height + end * rise, ax * by - ay * bx)
+            )
             if not leaves:
                 break
             begin = end

@@ -12,12 +12,18 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """How far the run is, with the time that is left: a bar on a terminal; elsewhere a log line now and then for a large image."""
+    """How far the run is, with the time that is left: a bar on a terminal; elsewhere a log line now and then for a
+    large image.
+    """
 
     def __init__(self, images: int, quiet: bool, seconds_between_lines: float = 30.0):
         self.seconds_between_lines = seconds_between_lines
-        self.bar = tqdm(total=images, unit="image", disable=True if quiet else None,
-                        bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}")
+        self.bar = tqdm(
+            total=images,
+            unit="image",
+            disable=True if quiet else None,
+            bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}",
+        )
         self.images = self.tiles = 0
         self.name, self.began, self.told = "", 0.0, 0.0
 
@@ -41,7 +47,9 @@ class Progress:
         if self.bar.disable and now - self.told > self.seconds_between_lines:
             self.told = now
             left = (now - self.began) * (total - self.tiles) / self.tiles
-            log.info("%s: %.0f %%, about %d min %02d s left", self.name, 100 * self.tiles / total, *divmod(round(left), 60))
+            log.info(
+                "%s: %.0f %%, about %d min %02d s left", self.name, 100 * self.tiles / total, *divmod(round(left), 60)
+            )
 
     def end(self) -> None:
         """The image is done, or has failed."""

@@ -1,7 +1,8 @@
-"""What label files are made of: digests of the image, the options, the weights and the program, in the TIFF's Software tag.
+"""What label files are made of: digests of the image, the options, the weights and the program, in the TIFF's Software
+tag.
 
-A file that has no such tag was not written by this program, and is nobody's to overwrite. One whose tag is the same belongs to the
-same image, segmented in the same way.
+A file that has no such tag was not written by this program, and is nobody's to overwrite. One whose tag is the same
+belongs to the same image, segmented in the same way.
 """
 
 import hashlib
@@ -96,10 +97,11 @@ def settings_digest(settings: Mapping[str, object], weights: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Of a file's content, or of a folder's. Of files above 64 MB only samples are read, with their length and time of change.
+    """Of a file's content, or of a folder's. Of files above 64 MB only samples are read, with their length and time of
+    change.
 
-    Partner files that the OME-XML of a TIFF names count with their length and time, as do all files in a folder, of which small ones
-    (the metadata) are read.
+    Partner files that the OME-XML of a TIFF names count with their length and time, as do all files in a folder, of
+    which small ones (the metadata) are read.
     """
     digest = _hash()
     if path.is_dir():

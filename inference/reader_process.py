@@ -123,7 +123,8 @@ def _refuse_losses(path: Path, complaints: list[str]) -> None:
     for line in complaints:
         if LOSSES.search(line):
             raise ImageError(
-                f"{path.name}: a part of the image is missing ({line}); copy it again from its source, with all its files"
+                f"{path.name}: a part of the image is missing ({line}); copy it again from its source, with all its "
+                "files"
             )
 
 

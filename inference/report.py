@@ -82,13 +82,18 @@ class ReportRow:
         return self.status.startswith("failed")
 
     def columns(self, brief: bool = False) -> dict[str, str | int | float | None]:
-        """The line as a table has it, the stopwatch's columns last: one for the seconds of each stage; `brief` is without them."""
+        """The line as a table has it, the stopwatch's columns last: one for the seconds of each stage; `brief` is
+        without them.
+        """
         row: dict[str, str | int | float | None] = {}
         for name in (f.name for f in fields(self)):
             if brief and name in STOPWATCH:
                 continue
             if name == "stages":
-                row |= {column: round(self.stages[stage], 3) if stage in self.stages else None for stage, column in STAGE_COLUMNS.items()}
+                row |= {
+                    column: round(self.stages[stage], 3) if stage in self.stages else None
+                    for stage, column in STAGE_COLUMNS.items()
+                }
             else:
                 row[name.removesuffix("_")] = getattr(self, name)
         return row
@@ -100,7 +105,11 @@ SUMMED = ("cells", "removed_cells", "tiles", "empty_tiles", "seam_cells", "cut_c
 def add_rows(rows: Sequence[ReportRow]) -> ReportRow:
     """The line of a stack, from those of its planes."""
     total = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
-    stages = {stage: sum(row.stages.get(stage, 0.0) for row in rows) for stage in STAGES if any(stage in row.stages for row in rows)}
+    stages = {
+        stage: sum(row.stages.get(stage, 0.0) for row in rows)
+        for stage in STAGES
+        if any(stage in row.stages for row in rows)
+    }
     return replace(rows[-1], **total, stages=stages)
 
 

@@ -88,8 +88,20 @@ class Request:
     @property
     def what_labels_depend_on(self) -> dict[str, object]:
         """Of what is asked for, by name."""
-        names = ("class_", "diameter", "sensitivity", "same_diameter", "same_contrast", "reading", "tiled", "colours", "min_size",
-                 "max_size", "exclude_border", "style")
+        names = (
+            "class_",
+            "diameter",
+            "sensitivity",
+            "same_diameter",
+            "same_contrast",
+            "reading",
+            "tiled",
+            "colours",
+            "min_size",
+            "max_size",
+            "exclude_border",
+            "style",
+        )
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -99,7 +111,9 @@ class Request:
 
     def find(self) -> tuple[list[Found], list[Skipped]]:
         """The images, each one once, and what is left out."""
-        images, skipped = find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
+        images, skipped = (
+            find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
+        )
         listed = read_list(self.listed) if self.listed else []
         return list({os.path.realpath(found.path): found for found in (*listed, *images)}.values()), skipped
 
@@ -107,5 +121,7 @@ class Request:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""
         low, high = (size.in_pixels(pixel_size) if size else None for size in (self.min_size, self.max_size))
         return CellFilter(
-            EVERY_CELL.min_area if low is None else low, EVERY_CELL.max_area if high is None else high, self.exclude_border
+            EVERY_CELL.min_area if low is None else low,
+            EVERY_CELL.max_area if high is None else high,
+            self.exclude_border,
         )

@@ -7,7 +7,9 @@ from inference.compiled import compiled
 
 @compiled
 def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
-    """Rows [top, bottom) of a label image at another size; see `resize_labels`. `labels` begins with row `first_row` of `rows`."""
+    """Rows [top, bottom) of a label image at another size; see `resize_labels`. `labels` begins with row `first_row` of
+    `rows`.
+    """
     columns = labels.shape[1]
     large = np.zeros((bottom - top, width), np.int32)
     names, weights = np.empty(4, np.int32), np.empty(4, np.float64)
@@ -39,7 +41,8 @@ def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
 
 
 def resize_labels(labels: np.ndarray, shape: tuple[int, int], scale: tuple[float, float]) -> np.ndarray:
-    """Labels at another size, with smooth outlines: each pixel takes the label with the largest bilinear weight around it.
+    """Labels at another size, with smooth outlines: each pixel takes the label with the largest bilinear weight around
+    it.
 
     Parameters
     ----------
@@ -50,8 +53,9 @@ def resize_labels(labels: np.ndarray, shape: tuple[int, int], scale: tuple[float
     return resize_rows(labels, 0, len(labels), (0, shape[0]), shape[1], scale)
 
 
-def resize_rows(labels: np.ndarray, first_row: int, height: int, rows: tuple[int, int], width: int,
-                scale: tuple[float, float]) -> np.ndarray:
+def resize_rows(
+    labels: np.ndarray, first_row: int, height: int, rows: tuple[int, int], width: int, scale: tuple[float, float]
+) -> np.ndarray:
     """Some rows of what `resize_labels` makes of a label image of which only some rows are at hand.
 
     Parameters

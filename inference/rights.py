@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 def become_owner(folder: Path, needed: Iterable[Path] = ()) -> None:
     """As root, which is how a container starts, become the owner of the output folder for good.
 
-    The label files then belong to him, and images from anywhere are not decoded with root's rights. Nothing happens where
-    the folder is root's own, or where a container was started without the capability; and, with a warning, where the owner may not
-    read what is `needed`: the program, its libraries and weights, as in a folder below root's home.
+    The label files then belong to him, and images from anywhere are not decoded with root's rights. Nothing happens
+    where the folder is root's own, or where a container was started without the capability; and, with a warning, where
+    the owner may not read what is `needed`: the program, its libraries and weights, as in a folder below root's home.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return
@@ -25,8 +25,8 @@ def become_owner(folder: Path, needed: Iterable[Path] = ()) -> None:
     out_of_reach = _unreadable([*needed, Path(__file__), *map(Path, filter(os.path.isdir, sys.path))], owner)
     if out_of_reach:
         log.warning(
-            "running as root, whom the results will belong to: the owner of %s may not read %s; put the program where everybody "
-            "may read it",
+            "running as root, whom the results will belong to: the owner of %s may not read %s; put the program "
+            "where everybody may read it",
             folder,
             out_of_reach,
         )
@@ -42,7 +42,9 @@ def _become(owner: os.stat_result) -> None:
 
 
 def _unreadable(paths: Iterable[Path], owner: os.stat_result) -> str:
-    """The first of the paths that another user may not read; "" if he may read all. Asked in a process that becomes him."""
+    """The first of the paths that another user may not read; "" if he may read all. Asked in a process that becomes
+    him.
+    """
     answer, ours = os.pipe()
     process = os.fork()
     if not process:

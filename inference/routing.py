@@ -28,7 +28,8 @@ class Route:
 
     probabilities : of the four classes, in the order of `models.classes.CLASSES`; 0 for an excluded one
     diameter : median cell diameter in pixels of the image
-    expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never measured
+    expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never
+        measured
     """
 
     probabilities: tuple[float, float, float, float]
@@ -42,7 +43,9 @@ class Route:
 
     @property
     def best(self) -> int:
-        """The class whose network is to run: the most probable one, or if that is uncertain, the one with the highest expected F1."""
+        """The class whose network is to run: the most probable one, or if that is uncertain, the one with the highest
+        expected F1.
+        """
         if not self.uncertain or self.expected_f1 is None:
             return int(np.argmax(self.probabilities))
         return int(np.argmax(np.where(np.array(self.probabilities) > 0, self.expected_f1, -1)))
@@ -53,7 +56,8 @@ def mean_saturation(pixels: np.ndarray | Regions) -> float:
 
     Parameters
     ----------
-    pixels : array of shape (H, W) or (H, W, C), any dtype, before normalisation; of a large image every n-th pixel is looked at
+    pixels : array of shape (H, W) or (H, W, C), any dtype, before normalisation; of a large image every n-th pixel is
+        looked at
     """
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         return 0.0
@@ -66,9 +70,9 @@ def mean_saturation(pixels: np.ndarray | Regions) -> float:
 def ruled_out(pixels: np.ndarray | Regions, gray: bool) -> tuple[int, ...]:
     """Classes that the cue rules (paper, section 3.3) exclude for an image, whatever it shows.
 
-    Several colours are never binary, and too colourful ones not gray. The paper goes by how a file is stored: one channel is
-    binary, three are not. People store fluorescence in three channels and phase contrast in one as well, so where one channel shows
-    all there is, nothing is excluded.
+    Several colours are never binary, and too colourful ones not gray. The paper goes by how a file is stored: one
+    channel is binary, three are not. People store fluorescence in three channels and phase contrast in one as well, so
+    where one channel shows all there is, nothing is excluded.
 
     Parameters
     ----------
@@ -102,7 +106,8 @@ class RouterNetwork:
         """Route for an image, to none of the `excluded` classes, as `ruled_out` gives them.
 
         The class is told from the widest view, which shows the whole image unless that is larger than any that
-        the router learnt from. The diameter is told from the widest view in which the cells are large enough to be measured.
+        the router learnt from. The diameter is told from the widest view in which the cells are large enough to be
+        measured.
         """
         views = [router_view(image), *close_ups(image)]
         views = [(view, zoom) for view, zoom in views if zoom * MOST_REDUCED >= 1] or views[-1:]

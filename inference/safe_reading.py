@@ -36,8 +36,8 @@ class ReadLimits:
 class SafeReader:
     """Opens files in processes of their own.
 
-    Make one before PyTorch is imported: that is quicker, as the process can be forked then. Outside of Linux, which has what that
-    takes, files are read in this process.
+    Make one before PyTorch is imported: that is quicker, as the process can be forked then. Outside of Linux, which has
+    what that takes, files are read in this process.
     """
 
     def __init__(self, limits: ReadLimits = ReadLimits()):
@@ -51,7 +51,8 @@ class SafeReader:
         Raises
         ------
         ImageError
-            As there, and if the file crashes its decoder, takes too long, or needs too much memory; also later, when pixels are read.
+            As there, and if the file crashes its decoder, takes too long, or needs too much memory; also later, when
+            pixels are read.
         """
         if self._nursery is None:
             return open_images(path, options), file_digest(path)
@@ -95,8 +96,8 @@ class _File:
             except TimeoutError:
                 self._end()
                 raise ImageError(
-                    f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; the file is damaged or of an unusual "
-                    "layout: save it as a plain TIFF"
+                    f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; the file is damaged or of "
+                    "an unusual layout: save it as a plain TIFF"
                 ) from None
             except (EOFError, OSError, ValueError):
                 raise ImageError(f"{self.path.name}: {self._how_it_ended()}") from None
@@ -119,7 +120,10 @@ class _File:
         signal = self._end()
         if signal in CRASHES:
             return f"its decoder crashed ({signal}); the file is damaged: copy it again, or convert it to TIFF"
-        return "its decoder was stopped, perhaps for lack of memory; raise the container's limit, or cut the image into parts"
+        return (
+            "its decoder was stopped, perhaps for lack of memory; raise the container's limit, or cut the image "
+            "into parts"
+        )
 
     def _receive(self) -> bytes:
         if not self._connection.poll(self.seconds):

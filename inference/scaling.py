@@ -1,4 +1,6 @@
-"""The working image: an image at the size at which its cells are as large as the network wants them. Made row by row."""
+"""The working image: an image at the size at which its cells are as large as the network wants them. Made row by
+row.
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +20,9 @@ class ScaleSettings:
     enlarged_pixels: int = 4_000_000  # ...and to this many
 
 
-def working_scale(shape: tuple[int, ...], wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+def working_scale(
+    shape: tuple[int, ...], wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()
+) -> float:
     """Factor that brings cells of `diameter` pixels to `wanted` ones, within what the image's size allows.
 
     Parameters

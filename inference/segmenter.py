@@ -1,4 +1,6 @@
-"""An image's way from pixels to labels: normalise, route, measure the cells, bring them to the network's size, run it, decode."""
+"""An image's way from pixels to labels: normalise, route, measure the cells, bring them to the network's size, run it,
+decode.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,10 +64,13 @@ class Segmentation:
 
     image : the normalised image
     plan : how they are made
-    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to be read once
+    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to
+        be read once
     """
 
-    def __init__(self, image: NormalisedImage, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]):
+    def __init__(
+        self, image: NormalisedImage, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]
+    ):
         self.image, self.plan = image, plan
         self._summary: Summary | None = None
         self.rows = self._to_the_end(rows, summarise)
@@ -94,18 +99,26 @@ class Segmenter:
     ----------
     router : called with a normalised image and the classes that are ruled out; or the path of its checkpoint
     networks : by class, 0 to 3; or the paths of their checkpoints. There need be none for a class that no image is of
-    device : "auto", "cpu" or "cuda", for the networks that are given by their paths. These are loaded when an image first needs them
+    device : "auto", "cpu" or "cuda", for the networks that are given by their paths. These are loaded when an image
+        first needs them
     """
 
-    def __init__(self, router: Callable[[NormalisedImage, Sequence[int]], Route] | Path, networks: Mapping[int, Network | Path],
-                 device: str = "auto", limits: Limits = LIMITS):
+    def __init__(
+        self,
+        router: Callable[[NormalisedImage, Sequence[int]], Route] | Path,
+        networks: Mapping[int, Network | Path],
+        device: str = "auto",
+        limits: Limits = LIMITS,
+    ):
         self._router, self._networks = router, dict(networks)
         self.files = {number: network for number, network in networks.items() if isinstance(network, Path)}
         self._sums: dict[int, str] = {}
         self.device, self.limits = choose_device(device), limits
 
     @classmethod
-    def from_folder(cls, folder: Path, device: str = "auto", limits: Limits = LIMITS, verify: bool = False) -> "Segmenter":
+    def from_folder(
+        cls, folder: Path, device: str = "auto", limits: Limits = LIMITS, verify: bool = False
+    ) -> "Segmenter":
         """With the networks of a weights folder; `verify` compares the checksums of all of them at once.
 
         Raises
@@ -139,8 +152,16 @@ class Segmenter:
             self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
-    def segment(self, picture: Picture, *, class_: int | None = None, diameter: float | None = None, sensitivity: float = 0.0,
-                ends: Ends | None = None, on_tile: Callable[[int], None] = lambda total: None) -> Segmentation:
+    def segment(
+        self,
+        picture: Picture,
+        *,
+        class_: int | None = None,
+        diameter: float | None = None,
+        sensitivity: float = 0.0,
+        ends: Ends | None = None,
+        on_tile: Callable[[int], None] = lambda total: None,
+    ) -> Segmentation:
         """Begin to segment one image: everything but the labels, which the answer makes as they are read.
 
         Parameters
@@ -161,7 +182,9 @@ class Segmenter:
 
         def summarise() -> Summary:
             probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
-            counts = {name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")}
+            counts = {
+                name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")
+            }
             return Summary(**counts, probabilities=probabilities, device=str(network.device), seconds=clock.seconds)
 
         return Segmentation(image, plan, rows, summarise)
@@ -170,8 +193,9 @@ class Segmenter:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
         return self._look(picture, class_, None, ends, Stopwatch())[-1]
 
-    def _look(self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
-              ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, float]:
+    def _look(
+        self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
+    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, float]:
         """The image's normalised form, its class, the router's answer, the network and the cells' diameter."""
         route = None
         with clock("normalise"):

@@ -1,9 +1,10 @@
 """StarDist: cells as star-convex polygons, an object probability and distances along rays at each point of a 1/4 grid.
 
-Labels are made row by row while the tiles still come in: exactly the cells that the maps of the whole image give at once.
+Labels are made row by row while the tiles still come in: exactly the cells that the maps of the whole image give at
+once.
 
-Grid point (i, j) stands for the position (4*i + 1.5, 4*j + 1.5) of the working image, the centre of its 4x4 block, which is where
-bilinear up-sampling of the network's maps puts it.
+Grid point (i, j) stands for the position (4*i + 1.5, 4*j + 1.5) of the working image, the centre of its 4x4 block,
+which is where bilinear up-sampling of the network's maps puts it.
 """
 
 import itertools
@@ -53,8 +54,8 @@ class Settings:
 
 
 def activate(prob: "Tensor", dist: "Tensor") -> tuple["Tensor", "Tensor"]:
-    """The network's heads (N, 1, h, w) and (N, R, h, w) -> maps float32: probability in [0, 1], distances in pixels, which may be
-    below 0."""
+    """The network's heads (N, 1, h, w) and (N, R, h, w) -> maps float32: probability in [0, 1], distances in pixels,
+    which may be below 0."""
     return prob.float().sigmoid(), dist.float()
 
 
@@ -69,7 +70,9 @@ def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     probability (1, H/4, W/4) in [0, 1] and distances (R, H/4, W/4) in pixels, float32.
     """
-    return at_block_centres(edge_probability(labels))[None], star_distances(labels, stride=STRIDE).transpose(2, 0, 1).copy()
+    return at_block_centres(edge_probability(labels))[None], star_distances(labels, stride=STRIDE).transpose(
+        2, 0, 1
+    ).copy()
 
 
 def at_block_centres(values: np.ndarray) -> np.ndarray:
@@ -78,12 +81,14 @@ def at_block_centres(values: np.ndarray) -> np.ndarray:
     return (values[first, first] + values[first, second] + values[second, first] + values[second, second]) / 4
 
 
-def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS) -> Iterator[np.ndarray]:
+def rows(
+    tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits: Limits = LIMITS
+) -> Iterator[np.ndarray]:
     """Maps to labels: label rows of an image from the maps of its tiles.
 
-    Greedy suppression goes from the highest probability down, so a candidate is decided once those in its way are. Candidates come
-    row of tiles by row of tiles; what may meet a later one waits. Polygons are painted in the order of their probability wherever
-    they overlap, and rows are handed on when nothing more can be painted there.
+    Greedy suppression goes from the highest probability down, so a candidate is decided once those in its way are.
+    Candidates come row of tiles by row of tiles; what may meet a later one waits. Polygons are painted in the order of
+    their probability wherever they overlap, and rows are handed on when nothing more can be painted there.
 
     Parameters
     ----------
@@ -92,7 +97,8 @@ def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits
 
     Yields
     ------
-    Bands of rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are numbered 1, 2, 3, ... without gaps.
+    Bands of rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are numbered 1, 2, 3, ... without
+    gaps.
     """
     canvas = _Canvas(sizes)
     seams = [span.high for span in spans(sizes.working[0])][:-1]
@@ -104,7 +110,8 @@ def rows(tiles: TileMaps, settings: Settings, sizes: Sizes, tally: Tally, limits
         frontier = math.inf if last else span.high - LONGEST_RAY  # no later polygon reaches above this working row
         pool = Candidates.concatenate([survivors, undecided, *arrived], RAYS)
         boxes, state = pool.boxes(), decide(pool, settings.overlap_threshold, frontier, len(survivors))
-        decided = float(min(frontier, boxes[state == UNDECIDED, 0].min(initial=math.inf)))  # everything is, above this working row
+        # Everything is, above this working row.
+        decided = float(min(frontier, boxes[state == UNDECIDED, 0].min(initial=math.inf)))
 
         fresh = np.nonzero((state == SURVIVOR) & ~np.pad(painted, (0, len(pool) - len(painted))))[0]
         fresh = fresh[by_probability(pool.prob[fresh], pool.points[fresh])]
@@ -161,8 +168,8 @@ def _candidates(tile: Tile, maps: Maps, settings: Settings) -> Candidates:
 
 @compiled
 def _free_to_paint(boxes, decided):
-    """Which survivors can be painted now. One that reaches down to `decided`, where others are not, has to wait, and so has one
-    whose box meets that of a more probable one that waits.
+    """Which survivors can be painted now. One that reaches down to `decided`, where others are not, has to wait, and so
+    has one whose box meets that of a more probable one that waits.
 
     boxes : (N, 4) float32, as of `Candidates.boxes`, highest probability first
     """
@@ -176,7 +183,12 @@ def _free_to_paint(boxes, decided):
             if not free[i]:
                 break
             j = waiting[n]
-            free[i] = (boxes[i, 0] > boxes[j, 2] or boxes[j, 0] > boxes[i, 2] or boxes[i, 1] > boxes[j, 3] or boxes[j, 1] > boxes[i, 3])
+            free[i] = (
+                boxes[i, 0] > boxes[j, 2]
+                or boxes[j, 0] > boxes[i, 2]
+                or boxes[i, 1] > boxes[j, 3]
+                or boxes[j, 1] > boxes[i, 3]
+            )
         if not free[i]:
             waiting[count] = i
             count += 1
@@ -198,12 +210,14 @@ def find_candidates(prob: np.ndarray, dist: np.ndarray, grid_origin: tuple[int, 
     """
     y, x = np.nonzero(prob[0] > threshold)
     points = (np.stack((y, x), axis=1) + np.asarray(grid_origin)) * STRIDE + (STRIDE - 1) / 2
-    rays = np.ascontiguousarray(dist.transpose(1, 2, 0)[y, x], np.float32)  # fastest where a point's rays lie side by side
+    # Fastest where a point's rays lie side by side.
+    rays = np.ascontiguousarray(dist.transpose(1, 2, 0)[y, x], np.float32)
     return Candidates(prob[0, y, x].astype(np.float32), points.astype(np.float32), np.maximum(rays, 0, out=rays))
 
 
 def disagreement(labels: np.ndarray, probability: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, float]:
-    """Object probability (h, w), and how far the rays end from the outlines of the cells found, as a share of their length.
+    """Object probability (h, w), and how far the rays end from the outlines of the cells found, as a share of their
+    length.
 
     Parameters
     ----------

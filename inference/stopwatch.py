@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds spent in each named stage. A stage that another one calls is not counted twice; what several threads do at the same
-    time adds up to more than the time that passes. A stage belongs to one thread."""
+    """Seconds spent in each named stage. A stage that another one calls is not counted twice; what several threads do
+    at the same time adds up to more than the time that passes. A stage belongs to one thread."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -26,9 +26,11 @@ class Stopwatch:
 
     def timed(self, stage: str, function: Callable) -> Callable:
         """`function`, with its time counted to a stage."""
+
         def wrapped(*args):
             with self(stage):
                 return function(*args)
+
         return wrapped
 
     def steps(self, stage: str, items: Iterator) -> Iterator:

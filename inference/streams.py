@@ -1,4 +1,6 @@
-"""The standard streams: work goes on where they are closed, full or broken, and names cannot play tricks on a terminal."""
+"""The standard streams: work goes on where they are closed, full or broken, and names cannot play tricks on a
+terminal.
+"""
 
 import logging
 import os
@@ -7,13 +9,8 @@ import unicodedata
 from contextlib import suppress
 from typing import IO
 
-CONTROLS = (
-    "Cc",
-    "Cf",
-    "Zl",
-    "Zp",
-    "Cs",
-)  # Unicode's categories: control, format (as that which reverses text), separators, surrogates
+# Unicode's categories: control, format (as that which reverses text), separators, surrogates.
+CONTROLS = ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
 def escaped(text: str) -> str:
@@ -57,7 +54,8 @@ class SafeStream:
 def secure_streams() -> None:
     """Make the standard streams safe: to be called first of all.
 
-    A closed one is opened on nothing; else the next file that is opened would take its place, and what libraries say would go there.
+    A closed one is opened on nothing; else the next file that is opened would take its place, and what libraries say
+    would go there.
     """
     for number in range(3):
         try:

@@ -3,15 +3,24 @@
 import numpy as np
 
 from inference.compiled import compiled
-from inference.polygons import Candidates, by_probability, intersection_area, polygon_area, polygon_box, polygon_corners, ray_directions
+from inference.polygons import (
+    Candidates,
+    by_probability,
+    intersection_area,
+    polygon_area,
+    polygon_box,
+    polygon_corners,
+    ray_directions,
+)
 
 SURVIVOR, SUPPRESSED, UNDECIDED = 1, 0, -1  # states of a candidate
 
 
 @compiled
 def _by_boxes(box, other, areas, limit):
-    """Whether polygons with these bounding boxes and this sum of areas have more than `limit` in common: 1 surely, 0 surely not,
-    -1 unknown. They have no more in common than their boxes, and cover together no more than the box around both."""
+    """Whether polygons with these bounding boxes and this sum of areas have more than `limit` in common: 1 surely, 0
+    surely not, -1 unknown. They have no more in common than their boxes, and cover together no more than the box around
+    both."""
     height = min(box[2], other[2]) - max(box[0], other[0])
     width = min(box[3], other[3]) - max(box[1], other[1])
     if height <= 0 or width <= 0 or height * width <= limit:
@@ -39,10 +48,11 @@ def _suppress(points, dist, order, threshold, frontier, directions):
 
     Notes
     -----
-    Polygons that still count are kept in the buckets of a square grid that their bounding boxes touch, and compared with
-    candidates of the same buckets alone. There are two lists a bucket. The first one holds survivors and what will survive unless a
-    later candidate is in its way. The second one holds what is undecided because of another undecided one: mostly candidates of one
-    cell, which are many, and need not be compared with each other once one of the first list is found in their way.
+    Polygons that still count are kept in the buckets of a square grid that their bounding boxes touch, and compared
+    with candidates of the same buckets alone. There are two lists a bucket. The first one holds survivors and what will
+    survive unless a later candidate is in its way. The second one holds what is undecided because of another undecided
+    one: mostly candidates of one cell, which are many, and need not be compared with each other once one of the first
+    list is found in their way.
     """
     n, rays = dist.shape
     state = np.full(n, SURVIVOR, np.int8)
@@ -93,7 +103,9 @@ def _suppress(points, dist, order, threshold, frontier, directions):
                             limit = threshold * min(own_area, area[s])
                             conflict = _by_boxes(box, boxes[s], own_area + area[s], limit)
                             if conflict < 0:
-                                conflict = intersection_area(points[owner[s]], corners_of[s], corners, directions) > limit
+                                conflict = (
+                                    intersection_area(points[owner[s]], corners_of[s], corners, directions) > limit
+                                )
                             if not conflict:
                                 continue
                             if state[owner[s]] == SURVIVOR:
@@ -126,11 +138,14 @@ def _suppress(points, dist, order, threshold, frontier, directions):
     return state
 
 
-def decide(candidates: Candidates, overlap_threshold: float, frontier: float = np.inf, survivors: int = 0) -> np.ndarray:
+def decide(
+    candidates: Candidates, overlap_threshold: float, frontier: float = np.inf, survivors: int = 0
+) -> np.ndarray:
     """What becomes of each candidate, as far as it can be told before all candidates are known.
 
-    For an image that comes in bands from the top: call it after each band with the candidates left undecided, the new ones, and
-    the survivors so far that may touch them. The survivors of all calls are those of one call with all candidates.
+    For an image that comes in bands from the top: call it after each band with the candidates left undecided, the new
+    ones, and the survivors so far that may touch them. The survivors of all calls are those of one call with all
+    candidates.
 
     Parameters
     ----------
@@ -140,11 +155,14 @@ def decide(candidates: Candidates, overlap_threshold: float, frontier: float = n
 
     Returns
     -------
-    (N,) int8: SURVIVOR, SUPPRESSED, or UNDECIDED for a candidate that reaches the frontier or is in conflict with an undecided one.
+    (N,) int8: SURVIVOR, SUPPRESSED, or UNDECIDED for a candidate that reaches the frontier or is in conflict with an
+    undecided one.
     """
     prob, points = candidates.prob[survivors:], candidates.points[survivors:]
     order = by_probability(prob, points) + survivors
-    return _suppress(candidates.points, candidates.dist, order, overlap_threshold, frontier, ray_directions(candidates.dist.shape[1]))
+    return _suppress(
+        candidates.points, candidates.dist, order, overlap_threshold, frontier, ray_directions(candidates.dist.shape[1])
+    )
 
 
 def suppress(candidates: Candidates, overlap_threshold: float) -> Candidates:

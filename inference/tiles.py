@@ -38,7 +38,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A window and the part of the image that it owns. Every image pixel belongs to exactly one tile, the one whose centre is nearest."""
+    """A window and the part of the image that it owns. Every image pixel belongs to exactly one tile, the one whose
+    centre is nearest.
+    """
 
     y: Span
     x: Span
@@ -80,8 +82,9 @@ TileMaps = Iterable[tuple[Tile, Maps | None]]
 def spans(length: int, window: int = WINDOW, step: int = STEP) -> list[Span]:
     """Tiles along an axis of `length` pixels.
 
-    Windows start at multiples of 32, so that the network's grid is the same in all of them; the last one may reach beyond
-    the image by up to 31 pixels, and an image smaller than the window gets one window of its size rounded up to 32.
+    Windows start at multiples of 32, so that the network's grid is the same in all of them; the last one may reach
+    beyond the image by up to 31 pixels, and an image smaller than the window gets one window of its size rounded up to
+    32.
     """
     if length <= window:
         return [Span(0, math.ceil(length / DEEPEST_STRIDE) * DEEPEST_STRIDE, 0, length)]
@@ -103,7 +106,8 @@ def mirrored(index: np.ndarray, length: int) -> np.ndarray:
 
 
 class Windows:
-    """The windows of an image, mirrored where they reach beyond it. Those of one row of tiles share the pixels read for it.
+    """The windows of an image, mirrored where they reach beyond it. Those of one row of tiles share the pixels read for
+    it.
 
     Parameters
     ----------
@@ -139,8 +143,9 @@ def is_empty(window: np.ndarray, settings: EmptySettings = EmptySettings()) -> b
     return bool((small.max(axis=(0, 1)) - small.min(axis=(0, 1))).max() < settings.contrast)
 
 
-def cut_batches(shape: tuple[int, int], rows: Rows, batch: int, tally: Tally,
-                empty_settings: EmptySettings = EmptySettings()) -> Iterator[list[tuple[Tile, np.ndarray | None]]]:
+def cut_batches(
+    shape: tuple[int, int], rows: Rows, batch: int, tally: Tally, empty_settings: EmptySettings = EmptySettings()
+) -> Iterator[list[tuple[Tile, np.ndarray | None]]]:
     """The tiles of an image, row by row, in groups of as many full windows as a network takes at once.
 
     Parameters
@@ -168,8 +173,11 @@ def cut_batches(shape: tuple[int, int], rows: Rows, batch: int, tally: Tally,
         yield group
 
 
-def run_tiles(batches: Iterable[list[tuple[Tile, np.ndarray | None]]], predict: Callable[[np.ndarray], Maps],
-              on_tile: Callable[[], None] = lambda: None) -> Iterator[tuple[Tile, Maps | None]]:
+def run_tiles(
+    batches: Iterable[list[tuple[Tile, np.ndarray | None]]],
+    predict: Callable[[np.ndarray], Maps],
+    on_tile: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Tile, Maps | None]]:
     """Run a network over an image.
 
     Parameters
@@ -180,8 +188,8 @@ def run_tiles(batches: Iterable[list[tuple[Tile, np.ndarray | None]]], predict: 
 
     Yields
     ------
-    Each tile, row by row, with its maps, cut to what it owns: arrays of shape (C, owned height / 4, owned width / 4). None
-    instead of maps for a tile whose window is empty.
+    Each tile, row by row, with its maps, cut to what it owns: arrays of shape (C, owned height / 4, owned width / 4).
+    None instead of maps for a tile whose window is empty.
     """
     for group in batches:
         full = [window for _, window in group if window is not None]

@@ -12,8 +12,8 @@ def square(image: NormalisedImage, corner: tuple[int, int], side: int, finest: f
 
     Parameters
     ----------
-    finest : pixels of the image that may be taken together along each axis; the square of a large image may then come from its
-        overview
+    finest : pixels of the image that may be taken together along each axis; the square of a large image may then come
+        from its overview
 
     Returns
     -------
@@ -69,5 +69,7 @@ def liveliest_corner(image: NormalisedImage, side: int) -> tuple[int, int]:
 def _square_view(image: NormalisedImage, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
     """The square of `side` pixels at `corner` (y, x) as a view, and the view's pixels per pixel of the image."""
     part, _ = square(image, corner, side, side / VIEW_SIZE)
-    view = cv2.resize(part, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA if len(part) > VIEW_SIZE else cv2.INTER_LINEAR)
+    view = cv2.resize(
+        part, (VIEW_SIZE, VIEW_SIZE), interpolation=cv2.INTER_AREA if len(part) > VIEW_SIZE else cv2.INTER_LINEAR
+    )
     return to_three_channels(view), VIEW_SIZE / side

@@ -1,8 +1,8 @@
 """From Hover maps to cells: markers where the HV maps are even, watershed on their jumps. Flooding compiled with numba.
 
-HoVer-Net (Graham et al. 2019) scales the gradients of each image by their own minimum and maximum, so that a tile decodes
-differently from the whole. Here the scale is fixed: HV runs from -1 to 1 across a cell, so between two touching cells it
-falls by 2, and such a fall is a border of strength 1 in every image.
+HoVer-Net (Graham et al. 2019) scales the gradients of each image by their own minimum and maximum, so that a tile
+decodes differently from the whole. Here the scale is fixed: HV runs from -1 to 1 across a cell, so between two touching
+cells it falls by 2, and such a fall is a border of strength 1 in every image.
 """
 
 import itertools
@@ -34,8 +34,10 @@ class WatershedSettings:
     @classmethod
     def grid(cls) -> list["WatershedSettings"]:
         """Those that are tried when they are fitted to images."""
-        return [cls(cell_threshold=c, marker_threshold=m)
-                for c, m in itertools.product((0.4, 0.5, 0.6, 0.7), (0.05, 0.1, 0.15, 0.2, 0.3))]
+        return [
+            cls(cell_threshold=c, marker_threshold=m)
+            for c, m in itertools.product((0.4, 0.5, 0.6, 0.7), (0.05, 0.1, 0.15, 0.2, 0.3))
+        ]
 
 
 @compiled
@@ -66,7 +68,9 @@ def flood(energy, labels, mask):
     follow = np.empty(size, np.int32)
     head, tail = np.full(LEVELS, -1, np.int32), np.full(LEVELS, -1, np.int32)
     for i in range(wide, size - wide):
-        if names[i] and (free[i - wide] or free[i - 1] or free[i + 1] or free[i + wide]):  # else nothing to flood from here
+        if names[i] and (
+            free[i - wide] or free[i - 1] or free[i + 1] or free[i + wide]
+        ):  # else nothing to flood from here
             level = levels[i]
             follow[i] = -1
             if head[level] < 0:
@@ -102,9 +106,9 @@ def flood(energy, labels, mask):
 def boundary_strength(hv: np.ndarray, sobel_size: int) -> np.ndarray:
     """How far the HV vectors jump from one pixel to the next: 0 within cells, up to 1 between them.
 
-    Within a cell the vertical map rises downwards and the horizontal one to the right, gently, and neither changes across.
-    Any fall along its own axis and any change across it is a border. HoVer-Net looks at the falls alone and misses borders
-    between cells that lie at an angle or are not convex.
+    Within a cell the vertical map rises downwards and the horizontal one to the right, gently, and neither changes
+    across. Any fall along its own axis and any change across it is a border. HoVer-Net looks at the falls alone and
+    misses borders between cells that lie at an angle or are not convex.
 
     Parameters
     ----------
@@ -123,13 +127,16 @@ def boundary_strength(hv: np.ndarray, sobel_size: int) -> np.ndarray:
         return cv2.sepFilter2D(plane, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
 
     vertical, horizontal = hv
-    squared = np.maximum(filtered(vertical, smooth, fall), 0) ** 2 + np.maximum(filtered(horizontal, fall, smooth), 0) ** 2
+    squared = (
+        np.maximum(filtered(vertical, smooth, fall), 0) ** 2 + np.maximum(filtered(horizontal, fall, smooth), 0) ** 2
+    )
     squared += filtered(vertical, fall, smooth) ** 2 + filtered(horizontal, smooth, fall) ** 2
     return np.minimum(np.sqrt(squared), 1)
 
 
-def decode_hover(cell_probability: np.ndarray, hv: np.ndarray,
-                 settings: WatershedSettings = WatershedSettings()) -> tuple[np.ndarray, np.ndarray]:
+def decode_hover(
+    cell_probability: np.ndarray, hv: np.ndarray, settings: WatershedSettings = WatershedSettings()
+) -> tuple[np.ndarray, np.ndarray]:
     """Separate cells by a marker-controlled watershed.
 
     Parameters
@@ -139,8 +146,8 @@ def decode_hover(cell_probability: np.ndarray, hv: np.ndarray,
 
     Returns
     -------
-    labels (H, W) int32: 0 is background, cells are 1..n without gaps, each one 4-connected; and the row in which each cell's marker
-    begins, (n,) int32.
+    labels (H, W) int32: 0 is background, cells are 1..n without gaps, each one 4-connected; and the row in which each
+    cell's marker begins, (n,) int32.
     """
     mask = cell_probability > settings.cell_threshold
     boundary = boundary_strength(np.ascontiguousarray(hv, np.float32), settings.sobel_size)
@@ -150,11 +157,15 @@ def decode_hover(cell_probability: np.ndarray, hv: np.ndarray,
     keep[0] = False
     markers = np.where(keep, np.arange(count, dtype=np.int32), np.int32(0))[markers]
     # A small cell may be all boundary: without a seed of its own it is one marker as a whole.
-    parts, components, part_stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    parts, components, part_stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
     seeded = np.zeros(parts, bool)
     seeded[components[markers > 0]] = True
     seeded[0] = True
-    whole = np.where(seeded | (part_stats[:, cv2.CC_STAT_AREA] < settings.min_cell), 0, np.arange(parts, dtype=np.int32) + count)
+    whole = np.where(
+        seeded | (part_stats[:, cv2.CC_STAT_AREA] < settings.min_cell), 0, np.arange(parts, dtype=np.int32) + count
+    )
     markers += whole.astype(np.int32)[components]
     flood((boundary * (LEVELS - 1)).astype(np.uint8), markers, mask)
     tops = np.concatenate([stats[:, cv2.CC_STAT_TOP], part_stats[:, cv2.CC_STAT_TOP]])

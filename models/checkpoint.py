@@ -1,7 +1,8 @@
 """One file format for all five networks: safetensors with the configuration in its metadata. Nothing is ever unpickled.
 
-Weights of two or more dimensions are stored as float16, or as int8 with one scale for each output channel; everything else
-(biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage, unless told otherwise.
+Weights of two or more dimensions are stored as float16, or as int8 with one scale for each output channel; everything
+else (biases, batch normalisation) stays float32. Loading gives float32 modules whatever the storage, unless told
+otherwise.
 """
 
 from pathlib import Path
@@ -75,17 +76,22 @@ def read_config(path: Path) -> tuple[str, Config]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such weights file; give the folder that holds it with --weights") from None
     except Exception as error:
-        raise CheckpointError(f"{path}: damaged weights file ({error}); fetch the weights again and compare "
-                              "weights/SHA256SUMS") from None
+        raise CheckpointError(
+            f"{path}: damaged weights file ({error}); fetch the weights again and compare weights/SHA256SUMS"
+        ) from None
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected "
-                              f"{FORMAT!r}); give the folder of this program's weights with --weights")
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this program (format {metadata.get('format')!r}, expected "
+            f"{FORMAT!r}); give the folder of this program's weights with --weights"
+        )
     kind = metadata.get("kind", "")
     try:
         return kind, Config.from_json(kind, metadata.get("config", ""))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its configuration is not of this version of the program ({error}); use the weights that came "
-                              "with this version") from None
+        raise CheckpointError(
+            f"{path}: its configuration is not of this version of the program ({error}); use the weights that came "
+            "with this version"
+        ) from None
 
 
 def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool = False) -> tuple[nn.Module, Config]:
@@ -122,8 +128,10 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
         model.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit
-        raise CheckpointError(f"{path}: not a {kind} network of this version of the program, built with {dict(config.network)} "
-                              f"({reason}); use the weights that came with this version") from None
+        raise CheckpointError(
+            f"{path}: not a {kind} network of this version of the program, built with {dict(config.network)} "
+            f"({reason}); use the weights that came with this version"
+        ) from None
     if foldable:
         model.unet.encoder.fold_batch_norm()
         model.to(dtype)

@@ -11,7 +11,9 @@ REMEDY = f"fetch the weights again; for networks of your own: sha256sum *.safete
 
 
 class CheckpointError(ValueError):
-    """A weights file, or their list of checksums, that is missing, damaged or of another program. The message names it and the remedy."""
+    """A weights file, or their list of checksums, that is missing, damaged or of another program. The message names it
+    and the remedy.
+    """
 
 
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
@@ -49,7 +51,9 @@ def check_listed(folder: Path, names: Iterable[str]) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise CheckpointError if a file is not the one in the list beside it. A file without a list, as of a training, passes."""
+    """Raise CheckpointError if a file is not the one in the list beside it. A file without a list, as of a training,
+    passes.
+    """
     if not path.with_name(SUMS_FILE).exists():
         return
     check_listed(path.parent, [path.name])

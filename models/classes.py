@@ -11,7 +11,8 @@ class ImageClass:
 
     number : 0 to 3, the router's output
     name : in words, for people
-    kind : of network that the paper gives it, "stardist" or "hover"; which kind a trained network is, its checkpoint says
+    kind : of network that the paper gives it, "stardist" or "hover"; which kind a trained network is, its checkpoint
+        says
     shows : what is in such images
     """
 
@@ -52,4 +53,6 @@ def find_class(text: str) -> ImageClass:
     for image_class in CLASSES:
         if wanted in (str(image_class.number), image_class.name):
             return image_class
-    raise ValueError(f"{text!r} is no class of images; give one of {', '.join(f'{c.number} ({c.name})' for c in CLASSES)}")
+    raise ValueError(
+        f"{text!r} is no class of images; give one of {', '.join(f'{c.number} ({c.name})' for c in CLASSES)}"
+    )

@@ -43,5 +43,7 @@ class Config:
 
     def to_json(self, kind: str) -> str:
         """Text of `from_json`, with sorted keys."""
-        values = {kind if key == "decoder" else key: value for key, value in asdict(self).items() if value or key == "network"}
+        values = {
+            kind if key == "decoder" else key: value for key, value in asdict(self).items() if value or key == "network"
+        }
         return json.dumps(values, sort_keys=True)

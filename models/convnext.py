@@ -1,8 +1,9 @@
-"""ConvNeXt (Liu et al. 2022) as an encoder: the feature maps of its four stages, under the names that timm gives its weights.
+"""ConvNeXt (Liu et al. 2022) as an encoder: the feature maps of its four stages, under the names that timm gives its
+weights.
 
-timm has all these networks and many more, but importing it takes longer than importing PyTorch, which a program that is started
-once for each image cannot afford. The function is the same (a test compares them); timm serves for pre-trained weights and for
-encoders that are not in CONVNEXTS.
+timm has all these networks and many more, but importing it takes longer than importing PyTorch, which a program that is
+started once for each image cannot afford. The function is the same (a test compares them); timm serves for pre-trained
+weights and for encoders that are not in CONVNEXTS.
 """
 
 from functools import partial
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Name -> blocks and channels of the stages, and whether timm keeps the two linear layers of a block as 1x1 convolutions.
+# Name -> blocks and channels of the stages, and whether timm keeps the two linear layers of a block as 1x1
+# convolutions.
 CONVNEXTS = {
     "convnext_atto": ((2, 2, 6, 2), (40, 80, 160, 320), True),
     "convnext_femto": ((2, 2, 6, 2), (48, 96, 192, 384), True),
@@ -35,7 +37,9 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, linear on the last axis of NxHxWxC; four times as wide between. `layer` is Linear, or Conv2d for 1x1 weights."""
+    """Linear, GELU, linear on the last axis of NxHxWxC; four times as wide between. `layer` is Linear, or Conv2d for
+    1x1 weights.
+    """
 
     def __init__(self, channels: int, layer):
         super().__init__()
@@ -67,8 +71,13 @@ class Stage(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, blocks: int, layer_scale: float, layer):
         super().__init__()
-        self.downsample = nn.Identity() if in_channels == out_channels else nn.Sequential(
-            LayerNorm2d(in_channels, eps=NORM_EPSILON), nn.Conv2d(in_channels, out_channels, 2, stride=2))
+        self.downsample = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Sequential(
+                LayerNorm2d(in_channels, eps=NORM_EPSILON), nn.Conv2d(in_channels, out_channels, 2, stride=2)
+            )
+        )
         self.blocks = nn.Sequential(*(Block(out_channels, layer_scale, layer) for _ in range(blocks)))
 
     def forward(self, x: Tensor) -> Tensor:

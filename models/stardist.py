@@ -25,7 +25,9 @@ class StarDistMaps(NamedTuple):
 
 
 class StarDistHead(nn.Module):
-    """1x1 convolutions from features to the logit of the object probability and to the distances, at the features' size."""
+    """1x1 convolutions from features to the logit of the object probability and to the distances, at the features'
+    size.
+    """
 
     def __init__(self, in_channels: int, rays: int = RAYS):
         super().__init__()
@@ -42,8 +44,13 @@ class ConvNeXtStarDist(nn.Module):
 
     kind = "stardist"
 
-    def __init__(self, encoder: str = "convnext_small", rays: int = RAYS, layer_scale: float | None = None,
-                 pretrained: bool = False):
+    def __init__(
+        self,
+        encoder: str = "convnext_small",
+        rays: int = RAYS,
+        layer_scale: float | None = None,
+        pretrained: bool = False,
+    ):
         super().__init__()
         self.unet = ConvNeXtUNet(encoder, layer_scale, pretrained)
         self.head = StarDistHead(self.unet.out_channels, rays)

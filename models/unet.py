@@ -63,5 +63,7 @@ class ConvNeXtUNet(nn.Module):
 
 
 def upsample(maps: Tensor, factor: int = STRIDE) -> Tensor:
-    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first (docs/architecture.md)."""
+    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first
+    (docs/architecture.md).
+    """
     return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -22,7 +22,8 @@ def check_weights(folder: Path, verify: bool = False) -> None:
     Raises
     ------
     CheckpointError
-        If a file is missing, not in SHA256SUMS, damaged, of another program or in the place of another one. The message names it.
+        If a file is missing, not in SHA256SUMS, damaged, of another program or in the place of another one. The message
+        names it.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:

@@ -1,7 +1,8 @@
 """Cell instance segmentation for microscopy images of any modality: `from multistream_cellseg import Segmenter`.
 
-The parts of this package are `inference`, `models` and `training`. Installed they lie in it (see setup.py). In the repository, or where
-that is installed with `pip install -e`, they lie beside it and are found under their own names as well, in this process alone.
+The parts of this package are `inference`, `models` and `training`. Installed they lie in it (see setup.py). In the
+repository, or where that is installed with `pip install -e`, they lie beside it and are found under their own names as
+well, in this process alone.
 """
 
 import sys

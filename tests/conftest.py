@@ -19,7 +19,9 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def untrained_weights(tmp_path_factory) -> Path:
-    """Five networks with random weights, strong enough to find random cells, and a router that answers class 0 and 20 pixels."""
+    """Five networks with random weights, strong enough to find random cells, and a router that answers class 0 and 20
+    pixels.
+    """
     import torch
 
     from models.checkpoint import save_checkpoint
@@ -47,7 +49,10 @@ def untrained_weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def blobs():
-    """Function that makes a label image by its seed: ellipses over one another, touching, cut by the border, some in pieces or slivers."""
+    """Function that makes a label image by its seed: ellipses over one another, touching, cut by the border, some in
+    pieces or slivers.
+    """
+
     def draw(seed, shape=(96, 128), cells=20):
         rng = np.random.default_rng(seed)
         labels = np.zeros(shape, np.int32)
@@ -61,7 +66,9 @@ def blobs():
 
 @pytest.fixture(scope="session")
 def many_cells():
-    """Labels of 90,000 cells of 3x3 on a 4-pixel grid, and a function that gives the axes (300, 4, 300, 4) to a map of their image."""
+    """Labels of 90,000 cells of 3x3 on a 4-pixel grid, and a function that gives the axes (300, 4, 300, 4) to a map of
+    their image.
+    """
     numbers = 1 + np.arange(90_000, dtype=np.int32).reshape(300, 300)
     labels = np.zeros((300, 4, 300, 4), np.int32)
     labels[:, :3, :, :3] = numbers[:, None, :, None]

@@ -1,11 +1,12 @@
 """Files that are damaged at random, bombs, and kills: what the program does to them is counted.
 
-    python -m tests.fuzz --mutants 20000 --kills 20 --out docs/faults.md      # the table in docs/faults.md, about an hour on two cores
-    python -m tests.fuzz --mutants 300 --kills 1                              # a minute or two, as in .ci/run
+    python -m tests.fuzz --mutants 20000 --kills 20 --out docs/faults.md      # the table in docs/faults.md, about an
+    hour on two cores python -m tests.fuzz --mutants 300 --kills 1                              # a minute or two, as in
+    .ci/run
 
-Every supported kind of file is written small, then bytes are changed, cut out, put in, repeated or taken from another file. All files
-are read as a run reads them. A run over some of them, and runs that are killed at random moments and resumed, follow. Exit code 1 if
-something crashed, hung, was lost, or belongs to another image.
+Every supported kind of file is written small, then bytes are changed, cut out, put in, repeated or taken from another
+file. All files are read as a run reads them. A run over some of them, and runs that are killed at random moments and
+resumed, follow. Exit code 1 if something crashed, hung, was lost, or belongs to another image.
 """
 
 import argparse
@@ -84,9 +85,8 @@ def mutant(rng: random.Random, content: bytes, others: list[bytes]) -> bytes:
     """The file with one to eight changes; none in some."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 4, 8))):
-        place = (
-            rng.randrange(len(data) + 1) if rng.random() < 0.5 else rng.randrange(min(len(data), 200) + 1)
-        )  # headers are short
+        # Headers are short.
+        place = rng.randrange(len(data) + 1) if rng.random() < 0.5 else rng.randrange(min(len(data), 200) + 1)
         length = rng.choice((1, 1, 2, 4, 16, 200))
         kind = rng.randrange(7)
         if kind == 0:
@@ -245,9 +245,7 @@ def fuzz_a_run(seed: int, counts: Counts) -> None:
         counts.read["run"] += sum(status == "done" for status in rows.values())
         counts.refused["run"] += sum(status.startswith(("failed", "skipped")) for status in rows.values())
         lost = [
-            name
-            for name in good
-            if rows.get(name) != "done" or not (folder / "out" / f"{name}_label.tiff").is_file()
+            name for name in good if rows.get(name) != "done" or not (folder / "out" / f"{name}_label.tiff").is_file()
         ]
         told = {Path(name).name for name in rows}
         lost += [path.name for path in (folder / "in").iterdir() if path.name not in told]
@@ -309,8 +307,10 @@ def table(counts: Counts, args: argparse.Namespace) -> str:
     lines = [
         HEADING,
         "",
-        f"Made by `python -m tests.fuzz --mutants {args.mutants} --kills {args.kills} --seed {args.seed} --out docs/faults.md`: "
-        "small files of every kind with bytes changed, cut out, put in, repeated or from another file; bombs, pipes and "
+        f"Made by `python -m tests.fuzz --mutants {args.mutants} --kills {args.kills} --seed {args.seed} --out "
+        "docs/faults.md`: "
+        "small files of every kind with bytes changed, cut out, put in, repeated or from another file; bombs, pipes "
+        "and "
         "devices; a run over good files among damaged ones; and runs that are killed at random moments and resumed, "
         "after which two images change places.",
         "",
@@ -322,9 +322,11 @@ def table(counts: Counts, args: argparse.Namespace) -> str:
         lines.append(f"| {LINES.get(kind, kind)} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
     lines += [
         "",
-        f"Runs that ended before their time, images that were lost, broken label files, labels of another image: {len(counts.faults)}. "
-        f"The slowest damaged file took {counts.slowest_mutant:.1f} s, the slowest of all {counts.slowest:.1f} s. The largest memory of a "
-        f"process that read a damaged file was {counts.memory / 2**20:.0f} MB, and a bomb {counts.bombs_memory / 2**20:.0f} MB.",
+        "Runs that ended before their time, images that were lost, broken label files, labels of another image: "
+        f"{len(counts.faults)}. "
+        f"The slowest damaged file took {counts.slowest_mutant:.1f} s, the slowest of all {counts.slowest:.1f} s. "
+        f"The largest memory of a process that read a damaged file was {counts.memory / 2**20:.0f} MB, and a bomb "
+        f"{counts.bombs_memory / 2**20:.0f} MB.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,6 @@
-"""The walls of the house, read from the import statements of all modules, late ones and those for types alone included."""
+"""The walls of the house, read from the import statements of all modules, late ones and those for types alone
+included.
+"""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -7,12 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MAY_IMPORT = {"models": {"models"}, "inference": {"models", "inference"}, "training": {"models", "inference", "training"},
-              "predict": {"inference"}}
+MAY_IMPORT = {
+    "models": {"models"},
+    "inference": {"models", "inference"},
+    "training": {"models", "inference", "training"},
+    "predict": {"inference"},
+}
 LONGEST = 400  # lines
 PACKAGE = "multistream_cellseg"
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-           for path in (ROOT / "predict.py", *(p for folder in MAY_IMPORT for p in (ROOT / folder).rglob("*.py")))}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "predict.py", *(p for folder in MAY_IMPORT for p in (ROOT / folder).rglob("*.py")))
+}
 
 
 def imports(tree):
@@ -33,8 +41,11 @@ EDGES = {name: imports(ast.parse(path.read_text(encoding="utf-8"))) - {name} for
 
 def test_imports_are_found():
     """Of the forms that Python has: of a module, of names in it, within a function."""
-    assert imports(ast.parse("import inference.tiles\nfrom models import unet\ndef f():\n    from inference.network import Network")) == {
-        "inference.tiles", "models", "models.unet", "inference.network"}
+    assert imports(
+        ast.parse(
+            "import inference.tiles\nfrom models import unet\ndef f():\n    from inference.network import Network"
+        )
+    ) == {"inference.tiles", "models", "models.unet", "inference.network"}
     assert len(MODULES) > 50
 
 

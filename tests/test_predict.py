@@ -48,8 +48,13 @@ def images(tmp_path_factory):
     return folder
 
 
-EXPECTED = {"coins.16bit_label.tiff": (303, 384), "coins_label.tiff": (97, 131), "float_label.tiff": (64, 64),
-            "tissue_label.tiff": (300, 200), "TINY_label.tiff": (3, 5)}
+EXPECTED = {
+    "coins.16bit_label.tiff": (303, 384),
+    "coins_label.tiff": (97, 131),
+    "float_label.tiff": (64, 64),
+    "tissue_label.tiff": (300, 200),
+    "TINY_label.tiff": (3, 5),
+}
 
 
 def run(*arguments):
@@ -96,7 +101,9 @@ def test_bad_files_among_good_ones(images, tmp_path, untrained_weights, caplog):
     tifffile.imwrite(source / "stack.tif", np.zeros((9, 20, 30), np.uint8), metadata={"axes": "ZYX"}, imagej=True)
     (source / "notes.txt").write_text("not an image")
     (source / "zlast.bmp").write_bytes((images / "coins.png").read_bytes())
-    assert run("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json") == 1
+    assert (
+        run("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json") == 1
+    )
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good_label.tiff", "zlast_label.tiff"]
     errors = [r.getMessage() for r in caplog.records if r.levelname.lower() == "error"]
     for name in ("broken.png", "empty.tif", "stack.tif"):
@@ -106,9 +113,13 @@ def test_bad_files_among_good_ones(images, tmp_path, untrained_weights, caplog):
     assert report["good.tiff"]["status"] == "done" and report["stack.tif"]["status"].startswith("failed: ")
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda p: p / "nowhere", "no such file or folder"), (lambda p: p, "no images in this folder"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda p: p / "nowhere", "no such file or folder"),
+        (lambda p: p, "no images in this folder"),
+    ],
+)
 def test_nothing_to_do(tmp_path, caplog, make, words):
     assert run("-i", make(tmp_path), "-o", tmp_path / "out") == 2 and words in caplog.text
 
@@ -135,18 +146,36 @@ def test_output_folder_that_cannot_be_made(images, tmp_path, caplog):
 @pytest.mark.parametrize("route", "0123")
 def test_route(images, tmp_path, untrained_weights, route):
     report = tmp_path / "r.csv"
-    assert run("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--route", route, "--report", report) == 0
+    assert (
+        run(
+            "-i",
+            images / "float.tiff",
+            "-o",
+            tmp_path,
+            "--weights",
+            untrained_weights,
+            "--route",
+            route,
+            "--report",
+            report,
+        )
+        == 0
+    )
     (row,) = csv.DictReader(report.open())
     assert row["class"] == CLASSES[int(route)].name and row["class_probability"] == ""
 
 
 def test_report_and_overlay(images, tmp_path, untrained_weights):
     out, report = tmp_path / "o", tmp_path / "r.csv"
-    assert run("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--overlay", "--report", report) == 0
+    assert (
+        run("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--overlay", "--report", report)
+        == 0
+    )
     (row,) = csv.DictReader(report.open())
     labels = tifffile.imread(out / row["labels"])
     assert int(row["cells"]) == labels.max() and (row["height"], row["width"]) == ("300", "200")
-    assert (row["class"], float(row["class_probability"])) == ("large colour", 0.5)  # this router says binary, which colour cannot be
+    # This router says binary, which colour cannot be.
+    assert (row["class"], float(row["class_probability"])) == ("large colour", 0.5)
     assert row["axes"] == "YXS (RGB)" and float(row["tolerance_seconds"]) == 10
     assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
 
@@ -160,7 +189,9 @@ def test_diameter(images, tmp_path, untrained_weights):
     assert float(row["cell_diameter_px"]) == 56 and float(row["scale"]) == 0.5
 
 
-def test_label_images_of_an_earlier_run_in_the_input_folder_are_not_segmented(images, tmp_path, untrained_weights, caplog):
+def test_label_images_of_an_earlier_run_in_the_input_folder_are_not_segmented(
+    images, tmp_path, untrained_weights, caplog
+):
     shutil.copy(images / "coins.png", tmp_path)
     for _ in range(2):
         assert run("-i", tmp_path, "-o", tmp_path, "--weights", untrained_weights) == 0
@@ -176,11 +207,17 @@ def test_interrupt_leaves_no_broken_file(images, tmp_path, untrained_weights, mo
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("error, words", [
-    (MemoryError(), "not enough memory"), (OSError(28, "No space left on device"), "No space left on device; check the free space"),
-    (RuntimeError("odd"), "RuntimeError: odd; run it again with -v"),
-])
-def test_whatever_happens_to_one_image_the_others_are_done(images, tmp_path, untrained_weights, monkeypatch, caplog, error, words):
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (MemoryError(), "not enough memory"),
+        (OSError(28, "No space left on device"), "No space left on device; check the free space"),
+        (RuntimeError("odd"), "RuntimeError: odd; run it again with -v"),
+    ],
+)
+def test_whatever_happens_to_one_image_the_others_are_done(
+    images, tmp_path, untrained_weights, monkeypatch, caplog, error, words
+):
     write = batch.write_label_tiff
 
     def fails_once(path, *args, **options):
@@ -194,7 +231,9 @@ def test_whatever_happens_to_one_image_the_others_are_done(images, tmp_path, unt
 
 
 def test_help_is_instant_and_version():
-    done = subprocess.run([sys.executable, "-X", "importtime", ROOT / "predict.py", "-h"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", ROOT / "predict.py", "-h"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "-i" in done.stdout and "torch" not in done.stderr
     done = subprocess.run([sys.executable, ROOT / "predict.py", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("multistream-cellseg ")
@@ -217,15 +256,38 @@ def test_predict_sh(images, tmp_path, untrained_weights):
 # Outputs, and which cells are in them
 
 
-PRODUCT_NAMES = {"overlay": "tissue_overlay.png", "table": "tissue_cells.csv", "rois": "tissue_rois.zip", "geojson": "tissue.geojson",
-                 "cellpose": "tissue_seg.npy", "outlines": "tissue_cp_outlines.txt", "png": "tissue_label.png"}
+PRODUCT_NAMES = {
+    "overlay": "tissue_overlay.png",
+    "table": "tissue_cells.csv",
+    "rois": "tissue_rois.zip",
+    "geojson": "tissue.geojson",
+    "cellpose": "tissue_seg.npy",
+    "outlines": "tissue_cp_outlines.txt",
+    "png": "tissue_label.png",
+}
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_all_outputs_at_once_tell_of_the_same_cells(images, tmp_path, untrained_weights, nothing_is_small, in_memory):
     out, options = tmp_path / "out", [f"--{option}" for option in PRODUCT_NAMES]
-    arguments = ("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--diameter", "28", "--exclude-border",
-                 "--min-size", "30", "--page", tmp_path / "page.html", "--report", tmp_path / "r.json", *options)
+    arguments = (
+        "-i",
+        images / "tissue.jpg",
+        "-o",
+        out,
+        "--weights",
+        untrained_weights,
+        "--diameter",
+        "28",
+        "--exclude-border",
+        "--min-size",
+        "30",
+        "--page",
+        tmp_path / "page.html",
+        "--report",
+        tmp_path / "r.json",
+        *options,
+    )
     assert run_within(Limits() if in_memory else nothing_is_small, *arguments) == 0
     assert {p.name for p in out.iterdir()} == {"tissue_label.tiff", *PRODUCT_NAMES.values()}
     labels = check_labels(out / "tissue_label.tiff", (300, 200))
@@ -249,7 +311,18 @@ def test_all_outputs_at_once_tell_of_the_same_cells(images, tmp_path, untrained_
 def test_results_are_not_taken_for_images(images, tmp_path, untrained_weights, caplog):
     """A folder may be the output folder too."""
     shutil.copy(images / "float.tiff", tmp_path)
-    arguments = ("-i", tmp_path, "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--overlay", "--png")
+    arguments = (
+        "-i",
+        tmp_path,
+        "-o",
+        tmp_path,
+        "--weights",
+        untrained_weights,
+        "--diameter",
+        "28",
+        "--overlay",
+        "--png",
+    )
     assert run(*arguments) == 0 and run(*arguments, "--report", tmp_path / "r.json") == 0
     rows = json.loads((tmp_path / "r.json").read_text())
     assert [row["image"] for row in rows if not row["status"].startswith("skipped")] == ["float.tiff"]
@@ -260,7 +333,10 @@ def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, 
     source.mkdir()
     shutil.copy(images / "float.tiff", source)
     (source / "z.png").write_bytes(b"nothing")
-    assert run("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--diameter", "28", "--route", "gray") == 1
+    assert (
+        run("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--diameter", "28", "--route", "gray")
+        == 1
+    )
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     assert re.fullmatch(r"float.tiff: \d+ cells of 28 px, gray, float_label.tiff, [\d.]+ s", lines[-2])
     assert re.fullmatch(r"2 images, \d+ cells, 1 failed; results are in .*out", lines[-1])
@@ -269,7 +345,17 @@ def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, 
 def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights, monkeypatch):
     """One of a format that cannot hold the image, which is not a failure."""
     monkeypatch.setattr(label_png, "MOST_PIXELS", 10)
-    arguments = ("-i", images / "float.tiff", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--png")
+    arguments = (
+        "-i",
+        images / "float.tiff",
+        "-o",
+        tmp_path,
+        "--weights",
+        untrained_weights,
+        "--diameter",
+        "28",
+        "--png",
+    )
     assert run(*arguments, "--page", tmp_path / "p.html", "--report", tmp_path / "r.json") == 0
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert row["status"] == "done" and "float_label.png is not written: a PNG has no room" in row["warnings"]
@@ -278,13 +364,19 @@ def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights, mo
 
 def test_a_size_in_micrometres_needs_a_pixel_size(images, tmp_path, untrained_weights, caplog):
     arguments = ("-o", tmp_path, "--weights", untrained_weights, "--diameter", "28", "--max-size", "5um2")
-    assert run("-i", images / "float.tiff", *arguments) == 2 and "float.tiff" in caplog.text and "no pixel size" in caplog.text
+    assert (
+        run("-i", images / "float.tiff", *arguments) == 2
+        and "float.tiff" in caplog.text
+        and "no pixel size" in caplog.text
+    )
     tifffile.imwrite(tmp_path / "a.tif", coins()[:64, :64], resolution=(10_000, 10_000), resolutionunit="CENTIMETER")
     assert run("-i", tmp_path / "a.tif", *arguments) == 0
     assert np.bincount(tifffile.imread(tmp_path / "a_label.tiff").ravel())[1:].max(initial=0) <= 5
 
 
-@pytest.mark.parametrize("option, value", [("--min-size", "few"), ("--overlay-colour", "pinkish"), ("--sensitivity", "5")])
+@pytest.mark.parametrize(
+    "option, value", [("--min-size", "few"), ("--overlay-colour", "pinkish"), ("--sensitivity", "5")]
+)
 def test_options_that_make_no_sense(images, tmp_path, capsys, option, value):
     with pytest.raises(SystemExit) as stopped:
         run("-i", images, "-o", tmp_path, option, value)
@@ -296,10 +388,22 @@ def test_all_images_of_a_run_are_treated_alike(tmp_path, untrained_weights):
     source.mkdir()
     for n, brightness in enumerate((1.0, 0.2, 0.7)):
         cv2.imwrite(str(source / f"{n}.png"), (coins()[:96, :96] * brightness).astype(np.uint8))
-    arguments = ("-i", source, "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json", "--brief")
+    arguments = (
+        "-i",
+        source,
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        untrained_weights,
+        "--report",
+        tmp_path / "r.json",
+        "--brief",
+    )
     assert run(*arguments, "--same-diameter", "--same-contrast") == 0
     rows = json.loads((tmp_path / "r.json").read_text())
-    assert len({row["cell_diameter_px"] for row in rows}) == 1 and {row["diameter_from"] for row in rows} == {"all images"}
+    assert len({row["cell_diameter_px"] for row in rows}) == 1 and {row["diameter_from"] for row in rows} == {
+        "all images"
+    }
     assert len({row["contrast"] for row in rows}) == 1 and " to " in rows[0]["contrast"] and "seconds" not in rows[0]
 
 
@@ -308,7 +412,9 @@ def test_all_images_of_a_run_are_treated_alike(tmp_path, untrained_weights):
 
 @pytest.fixture
 def nothing_is_small(monkeypatch):
-    """Images of more than 1,000 pixels are read by region; limits by which they are normalised and their labels written so."""
+    """Images of more than 1,000 pixels are read by region; limits by which they are normalised and their labels written
+    so.
+    """
     monkeypatch.setattr(image_files, "WHOLE_BYTES", 1000)
     monkeypatch.setattr(batch, "SafeReader", InThisProcess)
     return Limits(whole_pixels=1000, labels_in_memory=1000)
@@ -344,16 +450,38 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
     assert run_within(limits, *arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0
     assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
     for row in json.loads((tmp_path / "r.json").read_text()):
-        whole, labels = (check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows"))
+        whole, labels = (
+            check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows")
+        )
         assert np.array_equal(labels, whole) and labels.max() > 2
-        assert row["cells"] == labels.max() and row["tiles"] > row["empty_tiles"] >= 0 and row["seam_cells"] >= 0 == row["cut_cells"]
+        assert (
+            row["cells"] == labels.max()
+            and row["tiles"] > row["empty_tiles"] >= 0
+            and row["seam_cells"] >= 0 == row["cut_cells"]
+        )
 
 
 def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weights):
     low_bands = Limits(decoded_pixels=1, fewest_decoded_rows=40)
     for route in ("0", "1"):
-        assert run_within(low_bands, "-i", slides / "a.tif", "-o", tmp_path, "--weights", untrained_weights, "--route", route,
-                          "--diameter", "28", "--report", tmp_path / f"{route}.csv") == 0
+        assert (
+            run_within(
+                low_bands,
+                "-i",
+                slides / "a.tif",
+                "-o",
+                tmp_path,
+                "--weights",
+                untrained_weights,
+                "--route",
+                route,
+                "--diameter",
+                "28",
+                "--report",
+                tmp_path / f"{route}.csv",
+            )
+            == 0
+        )
         (row,) = csv.DictReader((tmp_path / f"{route}.csv").open())
         assert 0 < int(row["seam_cells"]) < int(row["cells"])
 
@@ -389,13 +517,26 @@ def test_resume(slides, tmp_path, untrained_weights, caplog):
     shutil.copytree(slides, tmp_path / "in")
     for name in ("d", "e", "f"):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), coins()[:97, :131])
-    arguments = ("-i", tmp_path / "in", "-o", tmp_path / "out", "--weights", untrained_weights, "--report", tmp_path / "r.json", "--resume")
+    arguments = (
+        "-i",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        untrained_weights,
+        "--report",
+        tmp_path / "r.json",
+        "--resume",
+    )
     assert run(*arguments) == 0
-    assert {row["status"] for row in json.loads((tmp_path / "r.json").read_text())} == {"done"}, "there was nothing to keep"
+    assert {row["status"] for row in json.loads((tmp_path / "r.json").read_text())} == {"done"}, (
+        "there was nothing to keep"
+    )
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     tags = {name: str(Provenance.of(out / f"{name}_label.tiff")) for name in "ad"}
-    write_label_tiff(out / "a_label.tiff", [LabelRows.of(np.zeros((1300, 300), np.int32))], software=tags["a"])  # no run would write it
+    # No run would write it.
+    write_label_tiff(out / "a_label.tiff", [LabelRows.of(np.zeros((1300, 300), np.int32))], software=tags["a"])
     (out / "b_label.tiff").write_bytes(before["b_label.tiff"][:-500])
     write_label_tiff(out / "d_label.tiff", [LabelRows.of(np.zeros((131, 97), np.int32))], software=tags["d"])
     (out / "e_label.tiff").unlink()
@@ -404,22 +545,42 @@ def test_resume(slides, tmp_path, untrained_weights, caplog):
     assert run(*arguments) == 0
     report = {row["image"]: row for row in json.loads((tmp_path / "r.json").read_text())}
     assert {name: row["status"] for name, row in report.items()} == {
-        "a.tif": "kept", "b.tif": "done", "c.ome.zarr": "kept", "d.png": "done", "e.png": "done", "f.png": "done"}
-    assert report["a.tif"]["labels"] == "a_label.tiff" and (report["a.tif"]["height"], report["a.tif"]["width"]) == (1300, 300)
+        "a.tif": "kept",
+        "b.tif": "done",
+        "c.ome.zarr": "kept",
+        "d.png": "done",
+        "e.png": "done",
+        "f.png": "done",
+    }
+    assert report["a.tif"]["labels"] == "a_label.tiff" and (report["a.tif"]["height"], report["a.tif"]["width"]) == (
+        1300,
+        300,
+    )
     assert tifffile.imread(out / "a_label.tiff").max() == 0 and "a.tif: kept" in caplog.text
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before | {"a_label.tiff": (out / "a_label.tiff").read_bytes()}
-    assert run(*arguments[:-1]) == 0 and tifffile.imread(out / "a_label.tiff").max() > 0, "without --resume nothing is kept"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before | {
+        "a_label.tiff": (out / "a_label.tiff").read_bytes()
+    }
+    assert run(*arguments[:-1]) == 0 and tifffile.imread(out / "a_label.tiff").max() > 0, (
+        "without --resume nothing is kept"
+    )
 
 
 def start(*arguments, code=None):
     """The program in a process of its own, or a Python program that ends up in it."""
     program = [ROOT / "predict.py"] if code is None else ["-c", code, ROOT / "predict.py"]
-    return subprocess.Popen([sys.executable, *program, *map(str, arguments)], cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_a_killed_run_resumes(tmp_path, untrained_weights):
-    """Killed as soon as there is a label file, nothing can be tidied up; the next run finishes the work and keeps what was done."""
+    """Killed as soon as there is a label file, nothing can be tidied up; the next run finishes the work and keeps what
+    was done.
+    """
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for n in range(12):
@@ -432,11 +593,15 @@ def test_a_killed_run_resumes(tmp_path, untrained_weights):
     process.communicate()
     left = {path.name for path in out.glob("[0-9]*_label.tiff")}
     assert 1 <= len(left) < 12 and all(holds_labels(out / name, (200, 131)) for name in left)
-    assert run("-i", source, "-o", out, "--weights", untrained_weights, "--resume", "--report", tmp_path / "r.json") == 0
+    assert (
+        run("-i", source, "-o", out, "--weights", untrained_weights, "--resume", "--report", tmp_path / "r.json") == 0
+    )
     assert sorted(p.name for p in out.iterdir()) == [f"{n:02}_label.tiff" for n in range(12)]
     rows = json.loads((tmp_path / "r.json").read_text())
     assert {row["labels"] for row in rows if row["status"] == "kept"} == left
-    assert len({tifffile.imread(out / f"{n:02}_label.tiff").tobytes() for n in range(12)}) == 1, "the same image, the same labels"
+    assert len({tifffile.imread(out / f"{n:02}_label.tiff").tobytes() for n in range(12)}) == 1, (
+        "the same image, the same labels"
+    )
 
 
 BEGUN = """
@@ -458,18 +623,23 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_stops_a_large_image_at_once(tmp_path, untrained_weights, name):
-    """Exit code 130 after less than two seconds of work, one line that says so, and nothing is left in the output folder.
+    """Exit code 130 after less than two seconds of work, one line that says so, and nothing is left in the output
+    folder.
 
     67 megapixels: the labels go to the disk as they come.
     """
     array = zarr.open_array(tmp_path / "slide.zarr", mode="w", shape=(8200, 8200), chunks=(512, 512), dtype="u1")
     array[:1024, :4096] = np.random.default_rng(0).integers(0, 255, (1024, 4096), np.uint8)
     out = tmp_path / "out"
-    process = start("-i", tmp_path / "slide.zarr", "-o", out, "--weights", untrained_weights, "--diameter", "28", code=BEGUN)
+    process = start(
+        "-i", tmp_path / "slide.zarr", "-o", out, "--weights", untrained_weights, "--diameter", "28", code=BEGUN
+    )
     assert process.stdout.readline() == "begun\n"
 
     def work():  # user and system time so far, in seconds; other programs on the machine do not count
-        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        return sum(
+            map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+        ) / os.sysconf("SC_CLK_TCK")
 
     before = after = work()
     process.send_signal(getattr(signal, name))

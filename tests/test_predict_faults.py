@@ -1,4 +1,6 @@
-"""The command line where files, folders, streams and weights are not as they should be: nothing is lost, and all is said."""
+"""The command line where files, folders, streams and weights are not as they should be: nothing is lost, and all is
+said.
+"""
 
 import json
 import logging
@@ -25,7 +27,9 @@ COINS = coins()[:96, :128]
 
 @pytest.fixture
 def run(tmp_path, untrained_weights):
-    """Function that runs the program from tmp_path / "in" to tmp_path / "out"; exit code, and status of each image in the report."""
+    """Function that runs the program from tmp_path / "in" to tmp_path / "out"; exit code, and status of each image in
+    the report.
+    """
     (tmp_path / "in").mkdir()
 
     def call(*options, out="out", weights=untrained_weights, report=tmp_path / "r.json"):
@@ -163,9 +167,11 @@ def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
     (source / "half.ome.tif").write_bytes(content[: len(content) // 2])
     data = '<TiffData IFD="0" FirstC="{n}" PlaneCount="1"><UUID FileName="{n}.ome.tif">urn:uuid:{n}</UUID></TiffData>'
     xml = (
-        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" '
-        'DimensionOrder="XYCZT" Type="uint8" SizeX="128" SizeY="96" SizeC="2" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0" '
-        f'SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>{data.format(n=0)}{data.format(n=1)}</Pixels></Image></OME>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image '
+        'ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYCZT" Type="uint8" SizeX="128" SizeY="96" SizeC="2" SizeZ="1" SizeT="1"><Channel '
+        'ID="Channel:0:0" SamplesPerPixel="1"/><Channel ID="Channel:0:1" '
+        f'SamplesPerPixel="1"/>{data.format(n=0)}{data.format(n=1)}</Pixels></Image></OME>'
     )
     tifffile.imwrite(source / "0.ome.tif", COINS, description=xml, metadata=None)
     code, told = run()

@@ -5,23 +5,24 @@ All networks of a run of training.protocol, or one of any run:
     python -m training.assemble --weights weights --manifest data/manifest.csv --terms data/README.md --runs runs
     python -m training.assemble --weights weights --manifest data/manifest.csv --class2 runs/mine/stardist.safetensors
 
-A file that is there already is replaced only by a network with a higher validation figure (F1; the router: its score), or with
---force; one that was never measured gives way to any. The figures are those that training wrote into the checkpoints; they
-compare only where they were measured on the same images, and a warning says where classes or number of images differ. The folder
-then holds
+A file that is there already is replaced only by a network with a higher validation figure (F1; the router: its score),
+or with --force; one that was never measured gives way to any. The figures are those that training wrote into the
+checkpoints; they compare only where they were measured on the same images, and a warning says where classes or number
+of images differ. The folder then holds
 
     router.safetensors, class0.safetensors ... class3.safetensors
     SHA256SUMS      check with: cd weights && sha256sum -c SHA256SUMS
-    MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known failures is
-                    yours: write between the two markers, later runs keep it
+    MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known
+                    failures is yours: write between the two markers, later runs keep it
 
---each-network is what training.measure.ablation --each-network --csv has measured with the networks of the folder: the mean F1 of each on
-the images of each class. The router's checkpoint keeps it, and an image of which the router is not sure goes where it promises most.
+--each-network is what training.measure.ablation --each-network --csv has measured with the networks of the folder: the
+mean F1 of each on the images of each class. The router's checkpoint keeps it, and an image of which the router is not
+sure goes where it promises most.
 
 --scores are those of the whole program, which then stand in the model card until a network is replaced.
 
---storage int8 halves a file against float16; by default only a network of more than 60 MB is stored so. --terms is a table with
-the columns source and terms, in a CSV or a Markdown file: the licences of the data sets, for the card.
+--storage int8 halves a file against float16; by default only a network of more than 60 MB is stored so. --terms is a
+table with the columns source and terms, in a CSV or a Markdown file: the licences of the data sets, for the card.
 """
 
 import argparse
@@ -71,7 +72,13 @@ def is_better(source: Path, target: Path) -> bool:
         log.warning("%s was measured on %s, %s on %s: their figures may not compare", source, on, target, before)
     if figures[1] is None or figures[0] is not None and figures[0] > figures[1]:
         return True
-    log.info("%s stays: its validation figure is %s, and %s of %s; --force replaces it", target, figures[1], figures[0], source)
+    log.info(
+        "%s stays: its validation figure is %s, and %s of %s; --force replaces it",
+        target,
+        figures[1],
+        figures[0],
+        source,
+    )
     return False
 
 
@@ -84,23 +91,34 @@ def place(source: Path, target: Path, args: argparse.Namespace) -> None:
     """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
     model, config = load_checkpoint(source)
     storage = args.storage or default_storage(model)
-    config = replace(config, storage=storage, file=target.name, pretraining=pretraining(config, args.runs, model.kind),
-                     sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])))
+    config = replace(
+        config,
+        storage=storage,
+        file=target.name,
+        pretraining=pretraining(config, args.runs, model.kind),
+        sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])),
+    )
     save_checkpoint(target, model, config, storage)
     target.chmod(0o644)
     size = target.stat().st_size
     log.info("%s: from %s, %s, %.1f MB", target, source, storage, size / 1e6)
     if size > LARGEST_FILE:
-        log.warning("%s: %.0f MB are more than the %.0f that a repository bears well; try --storage int8", target, size / 1e6,
-                    LARGEST_FILE / 1e6)
+        log.warning(
+            "%s: %.0f MB are more than the %.0f that a repository bears well; try --storage int8",
+            target,
+            size / 1e6,
+            LARGEST_FILE / 1e6,
+        )
 
 
 def check_kind(part: str, source: Path) -> None:
     """Raise ValueError if a checkpoint is of the wrong kind for its place."""
     kind, _ = read_config(source)
     if (kind == "router") != (part == "router"):
-        raise ValueError(f"{source}: a {kind} network cannot be {FILES[part]}; give it as "
-                         f"{'--router' if kind == 'router' else '--class0 to --class3'}")
+        raise ValueError(
+            f"{source}: a {kind} network cannot be {FILES[part]}; give it as "
+            f"{'--router' if kind == 'router' else '--class0 to --class3'}"
+        )
 
 
 def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dict[str, dict]:
@@ -132,7 +150,7 @@ def read_terms(path: Path) -> dict[str, str]:
     if header is None:
         raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")
     source, terms = rows[header].index("source"), rows[header].index("terms")
-    return {row[source]: row[terms] for row in rows[header + 1:] if len(row) > max(source, terms)}
+    return {row[source]: row[terms] for row in rows[header + 1 :] if len(row) > max(source, terms)}
 
 
 def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
@@ -144,7 +162,8 @@ def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
 
 
 def expected_f1(path: Path) -> list[list[float]]:
-    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of training.measure.ablation.
+    """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of
+    training.measure.ablation.
 
     Raises
     ------
@@ -157,8 +176,10 @@ def expected_f1(path: Path) -> list[list[float]]:
             scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
     kinds = range(len(CLASSES))
     if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
-        raise ValueError(f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR "
-                         "--each-network --csv FILE, on images of all classes")
+        raise ValueError(
+            f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR "
+            "--each-network --csv FILE, on images of all classes"
+        )
     return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
 
 
@@ -176,8 +197,11 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
         defaults |= {f"class{k}": runs.finetuned(args.runs, k, kind) for k, kind in enumerate(runs.CLASS_KINDS)}
         found = {part: path for part, path in defaults.items() if path.exists()} | found
     if not found and not (args.each_network or args.scores):
-        raise ValueError(f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.protocol" if args.runs
-                         else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3")
+        raise ValueError(
+            f"{args.runs}: holds no router/ and no class0-stardist/ ...; give a folder of training.protocol"
+            if args.runs
+            else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3"
+        )
     return found
 
 
@@ -190,8 +214,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--runs", type=Path, metavar="DIR", help="folder of training.protocol to take the networks from")
     for part in PARTS:
         add(f"--{part}", type=Path, metavar="FILE", help="checkpoint for this part [that of --runs]")
-    add("--each-network", type=Path, metavar="FILE", help="what each network scores on each class (.csv of training.measure.ablation)")
-    add("--scores", type=Path, metavar="FILE", help="scores of all images, for the model card (.csv of training.measure.score)")
+    add(
+        "--each-network",
+        type=Path,
+        metavar="FILE",
+        help="what each network scores on each class (.csv of training.measure.ablation)",
+    )
+    add(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="scores of all images, for the model card (.csv of training.measure.score)",
+    )
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")
     return parser.parse_args(argv)
@@ -216,8 +250,13 @@ def main(argv: list[str] | None = None) -> int:
         tell_router(args.weights / ROUTER_FILE, matrix)
         write_checksums(args.weights, FILES.values())
     configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-    write_card(args.weights / CARD, configs, {part: (args.weights / FILES[part]).stat().st_size for part in configs},
-               args.scores, changed)
+    write_card(
+        args.weights / CARD,
+        configs,
+        {part: (args.weights / FILES[part]).stat().st_size for part in configs},
+        args.scores,
+        changed,
+    )
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:
         log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))

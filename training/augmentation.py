@@ -39,7 +39,8 @@ PATCH_DYE = (0.3, 1.5)  # absorbance where it is strongest
 def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float, float], size: int, rng: Generator):
     """Random crop and zoom: the window of `size` output pixels around `centre`, magnified by `zoom`.
 
-    The window is moved inside the image; where the image is smaller than it, the image is mirrored and the labels are 0.
+    The window is moved inside the image; where the image is smaller than it, the image is mirrored and the labels are
+    0.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float,
 
     Returns
     -------
-    image (size, size[, 3]) uint8, labels (size, size) int32, known (size, size) float32: 1 inside the image, 0 in padding.
+    image (size, size[, 3]) uint8, labels (size, size) int32, known (size, size) float32: 1 inside the image, 0 in
+    padding.
     """
     slices, out, places = [], [], []
     for position, length in zip(centre, labels.shape):
@@ -59,7 +61,9 @@ def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float,
         slices.append(slice(start, start + extent))
         out.append(pixels)
         places.append(int(rng.integers(0, size - pixels + 1)))
-    crop = cv2.resize(image[tuple(slices)], (out[1], out[0]), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    crop = cv2.resize(
+        image[tuple(slices)], (out[1], out[0]), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    )
     rows, columns = ((np.arange(n) + 0.5) * ((s.stop - s.start) / n) for n, s in zip(out, slices))
     cells = labels[tuple(slices)][rows.astype(np.intp)[:, None], columns.astype(np.intp)]
     pad = [(p, size - n - p) for p, n in zip(places, out)]
@@ -106,8 +110,8 @@ def invert(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def stain(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Another stain: what haematoxylin, eosin and DAB absorb (Ruifrok and Johnston, 2001) is given to dyes of nearly the same or
-    of each other's colours, in other amounts."""
+    """Another stain: what haematoxylin, eosin and DAB absorb (Ruifrok and Johnston, 2001) is given to dyes of nearly
+    the same or of each other's colours, in other amounts."""
     if image.ndim == 2:
         return image
     own = np.arange(3)
@@ -117,18 +121,22 @@ def stain(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def dye_patches(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """A further dye in patches that are no cells: an antibody's brown, say, on membranes and glands. Its colour is near eosin's or
-    DAB's; patches in haematoxylin's would look like nuclei."""
+    """A further dye in patches that are no cells: an antibody's brown, say, on membranes and glands. Its colour is near
+    eosin's or DAB's; patches in haematoxylin's would look like nuclei."""
     if image.ndim == 2:
         return image
     across = int(rng.integers(*PATCHES_ACROSS, endpoint=True))
-    field = cv2.resize(rng.standard_normal((across + 1, across + 1), np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    field = cv2.resize(
+        rng.standard_normal((across + 1, across + 1), np.float32), image.shape[1::-1], interpolation=cv2.INTER_CUBIC
+    )
     amount = np.clip((field - rng.uniform(-0.5, 1)) * rng.uniform(0.5, 5), 0, 1) * rng.uniform(*PATCH_DYE)
     return image * np.exp(-amount[:, :, None] * dyes_like(rng.integers(1, 3, size=1), rng)).astype(np.float32)
 
 
 def dyes_like(kinds: np.ndarray, rng: Generator) -> np.ndarray:
-    """Absorbances (n, 3) of red, green and blue, of length 1, of dyes nearly as haematoxylin (0), eosin (1) or DAB (2) is coloured."""
+    """Absorbances (n, 3) of red, green and blue, of length 1, of dyes nearly as haematoxylin (0), eosin (1) or DAB (2)
+    is coloured.
+    """
     dyes = np.maximum(rgb_from_hed[kinds] + rng.normal(0, DYE_SPREAD, (len(kinds), 3)), 0)
     return dyes / np.linalg.norm(dyes, axis=1, keepdims=True)
 
@@ -175,7 +183,9 @@ def downsample(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Detail lost as by a weaker objective or a reduced file."""
     height, width = image.shape[:2]
     factor = rng.uniform(*SHRINK)
-    small = cv2.resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (max(1, round(width / factor)), max(1, round(height / factor))), interpolation=cv2.INTER_AREA
+    )
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
@@ -209,7 +219,9 @@ def jpeg(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Compressed and decompressed."""
     quality = int(rng.integers(*JPEG_QUALITY, endpoint=True))
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    data = cv2.imencode(".jpg", pixels if image.ndim == 2 else pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    data = cv2.imencode(".jpg", pixels if image.ndim == 2 else pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[
+        1
+    ]
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     return (decoded if image.ndim == 2 else decoded[:, :, ::-1]).astype(np.float32) / 255
 

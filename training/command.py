@@ -20,7 +20,8 @@ Main = Callable[[list[str] | None], int]
 
 
 def command(main: Main | None = None, *, clock: bool = False) -> Main:
-    """Decorator of a command's `main(argv=None)`: sets up the log, and makes of an OSError or a ValueError a line and code 2.
+    """Decorator of a command's `main(argv=None)`: sets up the log, and makes of an OSError or a ValueError a line and
+    code 2.
 
     Parameters
     ----------
@@ -31,7 +32,9 @@ def command(main: Main | None = None, *, clock: bool = False) -> Main:
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> int:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s" if clock else "%(message)s", datefmt="%H:%M:%S")
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(message)s" if clock else "%(message)s", datefmt="%H:%M:%S"
+        )
         try:
             return main(argv)
         except (OSError, ValueError) as error:
@@ -43,12 +46,16 @@ def command(main: Main | None = None, *, clock: bool = False) -> Main:
 
 def manual(module: str, text: str) -> argparse.ArgumentParser:
     """A parser that prints a module's docstring as it is."""
-    return argparse.ArgumentParser(prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device, for `inference.network.choose_device`."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]"
+    )
 
 
 def positive(text: str) -> int:

@@ -6,13 +6,14 @@
 
 All lines of the manifest that have labels are taken, true ones or those of training.label --pseudo. The run writes
 
-    OUT/cues.csv                 a line an image: channels, mean S and mean V (of HSV, 0 to 1), largest cell in pixels, class, and
-                                 the rule that decided it in words
-    OUT/class0_binary.png, ...   a contact sheet of each class: at most 64 images, as equally many of each source as can be, as
-                                 the networks see them (normalised), named SOURCE/FILE; --outlines draws the labels
+    OUT/cues.csv                 a line an image: channels, mean S and mean V (of HSV, 0 to 1), largest cell in pixels,
+                                 class, and the rule that decided it in words
+    OUT/class0_binary.png, ...   a contact sheet of each class: at most 64 images, as equally many of each source as can
+                                 be, as the networks see them (normalised), named SOURCE/FILE; --outlines draws the
+                                 labels
 
-and prints the number of images of each source in each class. Look at the sheets: an image that is in the wrong class will train
-the wrong stream. Mostly its channels are to blame; python -m training.prepare -h tells how to store them.
+and prints the number of images of each source in each class. Look at the sheets: an image that is in the wrong class
+will train the wrong stream. Mostly its channels are to blame; python -m training.prepare -h tells how to store them.
 """
 
 import argparse
@@ -67,7 +68,9 @@ def labelled_records(manifest: Path, splits: list[str] | None) -> list[Record]:
     """
     records = [r for r in read_manifest(manifest, *splits or ()) if r.label]
     if not records:
-        raise ValueError(f"{manifest}: no line of these splits has labels; training.label --pseudo labels unlabelled images")
+        raise ValueError(
+            f"{manifest}: no line of these splits has labels; training.label --pseudo labels unlabelled images"
+        )
     return records
 
 
@@ -80,24 +83,41 @@ def judge(record: Record) -> Row:
 def table_line(row: Row) -> dict:
     """Of the CSV file."""
     record, cues = row.record, row.cues
-    means = {name: "" if mean is None else f"{mean:.4f}" for name, mean in (("mean_s", cues.saturation), ("mean_v", cues.value))}
-    return {"image": record.image, "label": record.label, "split": record.split, "source": record.source, "channels": cues.channels,
-            **means, "largest_cell": cues.largest_cell, "class": row.cue_class, "rule": row.rule}
+    means = {
+        name: "" if mean is None else f"{mean:.4f}"
+        for name, mean in (("mean_s", cues.saturation), ("mean_v", cues.value))
+    }
+    return {
+        "image": record.image,
+        "label": record.label,
+        "split": record.split,
+        "source": record.source,
+        "channels": cues.channels,
+        **means,
+        "largest_cell": cues.largest_cell,
+        "class": row.cue_class,
+        "rule": row.rule,
+    }
 
 
 def count_table(rows: list[Row]) -> str:
     """Images of each source (lines) in each class (columns), for people to read."""
     counts = Counter((row.source, row.cue_class) for row in rows)
     sources = sorted({row.source for row in rows})
-    return text_table([{"source": source} | {f"{k} {name}": sum(counts[m, k] for m in members) for k, name in enumerate(CLASS_NAMES)}
-                       for source, members in [(s, [s]) for s in sources] + [("all", sources)]])
+    return text_table(
+        [
+            {"source": source}
+            | {f"{k} {name}": sum(counts[m, k] for m in members) for k, name in enumerate(CLASS_NAMES)}
+            for source, members in [(s, [s]) for s in sources] + [("all", sources)]
+        ]
+    )
 
 
 def contact_sheet(rows: list[Row], outlines: bool) -> np.ndarray:
     """Captioned thumbnails side by side, (H, W, 3) uint8 RGB."""
     tiles = list(READERS.map(lambda row: thumbnail(row, outlines), rows))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % SHEET_COLUMNS)
-    lines = [np.concatenate(tiles[i:i + SHEET_COLUMNS], axis=1) for i in range(0, len(tiles), SHEET_COLUMNS)]
+    lines = [np.concatenate(tiles[i : i + SHEET_COLUMNS], axis=1) for i in range(0, len(tiles), SHEET_COLUMNS)]
     return np.concatenate(lines)
 
 
@@ -109,9 +129,17 @@ def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     height, width = (max(1, round(n * zoom)) for n in image.shape[:2])
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)
     top, left = (THUMBNAIL - height) // 2, (THUMBNAIL - width) // 2
-    tile[top:top + height, left:left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    cv2.putText(tile, f"{row.source}/{row.record.image.stem}", (2, THUMBNAIL + CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.33,
-                (255, 255, 255), 1, cv2.LINE_AA)
+    tile[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    cv2.putText(
+        tile,
+        f"{row.source}/{row.record.image.stem}",
+        (2, THUMBNAIL + CAPTION - 4),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.33,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
     return tile
 
 

@@ -21,7 +21,9 @@ CLASS_NAMES = tuple(c.name for c in CLASSES)
 
 @dataclass(frozen=True)
 class CueThresholds:
-    """Paper, section 3.3. Its text compares the saturation the other way round; its figure and the authors' code do not."""
+    """Paper, section 3.3. Its text compares the saturation the other way round; its figure and the authors' code do
+    not.
+    """
 
     saturation: float = GRAY_SATURATION  # theta
     value_low: float = 0.1  # alpha_s

@@ -22,7 +22,8 @@ from training.manifest import Record
 from training.targets import make_targets
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
-# Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed in them.
+# Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed
+# in them.
 READERS = ThreadPoolExecutor(8)
 ON_CELL = 0.8  # share of the crops that are centred on a cell pixel; the others may be empty
 # Where only some cells are labelled, what looks like background far from them may be a cell.
@@ -62,7 +63,9 @@ def read_labels(path: Path) -> np.ndarray:
     """Label image of shape (H, W), uint8, uint16 or uint32; raises ValueError naming the file if it is not one."""
     labels = read_image(path).pixels
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or labels.min() < 0:
-        raise ValueError(f"{path}: labels must be one channel of non-negative integers, got {labels.dtype} of shape {labels.shape}")
+        raise ValueError(
+            f"{path}: labels must be one channel of non-negative integers, got {labels.dtype} of shape {labels.shape}"
+        )
     return labels if labels.dtype in (np.uint8, np.uint16) else labels.astype(np.uint32)
 
 
@@ -71,8 +74,8 @@ _kept: dict[tuple, Sample] | None = None  # within `keep_samples`
 
 @contextmanager
 def keep_samples():
-    """Within a `with` block an image is decoded once, however often it is asked for, unless its files change: for the steps of one
-    command, which share their images."""
+    """Within a `with` block an image is decoded once, however often it is asked for, unless its files change: for the
+    steps of one command, which share their images."""
     global _kept
     before, _kept = _kept, {} if _kept is None else _kept
     try:
@@ -95,10 +98,19 @@ def decode_sample(record: Record) -> Sample:
     """As `load_sample`, always from the files."""
     picture, labels = read_image(record.image), read_labels(record.label)
     if picture.shape != labels.shape:
-        raise ValueError(f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}")
+        raise ValueError(
+            f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}"
+        )
     normalised, cues = normalise(picture.pixels), measure_cues(picture.pixels, labels)
-    return Sample(record, without_equal_channels(normalised), labels, median_diameter(labels), decide(cues)[0],
-                  ruled_out(picture.pixels, normalised.ndim == 2), cues)
+    return Sample(
+        record,
+        without_equal_channels(normalised),
+        labels,
+        median_diameter(labels),
+        decide(cues)[0],
+        ruled_out(picture.pixels, normalised.ndim == 2),
+        cues,
+    )
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:
@@ -113,8 +125,11 @@ def load_samples(records: list[Record]) -> list[Sample]:
     return list(READERS.map(load_sample, records))
 
 
-def balanced_weights(samples: list[Sample], exponent: float = 0.5, factors: Mapping[str, float] | None = None) -> np.ndarray:
-    """Probability of drawing each sample: a source counts by its number of images to the power of `exponent`, times its factor.
+def balanced_weights(
+    samples: list[Sample], exponent: float = 0.5, factors: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """Probability of drawing each sample: a source counts by its number of images to the power of `exponent`, times its
+    factor.
 
     Parameters
     ----------
@@ -127,7 +142,8 @@ def balanced_weights(samples: list[Sample], exponent: float = 0.5, factors: Mapp
 
 
 class CropDataset(Dataset):
-    """Endless random crops with their targets. Crop number i depends on `seed` and i alone, so training can resume anywhere.
+    """Endless random crops with their targets. Crop number i depends on `seed` and i alone, so training can resume
+    anywhere.
 
     Parameters
     ----------
@@ -138,8 +154,16 @@ class CropDataset(Dataset):
     balance, factors : of `balanced_weights`
     """
 
-    def __init__(self, samples: list[Sample], size: int, diameter: float, zoom: tuple[float, float] = augmentation.ZOOM,
-                 seed: int = 0, balance: float = 0.5, factors: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: int,
+        diameter: float,
+        zoom: tuple[float, float] = augmentation.ZOOM,
+        seed: int = 0,
+        balance: float = 0.5,
+        factors: Mapping[str, float] | None = None,
+    ):
         if all(math.isnan(s.diameter) for s in samples):
             raise ValueError("no image with labelled cells to train on")
         self.samples = samples
@@ -150,8 +174,8 @@ class CropDataset(Dataset):
         return 2**62
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """image uint8 3xSxS; targets of `training.targets.make_targets` as float16, half as much to send to another process;
-        sample, the number of the image."""
+        """image uint8 3xSxS; targets of `training.targets.make_targets` as float16, half as much to send to another
+        process; sample, the number of the image."""
         rng = np.random.default_rng((self.seed, index))
         number = int(rng.choice(len(self.samples), p=self.weights))
         image, labels, known = self._crop(self.samples[number], self.size, rng)
@@ -184,11 +208,15 @@ class CropDataset(Dataset):
         for _, labels, _ in crops:
             labels[labels > 0] += below
             below = max(below, int(labels.max()))
-        return tuple(np.concatenate([np.concatenate(parts[:2], 1), np.concatenate(parts[2:], 1)]) for parts in zip(*crops))
+        return tuple(
+            np.concatenate([np.concatenate(parts[:2], 1), np.concatenate(parts[2:], 1)]) for parts in zip(*crops)
+        )
 
 
 def certainty(labels: np.ndarray, diameter: float) -> np.ndarray:
-    """Weight of each pixel of an image where only some cells are labelled: 1 in and near them, else UNLABELLED_WEIGHT; float32."""
+    """Weight of each pixel of an image where only some cells are labelled: 1 in and near them, else UNLABELLED_WEIGHT;
+    float32.
+    """
     reach = 2 * max(1, round(diameter * LABELLED_MARGIN)) + 1
     near = cv2.dilate((labels > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach)))
     return np.where(near > 0, np.float32(1), np.float32(UNLABELLED_WEIGHT))

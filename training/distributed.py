@@ -49,7 +49,9 @@ class Team:
         """The leader's numbers, and whether any process wants to stop. All processes must call it at the same point."""
         if self.size == 1:
             return *numbers, stop
-        said = torch.tensor([*(numbers if self.leads else [0.0] * len(numbers)), stop], dtype=torch.float64, device=self.device)
+        said = torch.tensor(
+            [*(numbers if self.leads else [0.0] * len(numbers)), stop], dtype=torch.float64, device=self.device
+        )
         distributed.all_reduce(said)
         return *said[:-1].tolist(), bool(said[-1])
 

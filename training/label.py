@@ -3,25 +3,27 @@
     python -m training.label --weights weights --manifest data/manifest.csv --out predictions
     python -m training.measure.score data/manifest.csv predictions
 
-A manifest's images lie beside their labels, so predict.py on those folders would segment the labels as well. This command takes
-the images of --split alone and writes OUT/FOLDER/NAME_label.tiff, FOLDER being the one that the image is in, where
-training.measure.score looks for it, and OUT/report.csv with the class, the measured cell diameter and the cells of each image.
+A manifest's images lie beside their labels, so predict.py on those folders would segment the labels as well. This
+command takes the images of --split alone and writes OUT/FOLDER/NAME_label.tiff, FOLDER being the one that the image is
+in, where training.measure.score looks for it, and OUT/report.csv with the class, the measured cell diameter and the
+cells of each image.
 
     python -m training.label --pseudo --weights weights --manifest data/manifest.csv --out data/pseudo
-    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips --out data/pseudo
-    python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
+    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips --out
+    data/pseudo python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
     python -m training.prepare merge data/with-pseudo.csv data/manifest.csv data/pseudo/manifest.csv
 
 With --pseudo it takes the manifest's lines of split "unlabelled", or a folder with its sub-folders, and writes
-OUT/SOURCE_pseudo/NAME_label.tiff and OUT/manifest.csv with split "train" and source SOURCE_pseudo. That name is the mark of pseudo
-labels, in manifests, tables and the model card, and --leave-out of the trainings takes it. The third command shows the labels, the
-fourth adds them to the true ones. The paper uses them for the router; its segmenters got no better by them (Table 4), so measure
-both (training.measure.ablation).
+OUT/SOURCE_pseudo/NAME_label.tiff and OUT/manifest.csv with split "train" and source SOURCE_pseudo. That name is the
+mark of pseudo labels, in manifests, tables and the model card, and --leave-out of the trainings takes it. The third
+command shows the labels, the fourth adds them to the true ones. The paper uses them for the router; its segmenters got
+no better by them (Table 4), so measure both (training.measure.ablation).
 
-Look at the pictures before training. A network repeats its mistakes in its labels, and what it overlooks it learns to overlook.
-Blood is the worst case: by the challenge's convention red blood cells are no cells, so that smears without a white cell, such
-as those of bbbc041seg, have nothing to label, and every "cell" there is wrong. --most-cells drops images in which many red
-cells were taken for cells, --leave-out a whole source. With --fewest-cells 0 images without cells stay in, as negatives.
+Look at the pictures before training. A network repeats its mistakes in its labels, and what it overlooks it learns to
+overlook. Blood is the worst case: by the challenge's convention red blood cells are no cells, so that smears without a
+white cell, such as those of bbbc041seg, have nothing to label, and every "cell" there is wrong. --most-cells drops
+images in which many red cells were taken for cells, --leave-out a whole source. With --fewest-cells 0 images without
+cells stay in, as negatives.
 
 --confidence keeps images of whose class the router is sure.
 
@@ -60,8 +62,11 @@ def find_images(args: argparse.Namespace) -> list[Record]:
         records = [Record(path, None, "unlabelled", args.source) for path in image_files(args.images, recursive=True)]
     records = [r for r in records if r.source not in args.leave_out]
     if not records:
-        raise ValueError(f"{args.manifest}: no line is left without the sources of --leave-out" if args.manifest
-                         else f"{args.images}: no images there; check the path")
+        raise ValueError(
+            f"{args.manifest}: no line is left without the sources of --leave-out"
+            if args.manifest
+            else f"{args.images}: no images there; check the path"
+        )
     return records
 
 
@@ -70,8 +75,11 @@ def label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
     folders = {}
     for record in records:
         folders.setdefault(record.image.parent, []).append(record.image)
-    return {image: out / folder.name / f"{name}{LABEL_SUFFIX}" for folder, images in folders.items()
-            for image, name in label_names(sorted(images)).items()}
+    return {
+        image: out / folder.name / f"{name}{LABEL_SUFFIX}"
+        for folder, images in folders.items()
+        for image, name in label_names(sorted(images)).items()
+    }
 
 
 def pseudo_label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
@@ -104,10 +112,15 @@ def reason_to_drop(result: Segmentation, args: argparse.Namespace) -> str:
 def report_line(record: Record, result: Segmentation) -> dict:
     """A line of report.csv."""
     plan, summary = result.plan, result.summary
-    return {"source": record.source, "image": record.image.name, "class": plan.image_class.name, "cells": summary.cells,
-            "cell_diameter_px": round(plan.diameter, 1),
-            "router_diameter_px": round(plan.route.diameter, 1) if plan.route else "",
-            "seconds": round(sum(summary.seconds.values()), 2)}
+    return {
+        "source": record.source,
+        "image": record.image.name,
+        "class": plan.image_class.name,
+        "cells": summary.cells,
+        "cell_diameter_px": round(plan.diameter, 1),
+        "router_diameter_px": round(plan.route.diameter, 1) if plan.route else "",
+        "seconds": round(sum(summary.seconds.values()), 2),
+    }
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -125,7 +138,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--source", default="unlabelled", metavar="NAME", help="with --images: of the images [unlabelled]")
     add("--fewest-cells", type=int, default=3, metavar="N", help="with --pseudo: drop images with fewer cells [3]")
     add("--most-cells", type=int, metavar="N", help="with --pseudo: drop images with more cells [keep]")
-    add("--confidence", type=float, default=0.0, metavar="P", help="with --pseudo: drop images whose class has a lower probability [0]")
+    add(
+        "--confidence",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="with --pseudo: drop images whose class has a lower probability [0]",
+    )
     add_device(parser)
     args = parser.parse_args(argv)
     if args.images and not args.pseudo:

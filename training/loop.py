@@ -1,4 +1,6 @@
-"""The way of a training from its start to its end: crops from the workers, steps, validations, resume files, a signal to stop."""
+"""The way of a training from its start to its end: crops from the workers, steps, validations, resume files, a signal
+to stop.
+"""
 
 import json
 import logging
@@ -38,8 +40,8 @@ def default_workers(device: torch.device) -> int:
 
 
 class StepSampler:
-    """Crop numbers of each step from `start` on, without end: step s of batch size b has the numbers from s*b to (s+1)*b - 1,
-    dealt out to the processes in runs of equal length.
+    """Crop numbers of each step from `start` on, without end: step s of batch size b has the numbers from s*b to
+    (s+1)*b - 1, dealt out to the processes in runs of equal length.
 
     Raises
     ------
@@ -88,9 +90,16 @@ def make_loader(data: Dataset, settings: Settings, team: Team, start: int) -> Da
     """Batches of the steps from `start` on."""
     sampler = StepSampler(start, settings.batch, team.rank, team.size)
     workers = default_workers(team.device) if settings.workers is None else settings.workers
-    first = data[start * settings.batch]  # here, before processes are forked: what numba compiles for it is compiled for all of them
-    return DataLoader(data, batch_sampler=sampler, num_workers=workers, pin_memory=team.device.type == "cuda",
-                      prefetch_factor=prefetched(first, sampler.share, workers) if workers else None, worker_init_fn=prepare_worker)
+    # Here, before processes are forked: what numba compiles for it is compiled for all of them.
+    first = data[start * settings.batch]
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=team.device.type == "cuda",
+        prefetch_factor=prefetched(first, sampler.share, workers) if workers else None,
+        worker_init_fn=prepare_worker,
+    )
 
 
 def prefetched(crop: dict[str, torch.Tensor], batch: int, workers: int) -> int:
@@ -118,20 +127,26 @@ def train(kind: type[Trainer], settings: Settings) -> int:
         trainer = kind(settings, team)
         resumed = trainer.resume()
         if not team.same(trainer.step):
-            raise ValueError(f"{settings.out}: not every process found the resume file there; --out must be a folder that all machines "
-                             "share")
+            raise ValueError(
+                f"{settings.out}: not every process found the resume file there; --out must be a folder that all "
+                "machines share"
+            )
         data, val = trainer.load()
         if team.leads:
             announce(trainer, data, val, resumed)
         loader = make_loader(data, settings, team, trainer.step)
-        with (logging_redirect_tqdm() if team.leads else nullcontext(),
-              tqdm(initial=trainer.progress(), total=1, bar_format=BAR, disable=None if team.leads else True) as bar):
+        with (
+            logging_redirect_tqdm() if team.leads else nullcontext(),
+            tqdm(initial=trainer.progress(), total=1, bar_format=BAR, disable=None if team.leads else True) as bar,
+        ):
             try:
                 finished = run(trainer, loader, val, stop, bar, began)
             except NotFinite as error:
                 images = ", ".join(sorted({str(data.samples[i].record.image) for i in error.samples}))
-                raise ValueError(f"step {trainer.step + 1}: {error}: the network would be lost. Look at the images of this step and "
-                                 f"their labels, or lower --lr: {images}") from None
+                raise ValueError(
+                    f"step {trainer.step + 1}: {error}: the network would be lost. Look at the images of this step and "
+                    f"their labels, or lower --lr: {images}"
+                ) from None
         if team.leads:
             log.info("%s: %d steps in %.0f s", "done" if finished else "stopped", trainer.step, trainer.seconds)
         return 0 if finished else STOPPED
@@ -140,8 +155,13 @@ def train(kind: type[Trainer], settings: Settings) -> int:
 def announce(trainer: Trainer, data: Dataset, val: list[Sample], resumed: bool) -> None:
     """Say what there is to train with, and bring the folder of the run to where the run is."""
     settings = trainer.settings
-    log.info("%d images, %d without cells, %d sources; %d images to validate with", len(data.samples),
-             sum(math.isnan(s.diameter) for s in data.samples), len({s.record.source for s in data.samples}), len(val))
+    log.info(
+        "%d images, %d without cells, %d sources; %d images to validate with",
+        len(data.samples),
+        sum(math.isnan(s.diameter) for s in data.samples),
+        len({s.record.source for s in data.samples}),
+        len(val),
+    )
     if resumed:
         log.info("continuing at step %d", trainer.step)
     for name in (LOG, VALIDATIONS):
@@ -171,8 +191,9 @@ def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSigna
         trainer.waiting += time.monotonic() - asked
         trainer.train_step(batch)
         now = time.monotonic()
-        trainer.seconds, trainer.reserved, stopped = team.agree(trainer.seconds + now - clock, trainer.validation_seconds,
-                                                                stop=stop.came)
+        trainer.seconds, trainer.reserved, stopped = team.agree(
+            trainer.seconds + now - clock, trainer.validation_seconds, stop=stop.came
+        )
         clock = now
         bar.set_description_str(f"step {trainer.step}", refresh=False)
         bar.n = trainer.progress()
@@ -209,8 +230,16 @@ def run_validation(trainer: Trainer, val: list[Sample], stop: StopSignal) -> boo
         return False
     for row in rows:
         write_row(trainer.settings.out / VALIDATIONS, row)
-        log.info("step %d  %s %s %.4f, best %.4f  %d images in %.0f s", trainer.step, row["network"], trainer.FIGURE,
-                 row[trainer.FIGURE], trainer.best[row["network"]], row["images"], row["took"])
+        log.info(
+            "step %d  %s %s %.4f, best %.4f  %d images in %.0f s",
+            trainer.step,
+            row["network"],
+            trainer.FIGURE,
+            row[trainer.FIGURE],
+            trainer.best[row["network"]],
+            row["images"],
+            row["took"],
+        )
     return True
 
 
@@ -218,8 +247,22 @@ def write_progress(trainer: Trainer) -> None:
     """A line in log.csv and on the screen: mean loss terms since the last one."""
     settings = trainer.settings
     terms = {name: float(total) / settings.log_every for name, total in trainer.sums.items()}
-    write_row(settings.out / LOG, {"step": trainer.step, "seconds": round(trainer.seconds, 1),
-                                   "lr": trainer.optimiser.param_groups[0]["lr"], "waiting": round(trainer.waiting, 2), **terms})
-    log.info("step %d  %3.0f %%  loss %.3f  waited %.1f s for data  %s", trainer.step, 100 * trainer.progress(),
-             sum(terms.values()), trainer.waiting, "  ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+    write_row(
+        settings.out / LOG,
+        {
+            "step": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "lr": trainer.optimiser.param_groups[0]["lr"],
+            "waiting": round(trainer.waiting, 2),
+            **terms,
+        },
+    )
+    log.info(
+        "step %d  %3.0f %%  loss %.3f  waited %.1f s for data  %s",
+        trainer.step,
+        100 * trainer.progress(),
+        sum(terms.values()),
+        trainer.waiting,
+        "  ".join(f"{name} {value:.3f}" for name, value in terms.items()),
+    )
     trainer.sums, trainer.waiting = {}, 0.0

@@ -31,8 +31,9 @@ def dice_loss(prediction: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return 1 - (2 * overlap + EPSILON) / (total + EPSILON)
 
 
-def stardist_loss(maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor,
-                  reference_radius: float | None = None) -> dict[str, Tensor]:
+def stardist_loss(
+    maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor, reference_radius: float | None = None
+) -> dict[str, Tensor]:
     """Cross entropy of the probability, Dice and 0.3 MAE of the distances weighted by the true probability.
 
     Parameters
@@ -41,8 +42,8 @@ def stardist_loss(maps: StarDistMaps, prob: Tensor, dist: Tensor, weight: Tensor
     prob : Nx1xhxw in [0, 1]
     dist : NxRxhxw in pixels
     reference_radius : float, optional
-        If given, the absolute error of a pixel is divided by its mean true distance and multiplied by this radius (pixels),
-        so that large cells do not outweigh small ones. None is the paper's plain MAE.
+        If given, the absolute error of a pixel is divided by its mean true distance and multiplied by this radius
+        (pixels), so that large cells do not outweigh small ones. None is the paper's plain MAE.
     """
     cross_entropy = weighted_mean(F.binary_cross_entropy_with_logits(maps.prob, prob, reduction="none"), weight)
     inside = weight * prob
@@ -72,7 +73,8 @@ def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dic
     """
     log_probability = F.log_softmax(maps.cp, dim=1)
     truth = torch.cat((1 - cell, cell), dim=1)
-    cross_entropy = -2 * weighted_mean(log_probability * truth, weight)  # the mean runs over both channels, one of them 0
+    # The mean runs over both channels, one of them 0.
+    cross_entropy = -2 * weighted_mean(log_probability * truth, weight)
     dice = dice_loss(log_probability[:, 1:].exp(), cell, weight)
     mse = weighted_mean((maps.hv - hv) ** 2, weight)
     known_around = -F.max_pool2d(-weight, 3, stride=1, padding=1)  # a gradient takes both neighbours

@@ -1,8 +1,8 @@
 """Manifests: the CSV files that list the images of a data set, and the record that a line of one becomes.
 
-A manifest has a line an image and at least the columns image, label, split (train, val, test or unlabelled) and source; paths are
-relative to the manifest. A column modality may say how the image was taken, a column partial may hold 1 where only some cells are
-labelled. Further columns are ignored. A line of split unlabelled has no label, every other one has.
+A manifest has a line an image and at least the columns image, label, split (train, val, test or unlabelled) and source;
+paths are relative to the manifest. A column modality may say how the image was taken, a column partial may hold 1 where
+only some cells are labelled. Further columns are ignored. A line of split unlabelled has no label, every other one has.
 """
 
 import csv
@@ -38,7 +38,9 @@ class Record:
 
 
 class Problem(NamedTuple):
-    """Why a file cannot be used. `text` names the file at fault and the remedy, `path` is the image that it keeps from being used."""
+    """Why a file cannot be used. `text` names the file at fault and the remedy, `path` is the image that it keeps from
+    being used.
+    """
 
     path: Path
     text: str
@@ -54,7 +56,8 @@ def read_manifest(path: Path, *splits: str, files: bool = True) -> list[Record]:
     Raises
     ------
     ValueError
-        If the file is not a manifest, one of these lines is wrong, names a file that is not there, or there is no such line.
+        If the file is not a manifest, one of these lines is wrong, names a file that is not there, or there is no such
+        line.
     """
     records, problems = list_manifest(path, splits or SPLITS, files)
     if problems:
@@ -62,12 +65,16 @@ def read_manifest(path: Path, *splits: str, files: bool = True) -> list[Record]:
         raise ValueError(problems[0].text + more)
     if not records:
         found = {row["split"] for _, row in read_table(path, ("split",))}
-        raise ValueError(f"{path}: no line has split {' or '.join(map(repr, splits or SPLITS))}; splits here: {sorted(found)}")
+        raise ValueError(
+            f"{path}: no line has split {' or '.join(map(repr, splits or SPLITS))}; splits here: {sorted(found)}"
+        )
     return records
 
 
 def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True) -> tuple[list[Record], list[Problem]]:
-    """The lines of some splits that can be used, and what is wrong with the others. Parameters as of `read_manifest`."""
+    """The lines of some splits that can be used, and what is wrong with the others. Parameters as of
+    `read_manifest`.
+    """
     records, problems = [], []
     try:
         lines = read_table(path, COLUMNS[:4])
@@ -77,8 +84,14 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
     for number, row in lines:
         if row["split"] in SPLITS and row["split"] not in splits:
             continue
-        record = Record(folder / row["image"], folder / row["label"] if row["label"] else None, row["split"], row["source"],
-                        row.get("modality", ""), row.get("partial") == "1")
+        record = Record(
+            folder / row["image"],
+            folder / row["label"] if row["label"] else None,
+            row["split"],
+            row["source"],
+            row.get("modality", ""),
+            row.get("partial") == "1",
+        )
         lost = next((p for p in (record.image, record.label) if p and not p.is_file()), None) if files else None
         if lost:
             text = f"{lost}: no such file, {path} line {number} lists it; copy it there, or take the line out"
@@ -94,14 +107,24 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
 
 
 def write_manifest(path: Path, records: Sequence[Record]) -> None:
-    """Write all lines to a temporary name and rename it; paths are relative to the manifest where a relative path exists."""
+    """Write all lines to a temporary name and rename it; paths are relative to the manifest where a relative path
+    exists.
+    """
     part = path.with_name(path.name + ".part")
     with open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for r in records:
-            writer.writerow([relative_path(r.image, path.parent), relative_path(r.label, path.parent) if r.label else "", r.split,
-                             r.source, r.modality, int(r.partial) if r.label else ""])
+            writer.writerow(
+                [
+                    relative_path(r.image, path.parent),
+                    relative_path(r.label, path.parent) if r.label else "",
+                    r.split,
+                    r.source,
+                    r.modality,
+                    int(r.partial) if r.label else "",
+                ]
+            )
     part.replace(path)
 
 

@@ -1,4 +1,6 @@
-"""MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it is."""
+"""MODEL_CARD.md of a weights folder, written from the checkpoints' configurations; the part on failures is kept as it
+is.
+"""
 
 import re
 from pathlib import Path
@@ -11,7 +13,9 @@ from training.tables import read_table
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
-UNCLEAR = re.compile(r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE)
+UNCLEAR = re.compile(
+    r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
+)
 
 INTRODUCTION = """# Model card
 
@@ -21,31 +25,49 @@ them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
 TERMS = "## What they may be used for"
 RESTRICTIONS = (
-    (NON_COMMERCIAL, "These weights are for non-commercial use only, as are some of the images that they were trained on"),
+    (
+        NON_COMMERCIAL,
+        "These weights are for non-commercial use only, as are some of the images that they were trained on",
+    ),
     (UNCLEAR, "Some sources have unclear terms; ask their publishers before you pass the weights on"),
 )
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
-NOT_SINCE = "Not measured since a network was replaced: run training.label and training.measure.score, then training.assemble --scores."
+NOT_SINCE = (
+    "Not measured since a network was replaced: run training.label and training.measure.score, then "
+    "training.assemble --scores."
+)
 NOTHING_YET = "Nothing is written here yet."
 UNKNOWN = "not recorded"
 
 
-def write_card(path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[str, int], scores: Path | None, changed: bool) -> None:
+def write_card(
+    path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[str, int], scores: Path | None, changed: bool
+) -> None:
     """Write the card.
 
     Parameters
     ----------
-    configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config` gives them
+    configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config`
+        gives them
     sizes : of their files, in bytes
     scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
-    sections = [INTRODUCTION, terms_text(configs), "## Networks\n", networks_table(configs, sizes), pretraining_text(configs),
-                router_text(configs),
-                f"{VALIDATION}\n", scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
-                "## Data\n", sources_text(configs), f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n"]
+    sections = [
+        INTRODUCTION,
+        terms_text(configs),
+        "## Networks\n",
+        networks_table(configs, sizes),
+        pretraining_text(configs),
+        router_text(configs),
+        f"{VALIDATION}\n",
+        scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
+        "## Data\n",
+        sources_text(configs),
+        f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n",
+    ]
     path.write_text("\n".join(s for s in sections if s), encoding="utf-8")
     path.chmod(0o644)
 
@@ -60,19 +82,24 @@ def known_failures(card: Path) -> str:
     """
     found = re.findall(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", card.read_text(encoding="utf-8"), re.DOTALL)
     if len(found) != 1:
-        raise ValueError(f"{card}: the lines {BEGIN!r} and {END!r} must both be there, once, so that what is between them is "
-                         "kept; put them back, or move the file away")
+        raise ValueError(
+            f"{card}: the lines {BEGIN!r} and {END!r} must both be there, once, so that what is between them is "
+            "kept; put them back, or move the file away"
+        )
     return found[0].strip("\n")
 
 
 def kept_scores(card: Path) -> str:
     """The section on validation of a card that may not be there."""
-    found = re.search(f"{VALIDATION}\n\n(.*?)\n## ", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
+    found = (
+        re.search(f"{VALIDATION}\n\n(.*?)\n## ", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
+    )
     return found[1] if found else NOT_SINCE + "\n"
 
 
 def scores_text(path: Path) -> str:
-    """Table of all images, each class and each source, from the CSV file of training.measure.score: mode corrected, IoU 0.5.
+    """Table of all images, each class and each source, from the CSV file of training.measure.score: mode corrected, IoU
+    0.5.
 
     Raises
     ------
@@ -80,19 +107,29 @@ def scores_text(path: Path) -> str:
         If the file has no such scores.
     """
     columns = ("mode", "threshold", "cue_class", "source", "f1", "precision", "recall")
-    rows = [row for _, row in read_table(path, columns) if row["mode"] == "corrected" and float(row["threshold"]) == 0.5]
+    rows = [
+        row for _, row in read_table(path, columns) if row["mode"] == "corrected" and float(row["threshold"]) == 0.5
+    ]
     if not rows:
-        raise ValueError(f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.measure.score TRUTH PREDICTIONS "
-                         "--csv FILE")
+        raise ValueError(
+            f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.measure.score TRUTH "
+            "PREDICTIONS --csv FILE"
+        )
     groups = {"all": rows}
     groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
     groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
-    lines = ["The whole program on the validation images, by `training.label` and `training.measure.score`:\n",
-             "| images of | number | mean F1 | median F1 | precision | recall |", "|" + " --- |" * 6]
+    lines = [
+        "The whole program on the validation images, by `training.label` and `training.measure.score`:\n",
+        "| images of | number | mean F1 | median F1 | precision | recall |",
+        "|" + " --- |" * 6,
+    ]
     for name, members in groups.items():
         if members:
             f1, right, found = ([float(row[column]) for row in members] for column in ("f1", "precision", "recall"))
-            lines.append(f"| {name} | {len(members)} | {mean(f1):.3f} | {median(f1):.3f} | {mean(right):.3f} | {mean(found):.3f} |")
+            lines.append(
+                f"| {name} | {len(members)} | {mean(f1):.3f} | {median(f1):.3f} | {mean(right):.3f} | "
+                f"{mean(found):.3f} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -104,9 +141,11 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
         images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
         network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
-        lines.append(f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
-                     f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
-                     f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |")
+        lines.append(
+            f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
+            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
+            f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -132,8 +171,11 @@ def validation(config: Config) -> str:
 def pretraining_text(configs: dict[str, tuple[str, Config]]) -> str:
     """A line for each pre-training that a network started from."""
     runs = [(kind, config.pretraining) for kind, config in configs.values() if config.pretraining]
-    lines = [f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
-             f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}" for kind, run in runs]
+    lines = [
+        f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
+        f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}"
+        for kind, run in runs
+    ]
     return "Pre-training:\n\n" + "\n".join(dict.fromkeys(lines)) + "\n" if lines else ""
 
 
@@ -144,14 +186,18 @@ def router_text(configs: dict[str, tuple[str, Config]]) -> str:
         return ""
     accuracies = ", ".join(f"{CLASS_NAMES[int(k)]} {accuracy:.4f}" for k, accuracy in figures["per_class"].items())
     average = f", {figures['mean_diameter_factor']:.2f} (mean)" if "mean_diameter_factor" in figures else ""
-    return (f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
-            f"{figures['diameter_factor']:.2f} (median){average}.\n")
+    return (
+        f"Router, accuracy by class: {accuracies}. Its diameter of the cells is off by a factor of "
+        f"{figures['diameter_factor']:.2f} (median){average}.\n"
+    )
 
 
 def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
     """What the sources' terms allow: a sentence for each restriction, with the sources that it comes from."""
     terms = terms_of_sources(configs)
-    named = {text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS}
+    named = {
+        text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS
+    }
     sentences = [f"{text}: {', '.join(sources)}." for text, sources in named.items() if sources]
     return "\n\n".join([TERMS, *sentences, EVERY_SOURCE]) + "\n"
 
@@ -172,9 +218,14 @@ def sources_text(configs: dict[str, tuple[str, Config]]) -> str:
     for part, (_, config) in configs.items():
         for source, entry in sources_of(config).items():
             used.setdefault(source, {})[part] = entry["images"]
-    lines = ["Training images of each source; a segmenter's last training was on those of its own class.\n",
-             "| source | images | used for | terms |", "| --- | --- | --- | --- |"]
+    lines = [
+        "Training images of each source; a segmenter's last training was on those of its own class.\n",
+        "| source | images | used for | terms |",
+        "| --- | --- | --- | --- |",
+    ]
     for source, images in sorted(used.items()):
-        lines.append(f"| {source} | {', '.join(dict.fromkeys(map(str, images.values())))} | "
-                     f"{'all' if len(images) == len(configs) else ', '.join(images)} | {terms[source] or 'not given'} |")
+        lines.append(
+            f"| {source} | {', '.join(dict.fromkeys(map(str, images.values())))} | "
+            f"{'all' if len(images) == len(configs) else ', '.join(images)} | {terms[source] or 'not given'} |"
+        )
     return "\n".join(lines) + "\n"

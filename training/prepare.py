@@ -10,29 +10,31 @@
 
 Each layout is expected as it is unpacked:
 
-    neurips     images/cell_00001.bmp, labels/cell_00001_label.tiff, in SOURCE_DIR or in its Training-labeled (train) and
-                Tuning (test set); zenodo.org/records/10719375
+    neurips     images/cell_00001.bmp, labels/cell_00001_label.tiff, in SOURCE_DIR or in its Training-labeled (train)
+                and Tuning (test set); zenodo.org/records/10719375
     cellpose    train/000_img.png, train/000_masks.png, the same in train_cyto2 and test; www.cellpose.org/dataset
-    omnipose    bact_phase/train_sorted/SPECIES/x.tif, x_masks.tif, the same in test_sorted, bact_fluor, worm, worm_high_res;
-                osf.io/xmury
+    omnipose    bact_phase/train_sorted/SPECIES/x.tif, x_masks.tif, the same in test_sorted, bact_fluor, worm,
+                worm_high_res; osf.io/xmury
     sartorius   train.csv (run-length encoded cells), train/ID.png; Kaggle, sartorius-cell-instance-segmentation
     dsb2018     ID/images/ID.png, ID/masks/*.png, in SOURCE_DIR or in its stage1_train; Kaggle, data-science-bowl-2018
     shared      manifest.csv with image, label, split, source; splits and sources stay as they are
     pairs       images/x.png, labels/x.tif (or x_label, x_labels, x_mask, x_masks)
 
-The command writes OUT_DIR/manifest.csv (image, label, split, source, modality, partial). Images and labels stay where they are,
-named by relative paths, but for what has to be made, below OUT_DIR:
+The command writes OUT_DIR/manifest.csv (image, label, split, source, modality, partial). Images and labels stay where
+they are, named by relative paths, but for what has to be made, below OUT_DIR:
 
-- labels of sartorius and dsb2018, as zlib TIFF. Where cells overlap the first one keeps the pixel; the log counts such pixels.
-- images that are not stored as the challenge stores them: one channel for fluorescence, three for everything else. The cue rules
-  go by the channels (one channel is class 0), so that a gray fluorescence image in an RGBA file would become class 1, 2 or 3, and
-  a phase image of one channel class 0. This concerns sartorius, omnipose and dsb2018, whose modality is known (dsb2018: gray on
-  dark background is fluorescence), and others with --modality. --keep-channels leaves the images as they were published.
+- labels of sartorius and dsb2018, as zlib TIFF. Where cells overlap the first one keeps the pixel; the log counts such
+  pixels.
+- images that are not stored as the challenge stores them: one channel for fluorescence, three for everything else. The
+  cue rules go by the channels (one channel is class 0), so that a gray fluorescence image in an RGBA file would become
+  class 1, 2 or 3, and a phase image of one channel class 0. This concerns sartorius, omnipose and dsb2018, whose
+  modality is known (dsb2018: gray on dark background is fluorescence), and others with --modality. --keep-channels
+  leaves the images as they were published.
 
-The publisher's own test set becomes val (--test-set). Without one, a share of the train images does: an image's side depends on
---seed and its file stem alone (sartorius: on its sample_id, as a sample was imaged several times), so that adding images moves
-none. All files are read and checked. If any is missing, damaged or does not fit, all problems are listed, nothing is written, and
-the exit code is 2; --skip leaves files out.
+The publisher's own test set becomes val (--test-set). Without one, a share of the train images does: an image's side
+depends on --seed and its file stem alone (sartorius: on its sample_id, as a sample was imaged several times), so that
+adding images moves none. All files are read and checked. If any is missing, damaged or does not fit, all problems are
+listed, nothing is written, and the exit code is 2; --skip leaves files out.
 """
 
 import argparse
@@ -85,21 +87,44 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
     for layout, (_, _, text) in LAYOUTS.items():
         add = add_layout(commands, layout, text)
-        add("--val-fraction", type=fraction, metavar="SHARE",
-            help=f"share of the train images that becomes val [{VAL_FRACTION}, or 0 where the publisher's test set becomes val]")
+        add(
+            "--val-fraction",
+            type=fraction,
+            metavar="SHARE",
+            help=f"share of the train images that becomes val [{VAL_FRACTION}, or 0 where the publisher's test set "
+            "becomes val]",
+        )
         add("--seed", type=int, default=0, help="of the choice of val [0]")
-        add("--test-set", choices=("val", "train", "leave-out"), default="val",
-            help="what the publisher's own test set becomes [val]")
-        add("--unlabelled", type=Path, action="append", default=[], metavar="DIR",
-            help="folder of unlabelled images, within SOURCE_DIR or anywhere; may be repeated")
+        add(
+            "--test-set",
+            choices=("val", "train", "leave-out"),
+            default="val",
+            help="what the publisher's own test set becomes [val]",
+        )
+        add(
+            "--unlabelled",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="folder of unlabelled images, within SOURCE_DIR or anywhere; may be repeated",
+        )
         add("--source", default=layout, metavar="NAME", help=f"in column source [{layout}]")
-        add("--modality", metavar="NAME", help="in column modality, such as phase; decides the channels [known or empty]")
+        add(
+            "--modality",
+            metavar="NAME",
+            help="in column modality, such as phase; decides the channels [known or empty]",
+        )
         add("--partial", action="store_true", help="only some of the cells of each image are labelled")
         add("--keep-channels", action="store_true", help="do not convert images to the challenge's channels")
         if layout == "pairs":
             add("--images", default="images", metavar="DIR", help="folder of images [images]")
             add("--labels", default="labels", metavar="DIR", help="folder of labels [labels]")
-            add("--label-suffix", metavar="TEXT", help="what a label has after its image's stem [nothing, _label(s) or _mask(s)]")
+            add(
+                "--label-suffix",
+                metavar="TEXT",
+                help="what a label has after its image's stem [nothing, _label(s) or _mask(s)]",
+            )
     add_layout(commands, "shared", "a folder that has a manifest.csv")
     merge = commands.add_parser("merge", help="join manifests into one", description="Join manifests into one.")
     merge.add_argument("out", type=Path, help="the manifest to write")
@@ -109,12 +134,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def add_layout(commands, layout: str, text: str) -> Callable:
     """A sub-command with the arguments that every layout has; returns its `add_argument`."""
-    parser = commands.add_parser(layout, help=text, description=f"{text}; python -m training.prepare -h shows the files.")
+    parser = commands.add_parser(
+        layout, help=text, description=f"{text}; python -m training.prepare -h shows the files."
+    )
     add = parser.add_argument
     add("source_dir", type=Path, metavar="SOURCE_DIR", help="the data set as it was unpacked")
     add("out_dir", type=Path, metavar="OUT_DIR", help="gets manifest.csv, and the labels and images that must be made")
-    add("--skip", action="append", default=[], metavar="PATTERN",
-        help="images to leave out, such as 'cell_0050*' or train/758_img.png; may be repeated")
+    add(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="images to leave out, such as 'cell_0050*' or train/758_img.png; may be repeated",
+    )
     return add
 
 
@@ -128,8 +160,9 @@ def list_data_set(args: argparse.Namespace) -> Listing:
         for folder in args.unlabelled:
             add_unlabelled(listing, args.source_dir / folder, args.source, LAYOUTS[args.layout].modality)
         changes = {"partial": args.partial} | ({} if args.modality is None else {"modality": args.modality})
-        listing.entries = draw_splits([dataclasses.replace(e, **changes) for e in listing.entries],
-                                      args.test_set, args.val_fraction, args.seed)
+        listing.entries = draw_splits(
+            [dataclasses.replace(e, **changes) for e in listing.entries], args.test_set, args.val_fraction, args.seed
+        )
     listing.entries = [e for e in listing.entries if not any(e.image.match(s) for s in args.skip)]
     listing.problems = [p for p in listing.problems if not any(p.path.match(s) for s in args.skip)]
     return listing
@@ -147,8 +180,11 @@ def draw_splits(entries: list[Entry], test_set: str, val_fraction: float | None,
     if val_fraction is None:
         val_fraction = 0 if test_set == "val" and any(e.split == "test" for e in entries) else VAL_FRACTION
     entries = [dataclasses.replace(e, split=test_set) if e.split == "test" else e for e in entries]
-    return [dataclasses.replace(e, split="val") if e.split == "train" and in_validation(e.group, val_fraction, seed) else e
-            for e in entries if e.split != "leave-out"]
+    return [
+        dataclasses.replace(e, split="val") if e.split == "train" and in_validation(e.group, val_fraction, seed) else e
+        for e in entries
+        if e.split != "leave-out"
+    ]
 
 
 def in_validation(group: str, val_fraction: float, seed: int) -> bool:
@@ -161,7 +197,10 @@ def prepare(args: argparse.Namespace) -> int:
     """Run one layout; returns the exit code."""
     out = args.out_dir
     if out.resolve().is_relative_to(args.source_dir.resolve()):
-        log.error("%s: OUT_DIR lies in SOURCE_DIR, where its files would be taken for published ones; give another folder", out)
+        log.error(
+            "%s: OUT_DIR lies in SOURCE_DIR, where its files would be taken for published ones; give another folder",
+            out,
+        )
         return NOTHING
     listing, new = list_data_set(args), not out.exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -182,8 +221,13 @@ def prepare(args: argparse.Namespace) -> int:
             out.rmdir()
         return NOTHING
     if maker.overlap:
-        log.info("overlapping cells: %d pixels (images: %d) stay with the first cell; cells wholly under others, which are lost: "
-                 "%d", maker.overlap, maker.overlapping, maker.hidden)
+        log.info(
+            "overlapping cells: %d pixels (images: %d) stay with the first cell; cells wholly under others, which "
+            "are lost: %d",
+            maker.overlap,
+            maker.overlapping,
+            maker.hidden,
+        )
     log_counts(out / "manifest.csv", entries)
     return DONE
 
@@ -219,7 +263,11 @@ def refuse(listing: Listing, about: Path) -> bool:
     for problem in listing.problems:
         log.error(problem.text)
     if listing.problems:
-        log.error("nothing was written: %d problem%s, see above", len(listing.problems), "s" if len(listing.problems) > 1 else "")
+        log.error(
+            "nothing was written: %d problem%s, see above",
+            len(listing.problems),
+            "s" if len(listing.problems) > 1 else "",
+        )
     return bool(listing.problems)
 
 
@@ -234,6 +282,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines about damaged files name no file
     return merge(args) if args.layout == "merge" else prepare(args)
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,32 +1,35 @@
 """The whole protocol of the paper in one command: cues, pre-training, a network for each class, router, weights folder.
 
     python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
-    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget 240
-    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs of this machine)
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget
+    240 python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs
+    of this machine)
 
 Steps, each a command of its own that the log shows, with a folder of its own below RUNS:
 
     cues                training.cue_table: which image is of which class, and pictures to check it by
-    pretrain            training.train on all classes, both networks at once; --separate-pretraining: one after the other, as the
-                        paper does, in twice the time
-    class0-stardist     training.train on the images of one class from the pre-trained network: StarDist for classes 0, 2 and 3,
-    class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs (training.measure.ablation). A class
-                        without training images keeps the pre-trained network
+    pretrain            training.train on all classes, both networks at once; --separate-pretraining: one after the
+                        other, as the paper does, in twice the time
+    class0-stardist     training.train on the images of one class from the pre-trained network: StarDist for classes 0,
+                        2 and 3,
+    class1-hover ...    Hover for class 1; --both-streams: both for every class, which Table 4 needs
+                        (training.measure.ablation). A class without training images keeps the pre-trained network
     class0-stardist/thresholds ...
                         training.thresholds fits that network's decoding on the validation images of its class;
                         --keep-thresholds leaves it at the paper's
     router              training.train_router
     (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
 
-Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from random
-weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other options go to the
-commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters), --finetune-options, --router-options.
---time-budget divides minutes among the steps: pre-training gets half, the fine-tunings share two fifths, the router gets a tenth.
-The thresholds come on top. Images are decoded once and stay in memory for all steps (with --processes, for all but the trainings
-of segmenters).
+Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from
+random weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other
+options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
+--finetune-options, --router-options. --time-budget divides minutes among the steps: pre-training gets half, the
+fine-tunings share two fifths, the router gets a tenth. The thresholds come on top. Images are decoded once and stay in
+memory for all steps (with --processes, for all but the trainings of segmenters).
 
-A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it was: give
-the same command again. To repeat a step with other options, remove its folder and those of the steps that start from it.
+A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it
+was: give the same command again. To repeat a step with other options, remove its folder and those of the steps that
+start from it.
 """
 
 import argparse
@@ -45,8 +48,12 @@ from training.tables import read_table
 
 log = logging.getLogger(__name__)
 
-MAINS = {"training.cue_table": cue_table.main, "training.train": train.main, "training.thresholds": thresholds.main,
-         "training.train_router": train_router.main}
+MAINS = {
+    "training.cue_table": cue_table.main,
+    "training.train": train.main,
+    "training.thresholds": thresholds.main,
+    "training.train_router": train_router.main,
+}
 TIMED = ("training.train", "training.train_router")  # the commands with --time-budget
 CUES = "cues"  # folder of the first step
 FINISHED = "finished"  # file in the folder of a step
@@ -55,8 +62,8 @@ SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, f
 
 @dataclass(frozen=True)
 class Preset:
-    """Options of the commands; `train` goes to pre-training and to fine-tuning, before those of each, and `hover` to the
-    fine-tuning of Hover networks, after `finetune`."""
+    """Options of the commands; `train` goes to pre-training and to fine-tuning, before those of each, and `hover` to
+    the fine-tuning of Hover networks, after `finetune`."""
 
     train: str = ""
     pretrain: str = ""
@@ -69,13 +76,20 @@ class Preset:
 PRESETS = {
     # Table 3. 800 epochs of the paper's 2,749 images are 137,000 steps; of the images of one class, a quarter.
     "paper": Preset(pretrain="--steps 137000", finetune="--steps 34000"),
-    "cpu": Preset(train="--crop 256 --batch 8 --schedule cosine --hv-weight 10",
-                  pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000", finetune="--lr 3e-4 --steps 4000",
-                  hover="--lr 7e-4 --diameter 36",
-                  router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3"),
-    "smoke": Preset(train="--crop 64 --batch 2 --validate-images 2 --workers 0",
-                    pretrain="--encoder convnext_atto --random-init --steps 4", finetune="--steps 2", thresholds="--images 1",
-                    router="--random-init --batch 4 --epochs 1 --workers 0"),
+    "cpu": Preset(
+        train="--crop 256 --batch 8 --schedule cosine --hv-weight 10",
+        pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000",
+        finetune="--lr 3e-4 --steps 4000",
+        hover="--lr 7e-4 --diameter 36",
+        router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3",
+    ),
+    "smoke": Preset(
+        train="--crop 64 --batch 2 --validate-images 2 --workers 0",
+        pretrain="--encoder convnext_atto --random-init --steps 4",
+        finetune="--steps 2",
+        thresholds="--images 1",
+        router="--random-init --batch 4 --epochs 1 --workers 0",
+    ),
 }
 
 
@@ -98,19 +112,36 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
         return [*common, *(word for text in texts for word in shlex.split(text))]
 
     pretrain = options(preset.train, preset.pretrain, args.train_options)
-    finetune = {kind: options(preset.train, preset.finetune, preset.hover if kind == "hover" else "", args.train_options,
-                              args.finetune_options) for kind in runs.KINDS}
+    finetune = {
+        kind: options(
+            preset.train,
+            preset.finetune,
+            preset.hover if kind == "hover" else "",
+            args.train_options,
+            args.finetune_options,
+        )
+        for kind in runs.KINDS
+    }
     heads = {f"pretrain-{kind}": kind for kind in runs.KINDS} if args.separate_pretraining else {"pretrain": "both"}
     steps = [Step(name, "training.train", [*pretrain, "--stream", head]) for name, head in heads.items()]
     for k in sorted(train_classes):
         for kind in runs.KINDS if args.both_streams else (runs.CLASS_KINDS[k],):
-            start = args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
+            start = (
+                args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
+            )
             own = ["--stream", kind, "--classes", str(k), "--init", str(start)]
             unmeasured = [] if k in val_classes else ["--validate-images", "0"]
             tuned = runs.finetuned(args.runs, k, kind)
             steps.append(Step(tuned.parent.name, "training.train", [*finetune[kind], *own, *unmeasured]))
             if k in val_classes and not args.keep_thresholds:
-                fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k), *shlex.split(preset.thresholds)]
+                fit = [
+                    str(tuned),
+                    "--manifest",
+                    str(args.manifest),
+                    "--classes",
+                    str(k),
+                    *shlex.split(preset.thresholds),
+                ]
                 steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))
     steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
     return share_time(steps, args.time_budget)
@@ -125,7 +156,9 @@ def share_time(steps: list[Step], minutes: float | None) -> list[Step]:
         if step.module in TIMED:
             group = next(group for group in SHARES if step.name.startswith(group))
             members = sum(other.name.startswith(group) for other in steps if other.module in TIMED)
-            step = Step(step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"])
+            step = Step(
+                step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"]
+            )
         timed.append(step)
     return timed
 
@@ -142,15 +175,24 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     finished, options = folder / FINISHED, shlex.join(step.options)
     if finished.exists():
         if (before := finished.read_text(encoding="utf-8")) != options:
-            raise ValueError(f"{folder}: finished with other options ({before}); remove the folder and those of the steps that "
-                             "start from it, or give another --runs")
+            raise ValueError(
+                f"{folder}: finished with other options ({before}); remove the folder and those of the steps that "
+                "start from it, or give another --runs"
+            )
         log.info("%s: finished before", step.name)
         return 0
     command = [*step.options, "--out", str(folder)]
     command += ["--device", args.device] if args.device and step.module != "training.cue_table" else []
     log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
     if args.processes > 1 and step.module == "training.train":
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.processes)]
+        torchrun = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(args.processes),
+        ]
         code = subprocess.run([*torchrun, "-m", step.module, *command]).returncode
     else:
         code = MAINS[step.module](command)
@@ -179,17 +221,32 @@ def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.protocol", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images with splits train and val (training.manifest)")
+    add(
+        "--manifest",
+        type=Path,
+        required=True,
+        help="CSV file of labelled images with splits train and val (training.manifest)",
+    )
     add("--runs", type=Path, required=True, metavar="DIR", help="folder for the steps")
     add("--weights", type=Path, required=True, metavar="DIR", help="folder for the result")
-    add("--terms", type=Path, metavar="FILE", help="table of the sources' licences, for the model card (training.assemble)")
+    add(
+        "--terms",
+        type=Path,
+        metavar="FILE",
+        help="table of the sources' licences, for the model card (training.assemble)",
+    )
     add("--preset", choices=PRESETS, default="paper", help="[paper]")
     add("--time-budget", type=float, metavar="MINUTES", help="for all trainings together [the preset's steps]")
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
     add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
     add("--keep-thresholds", action="store_true", help="decode with the paper's thresholds, do not fit them")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
-    add("--train-options", default="", metavar="TEXT", help="more options for training.train; write --train-options=TEXT")
+    add(
+        "--train-options",
+        default="",
+        metavar="TEXT",
+        help="more options for training.train; write --train-options=TEXT",
+    )
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")
     add("--router-options", default="", metavar="TEXT", help="more options for training.train_router")
     add("--storage", choices=assemble.STORAGES, help="number format of the weights [that of training.assemble]")
@@ -210,7 +267,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_steps(args: argparse.Namespace) -> int:
     """All steps but the last; returns the exit code of the first that did not finish, else 0."""
-    if code := run_step(Step(CUES, "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"]), args):
+    if code := run_step(
+        Step(CUES, "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"]), args
+    ):
         return code
     for step in training_steps(args, classes_of_split(args, "train"), classes_of_split(args, "val")):
         if code := run_step(step, args):

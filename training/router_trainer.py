@@ -50,8 +50,11 @@ def router_loss(out, classes: Tensor, log_diameter: Tensor) -> dict[str, Tensor]
     known, classified = torch.isfinite(log_diameter), classes != NO_CLASS
     nothing = out.log_diameter.sum() * 0
     size = F.smooth_l1_loss(out.log_diameter[known], log_diameter[known], beta=SIZE_KNEE) if known.any() else nothing
-    label = (F.cross_entropy(out.classes[classified], classes[classified], label_smoothing=LABEL_SMOOTHING) if classified.any()
-             else nothing)
+    label = (
+        F.cross_entropy(out.classes[classified], classes[classified], label_smoothing=LABEL_SMOOTHING)
+        if classified.any()
+        else nothing
+    )
     return {"class": label, "size": SIZE_WEIGHT * size}
 
 
@@ -79,8 +82,12 @@ class Measurement:
     def figures(self) -> dict[str, float]:
         """For the log and the checkpoint; the factors are 1 where the diameter is right."""
         typical, mean = (math.exp(f(self.errors)) if self.errors.size else 1.0 for f in (np.median, np.mean))
-        return {"score": round(self.score, 5), "accuracy": round(self.accuracy, 5), "diameter_factor": round(typical, 4),
-                "mean_diameter_factor": round(mean, 4)}
+        return {
+            "score": round(self.score, 5),
+            "accuracy": round(self.accuracy, 5),
+            "diameter_factor": round(typical, 4),
+            "mean_diameter_factor": round(mean, 4),
+        }
 
 
 def measure(model: Router, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> Measurement:
@@ -103,8 +110,13 @@ def confusion_rows(confusion: np.ndarray) -> list[list]:
     """A table with a header: true classes in lines, predicted ones in columns, then the accuracy."""
     names = [c.name for c in CLASSES]
     header = ["true \\ predicted", *names, "accuracy"]
-    return [header, *([name, *line, f"{accuracy:.4f}"]
-                      for name, line, accuracy in zip(names, confusion.tolist(), accuracies(confusion)))]
+    return [
+        header,
+        *(
+            [name, *line, f"{accuracy:.4f}"]
+            for name, line, accuracy in zip(names, confusion.tolist(), accuracies(confusion))
+        ),
+    ]
 
 
 def steps_an_epoch(images: int, batch: int) -> int:
@@ -138,9 +150,13 @@ class RouterTrainer(Trainer):
 
     def load(self) -> tuple[ViewDataset, list[Sample]]:
         settings = self.settings
-        samples = load_samples([r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out])
+        samples = load_samples(
+            [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
+        )
         self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
-        return ViewDataset(samples, settings.seed, settings.balance), load_samples(read_manifest(settings.manifest, "val"))
+        return ViewDataset(samples, settings.seed, settings.balance), load_samples(
+            read_manifest(settings.manifest, "val")
+        )
 
     def steps(self) -> int:
         return self.settings.epochs * self.steps_an_epoch

@@ -1,7 +1,7 @@
 """The views that the router learns from: whole images for the class, closer ones for the size of the cells.
 
-They imitate `inference.routing`, which tells the class from the image's shorter side resized to 256 pixels, and the cells'
-diameter from the widest of several views in which they are large enough.
+They imitate `inference.routing`, which tells the class from the image's shorter side resized to 256 pixels, and the
+cells' diameter from the widest of several views in which they are large enough.
 """
 
 import math
@@ -24,17 +24,21 @@ EMPTY_PERCENTILES = (2, 50, 98)  # of an image's pixels, one of which its surrou
 EMPTY_NOISE = (0.0, 4.0)  # standard deviation in the surroundings, gray levels
 NO_CLASS = -1  # of a close-up or of an image without cells, which do not show what the class is decided by
 
-# A close-up takes all that the segmenters' crops take. A whole view keeps what the cues go by: gray stays gray, colour colour.
+# A close-up takes all that the segmenters' crops take. A whole view keeps what the cues go by: gray stays gray, colour
+# colour.
 CLOSE_UP_CHANGES = augmentation.INTENSITY
-WHOLE_VIEW_CHANGES = tuple((probability, change) for probability, change in augmentation.INTENSITY
-                           if change not in (augmentation.invert, augmentation.desaturate, augmentation.hue))
+WHOLE_VIEW_CHANGES = tuple(
+    (probability, change)
+    for probability, change in augmentation.INTENSITY
+    if change not in (augmentation.invert, augmentation.desaturate, augmentation.hue)
+)
 
 
 class ViewDataset(Dataset):
     """Endless random views for training; view number i depends on `seed` and i alone.
 
-    The classes come equally often, and within a class the sources as in the segmenters' training, `balance` being the exponent
-    of `training.datasets.balanced_weights`.
+    The classes come equally often, and within a class the sources as in the segmenters' training, `balance` being the
+    exponent of `training.datasets.balanced_weights`.
     """
 
     def __init__(self, samples: list[Sample], seed: int, balance: float = 0.5):
@@ -45,8 +49,8 @@ class ViewDataset(Dataset):
         return 2**62
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """image uint8 3x224x224; class, or NO_CLASS; log_diameter, the natural logarithm of the cell diameter in pixels of the view (nan
-        without cells); sample, the number of the image."""
+        """image uint8 3x224x224; class, or NO_CLASS; log_diameter, the natural logarithm of the cell diameter in pixels
+        of the view (nan without cells); sample, the number of the image."""
         rng = np.random.default_rng((self.seed, index))
         number = int(rng.choice(len(self.samples), p=self.weights))
         sample = self.samples[number]
@@ -64,10 +68,16 @@ class ViewDataset(Dataset):
         if surrounded:
             fill_surroundings(view, known > 0, rng)
         (view,) = augmentation.flip_and_turn([view], rng)
-        view = augmentation.change_intensity(view.astype(np.float32) / 255, rng, CLOSE_UP_CHANGES if close_up else WHOLE_VIEW_CHANGES)
+        view = augmentation.change_intensity(
+            view.astype(np.float32) / 255, rng, CLOSE_UP_CHANGES if close_up else WHOLE_VIEW_CHANGES
+        )
         pixels = np.rint(to_three_channels(view).transpose(2, 0, 1) * 255).astype(np.uint8)
-        return {"image": torch.from_numpy(pixels), "class": torch.tensor(label), "sample": torch.tensor(number),
-                "log_diameter": torch.tensor(math.log(sample.diameter * zoom), dtype=torch.float32)}
+        return {
+            "image": torch.from_numpy(pixels),
+            "class": torch.tensor(label),
+            "sample": torch.tensor(number),
+            "log_diameter": torch.tensor(math.log(sample.diameter * zoom), dtype=torch.float32),
+        }
 
 
 def fill_surroundings(view: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> None:
@@ -84,7 +94,9 @@ def fill_surroundings(view: np.ndarray, known: np.ndarray, rng: np.random.Genera
 
 
 def class_balanced_weights(samples: list[Sample], exponent: float = 0.5) -> np.ndarray:
-    """Probability of drawing each sample: `balanced_weights` within a class, every class that there is as often as the others."""
+    """Probability of drawing each sample: `balanced_weights` within a class, every class that there is as often as the
+    others.
+    """
     weights, classes = balanced_weights(samples, exponent), np.array([s.cue_class for s in samples])
     share = np.bincount(classes, weights)[classes]
     return weights / share / len(np.unique(classes))

@@ -1,10 +1,11 @@
-"""Where `training.protocol` keeps the networks of a run, and `training.assemble` and `training.measure.ablation` find them.
+"""Where `training.protocol` keeps the networks of a run, and `training.assemble` and `training.measure.ablation` find
+them.
 
-    RUNS/pretrain/               both networks of joint pre-training: stardist.safetensors, hover.safetensors
-    RUNS/pretrain-stardist/      the paper's separate pre-training, a folder for each network
-    RUNS/pretrain-hover/
-    RUNS/class0-stardist/ ...    a network fine-tuned on one class, as class1-hover/hover.safetensors
-    RUNS/router/                 router.safetensors
+RUNS/pretrain/               both networks of joint pre-training: stardist.safetensors, hover.safetensors
+RUNS/pretrain-stardist/      the paper's separate pre-training, a folder for each network
+RUNS/pretrain-hover/
+RUNS/class0-stardist/ ...    a network fine-tuned on one class, as class1-hover/hover.safetensors
+RUNS/router/                 router.safetensors
 """
 
 from pathlib import Path

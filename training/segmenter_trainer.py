@@ -41,21 +41,28 @@ def learning_rate(progress: float, first: float, schedule: str) -> float:
     return first * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
 
 
-def losses(maps: dict, batch: dict[str, Tensor], reference_radius: float | None, hv_weight: float = 1.0) -> dict[str, Tensor]:
+def losses(
+    maps: dict, batch: dict[str, Tensor], reference_radius: float | None, hv_weight: float = 1.0
+) -> dict[str, Tensor]:
     """All loss terms of the heads that `maps` has; those of the HV maps are multiplied by `hv_weight`."""
     terms = {}
     if "stardist" in maps:
         terms |= stardist_loss(maps["stardist"], batch["prob"], batch["dist"], batch["weight"], reference_radius)
     if "hover" in maps:
-        enlarged = HoverMaps(*(F.interpolate(m, scale_factor=STRIDE // HOVER_STRIDE, mode="bilinear", align_corners=False)
-                               for m in maps["hover"]))
+        enlarged = HoverMaps(
+            *(
+                F.interpolate(m, scale_factor=STRIDE // HOVER_STRIDE, mode="bilinear", align_corners=False)
+                for m in maps["hover"]
+            )
+        )
         hover = hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
         terms |= {name: hv_weight * value if name.startswith("hv") else value for name, value in hover.items()}
     return terms
 
 
 def parameter_groups(model: TrainingNetwork, rate: float, encoder_factor: float, weight_decay: float) -> list[dict]:
-    """Groups for AdamW: no decay for what has one dimension (biases, normalisation), the encoder at its own share of the rate.
+    """Groups for AdamW: no decay for what has one dimension (biases, normalisation), the encoder at its own share of
+    the rate.
 
     Each group's `factor` is that share; the learning rate of a step is multiplied by it.
     """
@@ -64,8 +71,10 @@ def parameter_groups(model: TrainingNetwork, rate: float, encoder_factor: float,
     for parameter in model.parameters():
         factor = encoder_factor if id(parameter) in encoder else 1.0
         groups.setdefault((factor, weight_decay if parameter.ndim >= 2 else 0.0), []).append(parameter)
-    return [{"params": parameters, "lr": rate * factor, "factor": factor, "weight_decay": decay}
-            for (factor, decay), parameters in groups.items()]
+    return [
+        {"params": parameters, "lr": rate * factor, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
 
 
 def training_crops(settings: SegmenterSettings) -> CropDataset:
@@ -76,7 +85,9 @@ def training_crops(settings: SegmenterSettings) -> CropDataset:
     factors = dict(settings.source_factors)
     if unknown := factors.keys() - {s.record.source for s in samples}:
         raise ValueError(f"--source-factors: no training image is of source {', '.join(sorted(unknown))}")
-    return CropDataset(samples, settings.crop, settings.diameter, tuple(settings.zoom), settings.seed, settings.balance, factors)
+    return CropDataset(
+        samples, settings.crop, settings.diameter, tuple(settings.zoom), settings.seed, settings.balance, factors
+    )
 
 
 class SegmenterTrainer(Trainer):
@@ -92,8 +103,12 @@ class SegmenterTrainer(Trainer):
         self.settings = settings = self.settings.completed(config)
         self.carried = {start.kind: config.decoder} if start else {}  # settings of the start's decoder
         fetched = not (settings.random_init or start or settings.encoder_weights)
-        model = TrainingNetwork(settings.stream, encoder=settings.encoder, pretrained=fetched,
-                                layer_scale=RANDOM_LAYER_SCALE if settings.random_init else None)
+        model = TrainingNetwork(
+            settings.stream,
+            encoder=settings.encoder,
+            pretrained=fetched,
+            layer_scale=RANDOM_LAYER_SCALE if settings.random_init else None,
+        )
         if start:
             model.adopt(start)
             if settings.init_head:

@@ -57,8 +57,23 @@ class SegmenterSettings(Settings):
     """Of training.train."""
 
     DECISIVE: ClassVar[tuple[str, ...]] = (
-        "stream", "encoder", "seed", "batch", "crop", "diameter", "zoom", "classes", "leave_out", "plain_mae", "hv_weight", "balance",
-        "source_factors", "ema", "weight_decay", "encoder_lr")
+        "stream",
+        "encoder",
+        "seed",
+        "batch",
+        "crop",
+        "diameter",
+        "zoom",
+        "classes",
+        "leave_out",
+        "plain_mae",
+        "hv_weight",
+        "balance",
+        "source_factors",
+        "ema",
+        "weight_decay",
+        "encoder_lr",
+    )
 
     batch: int = 16
     lr: float = 1e-4
@@ -93,8 +108,19 @@ class SegmenterSettings(Settings):
 class RouterSettings(Settings):
     """Of training.train_router."""
 
-    DECISIVE: ClassVar[tuple[str, ...]] = ("seed", "batch", "epochs", "optimiser", "lr", "schedule", "leave_out", "init", "random_init",
-                                           "balance", "ema")
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        "seed",
+        "batch",
+        "epochs",
+        "optimiser",
+        "lr",
+        "schedule",
+        "leave_out",
+        "init",
+        "random_init",
+        "balance",
+        "ema",
+    )
 
     batch: int = 64
     lr: float = 1e-3
@@ -112,18 +138,45 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
     add("--init", type=Path, help="checkpoint to start from")
     add("--random-init", action="store_true", help="no ImageNet weights")
-    add("--balance", type=float, default=settings.balance, metavar="EXPONENT",
-        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images alike "
-             f"[{settings.balance}]")
+    add(
+        "--balance",
+        type=float,
+        default=settings.balance,
+        metavar="EXPONENT",
+        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images "
+        f"alike [{settings.balance}]",
+    )
     add("--batch", type=int, default=settings.batch, help=f"images a step [{settings.batch}]")
     add("--lr", type=float, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
-    add("--ema", type=float, default=settings.ema, metavar="DECAY", help=f"of the moving average of the weights [{settings.ema}]")
-    add("--time-budget", type=minutes, metavar="MINUTES", help="end after this time, start and last validation included")
-    add("--log-every", type=int, default=settings.log_every, metavar="STEPS",
-        help=f"steps between lines of the log [{settings.log_every}]")
-    add("--save-every", type=float, default=settings.save_every, metavar="SECONDS",
-        help=f"time between resume files [{settings.save_every:g}]")
+    add(
+        "--ema",
+        type=float,
+        default=settings.ema,
+        metavar="DECAY",
+        help=f"of the moving average of the weights [{settings.ema}]",
+    )
+    add(
+        "--time-budget", type=minutes, metavar="MINUTES", help="end after this time, start and last validation included"
+    )
+    add(
+        "--log-every",
+        type=int,
+        default=settings.log_every,
+        metavar="STEPS",
+        help=f"steps between lines of the log [{settings.log_every}]",
+    )
+    add(
+        "--save-every",
+        type=float,
+        default=settings.save_every,
+        metavar="SECONDS",
+        help=f"time between resume files [{settings.save_every:g}]",
+    )
     add("--seed", type=int, default=settings.seed, help=f"[{settings.seed}]")
     add("--device", choices=("auto", "cpu", "cuda"), default=settings.device, help="[auto: the GPU if there is one]")
-    add("--workers", type=int, help="processes that make crops, for each training process "
-        "[1 on the CPU; with a GPU the processor's cores less one, at most 16]")
+    add(
+        "--workers",
+        type=int,
+        help="processes that make crops, for each training process "
+        "[1 on the CPU; with a GPU the processor's cores less one, at most 16]",
+    )

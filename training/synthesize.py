@@ -82,8 +82,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--images", type=int, default=600, metavar="N", help="[600]")
     add("--seed", type=int, default=0, metavar="S", help="[0]")
     add("--val-share", type=float, default=0.2, metavar="P", help="share of each kind that goes to split val [0.2]")
-    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND",
-        help=f"{', '.join(KINDS)} [all]")
+    add(
+        "--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND", help=f"{', '.join(KINDS)} [all]"
+    )
     args = parser.parse_args(argv)
     if args.images < 1 or args.seed < 0 or not 0 <= args.val_share <= 1:
         parser.error("--images must be at least 1, --seed at least 0, --val-share between 0 and 1")
@@ -103,8 +104,12 @@ def main(argv: list[str] | None = None) -> int:
         seen[kind] += 1
         records.append(Record(image, label, "val" if val else "train", source, scene.modality))
     write_manifest(args.out / "manifest.csv", records)
-    log.info("%s: %d images, %d of them for validation", args.out / "manifest.csv", len(records),
-             sum(r.split == "val" for r in records))
+    log.info(
+        "%s: %d images, %d of them for validation",
+        args.out / "manifest.csv",
+        len(records),
+        sum(r.split == "val" for r in records),
+    )
     return 0
 
 

@@ -10,7 +10,8 @@ Value = str | int | float | None
 def text_table(records: Sequence[Mapping[str, Value]]) -> str:
     """A line for the columns' names and one for each record; columns that are empty everywhere are left out.
 
-    Numbers with a fraction are rounded to two decimals, below 1 to three; a value of None is "unknown", a missing one empty.
+    Numbers with a fraction are rounded to two decimals, below 1 to three; a value of None is "unknown", a missing one
+    empty.
 
     Examples
     --------
@@ -22,8 +23,10 @@ def text_table(records: Sequence[Mapping[str, Value]]) -> str:
     columns = [c for c in columns_of(records) if any(r.get(c, "") != "" for r in records)]
     cells = [columns] + [[_text(r.get(c, "")) for c in columns] for r in records]
     widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join("  ".join(f"{cell:{'>' if i else '<'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
-                     for row in cells)
+    return "\n".join(
+        "  ".join(f"{cell:{'>' if i else '<'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
+        for row in cells
+    )
 
 
 def columns_of(records: Sequence[Mapping[str, Value]]) -> list[str]:
@@ -50,7 +53,9 @@ def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int 
         writer = csv.DictWriter(file, columns_of(records))
         writer.writeheader()
         for record in records:
-            writer.writerow({k: v if digits is None or not isinstance(v, float) else round(v, digits) for k, v in record.items()})
+            writer.writerow(
+                {k: v if digits is None or not isinstance(v, float) else round(v, digits) for k, v in record.items()}
+            )
 
 
 def write_row(path: Path, record: Mapping[str, Value]) -> None:
@@ -64,7 +69,9 @@ def write_row(path: Path, record: Mapping[str, Value]) -> None:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Take back the lines of a CSV file whose column step is higher; without any line left, or without one, there is no file."""
+    """Take back the lines of a CSV file whose column step is higher; without any line left, or without one, there is no
+    file.
+    """
     if not path.exists():
         return
     kept = [row for _, row in read_table(path, ("step",)) if int(row["step"]) <= step]
@@ -90,7 +97,9 @@ def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, 
             reader = csv.DictReader(file, restval="")
             missing = [c for c in columns if c not in (reader.fieldnames or ())]
             if missing:
-                raise ValueError(f"{path}: no column {', '.join(missing)} in its first line; expected {', '.join(columns)}")
+                raise ValueError(
+                    f"{path}: no column {', '.join(missing)} in its first line; expected {', '.join(columns)}"
+                )
             return [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened ({error.strerror}); check the path") from None

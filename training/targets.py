@@ -16,8 +16,8 @@ def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]
 
     Returns
     -------
-    float32 arrays: on the 1/4 grid prob (1, h, w), dist (32, h, w) and weight (1, h, w); on the 1/2 grid cell (1, h, w), hv
-    (2, h, w) and hover_weight (1, h, w).
+    float32 arrays: on the 1/4 grid prob (1, h, w), dist (32, h, w) and weight (1, h, w); on the 1/2 grid cell (1, h,
+    w), hv (2, h, w) and hover_weight (1, h, w).
     """
     (prob, dist), (cell, hv) = stardist.targets(labels), hover.targets(labels)
     return {

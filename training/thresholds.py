@@ -2,12 +2,12 @@
 
     python -m training.thresholds runs/class1-hover/hover.safetensors --manifest data/manifest.csv --classes 1
 
-The network runs over each image of the manifest's split "val" (of these cue classes), at the size that the true cell diameter
-asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded and scored. The
-table goes to the screen and, with --out, into OUT/thresholds.csv, and a combination with its F1 into the checkpoint's
-configuration, where inference finds it: of all that score less than --gain below the best one, the one that differs from the
-defaults in the fewest values, for a change that gains less would only fit these images. Fitting again starts from the defaults
-again, so that a fit that was broken off is repeated with the same result.
+The network runs over each image of the manifest's split "val" (of these cue classes), at the size that the true cell
+diameter asks for, and at sizes a little smaller and larger; each time every combination of the grid below is decoded
+and scored. The table goes to the screen and, with --out, into OUT/thresholds.csv, and a combination with its F1 into
+the checkpoint's configuration, where inference finds it: of all that score less than --gain below the best one, the one
+that differs from the defaults in the fewest values, for a change that gains less would only fit these images. Fitting
+again starts from the defaults again, so that a fit that was broken off is repeated with the same result.
 """
 
 import argparse
@@ -38,8 +38,8 @@ Tried = tuple[float, Settings]  # working size, as a cell diameter in pixels, an
 
 
 class Replay:
-    """In the place of a network, for one image: runs it at the first pass and repeats its maps at later ones, whose decoders may
-    have other settings."""
+    """In the place of a network, for one image: runs it at the first pass and repeats its maps at later ones, whose
+    decoders may have other settings."""
 
     def __init__(self, network: Network):
         self._network, self._maps = network, []
@@ -77,14 +77,18 @@ def score_settings(network: Network, samples: list[Sample], diameter: float) -> 
 
 
 def choose(scores: dict[Tried, float], default: Tried, gain: float) -> Tried:
-    """Of the combinations that score less than `gain` below the best one, that with the fewest values that are not the default's;
-    of several the best, and of equal ones the first."""
+    """Of the combinations that score less than `gain` below the best one, that with the fewest values that are not the
+    default's; of several the best, and of equal ones the first."""
+
     def changes(tried: Tried) -> int:
         values, defaults = ([size, *asdict(settings).values()] for size, settings in (tried, default))
         return sum(value != usual for value, usual in zip(values, defaults))
 
     highest = max(scores.values())
-    return min((tried for tried in scores if highest - scores[tried] < gain), key=lambda tried: (changes(tried), -scores[tried]))
+    return min(
+        (tried for tried in scores if highest - scores[tried] < gain),
+        key=lambda tried: (changes(tried), -scores[tried]),
+    )
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -113,9 +117,17 @@ def main(argv: list[str] | None = None) -> int:
     report(scores, default, args.out)
     diameter, settings = chosen
     validation = {**config.validation, "f1": scores[chosen], "images": len(samples)}
-    save_checkpoint(args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation))
-    log.info("%s: F1 %.4f with cells of %g pixels and %s, %.4f with the defaults", args.checkpoint, scores[chosen], diameter,
-             asdict(settings), scores[default])
+    save_checkpoint(
+        args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation)
+    )
+    log.info(
+        "%s: F1 %.4f with cells of %g pixels and %s, %.4f with the defaults",
+        args.checkpoint,
+        scores[chosen],
+        diameter,
+        asdict(settings),
+        scores[default],
+    )
     return 0
 
 
@@ -125,9 +137,14 @@ def report(scores: dict[Tried, float], default: Tried, out: Path | None) -> None
         out.mkdir(parents=True, exist_ok=True)
         (out / TABLE).unlink(missing_ok=True)
     for (diameter, settings), f1 in scores.items():
-        changed = {"diameter": diameter} | {k: v for k, v in asdict(settings).items() if any(asdict(s)[k] != v for _, s in scores)}
-        print(f"{f1:.4f}  " + "  ".join(f"{k} {v}" for k, v in changed.items())
-              + ("  (default)" if (diameter, settings) == default else ""))
+        changed = {"diameter": diameter} | {
+            k: v for k, v in asdict(settings).items() if any(asdict(s)[k] != v for _, s in scores)
+        }
+        print(
+            f"{f1:.4f}  "
+            + "  ".join(f"{k} {v}" for k, v in changed.items())
+            + ("  (default)" if (diameter, settings) == default else "")
+        )
         if out:
             write_row(out / TABLE, changed | {"f1": round(f1, 5)})
 

@@ -1,35 +1,41 @@
-"""Train the router: a ResNet18 that predicts the cue class and the cell diameter of an image (paper, section 2.1, and Table 3).
+"""Train the router: a ResNet18 that predicts the cue class and the cell diameter of an image (paper, section 2.1, and
+Table 3).
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router
 
-The labels come from the rules of `training.cues`, the diameters from the label images, which may be pseudo labels. The defaults
-are the paper's protocol (ResNet18 from ImageNet, SGD 1e-3, divided by 10 every 7 of 20 epochs, batches of 64). Without ImageNet
-weights and without a GPU, in an hour and a half on one core, and from a router that is there, in half an hour:
+The labels come from the rules of `training.cues`, the diameters from the label images, which may be pseudo labels. The
+defaults are the paper's protocol (ResNet18 from ImageNet, SGD 1e-3, divided by 10 every 7 of 20 epochs, batches of 64).
+Without ImageNet weights and without a GPU, in an hour and a half on one core, and from a router that is there, in half
+an hour:
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router --random-init --batch 16 --lr 0.02 \\
         --schedule cosine --time-budget 90 --validate-every 3
-    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors --batch 16 \\
+    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors
+    --batch 16 \\
         --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
 
-What the paper leaves open: the views that it learns from (training.router_views), a moving average of the weights, smoothed
-class labels, and the fifth output.
+What the paper leaves open: the views that it learns from (training.router_views), a moving average of the weights,
+smoothed class labels, and the fifth output.
 
-Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the manifest's split
-"val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but measure cells quite
-differently, which decides what the segmenters find; so the run keeps the one with the highest
+Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the
+manifest's split "val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but
+measure cells quite differently, which decides what the segmenters find; so the run keeps the one with the highest
 
     score = accuracy - 0.5 * mean |ln(measured / true diameter)|    (an image's error counts ln 4 at most)
 
 and writes
 
     OUT/router.safetensors  of the highest score
-    OUT/confusion.csv       of that network: true classes in lines, predicted ones in columns, and the accuracy of each class
-    OUT/validation.csv      a line a validation: score, accuracy, and the median and mean factor by which the diameter is off
+    OUT/confusion.csv       of that network: true classes in lines, predicted ones in columns, and the accuracy of each
+                            class
+    OUT/validation.csv      a line a validation: score, accuracy, and the median and mean factor by which the diameter
+                            is off
     OUT/log.csv             a line every --log-every steps: the mean of each loss term
     OUT/resume.safetensors  every --save-every seconds and at the end
 
-and prints the confusion matrix. The same command continues a run that was stopped (SIGTERM; the exit code is then 143) or killed,
-exactly as if it had not been; with --time-budget the learning rate follows the clock, so that two runs differ.
+and prints the confusion matrix. The same command continues a run that was stopped (SIGTERM; the exit code is then 143)
+or killed, exactly as if it had not been; with --time-budget the learning rate follows the clock, so that two runs
+differ.
 """
 
 import argparse
@@ -49,10 +55,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add, own = parser.add_argument, RouterSettings
     add("--out", type=Path, required=True, help="folder of the run")
     add("--epochs", type=int, default=own.epochs, help=f"passes over as many views as there are images [{own.epochs}]")
-    add("--optimiser", choices=("sgd", "adamw"), default=own.optimiser,
-        help=f"adamw learns more in few steps; its rate is --lr too [{own.optimiser}]")
-    add("--schedule", choices=("steps", "cosine"), default=own.schedule,
-        help=f"divided by 10 every 7 of 20 epochs, or warm-up and cosine [{own.schedule}]")
+    add(
+        "--optimiser",
+        choices=("sgd", "adamw"),
+        default=own.optimiser,
+        help=f"adamw learns more in few steps; its rate is --lr too [{own.optimiser}]",
+    )
+    add(
+        "--schedule",
+        choices=("steps", "cosine"),
+        default=own.schedule,
+        help=f"divided by 10 every 7 of 20 epochs, or warm-up and cosine [{own.schedule}]",
+    )
     add("--validate-every", type=int, default=own.validate_every, metavar="EPOCHS", help=f"[{own.validate_every}]")
     return parser.parse_args(argv)
 

@@ -1,4 +1,6 @@
-"""The state of a training and what happens to it: a step, a save, a resume, a validation. `training.loop` runs it to its end."""
+"""The state of a training and what happens to it: a step, a save, a resume, a validation. `training.loop` runs it to
+its end.
+"""
 
 import copy
 import subprocess
@@ -28,15 +30,22 @@ IMAGES_TIMED = 3  # to know how long a validation takes
 def git_commit() -> str:
     """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout."""
     try:
-        return subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                              check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
-    """Draw a moving average of a network, its buffers included, towards the network; in the first steps it follows faster."""
+    """Draw a moving average of a network, its buffers included, towards the network; in the first steps it follows
+    faster.
+    """
     decay = min(decay, (1 + step) / (10 + step))
     pairs = list(zip(average.state_dict().values(), model.state_dict().values()))
     moving = [(old, new) for old, new in pairs if new.is_floating_point()]
@@ -64,8 +73,8 @@ class NotFinite(Exception):
 
 
 class Trainer(ABC):
-    """Network, moving average, optimiser, and how far the run is. A subclass says what is learned, and by which figure the networks
-    are selected.
+    """Network, moving average, optimiser, and how far the run is. A subclass says what is learned, and by which figure
+    the networks are selected.
 
     step : optimiser steps done
     seconds : time spent, start and validation included
@@ -105,8 +114,8 @@ class Trainer(ABC):
 
     @abstractmethod
     def load(self) -> tuple[Dataset, list[Sample]]:
-        """What to learn from, and the images to validate with. The data set's `samples` are its images, and each of its items is a
-        dict of tensors with "image", uint8, and "sample", the number of its image."""
+        """What to learn from, and the images to validate with. The data set's `samples` are its images, and each of its
+        items is a dict of tensors with "image", uint8, and "sample", the number of its image."""
 
     @abstractmethod
     def steps(self) -> int:
@@ -130,7 +139,9 @@ class Trainer(ABC):
 
     @abstractmethod
     def measure(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> Iterator[tuple[str, dict]]:
-        """Names and validation figures, FIGURE among them, of the moving average's networks. `on_image` is called before each image."""
+        """Names and validation figures, FIGURE among them, of the moving average's networks. `on_image` is called
+        before each image.
+        """
 
     @abstractmethod
     def config(self, name: str) -> Config:
@@ -181,9 +192,16 @@ class Trainer(ABC):
         rows = []
         began = started = time.monotonic()
         for name, figures in self.measure(samples, on_image):
-            rows.append({"step": self.step, "seconds": round(self.seconds, 1), "network": name,
-                         **{k: round(v, 5) for k, v in figures.items() if isinstance(v, int | float)},
-                         "images": len(samples), "took": round(time.monotonic() - started, 1)})
+            rows.append(
+                {
+                    "step": self.step,
+                    "seconds": round(self.seconds, 1),
+                    "network": name,
+                    **{k: round(v, 5) for k, v in figures.items() if isinstance(v, int | float)},
+                    "images": len(samples),
+                    "took": round(time.monotonic() - started, 1),
+                }
+            )
             if figures[self.FIGURE] > self.best.get(name, -float("inf")):
                 self.best[name] = figures[self.FIGURE]
                 self.write(name, figures | {"images": len(samples), "step": self.step})
@@ -202,9 +220,17 @@ class Trainer(ABC):
         return {"model": self.model, "average": self.average}
 
     def save(self) -> None:
-        """Everything that a later process needs to go on exactly from here. The networks hold nothing random, such as dropout."""
-        state = {"step": self.step, "seconds": self.seconds, "waiting": self.waiting, "validated": self.validated,
-                 "reserved": self.validation_seconds, "sums": {name: float(total) for name, total in self.sums.items()}}
+        """Everything that a later process needs to go on exactly from here. The networks hold nothing random, such as
+        dropout.
+        """
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "waiting": self.waiting,
+            "validated": self.validated,
+            "reserved": self.validation_seconds,
+            "sums": {name: float(total) for name, total in self.sums.items()},
+        }
         save_run(self.settings.out, self._modules(), self.optimiser, self.settings.decisive(), state)
 
     def resume(self) -> bool:
@@ -213,7 +239,8 @@ class Trainer(ABC):
         if state is None:
             return False
         self.step, self.seconds, self.waiting, self.sums, self.reserved = (
-            state[key] for key in ("step", "seconds", "waiting", "sums", "reserved"))
+            state[key] for key in ("step", "seconds", "waiting", "sums", "reserved")
+        )
         self.validation_seconds = self.reserved
         self.validated = tuple(state["validated"])
         for name in self.networks(self.model):

@@ -1,7 +1,8 @@
-"""Selection of networks by validation F1 through the real inference path (paper, section 3.3: the best model on validation).
+"""Selection of networks by validation F1 through the real inference path (paper, section 3.3: the best model on
+validation).
 
-The images are segmented at the size that their true cell diameter asks for, so that the score tells of the network alone and
-not of the router's or the first pass's measurement of the cells.
+The images are segmented at the size that their true cell diameter asks for, so that the score tells of the network
+alone and not of the router's or the first pass's measurement of the cells.
 """
 
 import math
@@ -21,10 +22,11 @@ LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells
 
 
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
-    """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the sources.
+    """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the
+    sources.
 
-    Sources without training images are left out, so that they go on telling what a network does on images of others; where there
-    are no others, they serve.
+    Sources without training images are left out, so that they go on telling what a network does on images of others;
+    where there are no others, they serve.
 
     Raises
     ------
@@ -36,8 +38,10 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
         return load_samples(pick_balanced(records, count))
     samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}
     if not samples:
-        raise ValueError(f"{manifest}: no image of split 'val' is of class {', '.join(map(str, classes))}; give other "
-                         "--classes or --validate-images 0")
+        raise ValueError(
+            f"{manifest}: no image of split 'val' is of class {', '.join(map(str, classes))}; give other "
+            "--classes or --validate-images 0"
+        )
     return [samples[r] for r in pick_balanced(list(samples), count)]
 
 
@@ -51,7 +55,9 @@ def of_trained_sources(manifest: Path, records: list[Record]) -> list[Record]:
 
 
 def pick_balanced(records: list[Record], count: int) -> list[Record]:
-    """`count` records (all, if there are fewer): as nearly as can be equally many of each source, spread evenly over its list."""
+    """`count` records (all, if there are fewer): as nearly as can be equally many of each source, spread evenly over
+    its list.
+    """
     sources = {}
     for record in records:
         sources.setdefault(record.source, []).append(record)

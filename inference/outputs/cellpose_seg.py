@@ -46,8 +46,8 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
         "est_diam": diameter,
     }
     with whole_file(path) as partial, open(partial, "wb") as file:
-        # As np.save writes an object, but for protocol 5, which makes no copy of an array, and without pickle's memory of
-        # what it has written, so that only one of the arrays is there at a time.
+        # As np.save writes an object, but for protocol 5, which makes no copy of an array, and without pickle's memory
+        # of what it has written, so that only one of the arrays is there at a time.
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(np.array(content, object)))
         pickler = pickle.Pickler(file, protocol=5)
         pickler.fast = True

@@ -23,7 +23,9 @@ def write_label_png(path: Path, labels: LabelRows) -> None:
     """
     height, width = labels.shape
     if labels.cells > MOST_CELLS or height * width > MOST_PIXELS:
-        raise OutputRefused(f"a PNG has no room for {labels.cells} cells on {width}x{height} pixels; use the label TIFF")
+        raise OutputRefused(
+            f"a PNG has no room for {labels.cells} cells on {width}x{height} pixels; use the label TIFF"
+        )
     ok, data = cv2.imencode(".png", labels.array(np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert ok, "OpenCV encodes any uint16 plane"
     with whole_file(path) as partial:

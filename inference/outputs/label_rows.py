@@ -93,7 +93,9 @@ class LabelRows:
 
 
 class LabelStore:
-    """Label rows that are too large for the memory, compressed in an unnamed file in `folder`. A context: it lasts as long."""
+    """Label rows that are too large for the memory, compressed in an unnamed file in `folder`. A context: it lasts as
+    long.
+    """
 
     def __init__(self, folder: Path):
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115

@@ -63,7 +63,10 @@ def write_label_tiff(
 
     shape = height, width = planes[0].shape
     dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
-    metadata: dict[str, object] = {"axes": stack_axes + "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, escaped(path.name)))}
+    metadata: dict[str, object] = {
+        "axes": stack_axes + "YX",
+        "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, escaped(path.name))),
+    }
     options: dict[str, object] = {}
     if image:
         metadata["Name"] = image

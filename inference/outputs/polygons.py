@@ -87,9 +87,8 @@ def _polygons(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cell, direction, y0, x0, y1, x1 = edges[np.lexsort((edges[:, 3], edges[:, 2], edges[:, 0]))].T
     numbers, index = np.unique(cell, return_inverse=True)
     height, width = y1.max() + 1, x1.max() + 1
-    start, end = (
-        (index * height + y) * width + x for y, x in ((y0, x0), (y1, x1))
-    )  # a number for each corner of each cell
+    # A number for each corner of each cell.
+    start, end = ((index * height + y) * width + x for y, x in ((y0, x0), (y1, x1)))
     after = np.searchsorted(start, end)
     shared = np.flatnonzero(start[1:] == start[:-1])  # parts of the cell touch there, and two edges begin:
     two = np.isin(after, shared)

@@ -1,4 +1,6 @@
-"""The kinds of files that are made of a segmented image on request, in one table. Each one's module is imported when it is written."""
+"""The kinds of files that are made of a segmented image on request, in one table. Each one's module is imported when it
+is written.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -20,8 +20,8 @@ LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place on success and disappears on failure.
 
-    The name cannot be guessed, so that nobody can put a link in its place, and no two runs share it. The content is on the disk
-    before it has the final name, also when the power fails.
+    The name cannot be guessed, so that nobody can put a link in its place, and no two runs share it. The content is on
+    the disk before it has the final name, also when the power fails.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.part")  # not longer than the final name may be
     file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), RIGHTS)

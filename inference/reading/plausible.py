@@ -64,7 +64,8 @@ def check_header(path: Path, kind: str | None, most_pixels: float | None = None)
         and told * MOST_DEFLATED < height * width * bits // 8
     ):
         raise ImageError(
-            f"{path.name}: {told} bytes cannot hold {width}x{height} pixels; the file is damaged or cut short, copy it again"
+            f"{path.name}: {told} bytes cannot hold {width}x{height} pixels; the file is damaged or cut short, copy "
+            "it again"
         )
     check_memory(path, (height, width), height * width * max(1, bits // 8))
 
@@ -74,19 +75,23 @@ def check_pixels(path: Path, shape: Sequence[int], most_pixels: float | None) ->
     height, width = shape
     if most_pixels is not None and height * width > most_pixels:
         raise ImageError(
-            f"{path.name}: {width}x{height} pixels are more than the {most_pixels:.0f} of --max-pixels; raise it, or cut the "
-            "image into parts"
+            f"{path.name}: {width}x{height} pixels are more than the {most_pixels:.0f} of --max-pixels; raise it, or "
+            "cut the image into parts"
         )
 
 
 def check_memory(path: Path, shape: Sequence[int], size: int) -> None:
-    """Raise ImageError if pixels of `size` bytes, which two processes hold for a moment, are more than there is memory for."""
+    """Raise ImageError if pixels of `size` bytes, which two processes hold for a moment, are more than there is memory
+    for.
+    """
     left = available_memory()
     if left is not None and 2 * size > left:
         height, width = shape
         raise ImageError(
-            f"{path.name}: {width}x{height} pixels, decoded whole, take {2 * size / 2**30:.1f} GB while they are read, and "
-            f"{left / 2**30:.1f} GB of memory are left; raise the container's limit, or save it as a tiled TIFF or OME-Zarr"
+            f"{path.name}: {width}x{height} pixels, decoded whole, take {2 * size / 2**30:.1f} GB while they are "
+            "read, and "
+            f"{left / 2**30:.1f} GB of memory are left; raise the container's limit, or save it as a tiled TIFF or "
+            "OME-Zarr"
         )
 
 
@@ -95,25 +100,27 @@ def check_chunks(path: Path, shape: Sequence[int], chunk: Sequence[int]) -> None
     chunks = math.prod(math.ceil(n / c) for n, c in zip(shape, chunk))
     if chunks > MOST_CHUNKS and math.prod(chunk) < FEW_PIXELS:
         raise ImageError(
-            f"{path.name}: {chunks} chunks of {'x'.join(map(str, chunk))} pixels are too many to be read; save it in larger "
-            "chunks, such as 512x512"
+            f"{path.name}: {chunks} chunks of {'x'.join(map(str, chunk))} pixels are too many to be read; save it in "
+            "larger chunks, such as 512x512"
         )
 
 
 def check_tables(path: Path, page: "TiffPage") -> None:
-    """Raise ImageError if the tables of a TIFF do not go with its size: with too few strips or tiles, or with too few bytes in them."""
+    """Raise ImageError if the tables of a TIFF do not go with its size: with too few strips or tiles, or with too few
+    bytes in them.
+    """
     expected, told = math.prod(page.chunked), len(page.dataoffsets)
     if told < expected:
         raise ImageError(
-            f"{path.name}: damaged TIFF: {page.shape[1]}x{page.shape[0]} pixels are {expected} strips or tiles, and its tables "
-            f"name {told}; copy it again from its source"
+            f"{path.name}: damaged TIFF: {page.shape[1]}x{page.shape[0]} pixels are {expected} strips or tiles, and "
+            f"its tables name {told}; copy it again from its source"
         )
     most = MOST_UNPACKED.get(int(page.compression))
     whole = all(page.databytecounts)  # a sparse file leaves out parts that are empty
     if most is not None and whole and page.bitspersample >= 8 and page.nbytes > most * sum(page.databytecounts):
         raise ImageError(
-            f"{path.name}: damaged TIFF: its {sum(page.databytecounts)} bytes of pixels cannot hold the {page.nbytes} of its "
-            "size; copy it again from its source"
+            f"{path.name}: damaged TIFF: its {sum(page.databytecounts)} bytes of pixels cannot hold the "
+            f"{page.nbytes} of its size; copy it again from its source"
         )
     check_chunks(path, page.shape, page.chunks)
 

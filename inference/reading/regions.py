@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-MERGED_LIMITS = (
-    1,
-    99.9,
-)  # percentiles that become dark and full in a merged channel: its brightest spots matter, specks do not
+# Percentiles that become dark and full in a merged channel: its brightest spots matter, specks do not.
+MERGED_LIMITS = (1, 99.9)
 SAMPLE_SIDE = 1024  # rows and columns that the percentiles of a merged channel are taken from
 MERGED = np.dtype(np.uint16)
 

@@ -16,9 +16,8 @@ from inference.reading.series import Series
 from inference.reading.tiff_metadata import Details, details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
-NOT_AN_IMAGE = re.compile(
-    r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE
-)  # names of a slide's further pictures
+# Names of a slide's further pictures.
+NOT_AN_IMAGE = re.compile(r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE)
 THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
 MANY_ROWS = 32  # ... and so many "rows"

@@ -35,7 +35,9 @@ def details(tiff: TiffFile, number: int) -> Details:
         return _details(tiff, number)
     except Exception as error:  # of whatever programs write into metadata
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        return Details(warnings=(f"its metadata (channel names, pixel size) are not understood and left out ({reason})",))
+        return Details(
+            warnings=(f"its metadata (channel names, pixel size) are not understood and left out ({reason})",)
+        )
 
 
 def _details(tiff: TiffFile, number: int) -> Details:
@@ -91,5 +93,7 @@ def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, flo
     pixels = images[number]["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
-    y, x = (micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX")
+    y, x = (
+        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
+    )
     return names if any(names) else (), (y, x) if y and x else None

@@ -3,8 +3,9 @@
     ENGINE=docker IMAGE=cellseg python -m pytest tests/container        # ENGINE may be podman as well
     path/to/rehearse.sh . python -m pytest tests/container              # builds the image and sets both
 
-Two more variables are optional. ENGINE_OPTIONS is added to every run: "--gpus device=0", or "-v /my/networks:/workspace/weights:ro"
-to try other weights. CONTAINER_TIMEOUT is the number of seconds that a run may take; 600 if not set. No run has a network.
+Two more variables are optional. ENGINE_OPTIONS is added to every run: "--gpus device=0", or "-v
+/my/networks:/workspace/weights:ro" to try other weights. CONTAINER_TIMEOUT is the number of seconds that a run may
+take; 600 if not set. No run has a network.
 """
 
 import hashlib
@@ -33,13 +34,23 @@ TIMEOUT = float(os.environ.get("CONTAINER_TIMEOUT", 600))
 STOP_SECONDS = 10  # that `docker stop` waits before it kills
 MANY = 300  # images, enough for a signal to come before the last one
 STRANGER = 12345  # a user and group that nobody has
-HOSTILE = ("--read-only", "--user", f"{STRANGER}:{STRANGER}", "--cap-drop", "all", "--security-opt", "no-new-privileges",
-           "--shm-size", "64m")
+HOSTILE = (
+    "--read-only",
+    "--user",
+    f"{STRANGER}:{STRANGER}",
+    "--cap-drop",
+    "all",
+    "--security-opt",
+    "no-new-privileges",
+    "--shm-size",
+    "64m",
+)
 ORGANISER = ("/bin/bash", "-c", "sh predict.sh")
 # What `inputs` must become; in a challenge names end at their first dot.
 SHAPES = {"tissue.slide_label.tiff": (160, 200), "cell_label.tiff": (97, 131), "TINY_label.tiff": (3, 5)}
 CHALLENGE_SHAPES = {name.replace(".slide", ""): shape for name, shape in SHAPES.items()}
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba")  # that decide what the labels are
+# That decide what the labels are.
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba")
 COMPILERS = ("cc", "gcc", "g++", "clang", "nvcc", "ptxas", "ld")
 SURVEY = f"""
 import hashlib, json, shutil, sys
@@ -62,15 +73,27 @@ print(json.dumps({{
 """
 
 if not (ENGINE and IMAGE):
-    pytest.skip("needs a container image: ENGINE=docker IMAGE=cellseg python -m pytest tests/container", allow_module_level=True)
+    pytest.skip(
+        "needs a container image: ENGINE=docker IMAGE=cellseg python -m pytest tests/container", allow_module_level=True
+    )
 
 
 def engine_command(name: str, options, command) -> list[str]:
-    """`docker run` with what every run has in common. Podman adds a writable /tmp to a read-only root; docker does not, so it goes."""
+    """`docker run` with what every run has in common. Podman adds a writable /tmp to a read-only root; docker does not,
+    so it goes.
+    """
     common = ["--rm", "--name", name, "--network", "none", "--no-healthcheck"]
     if PODMAN and "--read-only" in options:
         common.append("--read-only-tmpfs=false")
-    return [ENGINE, "run", *common, *shlex.split(os.environ.get("ENGINE_OPTIONS", "")), *map(str, options), IMAGE, *map(str, command)]
+    return [
+        ENGINE,
+        "run",
+        *common,
+        *shlex.split(os.environ.get("ENGINE_OPTIONS", "")),
+        *map(str, options),
+        IMAGE,
+        *map(str, command),
+    ]
 
 
 def remove(name: str) -> None:
@@ -90,7 +113,9 @@ def run(*options, command=()) -> subprocess.CompletedProcess:
 
 
 def folders(source, target, inside: str = "") -> tuple[str, ...]:
-    """The two mounts; `inside` is "/workspace" for the organiser's. The source is read-only, one thing more to cope with."""
+    """The two mounts; `inside` is "/workspace" for the organiser's. The source is read-only, one thing more to cope
+    with.
+    """
     return "-v", f"{source}:{inside}/inputs/:ro", "-v", f"{target}:{inside}/outputs/"
 
 
@@ -112,7 +137,9 @@ def check_labels(target: Path, shapes: dict[str, tuple[int, int]]) -> dict[str, 
     labels = {name: tifffile.imread(target / name) for name in shapes}
     for name, array in labels.items():
         assert array.shape == shapes[name] and array.dtype == np.uint16, name
-        assert set(np.unique(array)) - {0} == set(range(1, int(array.max()) + 1)), f"{name}: cells are not numbered 1..n"
+        assert set(np.unique(array)) - {0} == set(range(1, int(array.max()) + 1)), (
+            f"{name}: cells are not numbered 1..n"
+        )
     return labels
 
 
@@ -146,7 +173,9 @@ def survey() -> dict:
 
 @pytest.fixture(scope="module")
 def challenge(inputs, tmp_path_factory) -> Path:
-    """The folder of labels after the organiser's command, which ends with exit code 0. Podman may be unable to limit memory."""
+    """The folder of labels after the organiser's command, which ends with exit code 0. Podman may be unable to limit
+    memory.
+    """
     target = tmp_path_factory.mktemp("outputs")
     target.chmod(0o777)
     limit = () if PODMAN else ("-m", "28G")
@@ -156,7 +185,9 @@ def challenge(inputs, tmp_path_factory) -> Path:
 
 def settings_of_image() -> dict:
     """User, environment, labels: the image's configuration."""
-    done = subprocess.run([ENGINE, "image", "inspect", "--format", "{{json .Config}}", IMAGE], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [ENGINE, "image", "inspect", "--format", "{{json .Config}}", IMAGE], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -172,7 +203,12 @@ def needs_root() -> None:
 
 def test_the_image_holds_this_tree(survey):
     """Otherwise the rest says nothing about this tree: build the image again."""
-    paths = [ROOT / "predict.py", ROOT / "predict.sh", *(ROOT / "models").rglob("*.py"), *(ROOT / "inference").rglob("*.py")]
+    paths = [
+        ROOT / "predict.py",
+        ROOT / "predict.sh",
+        *(ROOT / "models").rglob("*.py"),
+        *(ROOT / "inference").rglob("*.py"),
+    ]
     ours = {str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
     assert {name: survey["sums"].get(name) for name in ours} == ours
 
@@ -190,7 +226,9 @@ def test_bytecode_is_valid_whatever_the_date_of_its_source(survey):
 
 def test_labels_of_the_image():
     labels = settings_of_image()["Labels"]
-    assert all(labels.get(f"org.opencontainers.image.{key}") for key in ("title", "description", "licenses", "revision"))
+    assert all(
+        labels.get(f"org.opencontainers.image.{key}") for key in ("title", "description", "licenses", "revision")
+    )
     assert labels["org.opencontainers.image.version"] == __version__
 
 
@@ -215,8 +253,20 @@ def test_the_same_labels_as_outside(challenge, inputs, survey, tmp_path):
     weights = folder(tmp_path / "weights", 0o777)
     copy = "cp -r weights/. /copy && chmod -R a+rX /copy"
     assert run("--user", "0", "-v", f"{weights}:/copy", command=("sh", "-c", copy)).returncode == 0
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}  # as many threads as in the container
-    command = [sys.executable, ROOT / "predict.py", "-i", inputs, "-o", tmp_path / "out", "--weights", weights, "--challenge-names"]
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))
+    }  # as many threads as in the container
+    command = [
+        sys.executable,
+        ROOT / "predict.py",
+        "-i",
+        inputs,
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        weights,
+        "--challenge-names",
+    ]
     subprocess.run(command, env=environment, check=True, timeout=TIMEOUT)
     for name in CHALLENGE_SHAPES:
         np.testing.assert_array_equal(tifffile.imread(challenge / name), tifffile.imread(tmp_path / "out" / name), name)
@@ -234,7 +284,9 @@ def test_no_command_and_default_owner(one_input, tmp_path):
 
 
 def test_the_folder_that_docker_makes_and_the_folder_of_another_user(one_input, tmp_path):
-    """`-v $PWD/out:...` with no such folder makes one that only root may write to. A folder of somebody keeps files of that one only."""
+    """`-v $PWD/out:...` with no such folder makes one that only root may write to. A folder of somebody keeps files of
+    that one only.
+    """
     needs_root()
     theirs = folder(tmp_path / "theirs")
     os.chown(theirs, STRANGER, STRANGER)
@@ -266,10 +318,14 @@ def test_as_apptainer_runs_it(one_input, survey, tmp_path):
 
 def test_nothing_is_compiled_at_run_time(tmp_path):
     """Every function of both decoders comes from the shipped caches; numba's own account of its caches says so."""
-    program = ("import logging; logging.basicConfig(); logging.getLogger('inference').setLevel('DEBUG'); "
-               "from inference.warm_up import warm_up; warm_up()")
+    program = (
+        "import logging; logging.basicConfig(); logging.getLogger('inference').setLevel('DEBUG'); "
+        "from inference.warm_up import warm_up; warm_up()"
+    )
     done = run(*HOSTILE, "-e", "NUMBA_DEBUG_CACHE=1", command=("python", "-c", program))
-    lookups, hits = (sum(f"[cache] {what} loaded" in line for line in done.stdout.splitlines()) for what in ("index", "data"))
+    lookups, hits = (
+        sum(f"[cache] {what} loaded" in line for line in done.stdout.splitlines()) for what in ("index", "data")
+    )
     assert done.returncode == 0 and lookups == hits > 3
     assert " saved to " not in done.stdout and "compiled for this run only" not in done.stderr
 
@@ -277,7 +333,10 @@ def test_nothing_is_compiled_at_run_time(tmp_path):
 def test_options(one_input, tmp_path):
     """Folders and options through predict.sh; here also the network that the other runs may not need."""
     target = folder(tmp_path / "out", 0o777)
-    done = run(*folders(one_input, target), command=("sh", "predict.sh", "/inputs", "/outputs", "--overlay", "--route", "1", "-v"))
+    done = run(
+        *folders(one_input, target),
+        command=("sh", "predict.sh", "/inputs", "/outputs", "--overlay", "--route", "1", "-v"),
+    )
     assert done.returncode == 0 and "compiled for this run only" not in done.stderr
     assert names_in(target) == {"TINY_label.tiff", "TINY_overlay.png"}
     assert cv2.imread(str(target / "TINY_overlay.png")).shape == (3, 5, 3)

@@ -22,7 +22,9 @@ def test_requirements_are_locked():
 
 
 def test_one_file_a_package():
-    """What needs CUDA is in the one, everything else in the other; a CPU image without the former has no line of CUDA's."""
+    """What needs CUDA is in the one, everything else in the other; a CPU image without the former has no line of
+    CUDA's.
+    """
     base, cuda = (set(pins(name)) for name in LOCKS)
     assert not base & cuda and {"torch", "torchvision"} <= cuda
     assert all(re.match(r"torch|cuda-|nvidia-", package) for package in cuda)

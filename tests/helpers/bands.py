@@ -5,7 +5,11 @@ import numpy as np
 
 def numbered(shape, cells):
     """Labels with the numbers 0 to `cells`, in order."""
-    return (np.arange(shape[0] * shape[1], dtype=np.int64) * (cells + 1) // (shape[0] * shape[1])).astype(np.int32).reshape(shape)
+    return (
+        (np.arange(shape[0] * shape[1], dtype=np.int64) * (cells + 1) // (shape[0] * shape[1]))
+        .astype(np.int32)
+        .reshape(shape)
+    )
 
 
 def bands_of(labels, heights):

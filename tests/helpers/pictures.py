@@ -19,4 +19,6 @@ def picture(shape, dtype):
     """Smooth noise; the darkest part is 0, which does not count."""
     noise = cv2.GaussianBlur(np.random.default_rng(0).random((*shape[:2], *shape[2:])), (0, 0), 2).reshape(shape)
     noise = np.maximum(noise - np.quantile(noise, 0.1), 0) / noise.max()
-    return noise.astype(dtype) if np.dtype(dtype).kind == "f" else (noise * min(np.iinfo(dtype).max, 60_000)).astype(dtype)
+    return (
+        noise.astype(dtype) if np.dtype(dtype).kind == "f" else (noise * min(np.iinfo(dtype).max, 60_000)).astype(dtype)
+    )

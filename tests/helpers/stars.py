@@ -19,4 +19,8 @@ def random_stars(n, size, seed, mean_radius=12):
     angle = 2 * np.pi * np.arange(RAYS) / RAYS
     waves = sum(rng.normal(0, 0.3 / k, (n, 1)) * np.cos(k * angle + rng.uniform(0, 6.3, (n, 1))) for k in (1, 2, 3))
     dist = rng.uniform(0.5, 1.5, (n, 1)) * mean_radius * np.maximum(1 + waves, 0.2)
-    return Candidates(rng.permutation(n).astype(np.float32) / n, rng.uniform(0, size, (n, 2)).astype(np.float32), dist.astype(np.float32))
+    return Candidates(
+        rng.permutation(n).astype(np.float32) / n,
+        rng.uniform(0, size, (n, 2)).astype(np.float32),
+        dist.astype(np.float32),
+    )

@@ -21,7 +21,15 @@ def hang(connection):
 def stall(connection):
     """Opens well, and sends half of its pixels."""
     connection.recv()
-    view = {"pixels": [[4, 4], "|u1"], "axes": "YX", "resolution": None, "warnings": [], "channels": [], "pixel_size": None, "format": "x"}
+    view = {
+        "pixels": [[4, 4], "|u1"],
+        "axes": "YX",
+        "resolution": None,
+        "warnings": [],
+        "channels": [],
+        "pixel_size": None,
+        "format": "x",
+    }
     image = {"suffix": "", "name": "", "stack": [], "stack_axes": "", "views": [view]}
     connection.send_bytes(json.dumps({"images": [image], "digest": "0", "loaded": [], "complaints": []}).encode())
     connection.recv()

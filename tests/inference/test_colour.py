@@ -26,8 +26,14 @@ def test_one_hue(hue, brightest):
     """As 8 and 16 bits, as float, as JPEG, and with a little noise in the empty channels."""
     image = nuclei()[:, :, None] * np.float32(hue)
     eight = (image * 255).astype(np.uint8)
-    for stored in (image, eight, (image * 60000).astype(np.uint16), jpeg(eight, 90), jpeg(eight, 60),
-                   eight + RNG.integers(0, 4, eight.shape, np.uint8)):
+    for stored in (
+        image,
+        eight,
+        (image * 60000).astype(np.uint16),
+        jpeg(eight, 90),
+        jpeg(eight, 60),
+        eight + RNG.integers(0, 4, eight.shape, np.uint8),
+    ):
         assert channel_of_one_hue(stored) == brightest
 
 

@@ -19,13 +19,26 @@ def test_the_defaults_are_the_requests():
 
 
 def test_every_option_arrives():
-    found = request("--weights", "w", "--device", "cpu", "--diameter", "9.5", "--overlay", "--report", "r.csv", "--resume", "-q")
-    assert found == Request(["in"], Path("out"), Path("w"), "cpu", diameter=Length(9.5), products=found.products,
-                            report=Path("r.csv"), resume=True, quiet=True)
+    found = request(
+        "--weights", "w", "--device", "cpu", "--diameter", "9.5", "--overlay", "--report", "r.csv", "--resume", "-q"
+    )
+    assert found == Request(
+        ["in"],
+        Path("out"),
+        Path("w"),
+        "cpu",
+        diameter=Length(9.5),
+        products=found.products,
+        report=Path("r.csv"),
+        resume=True,
+        quiet=True,
+    )
     assert "overlay" in str(found.products)
 
 
-@pytest.mark.parametrize("text, class_", [("auto", None), ("0", 0), ("small colour", 3), ("large-colour", 2), ("Gray", 1)])
+@pytest.mark.parametrize(
+    "text, class_", [("auto", None), ("0", 0), ("small colour", 3), ("large-colour", 2), ("Gray", 1)]
+)
 def test_a_route_is_a_number_or_a_name(text, class_):
     assert request("--route", text).class_ == class_
 

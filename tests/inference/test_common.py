@@ -63,7 +63,9 @@ def test_nothing_is_measured_unless_it_is_asked_for(plate):
 
 def test_no_file_can_be_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
-    common = measure_common([Found(tmp_path / "a.png")], InThisProcess(), None, request(same_contrast=True, same_diameter=True))
+    common = measure_common(
+        [Found(tmp_path / "a.png")], InThisProcess(), None, request(same_contrast=True, same_diameter=True)
+    )
     assert common.diameter is None and common.ends == {}
 
 

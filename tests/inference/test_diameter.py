@@ -14,8 +14,8 @@ WANTED = 28.0  # pixels, the stand-in's cell diameter
 
 
 class Finder:
-    """Finds bright disks whole and surely where they are 0.4 to 2.5 times as large as it wants them, else unsure splinters of its own
-    size, whose rays reach too far."""
+    """Finds bright disks whole and surely where they are 0.4 to 2.5 times as large as it wants them, else unsure
+    splinters of its own size, whose rays reach too far."""
 
     kind, batch, overlaps = "stardist", 1, False
 
@@ -30,10 +30,14 @@ class Finder:
         probability, reach = 0.95, 1.0
         if areas.size and not 0.4 < 2 * np.sqrt(np.median(areas) / np.pi) / WANTED < 2.5:
             y, x = np.indices(labels.shape) // round(WANTED / 1.8)
-            labels = np.unique(np.where(labels > 0, 1 + y * labels.shape[1] + x, 0), return_inverse=True)[1].reshape(labels.shape)
+            labels = np.unique(np.where(labels > 0, 1 + y * labels.shape[1] + x, 0), return_inverse=True)[1].reshape(
+                labels.shape
+            )
             probability, reach = 0.6, 1.5
         dist = reach * star_distances(labels.astype(np.int32), stride=STRIDE)
-        return np.where(dist.max(axis=2) > 0, probability, 0)[None, None].astype(np.float32), dist.transpose(2, 0, 1)[None]
+        return np.where(dist.max(axis=2) > 0, probability, 0)[None, None].astype(np.float32), dist.transpose(2, 0, 1)[
+            None
+        ]
 
 
 @pytest.fixture
@@ -56,7 +60,10 @@ def test_wrong_guesses_are_corrected(finder, true, wrong):
     """Five times too small and too large are still within reach; a right guess takes three looks and the last one."""
     found = measure_diameter(disks(true), finder, wrong * true)
     assert true / 1.2 < found < true * 1.2
-    assert len(finder.windows) <= (4 if 0.8 <= wrong <= 1 and true < 100 else 10) and max(max(shape) for shape in finder.windows) <= 512
+    assert (
+        len(finder.windows) <= (4 if 0.8 <= wrong <= 1 and true < 100 else 10)
+        and max(max(shape) for shape in finder.windows) <= 512
+    )
 
 
 @pytest.mark.parametrize("wrong", (0.02, 30.0))
@@ -66,7 +73,10 @@ def test_the_search_goes_on_where_the_best_size_is_at_its_end(finder, wrong):
 
 
 def test_order_of_looks():
-    """From the guess outwards; not beyond the image; on beyond the farthest step only if the best one lies at the end."""
+    """From the guess outwards; not beyond the image; on beyond the farthest step only if the best one lies at the
+    end.
+    """
+
     def steps(scores, guess=30.0, largest=1000.0, cells=40):
         tried, order = {}, []
         while (step := next_step(tried, guess, largest, MeasureSettings())) is not None:
@@ -111,7 +121,11 @@ def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1, cells=
 def test_scores():
     """What is unsure, what disagrees, what has to be corrected and what is a single cell is less convincing."""
     plain = look(30.0).score()
-    assert look(30.0, unsure=0.1).score() < plain and look(30.0, sure=0.1).score() < plain and look(30.0, assumed=50.0).score() < plain
+    assert (
+        look(30.0, unsure=0.1).score() < plain
+        and look(30.0, sure=0.1).score() < plain
+        and look(30.0, assumed=50.0).score() < plain
+    )
     assert look(30.0, disagreement=0.2).score() < plain < look(30.0, disagreement=0.05).score()
     assert look(30.0, cells=1).score() < look(30.0, cells=10).score() < plain
     assert np.isfinite(look(30.0, sure=0.0).score())

@@ -24,7 +24,17 @@ def tissue():
 
 def test_arrays_files_and_the_command_line_give_the_same(segmenter, tissue, untrained_weights, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), tissue[..., ::-1])
-    options = ("--weights", untrained_weights, "--diameter", "28", "--exclude-border", "--min-size", "20", "--table", "-q")
+    options = (
+        "--weights",
+        untrained_weights,
+        "--diameter",
+        "28",
+        "--exclude-border",
+        "--min-size",
+        "20",
+        "--table",
+        "-q",
+    )
     assert main([str(o) for o in ("-i", tmp_path / "a.png", "-o", tmp_path, *options)]) == 0
     for image in (tissue, tmp_path / "a.png", str(tmp_path / "a.png")):
         labels, table = segmenter.segment(image, diameter=28, min_size=20, exclude_border=True)
@@ -32,7 +42,9 @@ def test_arrays_files_and_the_command_line_give_the_same(segmenter, tissue, untr
         with open(tmp_path / "a_cells.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert list(rows[0]) == list(table) and len(rows) == labels.max() > 3
-        np.testing.assert_allclose([float(row["intensity_mean-green"]) for row in rows], table["intensity_mean-green"], rtol=1e-5)
+        np.testing.assert_allclose(
+            [float(row["intensity_mean-green"]) for row in rows], table["intensity_mean-green"], rtol=1e-5
+        )
 
 
 def test_networks_are_loaded_once(segmenter, tissue, monkeypatch):
@@ -42,7 +54,9 @@ def test_networks_are_loaded_once(segmenter, tissue, monkeypatch):
 
 
 def test_higher_sensitivity_finds_more(segmenter, tissue):
-    found = [segmenter.segment(tissue, diameter=28, route=0, sensitivity=s).labels for s in ("lowest", "normal", "highest")]
+    found = [
+        segmenter.segment(tissue, diameter=28, route=0, sensitivity=s).labels for s in ("lowest", "normal", "highest")
+    ]
     assert 0 <= np.count_nonzero(found[0]) < np.count_nonzero(found[1]) < np.count_nonzero(found[2])
 
 

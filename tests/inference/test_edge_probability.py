@@ -11,7 +11,9 @@ from inference.edge_probability import edge_probability
 
 @pytest.mark.parametrize("seed", range(4))
 def test_probability_is_stardists(blobs, seed):
-    """Equal for cells that touch nothing, else within sqrt(2) over the cell's largest distance, as the docstring says."""
+    """Equal for cells that touch nothing, else within sqrt(2) over the cell's largest distance, as the docstring
+    says.
+    """
     labels = blobs(seed)
     ours, theirs = edge_probability(labels), edt_prob(labels.astype(np.uint16))
     assert ours.dtype == np.float32 and ours.min() == 0 and ours.max() == 1
@@ -28,7 +30,9 @@ def test_probability_is_stardists(blobs, seed):
 
 
 def test_probability_by_hand():
-    """A square of 5x5: its rings are 1, 2 and 3 pixels from the outside. Two cells side by side: distance 0 at their seam."""
+    """A square of 5x5: its rings are 1, 2 and 3 pixels from the outside. Two cells side by side: distance 0 at their
+    seam.
+    """
     labels = np.zeros((9, 9), np.int32)
     labels[2:7, 2:7] = 4
     np.testing.assert_allclose(edge_probability(labels)[4, 1:8], [0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3, 0], rtol=1e-6)
@@ -37,7 +41,9 @@ def test_probability_by_hand():
 
 
 def test_probability_depends_on_nothing_but_the_labels(blobs):
-    """Wherever the arrays lie in memory: OpenCV's distances alone differ in the last bit between aligned and unaligned arrays."""
+    """Wherever the arrays lie in memory: OpenCV's distances alone differ in the last bit between aligned and unaligned
+    arrays.
+    """
     labels = blobs(0)
     kept, results = [], []
     for size in range(40):
@@ -55,8 +61,11 @@ def test_more_labels_than_16_bits_hold(many_cells):
     np.testing.assert_allclose(inner, np.broadcast_to(probability[:, None], inner.shape))
 
 
-@pytest.mark.parametrize("labels", [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
-                         ids=["empty", "one cell", "one cell with a large number"])
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
+    ids=["empty", "one cell", "one cell with a large number"],
+)
 def test_uniform_images(labels):
     """Nothing anywhere, or a cell without an outside: probability 1."""
     assert np.all(edge_probability(labels) == labels.any())

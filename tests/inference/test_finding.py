@@ -112,7 +112,9 @@ def test_a_list(folder):
 
 
 def test_what_is_no_file(tmp_path):
-    """One that calls itself an image is an image that fails, so that the exit code tells; nothing waits, and nothing ends the run."""
+    """One that calls itself an image is an image that fails, so that the exit code tells; nothing waits, and nothing
+    ends the run.
+    """
     for ending in ("", ".png"):
         os.mkfifo(tmp_path / f"pipe{ending}")
         (tmp_path / f"circle{ending}").symlink_to(tmp_path / f"circle{ending}")

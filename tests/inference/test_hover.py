@@ -1,4 +1,6 @@
-"""Hover's maps: made from labels, and labels made from them band by band, which are those of the whole image at an IoU of 0.99."""
+"""Hover's maps: made from labels, and labels made from them band by band, which are those of the whole image at an IoU
+of 0.99.
+"""
 
 import cv2
 import numpy as np
@@ -104,7 +106,9 @@ def test_a_hover_cell_larger_than_the_limit_is_reported():
     assert tally.cut_cells >= 1 and labels.shape == shape
     large = np.unique(labels[40:2900, 24:116])
     assert labels[50, 60] == labels[400, 60] > 0 and len(large) <= 3
-    assert labels[60, 166] != labels[2816, 166] and min(labels[60, 166], labels[2816, 166]) > 0, "the others are as they were"
+    assert labels[60, 166] != labels[2816, 166] and min(labels[60, 166], labels[2816, 166]) > 0, (
+        "the others are as they were"
+    )
 
 
 def test_a_hover_cell_that_reaches_far_above_its_marker_is_reported():
@@ -129,13 +133,16 @@ def test_cells_have_the_mean_probability_of_their_pixels(rows):
     probabilities = np.concatenate(tally.probabilities)
     assert_numbered(labels, tally)
     places = [place for place in np.argwhere(cells) if labels[tuple(4 * place + 2)]]
-    pairs = [(probabilities[labels[tuple(4 * place + 2)] - 1], 1 / (1 + np.exp(-expected[cells[tuple(place)]]))) for place in places]
+    pairs = [
+        (probabilities[labels[tuple(4 * place + 2)] - 1], 1 / (1 + np.exp(-expected[cells[tuple(place)]])))
+        for place in places
+    ]
     assert len(pairs) > 100 and np.corrcoef(np.array(pairs).T)[0, 1] > 0.95
 
 
 def test_hover_counts_the_cells_across_seams():
-    """The first seam lies at 99 decoded rows, 49.5 of the grid: one cell above, one across, one whose marker begins just below, one
-    below."""
+    """The first seam lies at 99 decoded rows, 49.5 of the grid: one cell above, one across, one whose marker begins
+    just below, one below."""
     shape = (1200, 200)
     maps = hover_blocks(shape, (30, 44, 4, 14), (40, 60, 18, 30), (49, 63, 34, 46), (52, 60, 4, 14))
     _, tally, bands = decode(maps, shape, shape, 99)
@@ -147,7 +154,9 @@ def test_no_maps_at_all():
     """An image whose windows are all empty."""
     shape, tally = (1100, 600), Tally()
     empty = [(tile, None) for tile in tile_image(*shape)]
-    labels = np.concatenate(list(hover.rows(iter(empty), Settings(cell_threshold=0.01), Sizes((2000, 700), shape), tally)))
+    labels = np.concatenate(
+        list(hover.rows(iter(empty), Settings(cell_threshold=0.01), Sizes((2000, 700), shape), tally))
+    )
     assert labels.shape == (2000, 700) and labels.max() == 0 and tally == Tally()
 
 
@@ -155,7 +164,9 @@ def test_no_maps_at_all():
 
 
 def test_hover_by_hand():
-    """A 3x5 rectangle: -1, 0, 1 down and -1, -1/2, 0, 1/2, 1 across. A T: its centre of mass is off, both ends still at 1."""
+    """A 3x5 rectangle: -1, 0, 1 down and -1, -1/2, 0, 1/2, 1 across. A T: its centre of mass is off, both ends still at
+    1.
+    """
     labels = np.zeros((5, 7), np.int32)
     labels[1:4, 1:6] = 2
     maps = hover_maps(labels)
@@ -169,8 +180,8 @@ def test_hover_by_hand():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_hover_invariants(blobs, seed):
-    """Within [-1, 1] and reaching both ends in every cell wider than a pixel; rises by one pixel's share along an axis; a
-    transposed image gives transposed maps, swapped."""
+    """Within [-1, 1] and reaching both ends in every cell wider than a pixel; rises by one pixel's share along an axis;
+    a transposed image gives transposed maps, swapped."""
     labels = blobs(seed)
     maps = hover_maps(labels)
     for cell in np.unique(labels)[1:]:
@@ -196,8 +207,11 @@ def test_more_labels_than_16_bits_hold(many_cells):
         np.testing.assert_allclose(found, np.broadcast_to(expected[:, None], found.shape))
 
 
-@pytest.mark.parametrize("labels", [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
-                         ids=["empty", "one cell", "one cell with a large number"])
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
+    ids=["empty", "one cell", "one cell with a large number"],
+)
 def test_uniform_images(labels):
     """Nothing anywhere, or a cell without an outside: from -1 to 1."""
     assert np.ptp(hover_maps(labels)) == 2 * labels.any()
@@ -225,11 +239,14 @@ def test_offsets_agree_with_their_cells():
 
 
 def test_targets_by_hand():
-    """A block is as much of a cell as its pixels are; its HV are means over the pixels of the cell that has most of it."""
+    """A block is as much of a cell as its pixels are; its HV are means over the pixels of the cell that has most of
+    it.
+    """
     labels = np.zeros((4, 8), np.int32)
     labels[0:4, 1:5] = 1  # four wide: HV across -1, -1/3, 1/3, 1
     labels[0:4, 5:8] = 2  # three wide: -1, 0, 1
     cell, hv = hover.targets(labels)
     np.testing.assert_allclose(cell, [[[0.5, 1, 1, 1]] * 2])
-    np.testing.assert_allclose(hv[1], [[-1, 0, 1, 0.5]] * 2, atol=1e-6)  # the third block has a column of each: the first one stays
+    # The third block has a column of each: the first one stays.
+    np.testing.assert_allclose(hv[1], [[-1, 0, 1, 0.5]] * 2, atol=1e-6)
     np.testing.assert_allclose(hv[0][:, 1], [-2 / 3, 2 / 3], atol=1e-6)

@@ -37,19 +37,25 @@ def test_activation_by_hand():
     half = torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)
     prob, dist = KINDS["stardist"].activate(half, torch.full((1, RAYS, 2, 2), -3.0))
     assert prob.dtype == torch.float32 and (prob == 0.5).all() and (dist == -3).all()
-    logit, hv = KINDS["hover"].activate(torch.tensor([[[[1.0]], [[4.0]]]], dtype=torch.bfloat16), torch.full((1, 2, 1, 1), 0.25))
+    logit, hv = KINDS["hover"].activate(
+        torch.tensor([[[[1.0]], [[4.0]]]], dtype=torch.bfloat16), torch.full((1, 2, 1, 1), 0.25)
+    )
     assert logit.dtype == torch.float32 and logit.tolist() == [[[[3.0]]]] and (hv == 0.25).all()
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_cell_comes_back(name):
-    """Labels to maps to labels: one square stays one cell in its place, and it explains its own maps better than nothing does."""
+    """Labels to maps to labels: one square stays one cell in its place, and it explains its own maps better than
+    nothing does.
+    """
     kind, labels = KINDS[name], np.zeros((64, 96), np.int32)
     labels[16:48, 40:72] = 1
     first, second = (m[:, :: m.shape[1] // 16, :: m.shape[2] // 24] for m in kind.targets(labels))
     first = 12 * first - 6 if name == "hover" else first
     (tile,), tally = tile_image(64, 96), Tally()
-    found = np.concatenate(list(kind.rows(iter([(tile, (first, second))]), kind.Settings(), Sizes((64, 96), (64, 96)), tally)))
+    found = np.concatenate(
+        list(kind.rows(iter([(tile, (first, second))]), kind.Settings(), Sizes((64, 96), (64, 96)), tally))
+    )
     assert tally.cells == found.max() == 1
     assert np.mean((found > 0) == (labels > 0)) > 0.9
     shifted = np.roll(found, 16, axis=1)

@@ -23,7 +23,9 @@ def test_parsing(text, expected):
     assert parse_length(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0", "0.5", "", "um", "-3", "1.2.3", "12 inch", "0um", "inf", "nan", "1e300", "9" * 300, "9" * 99 + "um"])
+@pytest.mark.parametrize(
+    "text", ["0", "0.5", "", "um", "-3", "1.2.3", "12 inch", "0um", "inf", "nan", "1e300", "9" * 300, "9" * 99 + "um"]
+)
 def test_wrong(text):
     with pytest.raises(ValueError, match="--diameter .*expected 1 to 100000 pixels"):
         parse_length(text)

@@ -1,4 +1,6 @@
-"""A network on its device: number format, batches, and what happens when memory does not suffice; with stand-ins for the model."""
+"""A network on its device: number format, batches, and what happens when memory does not suffice; with stand-ins for
+the model.
+"""
 
 import logging
 import warnings
@@ -89,7 +91,8 @@ def test_without_memory_the_batch_is_halved_for_good(caplog):
     assert made.batch == 2 and [n for n, *_ in made.model.seen] == [6, 6, 4, 2, 2, 2]
     np.testing.assert_allclose(prob[:, 0, 0, 0], 1 / (1 + np.exp(-np.arange(6) * 40 / 255)), rtol=1e-6)
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
-        f"not enough GPU memory: going on with {n} windows at a time" for n in (8, 4, 2)]
+        f"not enough GPU memory: going on with {n} windows at a time" for n in (8, 4, 2)
+    ]
     made.model.seen.clear()
     made(windows(4))
     assert [n for n, *_ in made.model.seen] == [2, 2]
@@ -125,7 +128,11 @@ def test_devices(monkeypatch, there):
 
 def test_the_format_of_a_gpu(monkeypatch):
     """bfloat16 where the card multiplies it, float16 from Volta on, else float32."""
-    for bfloat16, capability, expected in ((True, (8, 0), torch.bfloat16), (False, (7, 5), torch.float16), (False, (6, 1), torch.float32)):
+    for bfloat16, capability, expected in (
+        (True, (8, 0), torch.bfloat16),
+        (False, (7, 5), torch.float16),
+        (False, (6, 1), torch.float32),
+    ):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, answer=bfloat16: answer)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, answer=capability: answer)
         assert best_dtype(torch.device("cuda")) == expected
@@ -142,13 +149,20 @@ def test_a_gpus_batch_follows_its_free_memory(monkeypatch, free_gib, batch):
 
 def test_a_driver_that_is_too_old(monkeypatch, caplog):
     """The run says so, and goes on with the CPU."""
+
     def unavailable():
-        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old (found version 12020). Please update", stacklevel=1)
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old (found version 12020). Please update",
+            stacklevel=1,
+        )
         return False
 
     monkeypatch.setattr(torch.cuda, "is_available", unavailable)
     assert choose_device("auto") == CPU
-    assert "the GPU cannot be used (CUDA initialization: The NVIDIA driver on your system is too old (found version 12020))" in caplog.text
+    assert (
+        "the GPU cannot be used (CUDA initialization: The NVIDIA driver on your system is too old (found version "
+        "12020))" in caplog.text
+    )
     with pytest.raises(ValueError, match="no usable GPU .*too old"):
         choose_device("cuda")
     caplog.clear()

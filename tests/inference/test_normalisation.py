@@ -5,7 +5,15 @@ import pytest
 from pictures import SMALL, picture, regions
 
 from inference.limits import Limits
-from inference.normalisation import LargeImage, Normalisation, NormalisedImage, bands, normalise, normalised_image, to_three_channels
+from inference.normalisation import (
+    LargeImage,
+    Normalisation,
+    NormalisedImage,
+    bands,
+    normalise,
+    normalised_image,
+    to_three_channels,
+)
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
@@ -52,7 +60,9 @@ def test_a_mask_is_shown_as_it_is():
 
 
 def test_one_hue_is_gray_to_the_pixel():
-    """A dark image in one hue is what its brightest channel is alone; noise in an empty channel is not shown beside two others."""
+    """A dark image in one hue is what its brightest channel is alone; noise in an empty channel is not shown beside two
+    others.
+    """
     gray = np.zeros((80, 80), np.uint8)
     gray[20:40, 20:40], gray[50:60, 10:30] = 180, 90
     gray += RNG.integers(0, 20, gray.shape, np.uint8)
@@ -84,7 +94,9 @@ def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape):
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float16, np.float32, np.float64])
 def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype):
-    """Of the 16,000 pixels every fourth row and column is looked at: off by less than a few levels, and the same in every region."""
+    """Of the 16,000 pixels every fourth row and column is looked at: off by less than a few levels, and the same in
+    every region.
+    """
     pixels = picture((125, 128), dtype)
     image = normalised_image(regions(pixels), SMALL)
     expected = normalise(pixels).astype(int)

@@ -31,7 +31,8 @@ def test_paint_literal():
         [0, 0, 0, 1, 0, 0, 0],
         [0, 0, 1, 1, 1, 0, 0],
         [0, 0, 0, 1, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0]]
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
 
 
 def test_first_cell_keeps_the_pixels_and_hidden_cells_get_no_number():
@@ -42,8 +43,11 @@ def test_first_cell_keeps_the_pixels_and_hidden_cells_get_no_number():
 def test_a_cell_that_is_cut_in_two_keeps_its_larger_fragment():
     bar = np.full(RAYS, 1.5, np.float32)
     bar[[0, RAYS // 2]] = 12, 20  # a thin needle, longer to the left
-    cells = Candidates(np.array([0.9, 0.8], np.float32), np.array([[20, 30], [20, 30]], np.float32),
-                       np.stack((np.full(RAYS, 4, np.float32), bar)))
+    cells = Candidates(
+        np.array([0.9, 0.8], np.float32),
+        np.array([[20, 30], [20, 30]], np.float32),
+        np.stack((np.full(RAYS, 4, np.float32), bar)),
+    )
     labels, count = paint(cells, (40, 60))
     columns = np.nonzero((labels == 2).any(axis=0))[0]
     assert count == 2 and columns.max() < 30 and columns.min() <= 12

@@ -1,4 +1,6 @@
-"""From an image to label rows with real networks: however the image is cut and whatever runs at the same time, the labels are the same."""
+"""From an image to label rows with real networks: however the image is cut and whatever runs at the same time, the
+labels are the same.
+"""
 
 from pathlib import Path
 
@@ -96,13 +98,23 @@ def test_shipped_networks(name, stream_number, shipped):
     image = to_three_channels(normalise(read_image(ROOT / "tests/images" / name).pixels))
     image = np.concatenate([image, image[::-1], image[:150]])[:, :256]
     cells, seam_cells = assert_streamed_as_whole(image, shipped(stream_number))
-    if (name, stream_number) == ("nuclei.tif", 0):  # what networks make of images of other classes may be next to nothing
+    if (name, stream_number) == (
+        "nuclei.tif",
+        0,
+    ):  # what networks make of images of other classes may be next to nothing
         assert cells > 20 and seam_cells > 0
 
 
-@pytest.mark.parametrize("source, stream_number", [
-    ("dsb2018_fluo", 0), ("deepcell_phase", 1), ("usiigaci_phase", 1), ("segpc2021", 2), ("monuseg", 3),
-])
+@pytest.mark.parametrize(
+    "source, stream_number",
+    [
+        ("dsb2018_fluo", 0),
+        ("deepcell_phase", 1),
+        ("usiigaci_phase", 1),
+        ("segpc2021", 2),
+        ("monuseg", 3),
+    ],
+)
 def test_shipped_networks_on_real_data(source, stream_number, shipped, real_data):
     """One image of each kind of validation images, its largest."""
     records = [r for r in read_manifest(real_data / "manifest.csv", "val") if r.source == source]

@@ -41,5 +41,9 @@ def test_intersection_area_of_special_pairs():
         assert intersection_area(point, corners, corners + np.float32(500), directions) == pytest.approx(0, abs=1e-3)
         assert intersection_area(point, corners, polygon_corners(point, 0 * dist), directions) == 0
         thin = polygon_corners(point, np.minimum(needle, dist))
-        assert intersection_area(point, corners, thin, directions) == pytest.approx(polygon_area(np.minimum(needle, dist)), rel=1e-4)
-        assert intersection_area(point, thin, corners, directions) == pytest.approx(polygon_area(np.minimum(needle, dist)), rel=1e-4)
+        assert intersection_area(point, corners, thin, directions) == pytest.approx(
+            polygon_area(np.minimum(needle, dist)), rel=1e-4
+        )
+        assert intersection_area(point, thin, corners, directions) == pytest.approx(
+            polygon_area(np.minimum(needle, dist)), rel=1e-4
+        )

@@ -14,4 +14,6 @@ def test_time_left(monkeypatch, caplog):
         for _ in range(3):
             clock[0] += 20
             shown.tile(10)
-    assert [r.getMessage() for r in caplog.records] == ["slide.tif: 20 %, about 2 min 40 s left"], "a line in 30 seconds at most"
+    assert [r.getMessage() for r in caplog.records] == ["slide.tif: 20 %, about 2 min 40 s left"], (
+        "a line in 30 seconds at most"
+    )

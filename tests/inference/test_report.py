@@ -16,7 +16,9 @@ def test_tolerance():
 def test_the_stopwatchs_columns_are_the_last_ones_and_left_out_of_a_brief_report():
     row = ReportRow("done", "a.png", cells=3, stages={"read": 1.23456}, seconds=4.5, weights="0f41")
     names, brief = list(row.columns()), list(row.columns(brief=True))
-    assert names[: len(brief)] == brief and {"seconds", "peak_memory_mb", *STAGE_COLUMNS.values()} <= set(names[len(brief) :])
+    assert names[: len(brief)] == brief and {"seconds", "peak_memory_mb", *STAGE_COLUMNS.values()} <= set(
+        names[len(brief) :]
+    )
     assert row.columns()["read_seconds"] == 1.235 and row.columns()["write_seconds"] is None
     assert names.index("warnings") < names.index("tolerance_seconds") and "class" in brief
 

@@ -13,13 +13,18 @@ from models.router import RouterOutput
 from training.measure.mosaic import make_image, read_cells
 
 
-@pytest.mark.parametrize("sizes, expected", [
-    ([20, 60, 90], 20 / 0.25),  # the widest view is clear
-    ([5, 18, 40], 18 / 0.5),
-    ([2, 5, 9], 9 / 1.0),  # none is: the closest one
-])
+@pytest.mark.parametrize(
+    "sizes, expected",
+    [
+        ([20, 60, 90], 20 / 0.25),  # the widest view is clear
+        ([5, 18, 40], 18 / 0.5),
+        ([2, 5, 9], 9 / 1.0),  # none is: the closest one
+    ],
+)
 def test_diameter_comes_from_the_widest_clear_view(sizes, expected):
-    router = RouterNetwork(lambda batch: RouterOutput(torch.tensor([[0.0, 9, 0, 0]] * 3), torch.tensor([math.log(s) for s in sizes])))
+    router = RouterNetwork(
+        lambda batch: RouterOutput(torch.tensor([[0.0, 9, 0, 0]] * 3), torch.tensor([math.log(s) for s in sizes]))
+    )
     route = router(NormalisedImage(np.zeros((1024, 1024), np.uint8)))
     assert route.best == 1 and route.diameter == pytest.approx(expected)
 
@@ -44,7 +49,9 @@ def test_what_one_channel_shows_is_of_any_class_however_it_is_stored():
 
 @pytest.mark.parametrize("excluded, best", [((), 0), ((0,), 1), ((0, 1), 3)])
 def test_an_excluded_class_is_never_chosen(excluded, best):
-    router = RouterNetwork(lambda batch: RouterOutput(torch.tensor([[9.0, 5, 0, 1]] * len(batch)), torch.zeros(len(batch))))
+    router = RouterNetwork(
+        lambda batch: RouterOutput(torch.tensor([[9.0, 5, 0, 1]] * len(batch)), torch.zeros(len(batch)))
+    )
     for matrix in (None, [[0.9] * 4, [0.9] * 4, [0.1, 0.1, 0.2, 0.3], [0.9, 0.8, 0.1, 0.5]]):
         router.expected_f1 = matrix
         route = router(NormalisedImage(np.zeros((64, 64, 3), np.uint8)), excluded)

@@ -1,5 +1,5 @@
-"""The working size, and the working image: rows made one part at a time are those of the whole, and shrinking takes the mean over each
-pixel's area."""
+"""The working size, and the working image: rows made one part at a time are those of the whole, and shrinking takes the
+mean over each pixel's area."""
 
 import cv2
 import numpy as np
@@ -80,9 +80,17 @@ def test_row_numbers_beyond_2_to_the_31():
     assert rows.tolist() == [[5] * 4, [25] * 4, [45] * 4]
 
 
-@pytest.mark.parametrize(("shape", "diameter", "expected"), [
-    ((500, 500), 56, 0.5), ((500, 500), 20, 1.4), ((500, 500), 2, 2.0), ((1500, 2000), 20, np.sqrt(4 / 3)), ((5000, 5000), 20, 1.0),
-    ((5000, 5000), 280, 0.1)])
+@pytest.mark.parametrize(
+    ("shape", "diameter", "expected"),
+    [
+        ((500, 500), 56, 0.5),
+        ((500, 500), 20, 1.4),
+        ((500, 500), 2, 2.0),
+        ((1500, 2000), 20, np.sqrt(4 / 3)),
+        ((5000, 5000), 20, 1.0),
+        ((5000, 5000), 280, 0.1),
+    ],
+)
 def test_working_scale(shape, diameter, expected):
     """Shrunk as far as the cells ask for, enlarged to four times the pixels and to 4 megapixels at most."""
     assert working_scale(shape, 28.0, diameter) == pytest.approx(expected)

@@ -115,5 +115,7 @@ def test_networks_of_a_folder_are_loaded_when_they_are_needed(untrained_weights,
 
 def test_an_incomplete_folder_is_refused(tmp_path):
     (tmp_path / "class0.safetensors").touch()
-    with pytest.raises(CheckpointError, match="router.safetensors, class1.safetensors, .* missing; give the folder of all five"):
+    with pytest.raises(
+        CheckpointError, match="router.safetensors, class1.safetensors, .* missing; give the folder of all five"
+    ):
         Segmenter.from_folder(tmp_path)

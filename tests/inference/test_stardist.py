@@ -1,4 +1,6 @@
-"""StarDist's maps: made from labels, and labels made from them row by row, which are those of the whole image exactly."""
+"""StarDist's maps: made from labels, and labels made from them row by row, which are those of the whole image
+exactly.
+"""
 
 import cv2
 import numpy as np
@@ -29,13 +31,15 @@ def test_find_candidates_literal():
 
 def smooth(rng, shape, sigma):
     """Smooth noise of mean 0 and standard deviation 1."""
-    noise = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    noise = cv2.GaussianBlur(
+        rng.standard_normal(shape).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+    )
     return (noise - noise.mean()) / max(noise.std(), 1e-6)
 
 
 def star_maps(shape, seed, radius=14.0, share=0.3, long=0.0):
-    """Random smooth maps of an image of this shape: polygons of about `radius`, large ones beside small ones, crowd on `share` of it;
-    some have a very long ray where `long` is given."""
+    """Random smooth maps of an image of this shape: polygons of about `radius`, large ones beside small ones, crowd on
+    `share` of it; some have a very long ray where `long` is given."""
     rng = np.random.default_rng(seed)
     grid = grid_of(shape)
     prob = smooth(rng, grid, 2.0)
@@ -99,8 +103,21 @@ def test_a_large_stardist_cell_is_one_cell_or_is_reported(radius, cells_cut):
 def test_stardist_counts_the_cells_across_seams():
     shape = (1300, 200)
     first_seam = spans(1300)[0].high
-    prob, dist = (sum(maps) for maps in zip(*(one_star(shape, p, 9) for p in ((10, 10), (10, 40), (first_seam // 4 - 1, 20),
-                                                                              (first_seam // 4, 40), (first_seam // 4 + 5, 10)))))
+    prob, dist = (
+        sum(maps)
+        for maps in zip(
+            *(
+                one_star(shape, p, 9)
+                for p in (
+                    (10, 10),
+                    (10, 40),
+                    (first_seam // 4 - 1, 20),
+                    (first_seam // 4, 40),
+                    (first_seam // 4 + 5, 10),
+                )
+            )
+        )
+    )
     labels, tally, _ = stream(prob, dist, shape, shape)
     assert tally.cells == 5 and tally.seam_cells == 2 and tally.cut_cells == 0
 
@@ -153,7 +170,9 @@ def test_distances_are_stardists(blobs, seed, rays):
 
 
 def test_distances_by_hand():
-    """A cell of 1x1 and one of 3x4, four rays: right, down, left, up; the border lies half a pixel outside the last pixel."""
+    """A cell of 1x1 and one of 3x4, four rays: right, down, left, up; the border lies half a pixel outside the last
+    pixel.
+    """
     labels = np.zeros((5, 9), np.int32)
     labels[2, 1] = 7
     labels[1:4, 4:8] = 3
@@ -170,8 +189,8 @@ def test_distances_end_at_the_image():
 
 @pytest.mark.parametrize("stride", (2, 4))
 def test_distances_on_a_grid(stride):
-    """Each grid point stands for the centre of its block: a disk's border is as far from there as geometry says, within two
-    pixels for a grazing ray and a quarter on average."""
+    """Each grid point stands for the centre of its block: a disk's border is as far from there as geometry says, within
+    two pixels for a grazing ray and a quarter on average."""
     centre, radius = (30.3, 34.8), 20
     distances = star_distances(disk((64, 72), centre, radius), stride=stride)
     assert distances.shape == (64 // stride, 72 // stride, 32)
@@ -192,8 +211,11 @@ def test_more_labels_than_16_bits_hold(many_cells):
     assert np.all(distances[:, 1, :, 1] == 1.5) and not distances[:, 3].any()
 
 
-@pytest.mark.parametrize("labels", [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
-                         ids=["empty", "one cell", "one cell with a large number"])
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros((8, 12), np.int32), np.ones((8, 12), np.int32), np.full((8, 12), 70_000, np.int32)],
+    ids=["empty", "one cell", "one cell with a large number"],
+)
 def test_uniform_images(labels):
     """Nothing anywhere, or a cell without an outside."""
     assert star_distances(labels).any() == labels.any()

@@ -15,7 +15,9 @@ def test_equal_and_distant_polygons():
 
 @pytest.mark.parametrize("apart, common", [(6, 0.6238), (8, 0.5046), (9, 0.4472), (11, 0.3367)])
 def test_threshold_on_two_disks(apart, common):
-    """Disks of radius 10 have this part of their area in common: 2/pi * (acos(t) - t*sqrt(1 - t^2)) with t = apart/20."""
+    """Disks of radius 10 have this part of their area in common: 2/pi * (acos(t) - t*sqrt(1 - t^2)) with t =
+    apart/20.
+    """
     pair = disks([[30, 30], [30, 30 + apart]], [10, 10])
     assert len(suppress(pair, common - 0.02).prob) == 1 and len(suppress(pair, common + 0.02).prob) == 2
 
@@ -39,8 +41,13 @@ def slow_suppress(cells, threshold):
     for i in np.argsort(-cells.prob, kind="stable"):
         own = polygon_corners(cells.points[i], cells.dist[i])
         limits = [threshold * min(polygon_area(cells.dist[i]), polygon_area(cells.dist[j])) for j in kept]
-        if not any(intersection_area(cells.points[j], polygon_corners(cells.points[j], cells.dist[j]), own, ray_directions(RAYS)) > limit
-                   for j, limit in zip(kept, limits)):
+        if not any(
+            intersection_area(
+                cells.points[j], polygon_corners(cells.points[j], cells.dist[j]), own, ray_directions(RAYS)
+            )
+            > limit
+            for j, limit in zip(kept, limits)
+        ):
             kept.append(i)
     return cells.points[kept]
 
@@ -71,7 +78,9 @@ def test_deciding_in_bands_is_deciding_at_once(seed, bands):
 
 
 def test_states_literal():
-    """Four overlapping disks in a row: the lowest is beyond the frontier, each of the others waits for the one below."""
+    """Four overlapping disks in a row: the lowest is beyond the frontier, each of the others waits for the one
+    below.
+    """
     row = disks([[10, 10], [16, 10], [22, 10], [28, 10]], [10] * 4, prob=[0.6, 0.7, 0.8, 0.9])
     assert decide(row, 0.4).tolist() == [SUPPRESSED, SURVIVOR, SUPPRESSED, SURVIVOR]
     assert decide(row, 0.4, frontier=30).tolist() == [UNDECIDED] * 4

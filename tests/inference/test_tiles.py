@@ -9,7 +9,19 @@ import pytest
 from inference.normalisation import NormalisedImage, normalise
 from inference.reading import read_image
 from inference.scaling import WorkingImage
-from inference.tiles import STEP, WINDOW, EmptySettings, Tally, Tile, Windows, cut_batches, is_empty, run_tiles, spans, tile_image
+from inference.tiles import (
+    STEP,
+    WINDOW,
+    EmptySettings,
+    Tally,
+    Tile,
+    Windows,
+    cut_batches,
+    is_empty,
+    run_tiles,
+    spans,
+    tile_image,
+)
 from models.unet import STRIDE
 from training.datasets import read_labels
 from training.manifest import read_manifest
@@ -47,7 +59,9 @@ def test_more_than_2_to_the_31_pixels():
     assert sum(s.high - s.low for s in rows) * sum(s.high - s.low for s in columns) == 5_000_000_000 > 2**31
     last = Tile(rows[-1], columns[-1])
     assert [s.stop for s in last.owned_grid()] == [25_000, 12_500]
-    windows = Windows((100_000, 50_000), lambda top, bottom: np.broadcast_to(np.uint8(bottom == 100_000), (bottom - top, 50_000, 3)))
+    windows = Windows(
+        (100_000, 50_000), lambda top, bottom: np.broadcast_to(np.uint8(bottom == 100_000), (bottom - top, 50_000, 3))
+    )
     assert windows.cut(last).shape == (512, 512, 3) and windows.cut(last).min() == 1
 
 
@@ -111,7 +125,9 @@ def test_tiled_equals_whole(shape, batch):
 @pytest.mark.parametrize("batch", [1, 3, 16])
 @pytest.mark.parametrize("longest_wait", [4, 64])
 def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait):
-    """Cells in some windows of a slide: the network sees these alone, in full batches; every tile comes in its place."""
+    """Cells in some windows of a slide: the network sees these alone, in full batches; every tile comes in its
+    place.
+    """
     shape = (2500, 3000)
     image = np.full((*shape, 3), 230, np.uint8)
     for y, x in ((100, 100), (900, 2000), (950, 2400), (2450, 1500), (2400, 60)):
@@ -124,7 +140,9 @@ def test_empty_windows_are_left_out_and_the_order_is_kept(batch, longest_wait):
         return shrink(windows)
 
     tally = Tally()
-    cut = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(longest_wait=longest_wait))
+    cut = cut_batches(
+        shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(longest_wait=longest_wait)
+    )
     for tile, maps in run_tiles(cut, predict):
         y, x = tile.y, tile.x
         assert (maps is None) == bool((image[y.start : y.start + y.length, x.start : x.start + x.length] == 230).all())

@@ -21,9 +21,13 @@ def test_router_view_is_the_middle():
     assert router_view(NormalisedImage(image))[0].min() == 200
 
 
-@pytest.mark.parametrize("side, zooms", [(100, []), (256, []), (512, [1.0]), (1024, [0.5, 1.0]), (2048, [0.25, 0.5, 1.0])])
+@pytest.mark.parametrize(
+    "side, zooms", [(100, []), (256, []), (512, [1.0]), (1024, [0.5, 1.0]), (2048, [0.25, 0.5, 1.0])]
+)
 def test_close_ups_go_down_to_the_images_own_pixels(side, zooms):
-    assert [zoom for _, zoom in close_ups(NormalisedImage(np.zeros((side, side + 7), np.uint8)))] == pytest.approx(zooms)
+    assert [zoom for _, zoom in close_ups(NormalisedImage(np.zeros((side, side + 7), np.uint8)))] == pytest.approx(
+        zooms
+    )
 
 
 def test_liveliest_corner_finds_the_cells():

@@ -20,7 +20,9 @@ def test_the_papers_cell_threshold():
 def random_landscape(seed, size=200):
     """Smooth 8-bit energy, some markers, and a mask with holes."""
     rng = np.random.default_rng(seed)
-    energy = cv2.normalize(cv2.GaussianBlur(rng.random((size, size)), (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    energy = cv2.normalize(cv2.GaussianBlur(rng.random((size, size)), (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX).astype(
+        np.uint8
+    )
     markers = np.zeros((size, size), np.int32)
     markers[tuple(rng.integers(0, size, (2, 40)))] = np.arange(1, 41)
     mask = cv2.GaussianBlur(rng.random((size, size)), (0, 0), 6) > 0.49
@@ -85,8 +87,8 @@ def test_boundary_strength_of_a_step_and_of_a_ramp():
 
 @pytest.mark.parametrize("plane", (0, 1))
 def test_a_change_across_its_axis_is_a_border(plane):
-    """The vertical map must not change along a row, nor the horizontal one down a column: a step from -1 to 1 is a border of strength 1,
-    and a rise along the own axis is none."""
+    """The vertical map must not change along a row, nor the horizontal one down a column: a step from -1 to 1 is a
+    border of strength 1, and a rise along the own axis is none."""
     steps = np.where(np.arange(20) < 10, -1, 1).astype(np.float32)
     hv = np.zeros((2, 20, 20), np.float32)
     hv[plane] = steps[None, :] if plane == 0 else steps[:, None]
@@ -103,7 +105,10 @@ def test_the_smallest_marker_counts():
     seeds = (boundary_strength(hv, 5) < WatershedSettings().marker_threshold).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(seeds, connectivity=4)
     size = int(np.sort(stats[1:, cv2.CC_STAT_AREA])[-2])
-    found = [decode_hover(np.ones((20, 44), np.float32), hv, WatershedSettings(min_marker=size + more))[0].max() for more in (0, 1)]
+    found = [
+        decode_hover(np.ones((20, 44), np.float32), hv, WatershedSettings(min_marker=size + more))[0].max()
+        for more in (0, 1)
+    ]
     assert size > 6 and found == [2, 1]
 
 

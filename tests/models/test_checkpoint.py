@@ -1,4 +1,6 @@
-"""models.checkpoint: what is stored, and that every damaged or foreign file gives one sentence with its name and the remedy."""
+"""models.checkpoint: what is stored, and that every damaged or foreign file gives one sentence with its name and the
+remedy.
+"""
 
 import hashlib
 import json
@@ -38,7 +40,9 @@ def test_other_number_formats(network, tmp_path, storage):
     save_checkpoint(tmp_path / "a.safetensors", network, CONFIG, storage)
     loaded = load_checkpoint(tmp_path / "a.safetensors", torch.bfloat16)[0].state_dict()
     expected = load_checkpoint(tmp_path / "a.safetensors")[0].to(torch.bfloat16).state_dict()
-    assert all(torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in expected.items())
+    assert all(
+        torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in expected.items()
+    )
 
 
 def refused(path):
@@ -70,7 +74,9 @@ def test_quantisation_is_off_by_half_a_step_at_most(shape):
 
 @pytest.mark.parametrize("storage, dtype", [("float16", torch.float16), ("int8", torch.int8)])
 def test_storage(network, tmp_path, storage, dtype):
-    """Weights in the small type, biases and normalisation in float32; one byte a weight makes the file half as large."""
+    """Weights in the small type, biases and normalisation in float32; one byte a weight makes the file half as
+    large.
+    """
     save_checkpoint(tmp_path / "x", network, CONFIG, storage)
     stored = load_file(tmp_path / "x")
     assert {t.dtype for n, t in stored.items() if t.ndim > 1} == {dtype}
@@ -105,7 +111,9 @@ def test_others_may_read_it(path):
 
 
 def test_missing_file(tmp_path):
-    assert "no such weights file; give the folder that holds it with --weights" in refused(tmp_path / "class0.safetensors")
+    assert "no such weights file; give the folder that holds it with --weights" in refused(
+        tmp_path / "class0.safetensors"
+    )
 
 
 def test_folder(tmp_path):
@@ -115,7 +123,7 @@ def test_folder(tmp_path):
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_cut_off_file(path, share):
     content = path.read_bytes()
-    path.write_bytes(content[:int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * share)])
     assert "fetch the weights again and compare weights/SHA256SUMS" in refused(path)
 
 
@@ -140,13 +148,17 @@ def test_other_programs_file(path):
     assert "not a checkpoint of this program (format None, expected 'multistream-cellseg 1')" in refused(path)
 
 
-@pytest.mark.parametrize("metadata", [
-    {"kind": "transformer"},
-    {"config": json.dumps({"network": {"encoder": "test_convnext2"}})},
-    {"config": json.dumps({"network": {"encoder": "no_such_encoder"}})},
-    {"config": json.dumps({"network": {"encoder": "test_convnext", "rays": 8}})},
-    {"config": json.dumps({"network": {"encoder": "test_convnext", "heads": 3}})},
-], ids=lambda m: str(m))
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"kind": "transformer"},
+        {"config": json.dumps({"network": {"encoder": "test_convnext2"}})},
+        {"config": json.dumps({"network": {"encoder": "no_such_encoder"}})},
+        {"config": json.dumps({"network": {"encoder": "test_convnext", "rays": 8}})},
+        {"config": json.dumps({"network": {"encoder": "test_convnext", "heads": 3}})},
+    ],
+    ids=lambda m: str(m),
+)
 def test_networks_that_this_version_does_not_build(path, metadata):
     rewrite(path, **metadata)
     assert re.search("not a .* network of this version.*; use the weights that came with this version", refused(path))
@@ -181,7 +193,9 @@ class Intruder:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))], ids=["torch", "pickle"])
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))], ids=["torch", "pickle"]
+)
 def test_nothing_is_unpickled(tmp_path, write):
     write({"weight": Intruder(tmp_path / "trace")}, tmp_path / "class0.safetensors")
     assert "damaged weights file" in refused(tmp_path / "class0.safetensors")

@@ -22,5 +22,7 @@ def test_found_by_number_and_name(text):
 
 @pytest.mark.parametrize("text", ["4", "colour", "", "-1"])
 def test_what_is_no_class_is_told_what_is(text):
-    with pytest.raises(ValueError, match=r"is no class of images; give one of 0 \(binary\), 1 \(gray\), 2 \(large colour\), 3"):
+    with pytest.raises(
+        ValueError, match=r"is no class of images; give one of 0 \(binary\), 1 \(gray\), 2 \(large colour\), 3"
+    ):
         find_class(text)

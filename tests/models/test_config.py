@@ -8,8 +8,13 @@ CONFIG = Config({"encoder": "convnext_atto"}, 28.0, {"prob_threshold": 0.4}, tra
 
 
 def test_the_text_is_short_and_names_the_decoder_by_its_kind():
-    assert json.loads(CONFIG.to_json("stardist")) == {"network": {"encoder": "convnext_atto"}, "diameter": 28.0, "storage": "int8",
-                                                      "stardist": {"prob_threshold": 0.4}, "training": {"seed": 3}}
+    assert json.loads(CONFIG.to_json("stardist")) == {
+        "network": {"encoder": "convnext_atto"},
+        "diameter": 28.0,
+        "storage": "int8",
+        "stardist": {"prob_threshold": 0.4},
+        "training": {"seed": 3},
+    }
     assert json.loads(Config().to_json("router")) == {"network": {}}
 
 

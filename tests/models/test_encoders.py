@@ -1,5 +1,5 @@
-"""Our ConvNeXt, EfficientNet-Lite and ResNet18 against timm's and torchvision's: the same names, the same function. Programs start
-without either."""
+"""Our ConvNeXt, EfficientNet-Lite and ResNet18 against timm's and torchvision's: the same names, the same function.
+Programs start without either."""
 
 import subprocess
 import sys
@@ -64,7 +64,9 @@ def test_pretrained_weights_are_adopted(monkeypatch):
 
 
 def test_convnext_stays_in_its_number_format():
-    """Under autocast a layer normalisation and the layer scale, which are float32, do not turn everything after them into float32."""
+    """Under autocast a layer normalisation and the layer scale, which are float32, do not turn everything after them
+    into float32.
+    """
     encoder = ConvNeXt("convnext_atto")
     with torch.autocast("cpu", torch.bfloat16):
         assert all(features.dtype == torch.bfloat16 for features in encoder(torch.randn(1, 3, 64, 64)))
@@ -115,7 +117,9 @@ def test_efficientnet_trains_in_bfloat16():
 
 
 def test_encoders_know_their_images():
-    """ConvNeXt's weights expect ImageNet's statistics, EfficientNet-Lite's (pixel - 127) / 128; another network is refused."""
+    """ConvNeXt's weights expect ImageNet's statistics, EfficientNet-Lite's (pixel - 127) / 128; another network is
+    refused.
+    """
     assert make_encoder("convnext_atto").mean == (0.485, 0.456, 0.406)
     lite = make_encoder("efficientnet_lite0")
     assert (lite.mean[0] * 255, lite.std[0] * 255) == pytest.approx((127, 128))
@@ -140,12 +144,18 @@ def test_router_adopts_pretrained_weights(monkeypatch):
     monkeypatch.setattr(torchvision.models, "resnet18", lambda weights: theirs)
     ours = Router(pretrained=True).network
     assert ours.fc.out_features == 5
-    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items() if not name.startswith("fc."))
+    assert all(
+        torch.equal(value, theirs.state_dict()[name])
+        for name, value in ours.state_dict().items()
+        if not name.startswith("fc.")
+    )
 
 
 def test_shipped_kinds_of_network_are_built_without_timm_and_torchvision():
     """Their import would double the time of a cold start."""
-    code = ("import sys; from models.stardist import ConvNeXtStarDist as S; from models.hover import ConvNeXtHover as H; "
-            "from models.router import Router as R; S('convnext_atto'), H('efficientnet_lite0'), R(); "
-            "raise SystemExit(bool({'timm', 'torchvision'} & set(sys.modules)))")
+    code = (
+        "import sys; from models.stardist import ConvNeXtStarDist as S; from models.hover import ConvNeXtHover as H; "
+        "from models.router import Router as R; S('convnext_atto'), H('efficientnet_lite0'), R(); "
+        "raise SystemExit(bool({'timm', 'torchvision'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -25,7 +25,8 @@ class NetworkTests:
     def network(cls):
         torch.manual_seed(0)
         network = cls.kind(**cls.config)
-        network(torch.rand(2, 3, *cls.sizes[-1]))  # running averages of the batch normalisation away from their first values
+        # Running averages of the batch normalisation away from their first values.
+        network(torch.rand(2, 3, *cls.sizes[-1]))
         return network.eval()
 
     def check_maps(self, maps, batch, height, width):
@@ -85,7 +86,9 @@ class SegmenterTests(NetworkTests):
             assert maps.shape == (1, channels, 16, 24)
 
     def test_convolution_first_is_the_same_function(self, network):
-        """Heads on the small features, then enlarged, equal the paper's order: features enlarged, then 1x1 convolutions."""
+        """Heads on the small features, then enlarged, equal the paper's order: features enlarged, then 1x1
+        convolutions.
+        """
         images = torch.rand(1, 3, 64, 96)
         ours = [upsample(m) for m in network.coarse(images)]
         papers = network.head(upsample(network.unet(images)))
@@ -95,16 +98,22 @@ class SegmenterTests(NetworkTests):
     def test_layer_scale(self):
         """It starts at timm's 1e-6, or where it is told."""
         for asked, expected in ((None, 1e-6), (0.5, 0.5)):
-            scales = [p for name, p in self.kind(ENCODER, layer_scale=asked).named_parameters() if name.endswith("gamma")]
+            scales = [
+                p for name, p in self.kind(ENCODER, layer_scale=asked).named_parameters() if name.endswith("gamma")
+            ]
             assert scales and all(torch.allclose(p, torch.tensor(expected)) for p in scales)
 
     def test_paper_size(self):
-        """ConvNeXt-small, 512x512: [3, 3, 27, 3] blocks, features of 96 channels at 1/4. Without weights or arithmetic."""
+        """ConvNeXt-small, 512x512: [3, 3, 27, 3] blocks, features of 96 channels at 1/4. Without weights or
+        arithmetic.
+        """
         with torch.device("meta"):
             network = self.kind()
             features = network.unet(torch.empty(16, 3, 512, 512))
             maps = network(torch.empty(1, 3, 512, 512))
-        blocks = [len(stage.blocks) for name, stage in network.unet.encoder.named_children() if name.startswith("stages")]
+        blocks = [
+            len(stage.blocks) for name, stage in network.unet.encoder.named_children() if name.startswith("stages")
+        ]
         assert blocks == [3, 3, 27, 3]
         assert features.shape == (16, 96, 128, 128)
         assert [m.shape for m in maps] == [(1, c, 512, 512) for c in self.channels]

@@ -26,7 +26,9 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def router_manifest(tmp_path_factory):
-    """Dark fluorescence with large cells and bright tissue with small purple ones: six images for training, four to validate."""
+    """Dark fluorescence with large cells and bright tissue with small purple ones: six images for training, four to
+    validate.
+    """
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     lines = ["image,label,split,source"]
     for number in range(10):

@@ -16,10 +16,24 @@ from training.assemble import default_storage, main, read_terms
 from training.model_card import BEGIN, END
 
 ENCODER = "test_convnext"
-TRAINING = {"steps_done": 700, "seconds": 600, "seed": 3, "batch": 8, "crop": 256, "init": None, "random_init": True,
-            "leave_out": []}
-ROUTER_FIGURES = {"score": 0.75, "accuracy": 0.9, "images": 7, "diameter_factor": 1.25, "mean_diameter_factor": 1.5,
-                  "per_class": {str(k): 0.8 + k / 20 for k in range(4)}}
+TRAINING = {
+    "steps_done": 700,
+    "seconds": 600,
+    "seed": 3,
+    "batch": 8,
+    "crop": 256,
+    "init": None,
+    "random_init": True,
+    "leave_out": [],
+}
+ROUTER_FIGURES = {
+    "score": 0.75,
+    "accuracy": 0.9,
+    "images": 7,
+    "diameter_factor": 1.25,
+    "mean_diameter_factor": 1.5,
+    "per_class": {str(k): 0.8 + k / 20 for k in range(4)},
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +45,17 @@ def networks():
 @pytest.fixture
 def manifest(tmp_path):
     path = tmp_path / "data.csv"
-    path.write_text("image,label,split,source\n" + "a.png,a_label.png,train,cells\n" * 3 + "b.png,b_label.png,train,blood\n"
-                    "e.png,e_label.png,train,blood_pseudo\nc.png,c_label.png,val,cells\nd.png,,unlabelled,other\n")
+    path.write_text(
+        "image,label,split,source\n" + "a.png,a_label.png,train,cells\n" * 3 + "b.png,b_label.png,train,blood\n"
+        "e.png,e_label.png,train,blood_pseudo\nc.png,c_label.png,val,cells\nd.png,,unlabelled,other\n"
+    )
     return path
 
 
 @pytest.fixture
 def save(networks, tmp_path):
     """Write a checkpoint below RUNS; `f1` None leaves out the validation."""
+
     def write(name, f1=0.5, images=10, training=(), figures=None, **more):
         path = tmp_path / "runs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +66,7 @@ def save(networks, tmp_path):
             config |= {"network": {}, "validation": ROUTER_FIGURES | (figures or {})}
         save_checkpoint(path, networks["router" if "router" in name else "segmenter"], Config(**config))
         return path
+
     return write
 
 
@@ -57,7 +75,12 @@ def runs(save, tmp_path):
     """A folder of training.protocol. Class 1's network, too, is a StarDist here; nothing depends on it."""
     save("router/router.safetensors")
     save("pretrain/stardist.safetensors", training={"steps_done": 9000})
-    for name in ("class0-stardist/stardist", "class1-hover/hover", "class2-stardist/stardist", "class3-stardist/stardist"):
+    for name in (
+        "class0-stardist/stardist",
+        "class1-hover/hover",
+        "class2-stardist/stardist",
+        "class3-stardist/stardist",
+    ):
         save(f"{name}.safetensors", training={"init": "stardist.safetensors", "leave_out": ["blood"]})
     return tmp_path / "runs"
 
@@ -92,10 +115,17 @@ def test_single_networks(manifest, save, caplog):
     assert assemble(manifest, "--router", save("router.safetensors"), *others) == 0
 
 
-@pytest.mark.parametrize(("old", "new", "force", "replaced"), [
-    (0.5, 0.6, False, True), (0.5, 0.5, False, False), (0.5, 0.4, False, False), (0.5, 0.4, True, True),
-    (None, 0.1, False, True), (0.1, None, False, False),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "force", "replaced"),
+    [
+        (0.5, 0.6, False, True),
+        (0.5, 0.5, False, False),
+        (0.5, 0.4, False, False),
+        (0.5, 0.4, True, True),
+        (None, 0.1, False, True),
+        (0.1, None, False, False),
+    ],
+)
 def test_only_a_better_network_replaces_one(manifest, save, old, new, force, replaced):
     assemble(manifest, "--class0", save("old.safetensors", old, training={"seed": 1}))
     assemble(manifest, "--class0", save("new.safetensors", new, training={"seed": 2}), *["--force"] * force)
@@ -175,25 +205,34 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "README.md") == 0
     lines = card(manifest).splitlines()
     assert next(x for x in lines if x.startswith("| class0.")).endswith(
-        "| 700 | 10 | 3 | pre-training | F1 0.5000 on 10 images |")
+        "| 700 | 10 | 3 | pre-training | F1 0.5000 on 10 images |"
+    )
     assert next(x for x in lines if x.startswith("| class3.")).endswith(
-        "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |")
+        "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |"
+    )
     assert next(x for x in lines if x.startswith("| router.")).endswith("| accuracy 0.9000 on 7 images |")
-    assert ("- stardist: 9000 steps of 8 crops of 256x256 pixels in 10 minutes, on all classes, seed 3, from random weights"
-            in lines)
+    assert (
+        "- stardist: 9000 steps of 8 crops of 256x256 pixels in 10 minutes, on all classes, seed 3, from random weights"
+        in lines
+    )
     assert any("binary 0.8000, gray 0.8500, large colour 0.9000, small colour 0.9500" in x for x in lines)
     assert any("off by a factor of 1.25 (median), 1.50 (mean)." in x for x in lines)
     assert "| cells | 3 | all | CC0 |" in lines
     assert "| blood | 1 | router, class3 | CC BY-NC-SA 4.0 (NC) |" in lines
     assert "| blood_pseudo | 1 | all | CC BY-NC-SA 4.0 (NC) |" in lines
-    assert ("These weights are for non-commercial use only, as are some of the images that they were trained on: blood, blood_pseudo."
-            in card(manifest).partition("## Networks")[0].splitlines())  # at the top
+    # At the top.
+    assert (
+        "These weights are for non-commercial use only, as are some of the images that they were trained on: blood, "
+        "blood_pseudo." in card(manifest).partition("## Networks")[0].splitlines()
+    )
     assert "unclear" not in card(manifest)
 
 
 def test_sources_of_unclear_terms_are_named(manifest, runs):
     assert assemble(manifest, "--runs", runs) == 0
-    assert "unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(manifest)
+    assert "unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(
+        manifest
+    )
 
 
 def test_known_failures_are_kept(manifest, runs, caplog):
@@ -212,9 +251,16 @@ MATRIX = [[0.9, 0.5, 0.2, 0.8], [0.4, 0.7, 0.3, 0.5], [0.6, 0.1, 0.8, 0.6], [0.7
 
 
 def write_matrix(path, classes=4):
-    """As training.measure.ablation --each-network --csv writes it: two images a class, 0.1 beside the mean, and the line of all."""
+    """As training.measure.ablation --each-network --csv writes it: two images a class, 0.1 beside the mean, and the
+    line of all.
+    """
     lines = ["line,class,f1"] + [f"weights: mine,{c},0.99" for c in range(classes)]
-    lines += [f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}' for c in range(classes) for k in range(4) for off in (-0.1, 0.1)]
+    lines += [
+        f'"weights: mine, class{k}",{c},{MATRIX[c][k] + off}'
+        for c in range(classes)
+        for k in range(4)
+        for off in (-0.1, 0.1)
+    ]
     path.write_text("\n".join(lines))
     return path
 

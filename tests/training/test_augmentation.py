@@ -1,4 +1,6 @@
-"""training.augmentation: image and labels move together, each change comes as often and as far as it should, gray stays gray."""
+"""training.augmentation: image and labels move together, each change comes as often and as far as it should, gray stays
+gray.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ def smooth_picture(shape=(90, 120)):
 
 def square(shape, top, left, side):
     labels = np.zeros(shape, np.int32)
-    labels[top:top + side, left:left + side] = 1
+    labels[top : top + side, left : left + side] = 1
     return labels
 
 
@@ -37,8 +39,8 @@ def test_cut_without_zoom_is_a_window(rng):
     image, labels = smooth_picture()
     for centre, (top, left) in (((45, 60), (29, 44)), ((0, 119), (0, 88)), ((89, 0), (58, 0))):
         crop, cells, known = cut(image, labels, 1.0, centre, 32, rng)
-        assert np.array_equal(crop, image[top:top + 32, left:left + 32])
-        assert np.array_equal(cells, labels[top:top + 32, left:left + 32])
+        assert np.array_equal(crop, image[top : top + 32, left : left + 32])
+        assert np.array_equal(cells, labels[top : top + 32, left : left + 32])
         assert (crop.dtype, cells.dtype, known.dtype, known.min()) == (np.uint8, np.int32, np.float32, 1)
 
 
@@ -61,7 +63,7 @@ def test_cut_of_a_small_image(rng):
     crop, cells, known = cut(image, labels, 1.0, (10, 15), 64, rng)
     assert crop.shape == cells.shape == known.shape == (64, 64)
     rows, columns = np.nonzero(known)
-    inside = np.s_[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
+    inside = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     assert known[inside].shape == (20, 30) and known[inside].all()
     assert np.array_equal(crop[inside], image) and np.array_equal(cells[inside], labels)
     assert not cells[known == 0].any()
@@ -110,6 +112,7 @@ def test_each_change_comes_with_its_probability(rng):
         def count(image, _):
             calls[change] += 1
             return image
+
         return count
 
     counting = [(probability, counted(change)) for probability, change in INTENSITY]
@@ -191,7 +194,13 @@ def test_colours(rng):
     pixel = np.array([[[0.2, 0.5, 0.8]]], np.float32)
     np.testing.assert_allclose(augmentation.invert(pixel, rng), [[[0.8, 0.5, 0.2]]], rtol=1e-6)
     assert {tuple(augmentation.channel_order(pixel, rng)[0, 0].argsort()) for _ in range(100)} == {
-        (0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)}
+        (0, 1, 2),
+        (0, 2, 1),
+        (1, 0, 2),
+        (1, 2, 0),
+        (2, 0, 1),
+        (2, 1, 0),
+    }
     for _ in range(50):
         red, green, blue = augmentation.desaturate(pixel, rng)[0, 0]
         assert green == pytest.approx(0.5) and 0.2 <= red <= 0.5 and red + blue == pytest.approx(1)
@@ -202,7 +211,9 @@ def test_colours(rng):
 
 
 def test_stain_changes_colours_and_keeps_places(rng):
-    """Of a blue nucleus on pink the colours change, differently each time; the nucleus stays apart, white stays white."""
+    """Of a blue nucleus on pink the colours change, differently each time; the nucleus stays apart, white stays
+    white.
+    """
     picture = np.ones((40, 40, 3), np.float32)
     picture[5:35, 5:35] = 0.95, 0.6, 0.8
     picture[15:25, 15:25] = 0.35, 0.25, 0.6
@@ -232,7 +243,9 @@ def test_dye_patches(rng):
 
 
 def test_fluorescence_in_colour(rng):
-    """A dark gray image is shown in one hue: its brightest channel is the image itself; a bright one (phase contrast, say) stays."""
+    """A dark gray image is shown in one hue: its brightest channel is the image itself; a bright one (phase contrast,
+    say) stays.
+    """
     dark = (rng.random((32, 32), np.float32) > 0.9).astype(np.float32)
     for _ in range(30):
         coloured = augmentation.hue(dark, rng)
@@ -260,7 +273,9 @@ def test_downsampling_loses_detail_and_keeps_places(rng):
 
 
 def test_vignette_dim_and_debris(rng):
-    """Light only falls off; a dim image keeps its order and loses contrast; specks are the brightest on dark, the darkest on bright."""
+    """Light only falls off; a dim image keeps its order and loses contrast; specks are the brightest on dark, the
+    darkest on bright.
+    """
     image = np.full((32, 32), 0.5, np.float32)
     shaded = augmentation.vignette(image, rng)
     assert shaded.max() <= 0.5 and shaded.min() < 0.45

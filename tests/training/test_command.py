@@ -8,8 +8,13 @@ import pytest
 
 from training.command import command, fraction, minutes, positive
 
-MANIFESTS = {"missing": None, "binary": b"\x93NUMPY\xff\xfe\x00", "empty": b"", "another table": b"a,b\n1,2\n",
-             "lost files": b"image,label,split,source\nno.png,no.png,train,x\nno.png,no.png,val,x\nno.png,,unlabelled,x\n"}
+MANIFESTS = {
+    "missing": None,
+    "binary": b"\x93NUMPY\xff\xfe\x00",
+    "empty": b"",
+    "another table": b"a,b\n1,2\n",
+    "lost files": b"image,label,split,source\nno.png,no.png,train,x\nno.png,no.png,val,x\nno.png,,unlabelled,x\n",
+}
 # {manifest}, and whatever else a command must have; {weights} is a folder of networks, {folder} an empty one.
 COMMANDS = {
     "cue_table": "--manifest {manifest} --out {folder}/out",
@@ -32,8 +37,11 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name, kind", [(name, kind) for name in COMMANDS for kind in MANIFESTS
-                                        if (name, kind) != ("assemble", "lost files")])  # which needs no images
+# Which needs no images.
+@pytest.mark.parametrize(
+    "name, kind",
+    [(name, kind) for name in COMMANDS for kind in MANIFESTS if (name, kind) != ("assemble", "lost files")],
+)
 def test_a_manifest_that_cannot_be_read(name, kind, untrained_weights, tmp_path, monkeypatch, caplog):
     """Code 2 and a line that names it; no traceback, and nothing written in the place of a result."""
     module = importlib.import_module(f"training.{name}")
@@ -52,7 +60,9 @@ def test_a_manifest_that_cannot_be_read(name, kind, untrained_weights, tmp_path,
     assert not [path for path in (tmp_path / "folder").rglob("*") if path.suffix in (".csv", ".safetensors", ".png")]
 
 
-@pytest.mark.parametrize("error, code", [(None, 1), (ValueError("x.png: damaged"), 2), (FileNotFoundError(2, "No such file", "x.png"), 2)])
+@pytest.mark.parametrize(
+    "error, code", [(None, 1), (ValueError("x.png: damaged"), 2), (FileNotFoundError(2, "No such file", "x.png"), 2)]
+)
 def test_exit_codes(error, code, caplog):
     @command
     def main(argv=None):
@@ -68,6 +78,7 @@ def test_exit_codes(error, code, caplog):
 
 def test_other_errors_are_ours(caplog):
     """They keep their traceback."""
+
     @command(clock=True)
     def main(argv=None):
         raise KeyError("a mistake of the program")
@@ -76,8 +87,19 @@ def test_other_errors_are_ours(caplog):
         main([])
 
 
-@pytest.mark.parametrize("kind, wrong", [(positive, "0"), (positive, "-1"), (positive, "1.5"), (fraction, "1"), (fraction, "-0.1"),
-                                         (minutes, "0"), (minutes, "-3"), (minutes, "nan")])
+@pytest.mark.parametrize(
+    "kind, wrong",
+    [
+        (positive, "0"),
+        (positive, "-1"),
+        (positive, "1.5"),
+        (fraction, "1"),
+        (fraction, "-0.1"),
+        (minutes, "0"),
+        (minutes, "-3"),
+        (minutes, "nan"),
+    ],
+)
 def test_values_that_are_refused(kind, wrong):
     with pytest.raises(argparse.ArgumentTypeError):
         kind(wrong)

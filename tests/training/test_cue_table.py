@@ -20,7 +20,9 @@ def manifest(tmp_path):
     for number, (source, pixels, split) in enumerate(images):
         labels = np.zeros((30, 50), np.uint8)
         labels[5:25, 10:40] = 1
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels)
+        cv2.imwrite(
+            str(tmp_path / f"{number}.png"), np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
+        )
         cv2.imwrite(str(tmp_path / f"{number}_label.png"), labels)
         lines.append(f"{number}.png,{number}_label.png,{split},{source}")
     lines.append("0.png,,unlabelled,fluo")
@@ -40,7 +42,8 @@ def test_table_and_counts(manifest, capsys):
     assert [tuple(row[c] for c in columns) for row in rows[2:]] == [
         ("fluo", "train", "1", "", "", "600", "0"),
         ("stain", "val", "3", "1.0000", "0.5020", "600", "3"),
-        ("phase_pseudo", "train", "3", "0.0000", "0.3529", "600", "1")]
+        ("phase_pseudo", "train", "3", "0.0000", "0.3529", "600", "1"),
+    ]
     counts = {line.split()[0]: [int(n) for n in line.split()[1:]] for line in capsys.readouterr().out.splitlines()[1:]}
     assert counts == {"fluo": [3, 0, 0, 0], "stain": [0, 0, 0, 1], "phase_pseudo": [0, 1, 0, 0], "all": [3, 1, 0, 1]}
 
@@ -51,12 +54,17 @@ def test_contact_sheets(manifest):
     out.mkdir()
     (out / "class2_large_colour.png").write_bytes(b"old")
     assert run(manifest, "--outlines") == 0
-    assert sorted(p.name for p in out.glob("*.png")) == ["class0_binary.png", "class1_gray.png", "class3_small_colour.png"]
+    assert sorted(p.name for p in out.glob("*.png")) == [
+        "class0_binary.png",
+        "class1_gray.png",
+        "class3_small_colour.png",
+    ]
     sheet = cv2.imread(str(out / "class3_small_colour.png"))
     height, width = sheet.shape[:2]
     assert width == SHEET_COLUMNS * 160 and height == 174
     assert (sheet[:, 160:] == 0).all()
-    yellow = (sheet == (0, 255, 255)).all(axis=2)  # BGR; the outline of the cell, and nothing above and below the fitted image
+    # BGR; the outline of the cell, and nothing above and below the fitted image.
+    yellow = (sheet == (0, 255, 255)).all(axis=2)
     assert yellow.any() and not yellow[:32].any() and not yellow[128:].any()
 
 

@@ -1,6 +1,5 @@
 """training.cues on literal images."""
 
-
 import numpy as np
 import pytest
 
@@ -20,13 +19,16 @@ def cell_of(area, side=100):
     return labels.reshape(side, side)
 
 
-@pytest.mark.parametrize(("pixels", "saturation", "value"), [
-    (colour(51, 51, 51), 0, 0.2),
-    (colour(255, 51, 51), 0.8, 1),  # S = (max - min) / max, V = max
-    (colour(65535, 13107, 13107, dtype=np.uint16), 0.8, 1),
-    (colour(0.5, 0.25, 0.25, dtype=np.float32), 0.5, 0.5),
-    (np.concatenate([colour(255, 0, 0), colour(0, 0, 0)]), 0.5, 0.5),
-])
+@pytest.mark.parametrize(
+    ("pixels", "saturation", "value"),
+    [
+        (colour(51, 51, 51), 0, 0.2),
+        (colour(255, 51, 51), 0.8, 1),  # S = (max - min) / max, V = max
+        (colour(65535, 13107, 13107, dtype=np.uint16), 0.8, 1),
+        (colour(0.5, 0.25, 0.25, dtype=np.float32), 0.5, 0.5),
+        (np.concatenate([colour(255, 0, 0), colour(0, 0, 0)]), 0.5, 0.5),
+    ],
+)
 def test_saturation_and_value(pixels, saturation, value):
     cues = measure_cues(pixels, np.zeros(pixels.shape[:2], np.uint8))
     assert cues.channels == 3
@@ -39,16 +41,19 @@ def test_the_largest_cell_is_measured_in_pixels():
     assert measure_cues(colour(9, 9, 9), NO_CELLS).largest_cell == 0
 
 
-@pytest.mark.parametrize(("pixels", "labels", "expected"), [
-    (np.zeros((4, 4), np.uint8), NO_CELLS, 0),
-    (np.zeros((100, 100, 2), np.uint16), cell_of(9000), 0),
-    (colour(90, 90, 90), NO_CELLS, 1),
-    (colour(90, 90, 90, shape=(100, 100)), cell_of(9000), 1),  # gray comes before the size of the cells
-    (colour(200, 200, 200), NO_CELLS, 3),  # bright
-    (colour(10, 10, 10), NO_CELLS, 3),  # dark
-    (colour(120, 90, 90), NO_CELLS, 3),
-    (colour(120, 90, 90, shape=(100, 100)), cell_of(9000), 2),
-])
+@pytest.mark.parametrize(
+    ("pixels", "labels", "expected"),
+    [
+        (np.zeros((4, 4), np.uint8), NO_CELLS, 0),
+        (np.zeros((100, 100, 2), np.uint16), cell_of(9000), 0),
+        (colour(90, 90, 90), NO_CELLS, 1),
+        (colour(90, 90, 90, shape=(100, 100)), cell_of(9000), 1),  # gray comes before the size of the cells
+        (colour(200, 200, 200), NO_CELLS, 3),  # bright
+        (colour(10, 10, 10), NO_CELLS, 3),  # dark
+        (colour(120, 90, 90), NO_CELLS, 3),
+        (colour(120, 90, 90, shape=(100, 100)), cell_of(9000), 2),
+    ],
+)
 def test_classes(pixels, labels, expected):
     assert cue_class(pixels, labels) == expected
 

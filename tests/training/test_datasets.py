@@ -27,7 +27,7 @@ def rng():
 
 def square(shape, top, left, side):
     labels = np.zeros(shape, np.int32)
-    labels[top:top + side, left:left + side] = 1
+    labels[top : top + side, left : left + side] = 1
     return labels
 
 
@@ -45,7 +45,9 @@ def test_most_crops_are_centred_on_a_cell():
 
 
 def test_negatives_are_shown_without_cells(rng):
-    """An image without cells gives crops whose targets are empty, at the random sizes that the others have; alone it is refused."""
+    """An image without cells gives crops whose targets are empty, at the random sizes that the others have; alone it is
+    refused.
+    """
     empty = sample(rng.integers(0, 256, (80, 80), np.uint8), np.zeros((80, 80), np.uint16))
     labels = square((80, 80), 20, 30, 25).astype(np.uint16)
     data = CropDataset([empty, sample((200 * labels).astype(np.uint8), labels)], 64, 28.0)
@@ -105,9 +107,12 @@ def test_gray_stays_gray(rng):
 
 
 def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
-    """Phase contrast and brightfield are published as RGB with equal channels; read from a file they are gray, colour is not."""
+    """Phase contrast and brightfield are published as RGB with equal channels; read from a file they are gray, colour
+    is not.
+    """
     labels = square((80, 80), 20, 30, 25).astype(np.uint8)
-    clouds = cv2.GaussianBlur(rng.integers(0, 256, (*labels.shape, 3), np.uint8), (0, 0), 3)  # noise alone would be nothing to see
+    # Noise alone would be nothing to see.
+    clouds = cv2.GaussianBlur(rng.integers(0, 256, (*labels.shape, 3), np.uint8), (0, 0), 3)
     gray = np.repeat(clouds[:, :, :1], 3, axis=2)
     assert cv2.imwrite(str(tmp_path / "labels.png"), labels)
     for name, pixels, shape in (("gray", gray, (80, 80)), ("colour", clouds, (80, 80, 3))):
@@ -136,7 +141,9 @@ def test_zoom_covers_its_range():
     """The cell's diameter in the crops runs from half to twice the wanted one, its logarithm evenly."""
     labels = square((300, 300), 140, 140, 10).astype(np.uint16)
     data = CropDataset([sample(np.zeros(labels.shape, np.uint8), labels)], 96, 20.0)
-    areas = np.array([data._crop(data.samples[0], 96, np.random.default_rng(i))[1].astype(bool).sum() for i in range(400)])
+    areas = np.array(
+        [data._crop(data.samples[0], 96, np.random.default_rng(i))[1].astype(bool).sum() for i in range(400)]
+    )
     assert np.mean(areas > 0) > ON_CELL - 0.08  # rare as the cell is
     factors = np.sqrt(4 * areas[areas > 0] / np.pi) / 20
     whole = factors[factors > 0.45]

@@ -1,4 +1,6 @@
-"""training.label: which images it labels, keeps and drops, where the files go, and that the scorer and the trainings read them."""
+"""training.label: which images it labels, keeps and drops, where the files go, and that the scorer and the trainings
+read them.
+"""
 
 import csv
 from types import SimpleNamespace
@@ -28,8 +30,11 @@ class CountingSegmenter:
         count = int(picture.pixels.max())
         labels = np.zeros(picture.shape, np.int32)
         labels.ravel()[:count] = np.arange(1, count + 1)
-        plan = SimpleNamespace(image_class=CLASSES[0], diameter=9.0,
-                               route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0), diameter=8.0))
+        plan = SimpleNamespace(
+            image_class=CLASSES[0],
+            diameter=9.0,
+            route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0), diameter=8.0),
+        )
         return SimpleNamespace(labels=labels, plan=plan, summary=SimpleNamespace(cells=count, seconds={"network": 1.0}))
 
 
@@ -57,7 +62,18 @@ def manifest(tmp_path):
 
 
 def run(manifest, *more):
-    return main(["--pseudo", "--weights", "w", "--manifest", str(manifest), "--out", str(manifest.parent / "out"), *map(str, more)])
+    return main(
+        [
+            "--pseudo",
+            "--weights",
+            "w",
+            "--manifest",
+            str(manifest),
+            "--out",
+            str(manifest.parent / "out"),
+            *map(str, more),
+        ]
+    )
 
 
 def kept(manifest):
@@ -74,16 +90,24 @@ def test_the_unlabelled_lines_of_a_manifest(manifest, caplog):
     caplog.set_level("INFO")
     assert run(manifest) == 0
     assert kept(manifest) == {"fluo/a.png": 40, "fluo/b.y.png": 7, "blood/a.png": 90}
-    assert sorted(p.name for p in (manifest.parent / "out").iterdir()) == ["blood_pseudo", "fluo_pseudo", "manifest.csv", "report.csv"]
+    assert sorted(p.name for p in (manifest.parent / "out").iterdir()) == [
+        "blood_pseudo",
+        "fluo_pseudo",
+        "manifest.csv",
+        "report.csv",
+    ]
     assert "dropped: 1 with fewer than 3 cells" in caplog.text
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    (("--fewest-cells", 0), {"fluo/a.png", "fluo/b.x.png", "fluo/b.y.png", "blood/a.png"}),
-    (("--most-cells", 40), {"fluo/a.png", "fluo/b.y.png"}),
-    (("--confidence", 0.4), {"fluo/a.png", "blood/a.png"}),
-    (("--leave-out", "blood"), {"fluo/a.png", "fluo/b.y.png"}),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--fewest-cells", 0), {"fluo/a.png", "fluo/b.x.png", "fluo/b.y.png", "blood/a.png"}),
+        (("--most-cells", 40), {"fluo/a.png", "fluo/b.y.png"}),
+        (("--confidence", 0.4), {"fluo/a.png", "blood/a.png"}),
+        (("--leave-out", "blood"), {"fluo/a.png", "fluo/b.y.png"}),
+    ],
+)
 def test_what_is_dropped(manifest, options, expected):
     assert run(manifest, *options) == 0
     assert set(kept(manifest)) == expected
@@ -94,8 +118,16 @@ def test_merged_with_the_true_labels(manifest):
     assert run(manifest) == 0
     for order in (1, -1):
         joined = manifest.parent / f"joined{order}.csv"
-        assert prepare.main(["merge", str(joined), *[str(manifest), str(manifest.parent / "out/manifest.csv")][::order]]) == 0
-        assert sorted(r.source for r in read_manifest(joined, "train")) == ["blood_pseudo", "fluo", "fluo_pseudo", "fluo_pseudo"]
+        assert (
+            prepare.main(["merge", str(joined), *[str(manifest), str(manifest.parent / "out/manifest.csv")][::order]])
+            == 0
+        )
+        assert sorted(r.source for r in read_manifest(joined, "train")) == [
+            "blood_pseudo",
+            "fluo",
+            "fluo_pseudo",
+            "fluo_pseudo",
+        ]
         assert [r.image.name for r in read_manifest(joined, "unlabelled")] == ["b.x.png"]
 
 
@@ -104,9 +136,17 @@ def test_a_folder_with_sub_folders(tmp_path):
     for name in ("a.png", "day1/a.png", "day2/a.png"):
         write(tmp_path / "images" / name, 5)
     out = tmp_path / "out"
-    assert main(["--pseudo", "--weights", "w", "--images", str(tmp_path / "images"), "--source", "mine", "--out", str(out)]) == 0
+    assert (
+        main(
+            ["--pseudo", "--weights", "w", "--images", str(tmp_path / "images"), "--source", "mine", "--out", str(out)]
+        )
+        == 0
+    )
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.tiff")) == [
-        "mine_pseudo/a_label.tiff", "mine_pseudo/day1/a_label.tiff", "mine_pseudo/day2/a_label.tiff"]
+        "mine_pseudo/a_label.tiff",
+        "mine_pseudo/day1/a_label.tiff",
+        "mine_pseudo/day2/a_label.tiff",
+    ]
 
 
 def test_an_unreadable_image(manifest, caplog):
@@ -129,8 +169,24 @@ def test_real_networks(manifest, untrained_weights, monkeypatch):
     """What the product's Segmenter returns has all that is asked of it."""
     monkeypatch.undo()
     out = manifest.parent / "out"
-    assert main(["--pseudo", "--weights", str(untrained_weights), "--manifest", str(manifest), "--out", str(out), "--fewest-cells", "0",
-                 "--device", "cpu"]) == 0
+    assert (
+        main(
+            [
+                "--pseudo",
+                "--weights",
+                str(untrained_weights),
+                "--manifest",
+                str(manifest),
+                "--out",
+                str(out),
+                "--fewest-cells",
+                "0",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     assert len(read_manifest(out / "manifest.csv", "train")) == 4
 
 
@@ -141,12 +197,23 @@ def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
     assert main([*command, "--split", "train"]) == 0
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["report.csv", "train/a_label.tiff"]
     with open(out / "report.csv", newline="") as file:
-        assert list(csv.DictReader(file)) == [{"source": "fluo", "image": "a.png", "class": "binary", "cells": "50",
-                                               "cell_diameter_px": "9.0", "router_diameter_px": "8.0", "seconds": "1.0"}]
+        assert list(csv.DictReader(file)) == [
+            {
+                "source": "fluo",
+                "image": "a.png",
+                "class": "binary",
+                "cells": "50",
+                "cell_diameter_px": "9.0",
+                "router_diameter_px": "8.0",
+                "seconds": "1.0",
+            }
+        ]
     assert score.main([str(manifest), str(out), "--split", "train"]) == 0
 
 
-@pytest.mark.parametrize("options", [("--images", "x"), ("--pseudo", "--images", "x", "--route", "1", "--confidence", "0.5")])
+@pytest.mark.parametrize(
+    "options", [("--images", "x"), ("--pseudo", "--images", "x", "--route", "1", "--confidence", "0.5")]
+)
 def test_options_that_do_not_go_together(options, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--weights", "w", "--out", "o", *options])

@@ -18,13 +18,19 @@ def test_batch_that_cannot_be_dealt_out():
         StepSampler(0, 8, 0, 3)
 
 
-@pytest.mark.parametrize("kilobytes, batch, workers, expected", [
-    (1, 8, 1, 16),  # never more than 16
-    (2300, 16, 1, 7),  # 256 MiB hold seven such batches
-    (2300, 16, 8, 2),  # each worker has its share, but at least 2
-])
+@pytest.mark.parametrize(
+    "kilobytes, batch, workers, expected",
+    [
+        (1, 8, 1, 16),  # never more than 16
+        (2300, 16, 1, 7),  # 256 MiB hold seven such batches
+        (2300, 16, 8, 2),  # each worker has its share, but at least 2
+    ],
+)
 def test_bytes_decide_how_many_batches_lie_ready(kilobytes, batch, workers, expected):
-    crop = {"image": torch.zeros(kilobytes * 512, dtype=torch.uint8), "dist": torch.zeros(kilobytes * 256, dtype=torch.float16)}
+    crop = {
+        "image": torch.zeros(kilobytes * 512, dtype=torch.uint8),
+        "dist": torch.zeros(kilobytes * 256, dtype=torch.float16),
+    }
     assert prefetched(crop, batch, workers) == expected
 
 

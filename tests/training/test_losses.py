@@ -52,7 +52,9 @@ def test_dice():
 
 
 def test_stardist_by_hand():
-    """Two pixels, two rays. Logit 0 has cross entropy log 2 for any truth; distance terms are weighted by the probability."""
+    """Two pixels, two rays. Logit 0 has cross entropy log 2 for any truth; distance terms are weighted by the
+    probability.
+    """
     predicted = StarDistMaps(maps([0, 0]), torch.tensor([[[[6.0, 9.0]], [[10.0, 9.0]]]]))
     dist = torch.tensor([[[[4.0, 0.0]], [[8.0, 0.0]]]])  # mean 6 in the first pixel
     terms = stardist_loss(predicted, maps([0.5, 0]), dist, maps([1, 1]))
@@ -73,7 +75,9 @@ def test_stardist_cross_entropy_by_hand():
 
 
 def test_relative_error_is_blind_to_scale():
-    """A cell three times as large, with errors three times as large, costs the same; the plain one costs three times as much."""
+    """A cell three times as large, with errors three times as large, costs the same; the plain one costs three times as
+    much.
+    """
     _, prob, dist, _, weight = truth()
     predicted = StarDistMaps(torch.zeros_like(prob), dist + 1)
     larger = StarDistMaps(predicted.prob, 3 * predicted.dist)
@@ -84,7 +88,9 @@ def test_relative_error_is_blind_to_scale():
 
 
 def test_the_error_of_a_tiny_cell_is_relative_to_one_pixel():
-    """A mean distance of 1/4 counts as 1, so that an error of 1 costs the reference radius and not four times as much."""
+    """A mean distance of 1/4 counts as 1, so that an error of 1 costs the reference radius and not four times as
+    much.
+    """
     for distance, expected in ((0.25, 14), (7.0, 2)):
         dist = torch.full((1, 32, 1, 1), distance)
         error = stardist_loss(StarDistMaps(maps([0.0]), dist + 1), maps([1]), dist, maps([1]), 14)["mae"]
@@ -113,7 +119,8 @@ def test_hover_by_hand():
     assert terms["cp_ce"].item() == pytest.approx((-2 * math.log(0.75) - math.log(0.25)) / 3, **NEAR)
     assert terms["cp_dice"].item() == pytest.approx(1 - 2 * (6 * 0.75) / (9 * 0.75**2 + 6), **NEAR)
     assert terms["hv_mse"].item() == pytest.approx((3 * (1 + 4 + 9) + 6 * 1) / 18, **NEAR)
-    # Slopes of the truth along a row: 2, 1/2, -1. In cells only: (3 * (2^2 + 0.5^2) + 6 * 1^2) over 6 pixels of 2 channels.
+    # Slopes of the truth along a row: 2, 1/2, -1. In cells only: (3 * (2^2 + 0.5^2) + 6 * 1^2) over 6 pixels of 2
+    # channels.
     assert terms["hv_msge"].item() == pytest.approx((3 * 4.25 + 6) / 12, **NEAR)
 
 
@@ -166,8 +173,11 @@ def test_crops_without_cells_or_without_known_pixels(name):
     for weight in (nothing, nothing + 1):
         second = torch.randn(1, 32 if name == "stardist" else 2, 8, 8, requires_grad=True)
         first = torch.randn(1, 1 if name == "stardist" else 2, 8, 8, requires_grad=True)
-        terms = (stardist_loss(StarDistMaps(first, second), nothing, torch.zeros_like(second), weight, 14) if name == "stardist"
-                 else hover_loss(HoverMaps(first, second), nothing, torch.zeros_like(second), weight))
+        terms = (
+            stardist_loss(StarDistMaps(first, second), nothing, torch.zeros_like(second), weight, 14)
+            if name == "stardist"
+            else hover_loss(HoverMaps(first, second), nothing, torch.zeros_like(second), weight)
+        )
         sum(terms.values()).backward()
         assert all(value.isfinite() for value in terms.values())
         for grad in (first.grad, second.grad):

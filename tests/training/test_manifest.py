@@ -36,12 +36,18 @@ def test_optional_columns(folder):
     assert (record.modality, record.partial) == ("", False)
 
 
-@pytest.mark.parametrize("line, said", [
-    ("a.png,no.png,train,x", "no.png: no such file, .*m.csv line 2 lists it"),
-    ("a.png,a_label.png,training,x", "m.csv: line 2: split must be one of train, val, test, unlabelled, got 'training'"),
-    ("a.png,,train,x", "line 2: split unlabelled, and no other, goes without a label"),
-    ("a.png,a_label.png,unlabelled,x", "line 2: split unlabelled, and no other, goes without a label"),
-])
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("a.png,no.png,train,x", "no.png: no such file, .*m.csv line 2 lists it"),
+        (
+            "a.png,a_label.png,training,x",
+            "m.csv: line 2: split must be one of train, val, test, unlabelled, got 'training'",
+        ),
+        ("a.png,,train,x", "line 2: split unlabelled, and no other, goes without a label"),
+        ("a.png,a_label.png,unlabelled,x", "line 2: split unlabelled, and no other, goes without a label"),
+    ],
+)
 def test_a_wrong_line_is_named(folder, line, said):
     path = manifest(folder, f"image,label,split,source\n{line}\n")
     with pytest.raises(ValueError, match=said):
@@ -64,7 +70,9 @@ def test_lost_files_of_other_splits_do_not_matter(folder):
 
 
 def test_no_line_of_a_split(folder):
-    with pytest.raises(ValueError, match=r"m.csv: no line has split 'test'; splits here: \['train', 'unlabelled', 'val'\]"):
+    with pytest.raises(
+        ValueError, match=r"m.csv: no line has split 'test'; splits here: \['train', 'unlabelled', 'val'\]"
+    ):
         read_manifest(manifest(folder), "test")
 
 
@@ -74,4 +82,5 @@ def test_there_and_back(folder):
     write_manifest(folder / "sub" / "copy.csv", records)
     assert (folder / "sub" / "copy.csv").read_text().splitlines()[1] == "../a.png,../a_label.png,train,x,,1"
     assert [(r.image.resolve(), r.split, r.source, r.partial) for r in read_manifest(folder / "sub" / "copy.csv")] == [
-        (r.image.resolve(), r.split, r.source, r.partial) for r in records]
+        (r.image.resolve(), r.split, r.source, r.partial) for r in records
+    ]

@@ -6,7 +6,9 @@ import torch
 from training.networks import TrainingNetwork
 
 
-@pytest.mark.parametrize("stream, heads", [("both", {"stardist", "hover"}), ("stardist", {"stardist"}), ("hover", {"hover"})])
+@pytest.mark.parametrize(
+    "stream, heads", [("both", {"stardist", "hover"}), ("stardist", {"stardist"}), ("hover", {"hover"})]
+)
 def test_split_gives_the_maps_of_the_whole(stream, heads):
     torch.manual_seed(0)
     network = TrainingNetwork(stream, encoder="test_convnext").eval()

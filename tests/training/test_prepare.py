@@ -27,7 +27,9 @@ def save(path, array):
         tifffile.imwrite(path, array)
     else:
         colours = {4: cv2.COLOR_RGBA2BGRA, 3: cv2.COLOR_RGB2BGR}
-        path.write_bytes(cv2.imencode(path.suffix, array if array.ndim == 2 else cv2.cvtColor(array, colours[array.shape[2]]))[1])
+        path.write_bytes(
+            cv2.imencode(path.suffix, array if array.ndim == 2 else cv2.cvtColor(array, colours[array.shape[2]]))[1]
+        )
     return path
 
 
@@ -74,8 +76,13 @@ def test_neurips(neurips, out):
     found = rows(out / "manifest.csv")
     assert list(found) == ["cell_00001.bmp", "cell_00002.png", "cell_00003.tif", "unlabeled_cell_00000.png"]
     assert found["cell_00001.bmp"] == {
-        "image": "../published/images/cell_00001.bmp", "label": "../published/labels/cell_00001_label.tiff", "split": "train",
-        "source": "neurips", "modality": "", "partial": "0"}
+        "image": "../published/images/cell_00001.bmp",
+        "label": "../published/labels/cell_00001_label.tiff",
+        "split": "train",
+        "source": "neurips",
+        "modality": "",
+        "partial": "0",
+    }
     assert found["unlabeled_cell_00000.png"]["split"] == "unlabelled"
     assert found["unlabeled_cell_00000.png"]["label"] == found["unlabeled_cell_00000.png"]["partial"] == ""
     assert [p.name for p in out.iterdir()] == ["manifest.csv"]  # nothing had to be made
@@ -110,8 +117,10 @@ def cellpose(source):
     return source
 
 
-@pytest.mark.parametrize(("test_set", "splits"), [
-    ("val", ["train", "train", "val"]), ("train", ["train"] * 3), ("leave-out", ["train", "train"])])
+@pytest.mark.parametrize(
+    ("test_set", "splits"),
+    [("val", ["train", "train", "val"]), ("train", ["train"] * 3), ("leave-out", ["train", "train"])],
+)
 def test_cellpose_test_set(cellpose, out, test_set, splits):
     assert run("cellpose", cellpose, out, "--test-set", test_set, "--val-fraction", 0) == 0
     with open(out / "manifest.csv", newline="") as file:
@@ -138,7 +147,8 @@ def test_omnipose_nested_folders(source, out):
     assert {name: (r["split"], r["source"], r["modality"]) for name, r in found.items()} == {
         "b.tif": ("val", "omnipose_bact_fluor", "fluorescence"),
         "a.tiff": ("train", "omnipose_bact_phase", "phase"),
-        "c_img.png": ("val", "omnipose_worm", "brightfield")}
+        "c_img.png": ("val", "omnipose_worm", "brightfield"),
+    }
     assert found["a.tiff"]["image"] == "images/bact_phase/train_sorted/5I_crop/a.tiff"  # one channel made three
     assert np.array_equal(tifffile.imread(out / found["a.tiff"]["image"]), np.dstack([GRAY] * 3))
 
@@ -148,8 +158,13 @@ def test_omnipose_keeps_channels_on_demand_and_knows_a_single_part(source, out):
     save(source / "bact_phase/train_sorted/x/a_masks.tif", LABELS)
     assert run("omnipose", source / "bact_phase", out, "--keep-channels", "--val-fraction", 0) == 0
     assert rows(out / "manifest.csv")["a.tif"] == {
-        "image": "../published/bact_phase/train_sorted/x/a.tif", "label": "../published/bact_phase/train_sorted/x/a_masks.tif",
-        "split": "train", "source": "omnipose_bact_phase", "modality": "phase", "partial": "0"}
+        "image": "../published/bact_phase/train_sorted/x/a.tif",
+        "label": "../published/bact_phase/train_sorted/x/a_masks.tif",
+        "split": "train",
+        "source": "omnipose_bact_phase",
+        "modality": "phase",
+        "partial": "0",
+    }
 
 
 def sartorius(source, *cells):
@@ -157,10 +172,14 @@ def sartorius(source, *cells):
     save(source / "train_semi_supervised/s.png", GRAY)
     with open(source / "train.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow("id annotation width height cell_type plate_time sample_date sample_id elapsed_timedelta".split())
+        writer.writerow(
+            "id annotation width height cell_type plate_time sample_date sample_id elapsed_timedelta".split()
+        )
         for identity, annotation in cells:
             save(source / f"train/{identity}.png", GRAY[:3, :4])
-            writer.writerow([identity, annotation, 4, 3, "cort", "11h30m00s", "2020-11-04", f"sample {identity}", "0 days"])
+            writer.writerow(
+                [identity, annotation, 4, 3, "cort", "11h30m00s", "2020-11-04", f"sample {identity}", "0 days"]
+            )
     return source
 
 
@@ -175,7 +194,8 @@ def test_sartorius(source, out, caplog):
     assert found["0030fd0e6378.tiff"]["label"] == "labels/0030fd0e6378_label.tiff"
     labels = tifffile.imread(out / "labels/0030fd0e6378_label.tiff")
     assert labels.dtype == np.uint16
-    assert labels.tolist() == [[1, 1, 0, 0], [1, 1, 2, 2], [0, 2, 0, 0]]  # the first cell keeps pixel 6, the third has none
+    # The first cell keeps pixel 6, the third has none.
+    assert labels.tolist() == [[1, 1, 0, 0], [1, 1, 2, 2], [0, 2, 0, 0]]
     assert "2 pixels (images: 1) stay with the first cell; cells wholly under others, which are lost: 1" in caplog.text
 
 
@@ -186,19 +206,25 @@ def test_sartorius_keeps_a_sample_on_one_side(source, out):
         text = text.replace(f"sample {i:04d}", f"sample {i % 3}")
     (source / "train.csv").write_text(text)
     assert run("sartorius", source, out, "--val-fraction", 0.5, "--seed", 1) == 0
-    sides = [{r["split"] for n, r in rows(out / "manifest.csv").items() if int(n[:4]) % 3 == sample} for sample in range(3)]
+    sides = [
+        {r["split"] for n, r in rows(out / "manifest.csv").items() if int(n[:4]) % 3 == sample} for sample in range(3)
+    ]
     assert all(len(side) == 1 for side in sides) and len(set.union(*sides)) == 2
 
 
 def test_runs_by_hand():
-    """3x4 pixels, counted from 1 along the rows: "2 3" is the rest of row 1, "8 1" the end of row 2, "9 2" starts row 3."""
+    """3x4 pixels, counted from 1 along the rows: "2 3" is the rest of row 1, "8 1" the end of row 2, "9 2" starts row
+    3.
+    """
     mask = np.zeros(12, int)
     mask[decode_runs("2 3 8 1 9 2", 12)] = 1
     assert mask.reshape(3, 4).tolist() == [[0, 1, 1, 1], [0, 0, 0, 1], [1, 1, 0, 0]]
     assert decode_runs("1 12", 12).tolist() == list(range(12))
 
 
-@pytest.mark.parametrize("text", ["", "3", "1 2 3", "0 2", "1 0", "-1 2", "a b", "1.5 2", "12 2", "13 1", "9" * 30 + " 1"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "1 2 3", "0 2", "1 0", "-1 2", "a b", "1.5 2", "12 2", "13 1", "9" * 30 + " 1"]
+)
 def test_runs_that_are_none(text):
     with pytest.raises(ValueError, match="annotation"):
         decode_runs(text, 12)
@@ -228,7 +254,8 @@ def test_dsb2018(source, out, caplog):
     assert {r["label"]: (r["image"], r["source"], r["modality"]) for r in found.values()} == {
         "labels/aa_label.tiff": ("images/aa.tiff", "dsb2018_fluorescence", "fluorescence"),
         "labels/bb_label.tiff": ("../published/stage1_train/bb/images/bb.png", "dsb2018_brightfield", "brightfield"),
-        "labels/cc_label.tiff": ("../published/stage1_train/cc/images/cc.png", "dsb2018_stained", "stained")}
+        "labels/cc_label.tiff": ("../published/stage1_train/cc/images/cc.png", "dsb2018_stained", "stained"),
+    }
     assert np.array_equal(tifffile.imread(out / "images/aa.tiff"), GRAY)  # single channel, so class 0 by the cue rules
     labels = tifffile.imread(out / "labels/aa_label.tiff")
     assert labels.max() == 2 and (labels == 1).sum() == 6 and (labels == 2).sum() == 5
@@ -239,12 +266,15 @@ def test_shared_passes_splits_and_sources_through(source, out):
     save(source / "val/a.png", GRAY)
     save(source / "val/a_label.png", LABELS)
     save(source / "more/b.png", GRAY)
-    (source / "manifest.csv").write_text("image,label,split,source,modality,partial,height\n"
-                                         "val/a.png,val/a_label.png,val,wbc,stained,1,6\nmore/b.png,,unlabelled,blood,stained,,6\n")
+    (source / "manifest.csv").write_text(
+        "image,label,split,source,modality,partial,height\n"
+        "val/a.png,val/a_label.png,val,wbc,stained,1,6\nmore/b.png,,unlabelled,blood,stained,,6\n"
+    )
     assert run("shared", source, out) == 0
     assert [list(r.values()) for r in rows(out / "manifest.csv").values()] == [
         ["../published/val/a.png", "../published/val/a_label.png", "val", "wbc", "stained", "1"],
-        ["../published/more/b.png", "", "unlabelled", "blood", "stained", ""]]
+        ["../published/more/b.png", "", "unlabelled", "blood", "stained", ""],
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["", "_label", "_mask"])
@@ -254,7 +284,13 @@ def test_pairs(source, out, suffix):
     folders = ("--images", "raw", "--labels", "cells", "--val-fraction", 0)
     assert run("pairs", source, out, *folders, "--source", "mine", "--partial", "--modality", "stained") == 0
     assert list(rows(out / "manifest.csv")["a.x.png"].values()) == [
-        "../published/raw/a.x.png", f"../published/cells/a.x{suffix}.tif", "train", "mine", "stained", "1"]
+        "../published/raw/a.x.png",
+        f"../published/cells/a.x{suffix}.tif",
+        "train",
+        "mine",
+        "stained",
+        "1",
+    ]
 
 
 def test_pairs_outside_of_the_source(source, out, tmp_path):
@@ -296,11 +332,17 @@ def test_every_problem_is_reported_and_nothing_written(neurips, out, caplog):
     assert not out.exists()
     messages = errors(caplog)
     expected = {
-        "images/unlabelled.png": "no label", "labels/empty_label.tiff": "no cell is labelled",
-        "labels/float_label.tiff": "float32", "labels/negative_label.tiff": "integers from 0",
-        "labels/colours_label.tiff": "one channel", "labels/smaller_label.tiff": "(4, 8)",
-        "images/two.png": "more than one label", "labels/orphan_label.tiff": "without an image",
-        "images/cut.png": "damaged", "labels/nothing_label.tiff": "empty"}
+        "images/unlabelled.png": "no label",
+        "labels/empty_label.tiff": "no cell is labelled",
+        "labels/float_label.tiff": "float32",
+        "labels/negative_label.tiff": "integers from 0",
+        "labels/colours_label.tiff": "one channel",
+        "labels/smaller_label.tiff": "(4, 8)",
+        "images/two.png": "more than one label",
+        "labels/orphan_label.tiff": "without an image",
+        "images/cut.png": "damaged",
+        "labels/nothing_label.tiff": "empty",
+    }
     for name, words in expected.items():
         assert sum(m.startswith(f"{neurips / name}: ") and words in m for m in messages) == 1, (name, messages)
     assert len(messages) == len(expected) + 1 and "10 problems" in messages[-1]
@@ -357,8 +399,12 @@ def test_dsb2018_errors_name_the_mask(source, out, caplog):
     (source / "dd/images").mkdir(parents=True)
     assert run("dsb2018", source, out) == 2
     text = "\n".join(errors(caplog))
-    for words in ("aa: no masks", "bb/masks/mask0.png: the mask is empty", "cc/masks/mask0.png: a mask of shape (3, 8)",
-                  "dd: 0 files"):
+    for words in (
+        "aa: no masks",
+        "bb/masks/mask0.png: the mask is empty",
+        "cc/masks/mask0.png: a mask of shape (3, 8)",
+        "dd: 0 files",
+    ):
         assert words in text
     dsb2018(source, "ok", rgba(GRAY), np.s_[0, 0])
     assert run("dsb2018", source, out, *(f"--skip={name}*" for name in ("aa", "bb", "cc", "dd"))) == 0
@@ -366,7 +412,9 @@ def test_dsb2018_errors_name_the_mask(source, out, caplog):
 
 def test_manifest_errors_name_the_line(source, out, caplog):
     save(source / "a.png", GRAY)
-    (source / "manifest.csv").write_text("image,label,split,source\nlost.png,,unlabelled,s\na.png,,training,s\na.png,,train,s\n")
+    (source / "manifest.csv").write_text(
+        "image,label,split,source\nlost.png,,unlabelled,s\na.png,,training,s\na.png,,train,s\n"
+    )
     assert run("shared", source, out) == 2
     text = "\n".join(errors(caplog))
     assert "lost.png: no such file" in text and "line 3: split must be" in text and "line 4: split unlabelled" in text

@@ -1,4 +1,6 @@
-"""training.protocol from raw files to a weights folder that predict.py uses; which steps it makes, skips and refuses."""
+"""training.protocol from raw files to a weights folder that predict.py uses; which steps it makes, skips and
+refuses.
+"""
 
 import subprocess
 import sys
@@ -40,7 +42,9 @@ def draw(cue_class, rng):
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
-    """A data set as the challenge published it, made into a manifest: two training images and one to validate of each class."""
+    """A data set as the challenge published it, made into a manifest: two training images and one to validate of each
+    class.
+    """
     folder, rng = tmp_path_factory.mktemp("raw"), np.random.default_rng(0)
     for part, names in (("Training-labeled", "ab"), ("Tuning", "c")):
         for sub in ("images", "labels"):
@@ -55,8 +59,8 @@ def manifest(tmp_path_factory):
 
 
 def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
-    """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and Table 4 on the
-    result."""
+    """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and
+    Table 4 on the result."""
     reads = Counter()
     monkeypatch.setattr(datasets, "read_image", lambda path: (reads.update([path]), read_image(path))[1])
     runs, weights = tmp_path / "runs", tmp_path / "weights"
@@ -64,16 +68,35 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     assert main(command) == 0
     assert len(reads) == 24 and set(reads.values()) == {1}, "twelve images and their labels, by all the steps"
     assert sorted(p.name for p in weights.iterdir()) == [
-        "MODEL_CARD.md", "SHA256SUMS", *(f"class{k}.safetensors" for k in range(4)), "router.safetensors"]
+        "MODEL_CARD.md",
+        "SHA256SUMS",
+        *(f"class{k}.safetensors" for k in range(4)),
+        "router.safetensors",
+    ]
     assert sorted(path.parent.parent.name for path in runs.glob("*/thresholds/thresholds.csv")) == [
-        "class0-stardist", "class1-hover", "class2-stardist", "class3-stardist"]
+        "class0-stardist",
+        "class1-hover",
+        "class2-stardist",
+        "class3-stardist",
+    ]
     checkpoints = [*runs.glob("*/*.safetensors")]
     before = {p: p.stat().st_mtime_ns for p in checkpoints}
     assert main(command) == 0
     assert before == {p: p.stat().st_mtime_ns for p in checkpoints}
 
     images = manifest.parent.parent / "neurips" / "Tuning" / "images"
-    predict = [sys.executable, ROOT / "predict.py", "-i", images, "-o", tmp_path / "out", "--weights", weights, "--device", "cpu"]
+    predict = [
+        sys.executable,
+        ROOT / "predict.py",
+        "-i",
+        images,
+        "-o",
+        tmp_path / "out",
+        "--weights",
+        weights,
+        "--device",
+        "cpu",
+    ]
     subprocess.run([str(word) for word in predict], check=True)
     found = sorted((tmp_path / "out").iterdir())
     assert [p.name for p in found] == [f"cell_{k}c_label.tiff" for k in range(4)]
@@ -83,10 +106,17 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     assert ablation.main(["--manifest", str(manifest), "--runs", str(runs), "--true-size", "--device", "cpu"]) == 0
     lines, _, remarks = capsys.readouterr().out.partition("\n\n")
     names = [line[:30].strip() for line in lines.splitlines()[1:]]
-    assert names == ["ConvNeXt-StarDist pre-trained", "ConvNeXt-Hover pre-trained", "ConvNeXt-StarDist fine-tuned",
-                     "ConvNeXt-Hover fine-tuned", "Ours"]
-    assert remarks.splitlines() == ["ConvNeXt-StarDist fine-tuned: no network for class 1",
-                                    "ConvNeXt-Hover fine-tuned: no network for class 0, 2, 3"]
+    assert names == [
+        "ConvNeXt-StarDist pre-trained",
+        "ConvNeXt-Hover pre-trained",
+        "ConvNeXt-StarDist fine-tuned",
+        "ConvNeXt-Hover fine-tuned",
+        "Ours",
+    ]
+    assert remarks.splitlines() == [
+        "ConvNeXt-StarDist fine-tuned: no network for class 1",
+        "ConvNeXt-Hover fine-tuned: no network for class 0, 2, 3",
+    ]
 
 
 def arguments(*more):
@@ -95,8 +125,17 @@ def arguments(*more):
 
 def test_steps():
     steps = {step.name: " ".join(step.options) for step in training_steps(arguments(), {0, 1, 2, 3}, {0, 1, 2})}
-    assert list(steps) == ["pretrain", "class0-stardist", "class0-stardist/thresholds", "class1-hover", "class1-hover/thresholds",
-                           "class2-stardist", "class2-stardist/thresholds", "class3-stardist", "router"]
+    assert list(steps) == [
+        "pretrain",
+        "class0-stardist",
+        "class0-stardist/thresholds",
+        "class1-hover",
+        "class1-hover/thresholds",
+        "class2-stardist",
+        "class2-stardist/thresholds",
+        "class3-stardist",
+        "router",
+    ]
     assert steps["class1-hover/thresholds"] == "runs/class1-hover/hover.safetensors --manifest m.csv --classes 1"
     assert "--stream both" in steps["pretrain"]
     assert "--stream hover --classes 1 --init runs/pretrain/hover.safetensors" in steps["class1-hover"]
@@ -104,11 +143,26 @@ def test_steps():
 
 
 def test_steps_of_the_papers_protocol():
-    args = arguments("--both-streams", "--separate-pretraining", "--keep-thresholds", "--leave-out", "x", "y",
-                     "--finetune-options", "--batch 2")
+    args = arguments(
+        "--both-streams",
+        "--separate-pretraining",
+        "--keep-thresholds",
+        "--leave-out",
+        "x",
+        "y",
+        "--finetune-options",
+        "--batch 2",
+    )
     steps = {step.name: " ".join(step.options) for step in training_steps(args, {1, 3}, {1, 3})}
-    assert list(steps) == ["pretrain-stardist", "pretrain-hover", "class1-stardist", "class1-hover", "class3-stardist",
-                           "class3-hover", "router"]
+    assert list(steps) == [
+        "pretrain-stardist",
+        "pretrain-hover",
+        "class1-stardist",
+        "class1-hover",
+        "class3-stardist",
+        "class3-hover",
+        "router",
+    ]
     assert "--init runs/pretrain-hover/hover.safetensors" in steps["class3-hover"]
     assert all("--leave-out x y --" in options or options.endswith("--leave-out x y") for options in steps.values())
     assert ["--batch 2" in options for options in steps.values()] == [False, False, True, True, True, True, False]
@@ -116,9 +170,18 @@ def test_steps_of_the_papers_protocol():
 
 def test_hover_has_options_of_its_own():
     """In the cpu preset, before those of the command line, which win."""
-    steps = {s.name: s.options for s in training_steps(arguments("--preset", "cpu", "--finetune-options", "--lr 1e-5"), {0, 1}, {0, 1})}
-    assert "--diameter" in steps["class1-hover"] and not any("--diameter" in steps[k] for k in ("pretrain", "class0-stardist"))
-    assert [steps["class1-hover"][i + 1] for i, word in enumerate(steps["class1-hover"]) if word == "--lr"] == ["3e-4", "7e-4", "1e-5"]
+    steps = {
+        s.name: s.options
+        for s in training_steps(arguments("--preset", "cpu", "--finetune-options", "--lr 1e-5"), {0, 1}, {0, 1})
+    }
+    assert "--diameter" in steps["class1-hover"] and not any(
+        "--diameter" in steps[k] for k in ("pretrain", "class0-stardist")
+    )
+    assert [steps["class1-hover"][i + 1] for i, word in enumerate(steps["class1-hover"]) if word == "--lr"] == [
+        "3e-4",
+        "7e-4",
+        "1e-5",
+    ]
 
 
 def test_share_time():
@@ -126,8 +189,13 @@ def test_share_time():
     steps = [Step(name, "training.train_router" if name == "router" else "training.train", []) for name in names]
     steps.insert(2, Step("class0-stardist/thresholds", "training.thresholds", ["x"]))
     timed = share_time(steps, 100)
-    assert [step.options for step in timed] == [["--time-budget", "50"], ["--time-budget", "20"], ["x"], ["--time-budget", "20"],
-                                                ["--time-budget", "10"]]
+    assert [step.options for step in timed] == [
+        ["--time-budget", "50"],
+        ["--time-budget", "20"],
+        ["x"],
+        ["--time-budget", "20"],
+        ["--time-budget", "10"],
+    ]
 
 
 def test_a_finished_step_with_other_options_is_refused(tmp_path):
@@ -140,5 +208,8 @@ def test_a_finished_step_with_other_options_is_refused(tmp_path):
 
 
 def test_a_missing_manifest_is_named(tmp_path, caplog):
-    assert main(["--manifest", str(tmp_path / "m.csv"), "--runs", str(tmp_path / "r"), "--weights", str(tmp_path / "w")]) == 2
+    assert (
+        main(["--manifest", str(tmp_path / "m.csv"), "--runs", str(tmp_path / "r"), "--weights", str(tmp_path / "w")])
+        == 2
+    )
     assert str(tmp_path / "m.csv") in caplog.text

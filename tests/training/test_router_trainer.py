@@ -24,19 +24,31 @@ def test_measurement_by_hand():
     assert measurement.accuracy == 0.5
     assert measurement.score == pytest.approx(0.5 - 0.5 * (math.log(2) + math.log(4)) / 3)
     figures = measurement.figures()
-    assert figures["diameter_factor"] == pytest.approx(2) and figures["mean_diameter_factor"] == pytest.approx(200 ** (1 / 3), rel=1e-3)
+    assert figures["diameter_factor"] == pytest.approx(2) and figures["mean_diameter_factor"] == pytest.approx(
+        200 ** (1 / 3), rel=1e-3
+    )
 
 
 def test_measure_takes_the_path_of_inference(router_manifest, monkeypatch):
-    """Class and diameter are those of inference.routing, which is told what the image cannot be; without cells there is no size error."""
+    """Class and diameter are those of inference.routing, which is told what the image cannot be; without cells there is
+    no size error.
+    """
+
     class Known(router_trainer.RouterNetwork):
         def __call__(self, image, excluded):
             return Route((0.0, 0.0, 0.0, 1.0) if 1 in excluded else (1.0, 0.0, 0.0, 0.0), 10.0)
 
     monkeypatch.setattr(router_trainer, "RouterNetwork", Known)
     samples = load_samples(read_manifest(router_manifest, "val"))
-    samples.append(Sample(Record(Path("e"), Path("e"), "val", "c"), np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8),
-                          math.nan, 0))
+    samples.append(
+        Sample(
+            Record(Path("e"), Path("e"), "val", "c"),
+            np.zeros((64, 64), np.uint8),
+            np.zeros((64, 64), np.uint8),
+            math.nan,
+            0,
+        )
+    )
     found = measure(Router(), samples)
     assert np.diag(found.confusion).tolist() == [3, 0, 0, 2] and found.confusion.sum() == 5
     assert sorted(found.errors) == pytest.approx(sorted(abs(math.log(10 / s.diameter)) for s in samples[:4]))

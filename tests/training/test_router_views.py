@@ -22,7 +22,9 @@ def disks(side, radius, cue_class, channels=3):
         cv2.circle(labels, tuple(int((c + 0.5) * side / 2) for c in centre), radius, i, -1)
     pixels = np.where(labels > 0, 200, 50).astype(np.uint8)
     pixels = pixels if channels == 1 else np.dstack([pixels, pixels // 4, pixels])
-    return Sample(Record(Path("x"), Path("y"), "train", f"class{cue_class}"), pixels, labels, float(2 * radius), cue_class)
+    return Sample(
+        Record(Path("x"), Path("y"), "train", f"class{cue_class}"), pixels, labels, float(2 * radius), cue_class
+    )
 
 
 def shown(views, number):
@@ -46,8 +48,8 @@ def test_views_know_their_size():
 
 
 def test_close_ups_have_no_class_and_all_sizes():
-    """Cells of 40 pixels fill views at up to 160; a close-up is never wider than the whole view, which empty surroundings make
-    2.5 times smaller at most."""
+    """Cells of 40 pixels fill views at up to 160; a close-up is never wider than the whole view, which empty
+    surroundings make 2.5 times smaller at most."""
     views = ViewDataset([disks(1000, 20, 3)], seed=0)
     drawn = [shown(views, number)[1:] for number in range(80)]
     whole = [math.exp(size) for label, size in drawn if label == 3]

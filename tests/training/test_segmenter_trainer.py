@@ -1,4 +1,6 @@
-"""training.segmenter_trainer: the learning rates, the groups of the optimiser, and that a network learns what it is shown."""
+"""training.segmenter_trainer: the learning rates, the groups of the optimiser, and that a network learns what it is
+shown.
+"""
 
 import math
 from pathlib import Path
@@ -14,8 +16,17 @@ from training.trainer import NotFinite
 
 
 def settings(manifest, **more):
-    return SegmenterSettings(manifest=manifest, out=Path(), leave_out=[], source_factors=[], encoder="test_convnext", random_init=True,
-                             crop=64, lr=1e-3, **more)
+    return SegmenterSettings(
+        manifest=manifest,
+        out=Path(),
+        leave_out=[],
+        source_factors=[],
+        encoder="test_convnext",
+        random_init=True,
+        crop=64,
+        lr=1e-3,
+        **more,
+    )
 
 
 def test_a_batch_that_is_shown_again_and_again_is_learned(manifest):
@@ -40,7 +51,9 @@ def test_a_batch_without_a_number_changes_nothing(manifest):
     with pytest.raises(NotFinite) as caught:
         trainer.train_step(batch)
     assert caught.value.samples == batch["sample"].tolist()
-    assert all(torch.equal(old, new) for old, new in zip(before, (*trainer.model.parameters(), *trainer.average.parameters())))
+    assert all(
+        torch.equal(old, new) for old, new in zip(before, (*trainer.model.parameters(), *trainer.average.parameters()))
+    )
 
 
 def test_learning_rates():

@@ -23,7 +23,13 @@ def test_they_are_frozen():
 def test_a_command_without_options_has_the_papers_protocol():
     """Table 3, in steps."""
     settings = SegmenterSettings.of(parse_arguments(WORDS))
-    assert (settings.encoder, settings.crop, settings.batch, settings.lr, settings.schedule) == ("convnext_small", 512, 16, 1e-4, "halving")
+    assert (settings.encoder, settings.crop, settings.batch, settings.lr, settings.schedule) == (
+        "convnext_small",
+        512,
+        16,
+        1e-4,
+        "halving",
+    )
     router = RouterSettings.of(parse_router_arguments(WORDS))
     assert (router.optimiser, router.lr, router.schedule, router.epochs, router.batch) == ("sgd", 1e-3, "steps", 20, 64)
 

@@ -88,14 +88,8 @@ def test_two_channels_leave_the_third_empty():
 
 
 def test_tidy_keeps_the_largest_piece_and_counts_anew():
-    labels = np.array([[5, 5, 0, 5],
-                       [5, 5, 9, 9],
-                       [0, 0, 9, 9],
-                       [3, 0, 0, 9]])
-    expected = np.array([[1, 1, 0, 0],
-                         [1, 1, 2, 2],
-                         [0, 0, 2, 2],
-                         [0, 0, 0, 2]])
+    labels = np.array([[5, 5, 0, 5], [5, 5, 9, 9], [0, 0, 9, 9], [3, 0, 0, 9]])
+    expected = np.array([[1, 1, 0, 0], [1, 1, 2, 2], [0, 0, 2, 2], [0, 0, 0, 2]])
     assert np.array_equal(ordering.tidy(labels, smallest=2), expected)
     assert not ordering.tidy(np.zeros((3, 3), np.int32)).any()
 
@@ -122,8 +116,18 @@ def test_the_cell_in_front_has_the_label():
     labels, signal = np.zeros((40, 40), np.int32), np.zeros((40, 40), np.float32)
     square = np.array([[0, 0], [20, 0], [20, 20], [0, 20]], float)
     for number, offset in ((1, 5), (2, 15)):
-        fluorescence.paint(np.random.default_rng(0), labels, signal, [square + offset], number, np.zeros((40, 40)),
-                           strands=0, nucleus=0, rim=0, spread=0)
+        fluorescence.paint(
+            np.random.default_rng(0),
+            labels,
+            signal,
+            [square + offset],
+            number,
+            np.zeros((40, 40)),
+            strands=0,
+            nucleus=0,
+            rim=0,
+            spread=0,
+        )
     assert labels[20, 20] == 2 and labels[10, 10] == 1 and labels[30, 30] == 2 and labels[2, 2] == 0
     assert (signal > 0)[labels > 0].all() and not signal[labels == 0].any()
     assert signal[20, 20] > signal[16, 34]  # light of the cell behind shines through
@@ -134,7 +138,7 @@ def test_noise_of_the_camera_has_its_variance():
     for level in (0.0, 0.5, 2.0):
         image = optics.camera(rng, np.full((300, 300), level, np.float32), photons=50, read=0.1)
         assert image.mean() == pytest.approx(level, abs=0.01)
-        assert image.var() == pytest.approx(level / 50 + 0.1 ** 2, rel=0.05)
+        assert image.var() == pytest.approx(level / 50 + 0.1**2, rel=0.05)
 
 
 @pytest.mark.parametrize("scale, deviation", [(1, 1.0), (4, 1.3), (12, 1.3)])
@@ -142,7 +146,7 @@ def test_noise_is_as_wide_and_strong_as_asked(scale, deviation):
     field = fields.noise(np.random.default_rng(0), (400, 400), scale)
     assert field.dtype == np.float32 and field.shape == (400, 400)
     assert field.std() == pytest.approx(deviation, rel=0.08)
-    apart = np.corrcoef(field[:, :-3 * scale].ravel(), field[:, 3 * scale:].ravel())[0, 1]
+    apart = np.corrcoef(field[:, : -3 * scale].ravel(), field[:, 3 * scale :].ravel())[0, 1]
     near = np.corrcoef(field[:, :-1].ravel(), field[:, 1:].ravel())[0, 1]
     assert abs(apart) < 0.1 and (near > 0.8 if scale > 1 else abs(near) < 0.05)
 

@@ -9,9 +9,11 @@ def test_table():
     """A failed image, which has no stages, comes first here; the columns keep their order all the same."""
     failed = {"image": "a", "real": 2.5, "peak MB": None, "failure": "exit code 1"}
     done = {"image": "long name", "real": 123.456, "peak MB": 70, "read": 0.0123, "failure": ""}
-    assert text_table([failed, done]).splitlines() == ["image        real  peak MB   read      failure",
-                                                  "a            2.50  unknown         exit code 1",
-                                                  "long name  123.46       70  0.012"]
+    assert text_table([failed, done]).splitlines() == [
+        "image        real  peak MB   read      failure",
+        "a            2.50  unknown         exit code 1",
+        "long name  123.46       70  0.012",
+    ]
 
 
 def test_files_and_back(tmp_path):
@@ -28,8 +30,10 @@ def test_rows_are_appended_under_one_header(tmp_path):
     assert (tmp_path / "t.csv").read_text().split() == ["step", "1", "2"]
 
 
-@pytest.mark.parametrize("content, said", [(None, "cannot be opened"), (b"\xff\xfe\x00", "not a CSV file"), (b"", "no column a"),
-                                           (b"b\n1\n", "no column a")])
+@pytest.mark.parametrize(
+    "content, said",
+    [(None, "cannot be opened"), (b"\xff\xfe\x00", "not a CSV file"), (b"", "no column a"), (b"b\n1\n", "no column a")],
+)
 def test_a_table_that_cannot_be_read(tmp_path, content, said):
     path = tmp_path / "t.csv"
     if content is not None:

@@ -19,8 +19,13 @@ def test_targets_of_a_crop(blobs):
     targets = make_targets(labels, known)
     quarter, half = 64 // STRIDE, 64 // HOVER_STRIDE
     assert {name: array.shape for name, array in targets.items()} == {
-        "prob": (1, quarter, quarter), "dist": (32, quarter, quarter), "weight": (1, quarter, quarter),
-        "cell": (1, half, half), "hv": (2, half, half), "hover_weight": (1, half, half)}
+        "prob": (1, quarter, quarter),
+        "dist": (32, quarter, quarter),
+        "weight": (1, quarter, quarter),
+        "cell": (1, half, half),
+        "hv": (2, half, half),
+        "hover_weight": (1, half, half),
+    }
     assert all(array.dtype == np.float32 and array.flags["C_CONTIGUOUS"] for array in targets.values())
     assert np.array_equal(targets["weight"][0, 0] > 0, STRIDE * np.arange(quarter) < 48)
     assert np.array_equal(targets["hover_weight"][0, 0] > 0, HOVER_STRIDE * np.arange(half) < 48)

@@ -1,4 +1,6 @@
-"""training.thresholds with a network whose best settings are known: it is run once an image, and its checkpoint gets the fit."""
+"""training.thresholds with a network whose best settings are known: it is run once an image, and its checkpoint gets
+the fit.
+"""
 
 import csv
 
@@ -23,7 +25,8 @@ PEAK = 0.499  # object probability that the network below gives to true cells
 
 
 class Unsure:
-    """In place of a network: finds the disks by their gray value, with probabilities up to PEAK; counts the windows it sees.
+    """In place of a network: finds the disks by their gray value, with probabilities up to PEAK; counts the windows it
+    sees.
 
     smallest : diameter in pixels of the disks that it finds
     """
@@ -62,7 +65,9 @@ def manifest(tmp_path):
 
 
 def test_each_window_once_a_size_and_scores_by_hand(manifest):
-    """Thresholds below PEAK find all cells, those above none; whatever the checkpoint says of its own. Small disks stay below PEAK."""
+    """Thresholds below PEAK find all cells, those above none; whatever the checkpoint says of its own. Small disks stay
+    below PEAK.
+    """
     network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
     scores = score_settings(network, samples, 20.0)
     assert network.windows == 2 * 3
@@ -90,18 +95,24 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     assert expected.max() == 4 and all(np.array_equal(expected, labels) for labels in passes)
 
 
-@pytest.mark.parametrize(("gain", "smallest", "diameter", "threshold", "f1"), [
-    (0.005, 0.0, 20.0, 0.3, 1.0),
-    (0.005, 22.0, 25.0, 0.3, 1.0),
-    (1.5, 0.0, 20.0, 0.5, 0.0),
-])
+@pytest.mark.parametrize(
+    ("gain", "smallest", "diameter", "threshold", "f1"),
+    [
+        (0.005, 0.0, 20.0, 0.3, 1.0),
+        (0.005, 22.0, 25.0, 0.3, 1.0),
+        (1.5, 0.0, 20.0, 0.5, 0.0),
+    ],
+)
 def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smallest, diameter, threshold, f1):
-    """The first of equal ones that change as little as can be; with a gain that is out of reach the defaults are written. A fit
-    before does not matter."""
+    """The first of equal ones that change as little as can be; with a gain that is out of reach the defaults are
+    written. A fit before does not matter."""
     torch.manual_seed(0)
     path = tmp_path / "stardist.safetensors"
-    save_checkpoint(path, ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 16.0, training={"diameter": 20.0},
-                                                         validation={"f1": 0.2, "step": 7}))
+    save_checkpoint(
+        path,
+        ConvNeXtStarDist(ENCODER),
+        Config({"encoder": ENCODER}, 16.0, training={"diameter": 20.0}, validation={"f1": 0.2, "step": 7}),
+    )
     monkeypatch.setattr(thresholds, "Network", Unsure)
     monkeypatch.setattr(Unsure, "smallest", smallest)
     out = tmp_path / "table"
@@ -113,19 +124,26 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     with open(out / "thresholds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(Settings.grid())
-    assert rows[0] == {"diameter": "20.0", "prob_threshold": "0.3", "overlap_threshold": "0.3", "f1": str(float(smallest == 0))}
+    assert rows[0] == {
+        "diameter": "20.0",
+        "prob_threshold": "0.3",
+        "overlap_threshold": "0.3",
+        "f1": str(float(smallest == 0)),
+    }
 
 
-@pytest.mark.parametrize(("scores", "expected"), [
-    ([0.5, 0.8, 0.6, 0.804], 1),  # nearly as good as the best one, with one change less
-    ([0.5, 0.79, 0.6, 0.804], 3),
-    ([0.8, 0.804, 0.804, 0.804], 0),
-    ([0.5, 0.801, 0.804, 0.804], 2),
-])
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.5, 0.8, 0.6, 0.804], 1),  # nearly as good as the best one, with one change less
+        ([0.5, 0.79, 0.6, 0.804], 3),
+        ([0.8, 0.804, 0.804, 0.804], 0),
+        ([0.5, 0.801, 0.804, 0.804], 2),
+    ],
+)
 def test_no_more_is_changed_than_is_gained(scores, expected):
     default = 28.0, Settings()
-    tried = [default, (35.0, Settings()), (28.0, Settings(prob_threshold=0.3)),
-             (35.0, Settings(prob_threshold=0.3))]
+    tried = [default, (35.0, Settings()), (28.0, Settings(prob_threshold=0.3)), (35.0, Settings(prob_threshold=0.3))]
     assert choose(dict(zip(tried, scores)), default, 0.005) == tried[expected]
 
 

@@ -27,14 +27,38 @@ ENCODER = "test_convnext"
 
 
 def arguments(manifest, out, *more):
-    return ["--manifest", str(manifest), "--out", str(out), "--encoder", ENCODER, "--random-init", "--crop", "64", "--batch", "4",
-            "--lr", "1e-3", "--device", "cpu", "--workers", "0", "--validate-images", "0", "--log-every", "2", *map(str, more)]
+    return [
+        "--manifest",
+        str(manifest),
+        "--out",
+        str(out),
+        "--encoder",
+        ENCODER,
+        "--random-init",
+        "--crop",
+        "64",
+        "--batch",
+        "4",
+        "--lr",
+        "1e-3",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--validate-images",
+        "0",
+        "--log-every",
+        "2",
+        *map(str, more),
+    ]
 
 
 def rows(path):
     """Lines of a log without the columns that tell the time."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k not in ("seconds", "waiting", "took")} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in ("seconds", "waiting", "took")} for row in csv.DictReader(file)
+        ]
 
 
 def assert_same_run(first, second):
@@ -77,10 +101,12 @@ train.main(sys.argv[2:])
 
 
 def test_kill_and_resume(manifest, whole_run, tmp_path):
-    """Killed between a step's line in the log and its save, while a worker makes later crops: the resumed run ends as the whole
-    one."""
+    """Killed between a step's line in the log and its save, while a worker makes later crops: the resumed run ends as
+    the whole one."""
     command = arguments(manifest, tmp_path, "--steps", 6, "--save-every", 0, "--workers", 1)
-    process = subprocess.run([sys.executable, "-c", KILLED, str(torch.get_num_threads()), *command], cwd=REPOSITORY, timeout=300)
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(torch.get_num_threads()), *command], cwd=REPOSITORY, timeout=300
+    )
     assert process.returncode == -signal.SIGKILL
     assert main(command) == 0
     assert_same_run(whole_run, tmp_path)
@@ -111,6 +137,7 @@ def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch):
 
 def test_stop_during_last_validation(manifest, tmp_path, monkeypatch):
     """A validation that is broken off is made up for when the run goes on."""
+
     def interrupted(network, samples, on_image):
         os.kill(os.getpid(), signal.SIGTERM)
         on_image()
@@ -129,9 +156,22 @@ def run_two(script, *commands):
     with socket.socket() as probe:  # for a free port: two runs of the tests must not meet
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    processes = [subprocess.Popen([sys.executable, "-c", script, *command], cwd=REPOSITORY, env=environment | {"RANK": str(rank)},
-                                  stdout=subprocess.PIPE, text=True) for rank, command in enumerate(commands)]
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *command],
+            cwd=REPOSITORY,
+            env=environment | {"RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank, command in enumerate(commands)
+    ]
     return [(process.communicate(timeout=300)[0], process.returncode) for process in processes]
 
 
@@ -152,8 +192,8 @@ sys.exit(train.main(sys.argv[1:]))
 
 @pytest.mark.parametrize("end", [("--steps", 2), ("--time-budget", 1000)])
 def test_two_processes(manifest, tmp_path, end):
-    """They share the batch; only the first one writes, their weights stay equal, and both end at the same step, also where the first
-    one alone knows that the time that is left goes to its last validation."""
+    """They share the batch; only the first one writes, their weights stay equal, and both end at the same step, also
+    where the first one alone knows that the time that is left goes to its last validation."""
     command = arguments(manifest, tmp_path, "--stream", "stardist", "--validate-images", 2, "--log-every", 1, *end)
     told, codes = zip(*run_two(TOLD, command, command))
     assert codes == (0, 0)
@@ -164,15 +204,16 @@ def test_two_processes(manifest, tmp_path, end):
 
 
 def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
-    """The first process finds a resume file, the second one does not: both say so instead of training on different weights."""
-    script = ("import sys, logging; logging.basicConfig(stream=sys.stdout)\n"
-              "from training import train; sys.exit(train.main(sys.argv[1:]))")
+    """The first process finds a resume file, the second one does not: both say so instead of training on different
+    weights.
+    """
+    script = (
+        "import sys, logging; logging.basicConfig(stream=sys.stdout)\n"
+        "from training import train; sys.exit(train.main(sys.argv[1:]))"
+    )
     results = run_two(script, *(arguments(manifest, out, "--steps", 6) for out in (whole_run, tmp_path)))
     assert all(code for _, code in results)  # 2, unless PyTorch aborts a process because the other one has gone
     assert all("must be a folder that all machines share" in text for text, _ in results)
-
-
-
 
 
 class ScriptedScores:
@@ -193,8 +234,13 @@ def test_selection_keeps_the_best_of_each_stream(manifest, tmp_path, monkeypatch
     monkeypatch.setattr(segmenter_trainer, "validate", scripted)
     assert main(arguments(manifest, tmp_path, "--steps", 3, "--validate-images", 2, "--validate-steps", 1)) == 0
     assert [(r["step"], r["network"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [
-        ("1", "stardist", "0.5"), ("1", "hover", "0.1"), ("2", "stardist", "0.7"), ("2", "hover", "0.2"),
-        ("3", "stardist", "0.6"), ("3", "hover", "0.3")]
+        ("1", "stardist", "0.5"),
+        ("1", "hover", "0.1"),
+        ("2", "stardist", "0.7"),
+        ("2", "hover", "0.2"),
+        ("3", "stardist", "0.6"),
+        ("3", "hover", "0.3"),
+    ]
     for name, step, f1, seen in (("stardist", 2, 0.7, 2), ("hover", 3, 0.3, 5)):
         model, config = load_checkpoint(tmp_path / f"{name}.safetensors")
         weight = model.unet.deepest[0].weight
@@ -214,12 +260,18 @@ def start(tmp_path):
 
 
 def test_fine_tuning_never_hands_on_less_than_it_got(manifest, tmp_path, start, monkeypatch):
-    """The start scores best: its weights, diameter and decoder settings come out again; the best score outlives a stop."""
+    """The start scores best: its weights, diameter and decoder settings come out again; the best score outlives a
+    stop.
+    """
     monkeypatch.setattr(segmenter_trainer, "validate", ScriptedScores(0.8, 0.7, 0.6))
     command = arguments(manifest, tmp_path, "--stream", "stardist", "--init", start, "--validate-images", 2)
     assert main([*command, "--steps", "1"]) == 0
     assert main([*command, "--steps", "2"]) == 0  # goes on for another step
-    assert [(r["step"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [("0", "0.8"), ("1", "0.7"), ("2", "0.6")]
+    assert [(r["step"], r["f1"]) for r in rows(tmp_path / "validation.csv")] == [
+        ("0", "0.8"),
+        ("1", "0.7"),
+        ("2", "0.6"),
+    ]
     one, other = (load_file(path) for path in (start, tmp_path / "stardist.safetensors"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     config = read_config(tmp_path / "stardist.safetensors")[1]
@@ -262,11 +314,17 @@ def test_steps_use_no_random_numbers(manifest, tmp_path, monkeypatch):
     """Why a resume file need not hold the random number generator's state."""
     states = []
     step = Trainer.train_step
-    monkeypatch.setattr(Trainer, "train_step", lambda self, batch: (
-        states.append(torch.get_rng_state()), step(self, batch), states.append(torch.get_rng_state())))
+    monkeypatch.setattr(
+        Trainer,
+        "train_step",
+        lambda self, batch: (
+            states.append(torch.get_rng_state()),
+            step(self, batch),
+            states.append(torch.get_rng_state()),
+        ),
+    )
     main(arguments(manifest, tmp_path, "--steps", 1))
     assert torch.equal(*states)
-
 
 
 def test_missing_class(manifest, tmp_path, caplog):
@@ -280,8 +338,15 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
     assert "6 images, 0 without cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text
 
 
-@pytest.mark.parametrize("option, said", [(("--time-budget", 0), "must be more than 0 minutes"), (("--stream", "both!"), "invalid choice"),
-                                          (("--source-factors", "a"), "must be SOURCE=FACTOR"), (("--device", "gpu"), "invalid choice")])
+@pytest.mark.parametrize(
+    "option, said",
+    [
+        (("--time-budget", 0), "must be more than 0 minutes"),
+        (("--stream", "both!"), "invalid choice"),
+        (("--source-factors", "a"), "must be SOURCE=FACTOR"),
+        (("--device", "gpu"), "invalid choice"),
+    ],
+)
 def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
     with pytest.raises(SystemExit) as stopped:
         main(arguments(manifest, tmp_path, *option))

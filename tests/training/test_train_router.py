@@ -36,8 +36,22 @@ def manifest(router_manifest):
 
 
 def arguments(manifest, out, *more):
-    return ["--manifest", str(manifest), "--out", str(out), "--random-init", "--batch", "2", "--epochs", "2", "--device", "cpu",
-            "--workers", "0", *map(str, more)]
+    return [
+        "--manifest",
+        str(manifest),
+        "--out",
+        str(out),
+        "--random-init",
+        "--batch",
+        "2",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        *map(str, more),
+    ]
 
 
 def state(out):
@@ -59,8 +73,9 @@ def test_what_a_run_leaves(manifest, tmp_path, capsys):
     assert [(row["step"], row["network"]) for row in log] == [("3", "router"), ("6", "router")]
     config = read_config(tmp_path / "router.safetensors")[1]
     best = max(log, key=lambda row: float(row["score"]))
-    assert {name: config.validation[name] for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")} == {
-        name: float(best[name]) for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")}
+    assert {
+        name: config.validation[name] for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")
+    } == {name: float(best[name]) for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")}
     assert config.validation["images"] == 4 and config.validation["step"] == int(best["step"])
     assert config.training["steps_done"] in (3, 6) and config.training["manifest"] == "manifest.csv"
     with open(tmp_path / "confusion.csv", newline="") as file:
@@ -71,7 +86,9 @@ def test_what_a_run_leaves(manifest, tmp_path, capsys):
 
 
 class ScriptedMeasurements:
-    """Stands for `measure`: gives (accuracy of four images, size error) in turn, and keeps a weight of each router it is shown."""
+    """Stands for `measure`: gives (accuracy of four images, size error) in turn, and keeps a weight of each router it
+    is shown.
+    """
 
     def __init__(self, *figures):
         self.figures, self.seen = list(figures), []
@@ -85,7 +102,9 @@ class ScriptedMeasurements:
 
 
 def test_size_counts_in_the_selection(manifest, tmp_path, monkeypatch):
-    """The second one has equal accuracy and a better size; the third one more accuracy, but a size off by a factor of 3."""
+    """The second one has equal accuracy and a better size; the third one more accuracy, but a size off by a factor of
+    3.
+    """
     scripted = ScriptedMeasurements((3, 0.4), (3, 0.1), (4, math.log(3)))
     monkeypatch.setattr(router_trainer, "measure", scripted)
     assert main(arguments(manifest, tmp_path, "--epochs", 3)) == 0
@@ -111,8 +130,12 @@ def test_two_runs_are_equal_and_so_is_one_that_was_killed(manifest, tmp_path):
     main(arguments(manifest, tmp_path / "again"))
     assert_equal(tmp_path / "whole", tmp_path / "again")
     command = arguments(manifest, tmp_path / "killed", "--save-every", 0)
-    process = subprocess.Popen([sys.executable, "-m", "training.train_router", *command], cwd=REPOSITORY,
-                               stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.train_router", *command],
+        cwd=REPOSITORY,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
     while not (tmp_path / "killed" / "resume.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.02)
@@ -136,7 +159,9 @@ def test_damaged_resume_file(manifest, tmp_path, caplog):
 
 def test_resume_file_of_another_version(manifest, tmp_path, caplog):
     """One that holds no moving average."""
-    trainer = RouterTrainer(RouterSettings.of(parse_arguments(arguments(manifest, tmp_path))), Team(torch.device("cpu")))
+    trainer = RouterTrainer(
+        RouterSettings.of(parse_arguments(arguments(manifest, tmp_path))), Team(torch.device("cpu"))
+    )
     save_run(tmp_path, {"model": trainer.model}, trainer.optimiser, trainer.settings.decisive(), {"step": 1})
     assert main(arguments(manifest, tmp_path)) == 2
     assert "resume.safetensors: of another version of this program" in caplog.text
@@ -204,4 +229,6 @@ def test_images_without_cells(manifest, tmp_path):
     other = manifest.with_name("with-empty.csv")
     other.write_text("\n".join(lines))
     assert main(arguments(other, tmp_path, "--epochs", 1)) == 0
-    assert all(value.isfinite().all() for value in load_checkpoint(tmp_path / "router.safetensors")[0].state_dict().values())
+    assert all(
+        value.isfinite().all() for value in load_checkpoint(tmp_path / "router.safetensors")[0].state_dict().values()
+    )

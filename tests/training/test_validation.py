@@ -19,7 +19,11 @@ from training.validation import pick_balanced, validate, without_unlabelled
 
 
 def records(**counts):
-    return [Record(Path(f"{source}{i}.png"), Path("label.png"), "val", source) for source, n in counts.items() for i in range(n)]
+    return [
+        Record(Path(f"{source}{i}.png"), Path("label.png"), "val", source)
+        for source, n in counts.items()
+        for i in range(n)
+    ]
 
 
 def names(picked):
@@ -45,8 +49,13 @@ def disks(shape, *centres, radius):
 
 def sample(labels, partial=False):
     """An image in which a network could read the labels: each cell has its own gray value."""
-    return Sample(Record(Path("x.png"), Path("y.png"), "val", "a", partial=partial), (labels * 40).astype(np.uint8), labels,
-                  median_diameter(labels), 0)
+    return Sample(
+        Record(Path("x.png"), Path("y.png"), "val", "a", partial=partial),
+        (labels * 40).astype(np.uint8),
+        labels,
+        median_diameter(labels),
+        0,
+    )
 
 
 class Oracle:
@@ -83,13 +92,15 @@ def test_true_diameter_sets_the_scale(diameter, scale):
     """Cells of 26 pixels are brought to the network's diameter, but enlarged twice at most."""
     oracle = Oracle(diameter)
     validate(oracle, [sample(FIVE)])
-    assert all(abs(found - n * scale) <= 32 for found, n in zip(oracle.sizes[0], FIVE.shape))  # windows are multiples of 32
+    # Windows are multiples of 32.
+    assert all(abs(found - n * scale) <= 32 for found, n in zip(oracle.sizes[0], FIVE.shape))
 
 
 def test_image_without_cells():
     """Its diameter is unknown: it is taken as it is, and finding nothing is right."""
     labels = np.zeros((64, 96), np.uint16)
-    shade = np.broadcast_to(np.linspace(0, 18, 96).astype(np.uint8), labels.shape)  # of an even image no network is asked
+    # Of an even image no network is asked.
+    shade = np.broadcast_to(np.linspace(0, 18, 96).astype(np.uint8), labels.shape)
     empty = Sample(sample(labels).record, np.ascontiguousarray(shade), labels, median_diameter(labels), 0)
     assert math.isnan(empty.diameter)
     oracle = Oracle(26.0)
@@ -128,7 +139,9 @@ def test_broken_off_between_images():
 
 @pytest.mark.parametrize("kind", (ConvNeXtStarDist, ConvNeXtHover))
 def test_wrapped_network(kind):
-    """A live model in the inference path: no second set of weights, evaluation mode, and the maps of the model itself."""
+    """A live model in the inference path: no second set of weights, evaluation mode, and the maps of the model
+    itself.
+    """
     torch.manual_seed(0)
     model = kind("test_convnext").train()
     network = Network(model, Config(diameter=26.0), torch.device("cpu"), torch.float32)

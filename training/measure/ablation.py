@@ -2,23 +2,24 @@
 
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
-    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled --limit 40
-    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled
+    --limit 40 python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network
+    --true-size
 
---runs is a folder of training.protocol (training.runs shows its parts; --both-streams fine-tunes what the table needs in full). What a
-network is missing for is a gap, and a remark below the table names it; in "Ours" the pre-trained network stands in for it, as
-in training.protocol. --weights is a folder for predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks
-trained with and without pseudo labels. --each-network adds a line for each of its four networks, which then gets all images: what
-a wrong route costs.
+--runs is a folder of training.protocol (training.runs shows its parts; --both-streams fine-tunes what the table needs
+in full). What a network is missing for is a gap, and a remark below the table names it; in "Ours" the pre-trained
+network stands in for it, as in training.protocol. --weights is a folder for predict.py, which gives one line, "weights:
+NAME"; it may be repeated, as for networks trained with and without pseudo labels. --each-network adds a line for each
+of its four networks, which then gets all images: what a wrong route costs.
 
-Columns: mean F1 at IoU 0.5 (training.measure.f1, corrected) over the images of each cue class of --split, over all of them, and, where
-only some cells of some images are labelled (partial = 1), over the images with complete labels; cells beyond the labels count as
-spurious, as they do in training.measure.score. A column's header has its number of images.
+Columns: mean F1 at IoU 0.5 (training.measure.f1, corrected) over the images of each cue class of --split, over all of
+them, and, where only some cells of some images are labelled (partial = 1), over the images with complete labels; cells
+beyond the labels count as spurious, as they do in training.measure.score. A column's header has its number of images.
 
-Lines with a kind of network send every image to the network for its true class; "Ours" and "weights" let the router choose, as
-predict.py does. The size of the cells is measured as predict.py does it; --true-size takes it from the labels instead, which
-tells errors of the network from errors of the size. Each network sees an image once, whatever the number of lines that it has a
-part in. --csv writes a line for each image and line of the table.
+Lines with a kind of network send every image to the network for its true class; "Ours" and "weights" let the router
+choose, as predict.py does. The size of the cells is measured as predict.py does it; --true-size takes it from the
+labels instead, which tells errors of the network from errors of the size. Each network sees an image once, whatever the
+number of lines that it has a part in. --csv writes a line for each image and line of the table.
 """
 
 import argparse
@@ -75,7 +76,10 @@ class Line:
         """What there is to say about the line, with what is missing."""
         missing = [str(k) for k, checkpoint in enumerate(self.checkpoints) if checkpoint is None]
         said = [self.remark] if self.remark else []
-        return [f"{self.name}: {text}" for text in said + ([f"no network for class {', '.join(missing)}"] if missing else [])]
+        return [
+            f"{self.name}: {text}"
+            for text in said + ([f"no network for class {', '.join(missing)}"] if missing else [])
+        ]
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def score_lines(record: Record, lines: list[Line], default_router: Path, bench: 
 
 def lines_of_runs(folder: Path) -> list[Line]:
     """The paper's lines, as far as the folder has networks for them."""
+
     def there(path: Path) -> Path | None:
         return path if path.exists() else None
 
@@ -150,17 +155,27 @@ def lines_of_runs(folder: Path) -> list[Line]:
 
 
 def line_of_weights(folder: Path) -> Line:
-    """A weights folder behind its own router, which must be there, and at least one network; raises CheckpointError if not."""
+    """A weights folder behind its own router, which must be there, and at least one network; raises CheckpointError if
+    not.
+    """
     router, networks = folder / ROUTER_FILE, [folder / c.file for c in CLASSES]
     if not router.exists() or not any(path.exists() for path in networks):
-        raise CheckpointError(f"{networks[0] if router.exists() else router}: no such weights file; complete the folder with "
-                              "training.assemble")
-    return Line(f"weights: {folder.resolve().name}", tuple(path if path.exists() else None for path in networks), router, True)
+        raise CheckpointError(
+            f"{networks[0] if router.exists() else router}: no such weights file; complete the folder with "
+            "training.assemble"
+        )
+    return Line(
+        f"weights: {folder.resolve().name}", tuple(path if path.exists() else None for path in networks), router, True
+    )
 
 
 def lines_of_networks(weights: Line) -> list[Line]:
     """A line for each network of a weights folder, which gets the images of all classes."""
-    return [Line(f"{weights.name}, {path.stem}", (path,) * len(CLASSES), weights.router) for path in weights.checkpoints if path]
+    return [
+        Line(f"{weights.name}, {path.stem}", (path,) * len(CLASSES), weights.router)
+        for path in weights.checkpoints
+        if path
+    ]
 
 
 def table(results: list[Result], lines: list[Line]) -> str:
@@ -174,7 +189,9 @@ def table(results: list[Result], lines: list[Line]) -> str:
         rows.append({"": line.name})
         for name, members in columns.items():
             scores = [r.f1 for r in members if r.line == line.name]
-            rows[-1][f"{name} ({images[name]})"] = f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP
+            rows[-1][f"{name} ({images[name]})"] = (
+                f"{np.mean(scores):.4f}" if scores and len(scores) == images[name] else GAP
+            )
     text = [text_table(rows)]
     if remarks := [remark for line in lines for remark in line.remarks]:
         text += ["", *remarks]
@@ -183,8 +200,19 @@ def table(results: list[Result], lines: list[Line]) -> str:
 
 def csv_lines(results: list[Result]) -> list[dict]:
     """A line for each image in each line of the table."""
-    return [{"line": r.line, "image": r.record.image, "source": r.record.source, "partial": int(r.record.partial), "class": r.cue_class,
-             "routed": r.routed, **r.counts._asdict(), "f1": round(r.f1, 5)} for r in results]
+    return [
+        {
+            "line": r.line,
+            "image": r.record.image,
+            "source": r.record.source,
+            "partial": int(r.record.partial),
+            "class": r.cue_class,
+            "routed": r.routed,
+            **r.counts._asdict(),
+            "f1": round(r.f1, 5),
+        }
+        for r in results
+    ]
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -194,7 +222,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--split", default="val", help="lines of the manifest to score [val]")
     add("--runs", type=Path, metavar="DIR", help="folder of training.protocol")
     add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")
-    add("--each-network", action="store_true", help="a line for each network of --weights, on the images of all classes")
+    add(
+        "--each-network", action="store_true", help="a line for each network of --weights, on the images of all classes"
+    )
     add("--true-size", action="store_true", help="take the cells' size from the labels")
     add("--limit", type=int, metavar="N", help="a quick look at N images, as equally many of each source as can be")
     add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
@@ -208,13 +238,18 @@ def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
     for weights in map(line_of_weights, args.weights):
         lines += [weights, *(lines_of_networks(weights) if args.each_network else [])]
     if not lines:
-        raise ValueError(f"{args.runs}: holds no networks; give a folder of training.protocol" if args.runs
-                         else "nothing to compare; give --runs or --weights")
+        raise ValueError(
+            f"{args.runs}: holds no networks; give a folder of training.protocol"
+            if args.runs
+            else "nothing to compare; give --runs or --weights"
+        )
     routers = [runs.router(args.runs)] if args.runs and runs.router(args.runs).exists() else []
     routers += [line.router for line in lines if line.router]
     if not routers:
-        raise ValueError(f"{runs.router(args.runs)}: no router there to guess the cells' size; train it, or give a folder "
-                         "that has one with --weights")
+        raise ValueError(
+            f"{runs.router(args.runs)}: no router there to guess the cells' size; train it, or give a folder "
+            "that has one with --weights"
+        )
     return lines, routers[0]
 
 
@@ -227,8 +262,11 @@ def main(argv: list[str] | None = None) -> int:
         records = pick_balanced(records, args.limit)
     bench = Bench(args.device)
     with logging_redirect_tqdm():
-        results = [result for record in tqdm(records, unit="image", disable=None)
-                   for result in score_lines(record, lines, router, bench, args.true_size)]
+        results = [
+            result
+            for record in tqdm(records, unit="image", disable=None)
+            for result in score_lines(record, lines, router, bench, args.true_size)
+        ]
     print(table(results, lines))
     if args.csv:
         write_table(args.csv, csv_lines(results))

@@ -5,15 +5,17 @@
     python -m training.measure.benchmark --images my_images
     python -m training.measure.benchmark --images my_images --throughput
     python -m training.measure.benchmark --paper-sizes --encoder convnext_small
-    python -m training.measure.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
+    python -m training.measure.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v
+    {output}:/outputs cellseg"
 
-Images are your own (--images), or are made in the five sizes of the paper's Table 5 (--paper-sizes) or in others (--sizes, width
-x height): crops of real cells sewn together (training.measure.mosaic), from --cells, one of its sub-folders drawn by --seed, or from
-tests/images, which have only one image of each --look.
+Images are your own (--images), or are made in the five sizes of the paper's Table 5 (--paper-sizes) or in others
+(--sizes, width x height): crops of real cells sewn together (training.measure.mosaic), from --cells, one of its
+sub-folders drawn by --seed, or from tests/images, which have only one image of each --look.
 
-In --command {input} stands for a folder with the one image, {output} for an empty folder, {report} for the file report.json in
-that folder, to be written as `predict.py --report` does (in a container: /outputs/report.json), {python} for this Python. A start
-succeeds if the exit code is 0 and the output folder holds a label TIFF of the image's size, named as the challenge wants it.
+In --command {input} stands for a folder with the one image, {output} for an empty folder, {report} for the file
+report.json in that folder, to be written as `predict.py --report` does (in a container: /outputs/report.json), {python}
+for this Python. A start succeeds if the exit code is 0 and the output folder holds a label TIFF of the image's size,
+named as the challenge wants it.
 
 The table, times in seconds:
 
@@ -22,16 +24,17 @@ The table, times in seconds:
     start+imports           real time less what the report accounts for: start of the container, Python, imports, exit
     read ... write          the report's stages; stages that run at the same time add up to more than the real time
 
-With --encoder the program runs with untrained networks of that size, rigged to find cells (training.measure.rigged), in place of the
-shipped ones. Their cells mean nothing and cannot be measured: the image is segmented at its own size. In a --command of your own
-{weights} stands for the folder of these networks.
+With --encoder the program runs with untrained networks of that size, rigged to find cells (training.measure.rigged), in
+place of the shipped ones. Their cells mean nothing and cannot be measured: the image is segmented at its own size. In a
+--command of your own {weights} stands for the folder of these networks.
 
-With --repeat the run with the median real time is shown, or a failed one if any failed; --csv has a line for each run. With
---throughput the command is started once for all images, and {input} is the folder of them all. The times count only on an idle
-machine: the table names its load before the first start. The first start after booting takes longer, nothing being in the disk
-cache then.
+With --repeat the run with the median real time is shown, or a failed one if any failed; --csv has a line for each run.
+With --throughput the command is started once for all images, and {input} is the folder of them all. The times count
+only on an idle machine: the table names its load before the first start. The first start after booting takes longer,
+nothing being in the disk cache then.
 
-Runs on Linux and macOS. Exit code: 0; 1 if an image failed or a second is out of tolerance; 2 if nothing could be measured.
+Runs on Linux and macOS. Exit code: 0; 1 if an image failed or a second is out of tolerance; 2 if nothing could be
+measured.
 """
 
 import argparse
@@ -68,7 +71,8 @@ log = logging.getLogger(__name__)
 DEFAULT_COMMAND = "{python} predict.py -i {input} -o {output} --report {report}"
 ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 28"
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
-CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")  # the container that they start is not their child process
+# The container that they start is not their child process.
+CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")
 STAGE_NAMES = {"load": "weights"}  # where the table has another word than the report
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,16 +106,24 @@ def split_command(command: str) -> list[str]:
     words = shlex.split(command)
     for place in ("{input}", "{output}"):
         if not any(place in word for word in words):
-            raise ValueError(f"--command: no {place} in it; it stands for a folder of the benchmark's, as in: {DEFAULT_COMMAND}")
+            raise ValueError(
+                f"--command: no {place} in it; it stands for a folder of the benchmark's, as in: {DEFAULT_COMMAND}"
+            )
     if words[0] != "{python}" and not shutil.which(words[0]):
-        raise ValueError(f"--command: no program {words[0]!r} on this machine; give its path, or start a shell: sh -c '...'")
+        raise ValueError(
+            f"--command: no program {words[0]!r} on this machine; give its path, or start a shell: sh -c '...'"
+        )
     return words
 
 
 def fill(words: list[str], source: Path, output: Path) -> list[str]:
     """The command's words with absolute paths in place of {input}, {output}, {report} and {python}."""
-    places = {"{input}": source.resolve(), "{output}": output.resolve(), "{report}": output.resolve() / "report.json",
-              "{python}": sys.executable}
+    places = {
+        "{input}": source.resolve(),
+        "{output}": output.resolve(),
+        "{report}": output.resolve() / "report.json",
+        "{python}": sys.executable,
+    }
     for place, value in places.items():
         words = [word.replace(place, str(value)) for word in words]
     return words
@@ -136,7 +148,12 @@ def launch(words: list[str], source: Path, images: dict[Path, tuple[int, int]], 
     failure = find_failure(measured["code"], images, output)
     if failure:
         said = log_file.read_text(errors="replace").splitlines()[-5:]
-        log.error("%s: %s; the command's last lines:\n    %s", source, failure, "\n    ".join(said or ["(it printed nothing)"]))
+        log.error(
+            "%s: %s; the command's last lines:\n    %s",
+            source,
+            failure,
+            "\n    ".join(said or ["(it printed nothing)"]),
+        )
     peak_mb = None if CONTAINER_CLIENTS.search(" ".join(words)) else measured["peak_mb"]
     return Launch(measured["seconds"], peak_mb, read_stages(output / "report.json", measured["seconds"]), failure)
 
@@ -146,7 +163,10 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
     if code:
         return f"exit code {code}" if code > 0 else f"ended by signal {-code}"
     for path, name in label_names(list(images)).items():
-        labels = min((output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path])), key=lambda p: not p.is_file())
+        labels = min(
+            (output / f"{n}{LABEL_SUFFIX}" for n in (name, challenge_names([path])[path])),
+            key=lambda p: not p.is_file(),
+        )
         if not labels.is_file():
             return f"no {labels.name} written"
         try:
@@ -160,7 +180,8 @@ def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -
 
 
 def read_stages(path: Path, real: float) -> dict[str, float]:
-    """Where the `real` seconds of a start went, summed over the images that its report calls done, and their number of cells.
+    """Where the `real` seconds of a start went, summed over the images that its report calls done, and their number of
+    cells.
 
     Without a report, or without a usable one, {}.
     """
@@ -168,9 +189,16 @@ def read_stages(path: Path, real: float) -> dict[str, float]:
         return {}
     try:
         done = [row for row in json.loads(path.read_text()) if row["status"] == "done"]
-        times = {stage: [row[column] for row in done if row.get(column) is not None] for stage, column in STAGE_COLUMNS.items()}
+        times = {
+            stage: [row[column] for row in done if row.get(column) is not None]
+            for stage, column in STAGE_COLUMNS.items()
+        }
         stages = {STAGE_NAMES.get(stage, stage): sum(seconds) for stage, seconds in times.items() if seconds}
-        return {"start+imports": real - sum(row["seconds"] for row in done), **stages, "cells": sum(row["cells"] for row in done)}
+        return {
+            "start+imports": real - sum(row["seconds"] for row in done),
+            **stages,
+            "cells": sum(row["cells"] for row in done),
+        }
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: not a report as predict.py --report writes it (%r), left out", path, error)
         return {}
@@ -180,31 +208,56 @@ def image_record(name: str, shape: tuple[int, int], run: Launch) -> dict:
     """A line of the table for one image."""
     height, width = shape
     tolerance = time_tolerance(height, width)
-    return {"image": name, "size": f"{width}x{height}", "Mpx": height * width / 1e6, "tolerance": tolerance, "real": run.seconds,
-            "over": max(0.0, run.seconds - tolerance), "peak MB": run.peak_mb, **run.stages, "failure": run.failure}
+    return {
+        "image": name,
+        "size": f"{width}x{height}",
+        "Mpx": height * width / 1e6,
+        "tolerance": tolerance,
+        "real": run.seconds,
+        "over": max(0.0, run.seconds - tolerance),
+        "peak MB": run.peak_mb,
+        **run.stages,
+        "failure": run.failure,
+    }
 
 
 def folder_record(images: dict[Path, tuple[int, int]], run: Launch) -> dict:
     """The line of the table for many images in one process."""
     megapixels = sum(height * width for height, width in images.values()) / 1e6
-    return {"images": len(images), "Mpx": megapixels, "real": run.seconds, "images/s": len(images) / run.seconds,
-            "Mpx/s": megapixels / run.seconds, "peak MB": run.peak_mb, **run.stages, "failure": run.failure}
+    return {
+        "images": len(images),
+        "Mpx": megapixels,
+        "real": run.seconds,
+        "images/s": len(images) / run.seconds,
+        "Mpx/s": megapixels / run.seconds,
+        "peak MB": run.peak_mb,
+        **run.stages,
+        "failure": run.failure,
+    }
 
 
 def typical(records: list[dict]) -> dict:
-    """Of several runs the one with the median real time (the faster of the middle two), or a failed one if any failed."""
+    """Of several runs the one with the median real time (the faster of the middle two), or a failed one if any
+    failed.
+    """
     failed = [r for r in records if r["failure"]]
     return failed[0] if failed else sorted(records, key=lambda r: r["real"])[(len(records) - 1) // 2]
 
 
 def write_plot(path: Path, records: list[dict], title: str) -> None:
-    """Real time against pixels on logarithmic axes, with the time tolerance, and the peak memory where it is known; failed images
-    are left out."""
+    """Real time against pixels on logarithmic axes, with the time tolerance, and the peak memory where it is known;
+    failed images are left out."""
     done = sorted((r["Mpx"], r["real"]) for r in records if not r["failure"])
     memory = sorted((r["Mpx"], r["peak MB"]) for r in records if not r["failure"] and r["peak MB"] is not None)
     sizes = sorted({r["Mpx"] for r in records} | {TOLERANCE_PIXELS / 1e6})
     with plot_file(path, title, 2 if memory else 1, 13 if memory else 7) as (axes, *beside):
-        axes.loglog(sizes, [time_tolerance(1, round(size * 1e6)) for size in sizes], "--", color="tab:red", label="time tolerance")
+        axes.loglog(
+            sizes,
+            [time_tolerance(1, round(size * 1e6)) for size in sizes],
+            "--",
+            color="tab:red",
+            label="time tolerance",
+        )
         if done:
             axes.loglog(*zip(*done), "o", color="tab:blue", label="real time, cold start included")
         axes.set(xlabel="size of the image in megapixels", ylabel="seconds")
@@ -229,14 +282,18 @@ def _read(path: str) -> str:
 
 
 def gpu() -> str:
-    """The GPU that torch reports. Asked in a process of its own: one that goes on holding the GPU makes later starts faster."""
+    """The GPU that torch reports. Asked in a process of its own: one that goes on holding the GPU makes later starts
+    faster.
+    """
     question = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'none')"
     answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True)
     return answer.stdout.strip() or "unknown (no PyTorch here)"
 
 
 def make_images(args: argparse.Namespace, folder: Path) -> None:
-    """Write an image of each size and look to a new folder, as TIFF in tiles, which is read by region where it is large."""
+    """Write an image of each size and look to a new folder, as TIFF in tiles, which is read by region where it is
+    large.
+    """
     folder.mkdir()
     for look in LOOKS if args.look == "both" else (args.look,):
         sources, place = read_cells(args.cells, look, args.seed)
@@ -245,8 +302,17 @@ def make_images(args: argparse.Namespace, folder: Path) -> None:
             log.info("making %s from %d images of %s", path.name, len(sources), place)
             shape = height, width, *sources[0].shape[2:]
             tiles = cut_tiles(image_rows(sources, height, width, args.seed), np.uint8)
-            tifffile.imwrite(path, tiles, shape=shape, dtype=np.uint8, tile=(TILE, TILE), compression="zlib", metadata=None,
-                             photometric="rgb" if len(shape) == 3 else "minisblack", bigtiff=math.prod(shape) > BIG_TIFF_BYTES)
+            tifffile.imwrite(
+                path,
+                tiles,
+                shape=shape,
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                compression="zlib",
+                metadata=None,
+                photometric="rgb" if len(shape) == 3 else "minisblack",
+                bigtiff=math.prod(shape) > BIG_TIFF_BYTES,
+            )
 
 
 def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list[dict]]:
@@ -267,7 +333,14 @@ def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list
         for n in range(args.repeat):
             run = launch(words, alone / "in", {path: shape}, alone / f"run{n}")
             runs.append(image_record(path.name, shape, run))
-            log.info("%s, run %d of %d: %.2f s%s", path.name, n + 1, args.repeat, run.seconds, ", failed" if run.failure else "")
+            log.info(
+                "%s, run %d of %d: %.2f s%s",
+                path.name,
+                n + 1,
+                args.repeat,
+                run.seconds,
+                ", failed" if run.failure else "",
+            )
         measured.append(runs)
     return measured
 
@@ -288,21 +361,41 @@ def work_folder(keep: Path | None):
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.benchmark", __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--paper-sizes", dest="sizes", action="store_const", const=PAPER_SIZES,
-                        help="make images of " + ", ".join(f"{w}x{h}" for h, w in PAPER_SIZES))
+    source.add_argument(
+        "--paper-sizes",
+        dest="sizes",
+        action="store_const",
+        const=PAPER_SIZES,
+        help="make images of " + ", ".join(f"{w}x{h}" for h, w in PAPER_SIZES),
+    )
     source.add_argument("--sizes", type=parse_size, nargs="+", metavar="WxH", help="make images of these sizes")
     source.add_argument("--images", type=Path, metavar="IN", help="a folder of images to use as they are")
     add = parser.add_argument
-    add("--cells", type=Path, default=ROOT / "tests/images", metavar="DATA",
-        help="manifest (lines with split val) or folder of real cells to make images from [tests/images]")
-    add("--look", choices=(*LOOKS, "both"), default="colour", help="of images made; gray: one channel, as fluorescence [colour]")
+    add(
+        "--cells",
+        type=Path,
+        default=ROOT / "tests/images",
+        metavar="DATA",
+        help="manifest (lines with split val) or folder of real cells to make images from [tests/images]",
+    )
+    add(
+        "--look",
+        choices=(*LOOKS, "both"),
+        default="colour",
+        help="of images made; gray: one channel, as fluorescence [colour]",
+    )
     add("--seed", type=int, default=0, help="of images made [0]")
     add("--command", help=f"what to time [{DEFAULT_COMMAND}]")
     add("--encoder", metavar="NAME", help="a ConvNeXt of timm: time it with untrained networks [the shipped networks]")
     add("--repeat", type=positive, default=1, metavar="N", help="runs for each image [1]")
     add("--throughput", action="store_true", help="one start for all images: images and megapixels per second")
     add("--csv", type=Path, metavar="FILE", help="write all runs there")
-    add("--plot", type=Path, metavar="FILE", help="write a plot of time and memory against pixels there (.png, .svg or .pdf)")
+    add(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="write a plot of time and memory against pixels there (.png, .svg or .pdf)",
+    )
     add("--keep", type=Path, metavar="DIR", help="keep images, labels and logs in this new folder")
     return parser.parse_args(argv)
 

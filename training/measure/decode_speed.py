@@ -1,20 +1,24 @@
 """Time the decoders against StarDist's compiled code and scikit-image's watershed, on the same maps in the same run.
 
-    pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program itself needs none of them
-    python -m training.measure.decode_speed
+    pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program itself needs none
+    of them python -m training.measure.decode_speed
     python -m training.measure.decode_speed --plot decode.png --repeat 5
 
 The maps are made: star-shaped cells, touching each other, painted as labels; the probability and the distances of their
-pixels as in training, on a quarter of the size as the networks give them, with noise on the distances. Four things are measured:
+pixels as in training, on a quarter of the size as the networks give them, with noise on the distances. Four things are
+measured:
 
-    cells       prob and dist to labels, 2048x2048 with about 2,000 cells, against non_maximum_suppression and polygons_to_label
-    white       every one of 700,000 grid points is a candidate, as an untrained or misled network makes them of a white background
+    cells       prob and dist to labels, 2048x2048 with about 2,000 cells, against non_maximum_suppression and
+                polygons_to_label
+    white       every one of 700,000 grid points is a candidate, as an untrained or misled network makes them of a white
+                background
     watershed   flooding of 2048x2048 pixels from about 2,000 markers, against skimage.segmentation.watershed
-    growth      the first and the third for images of 1 to 64 megapixels: nanoseconds a pixel and microseconds a cell should not grow
+    growth      the first and the third for images of 1 to 64 megapixels: nanoseconds a pixel and microseconds a cell
+                should not grow
 
-Times are the best of --repeat runs after one that does not count. Ours run on one thread, StarDist's suppression on all cores.
-F1 counts the cells of the two label images that match with an IoU of 0.5 and of 0.9. Pixels of equal energy may be flooded in
-either order, so that the watersheds agree on the cell pixels but not on the cell of each.
+Times are the best of --repeat runs after one that does not count. Ours run on one thread, StarDist's suppression on all
+cores. F1 counts the cells of the two label images that match with an IoU of 0.5 and of 0.9. Pixels of equal energy may
+be flooded in either order, so that the watersheds agree on the cell pixels but not on the cell of each.
 
 Exit code: 0; 1 if a goal (printed beside its figure) is missed; 2 if nothing could be measured.
 """
@@ -63,7 +67,9 @@ def random_stars(centres: np.ndarray, radius: float, rng: np.random.Generator) -
     """A polygon of smoothly varying radius around each centre, (N, 2) in (y, x) pixels."""
     n = len(centres)
     angle = 2 * np.pi * np.arange(RAYS) / RAYS
-    waves = sum(rng.normal(0, 0.15 / k, (n, 1)) * np.cos(k * angle + rng.uniform(0, 2 * np.pi, (n, 1))) for k in (1, 2, 3))
+    waves = sum(
+        rng.normal(0, 0.15 / k, (n, 1)) * np.cos(k * angle + rng.uniform(0, 2 * np.pi, (n, 1))) for k in (1, 2, 3)
+    )
     dist = radius * rng.uniform(0.7, 1.3, (n, 1)) * np.maximum(1 + waves, 0.3)
     return Candidates(rng.random(n).astype(np.float32), centres.astype(np.float32), dist.astype(np.float32))
 
@@ -74,7 +80,9 @@ def make_labels(side: int, cells: int, seed: int = 0) -> np.ndarray:
     across = math.ceil(math.sqrt(cells))
     apart = side / across
     lattice = np.stack(np.meshgrid(np.arange(across), np.arange(across), indexing="ij"), axis=-1).reshape(-1, 2)[:cells]
-    return paint(random_stars((lattice + rng.uniform(0.35, 0.65, (cells, 2))) * apart, MEAN_RADIUS * apart, rng), (side, side))[0]
+    return paint(
+        random_stars((lattice + rng.uniform(0.35, 0.65, (cells, 2))) * apart, MEAN_RADIUS * apart, rng), (side, side)
+    )[0]
 
 
 def make_maps(labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -107,8 +115,14 @@ def decode_by_stardist(prob: np.ndarray, dist: np.ndarray, shape: tuple[int, int
     from stardist.geometry import polygons_to_label
     from stardist.nms import non_maximum_suppression
 
-    points, prob, dist = non_maximum_suppression(np.ascontiguousarray(dist.transpose(1, 2, 0)), prob[0], grid=(STRIDE, STRIDE), b=0,
-                                                 nms_thresh=SETTINGS.overlap_threshold, prob_thresh=SETTINGS.prob_threshold)
+    points, prob, dist = non_maximum_suppression(
+        np.ascontiguousarray(dist.transpose(1, 2, 0)),
+        prob[0],
+        grid=(STRIDE, STRIDE),
+        b=0,
+        nms_thresh=SETTINGS.overlap_threshold,
+        prob_thresh=SETTINGS.prob_threshold,
+    )
     return polygons_to_label(dist, points + (STRIDE - 1) / 2, shape, prob=prob)
 
 
@@ -117,7 +131,11 @@ def landscape(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     settings, mask = WatershedSettings(), labels > 0
     boundary = boundary_strength(hover_maps(labels), settings.sobel_size)
     seeds = (mask & (boundary < settings.marker_threshold)).astype(np.uint8)
-    return (boundary * (LEVELS - 1)).astype(np.uint8), cv2.connectedComponents(seeds, connectivity=4, ltype=cv2.CV_32S)[1], mask
+    return (
+        (boundary * (LEVELS - 1)).astype(np.uint8),
+        cv2.connectedComponents(seeds, connectivity=4, ltype=cv2.CV_32S)[1],
+        mask,
+    )
 
 
 def flooded(energy: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -145,17 +163,31 @@ def compare_decoders(repeat: int) -> dict:
     theirs, expected = best_time(decode_by_stardist, prob, dist, labels.shape, repeat=repeat)
     f1 = [f1_score(*counts) for counts in match_counts(expected, found, (0.5, 0.9))]
     met = theirs / ours >= GOAL_DECODE and f1[0] > GOAL_F1
-    return {"case": "cells", "candidates": int((prob > SETTINGS.prob_threshold).sum()), "cells": int(found.max()), "ours": ours,
-            "theirs": theirs, "ratio": theirs / ours, "agreement": f"F1 {f1[0]:.4f} at IoU 0.5, {f1[1]:.4f} at 0.9",
-            "goal": f"{GOAL_DECODE:.0f} times, F1 {GOAL_F1}", "met": met}
+    return {
+        "case": "cells",
+        "candidates": int((prob > SETTINGS.prob_threshold).sum()),
+        "cells": int(found.max()),
+        "ours": ours,
+        "theirs": theirs,
+        "ratio": theirs / ours,
+        "agreement": f"F1 {f1[0]:.4f} at IoU 0.5, {f1[1]:.4f} at 0.9",
+        "goal": f"{GOAL_DECODE:.0f} times, F1 {GOAL_F1}",
+        "met": met,
+    }
 
 
 def time_white(repeat: int) -> dict:
     """The line "white"."""
     shape = (WHITE_GRID * STRIDE,) * 2
     ours, found = best_time(decode, *white_maps(WHITE_GRID), shape, repeat=repeat)
-    return {"case": "white", "candidates": WHITE_GRID**2, "cells": int(found.max()), "ours": ours, "goal": f"{GOAL_WHITE:.0f} s",
-            "met": ours < GOAL_WHITE}
+    return {
+        "case": "white",
+        "candidates": WHITE_GRID**2,
+        "cells": int(found.max()),
+        "ours": ours,
+        "goal": f"{GOAL_WHITE:.0f} s",
+        "met": ours < GOAL_WHITE,
+    }
 
 
 def compare_watersheds(repeat: int) -> dict:
@@ -167,8 +199,16 @@ def compare_watersheds(repeat: int) -> dict:
     theirs, expected = best_time(lambda: watershed(energy, markers, mask=mask), repeat=repeat)
     same = np.mean(found[mask] == expected[mask])
     met = theirs / ours >= GOAL_WATERSHED and np.array_equal(found > 0, expected > 0)
-    return {"case": "watershed", "cells": int(found.max()), "ours": ours, "theirs": theirs, "ratio": theirs / ours,
-            "agreement": f"{same:.2%} of the cell pixels", "goal": f"{GOAL_WATERSHED:.0f} times", "met": met}
+    return {
+        "case": "watershed",
+        "cells": int(found.max()),
+        "ours": ours,
+        "theirs": theirs,
+        "ratio": theirs / ours,
+        "agreement": f"{same:.2%} of the cell pixels",
+        "goal": f"{GOAL_WATERSHED:.0f} times",
+        "met": met,
+    }
 
 
 def growth(repeat: int) -> list[dict]:
@@ -179,8 +219,17 @@ def growth(repeat: int) -> list[dict]:
         cells = int(labels.max())
         decoding, _ = best_time(decode, *make_maps(labels), labels.shape, repeat=repeat)
         flooding, _ = best_time(flooded, *landscape(labels), repeat=repeat)
-        rows.append({"size": f"{side}x{side}", "Mpx": side**2 / 1e6, "cells": cells, "decoding": decoding,
-                     "us a cell": decoding / cells * 1e6, "watershed": flooding, "ns a pixel": flooding / side**2 * 1e9})
+        rows.append(
+            {
+                "size": f"{side}x{side}",
+                "Mpx": side**2 / 1e6,
+                "cells": cells,
+                "decoding": decoding,
+                "us a cell": decoding / cells * 1e6,
+                "watershed": flooding,
+                "ns a pixel": flooding / side**2 * 1e9,
+            }
+        )
     return rows
 
 
@@ -190,7 +239,13 @@ def write_plot(path: Path, rows: list[dict], title: str) -> None:
     with plot_file(path, title) as (axes,):
         for name, colour in (("decoding", "tab:blue"), ("watershed", "tab:orange")):
             axes.loglog(sizes, [row[name] for row in rows], "o", color=colour, label=f"{name}, measured")
-            axes.loglog(sizes, [rows[0][name] * size / sizes[0] for size in sizes], "--", color=colour, label=f"{name}, if linear")
+            axes.loglog(
+                sizes,
+                [rows[0][name] * size / sizes[0] for size in sizes],
+                "--",
+                color=colour,
+                label=f"{name}, if linear",
+            )
         axes.set(xlabel="megapixels, with 477 cells each", ylabel="seconds")
         axes.legend()
 
@@ -198,8 +253,12 @@ def write_plot(path: Path, rows: list[dict], title: str) -> None:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.decode_speed", __doc__)
     parser.add_argument("--repeat", type=positive, default=3, metavar="N", help="runs of which the fastest counts [3]")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot of the growth there (.png, .svg or .pdf)")
-    parser.add_argument("--no-growth", action="store_true", help="leave the growth out: it takes most of the time and 3 GB of memory")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write a plot of the growth there (.png, .svg or .pdf)"
+    )
+    parser.add_argument(
+        "--no-growth", action="store_true", help="leave the growth out: it takes most of the time and 3 GB of memory"
+    )
     args = parser.parse_args(argv)
     if args.plot and args.no_growth:
         parser.error("--plot shows the growth; leave --no-growth out")
@@ -215,8 +274,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         cases = [compare_decoders(args.repeat), time_white(args.repeat), compare_watersheds(args.repeat)]
     except ImportError as error:
-        raise ValueError(f"{error.name} is not installed, and nothing can be compared without it: pip install stardist "
-                         "scikit-image") from None
+        raise ValueError(
+            f"{error.name} is not installed, and nothing can be compared without it: pip install stardist scikit-image"
+        ) from None
     shown = [{**case, "met": "yes" if case["met"] else "NO"} for case in cases]
     print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{text_table(shown)}")
     if not args.no_growth:

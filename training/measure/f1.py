@@ -1,21 +1,24 @@
-"""F1 of a label image against the truth, by the rules of the NeurIPS 2022 CellSeg challenge. Pure functions on numpy arrays.
+"""F1 of a label image against the truth, by the rules of the NeurIPS 2022 CellSeg challenge. Pure functions on numpy
+arrays.
 
     counts = score_image(truth, prediction)[0]  # at IoU 0.5
     f1_score(*counts)
 
-Cells that touch a 2-pixel image border are removed from both sides, the rest is matched one to one. Images of 25 Mpx and more
-are padded with zeros to a multiple of 2000, scored in tiles of 2000x2000 with border removal in each, and the counts summed.
+Cells that touch a 2-pixel image border are removed from both sides, the rest is matched one to one. Images of 25 Mpx
+and more are padded with zeros to a multiple of 2000, scored in tiles of 2000x2000 with border removal in each, and the
+counts summed.
 
 Modes
 -----
 corrected : the rules as they are meant.
-official : what the organiser's program (`compute_metric.py` of github.com/JunMa11/NeurIPS-CellSeg, commit 6c5c0da) computes:
+official : what the organiser's program (`compute_metric.py` of github.com/JunMa11/NeurIPS-CellSeg, commit 6c5c0da)
+    computes:
     - an image without a prediction file is left out of the mean (here: the caller's part, see training.measure.score);
     - in images of 25 Mpx and more predictions are cast to the truth's dtype: with a uint8 truth label 300 becomes 44;
     - an image or tile without predicted cells counts no missed cells either;
     - precision, recall and F1 are 0 wherever no cell is matched, so also where there was none to find.
-    Two details are not imitated: F1 rounded to four decimals before the mean, and, in an image of at most 4 pixels in height
-    or width that is all cells, a border cell that stays.
+    Two details are not imitated: F1 rounded to four decimals before the mean, and, in an image of at most 4 pixels in
+    height or width that is all cells, a border cell that stays.
 """
 
 from collections.abc import Sequence
@@ -49,8 +52,13 @@ class Counts(NamedTuple):
     fn: int
 
 
-def score_image(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[float] = (0.5,), mode: str = "corrected",
-                rules: ScoringRules = RULES) -> list[Counts]:
+def score_image(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    thresholds: Sequence[float] = (0.5,),
+    mode: str = "corrected",
+    rules: ScoringRules = RULES,
+) -> list[Counts]:
     """Counts of one image by the challenge's rules, one for each IoU threshold.
 
     Parameters
@@ -83,7 +91,7 @@ def _tiles(truth: np.ndarray, prediction: np.ndarray, size: int):
     """Pairs of (size, size) tiles, those at the bottom and the right padded with zeros."""
     for y in range(0, truth.shape[0], size):
         for x in range(0, truth.shape[1], size):
-            yield tuple(_padded(labels[y:y + size, x:x + size], size) for labels in (truth, prediction))
+            yield tuple(_padded(labels[y : y + size, x : x + size], size) for labels in (truth, prediction))
 
 
 def _padded(labels: np.ndarray, size: int) -> np.ndarray:
@@ -108,7 +116,11 @@ def remove_border(labels: np.ndarray, width: int = RULES.border) -> np.ndarray:
            [0, 1, 0, 0],
            [0, 0, 0, 0]])
     """
-    edges = [side.ravel() for turned in (labels, labels.T) for side in (turned[:width], turned[max(0, len(turned) - width):])]
+    edges = [
+        side.ravel()
+        for turned in (labels, labels.T)
+        for side in (turned[:width], turned[max(0, len(turned) - width) :])
+    ]
     return np.where(np.isin(labels, np.concatenate(edges)), 0, labels)
 
 
@@ -119,9 +131,10 @@ def match_counts(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence
 
     Notes
     -----
-    Above 0.5 a cell has at most one partner, and counting pairs is enough. Otherwise tp is the size of a maximum matching of
-    the sparse graph of possible pairs (Hopcroft and Karp). The organiser's dense assignment gives the same tp: its cost puts
-    the number of matched pairs first, and the sum of their IoU only decides between matchings of equal size.
+    Above 0.5 a cell has at most one partner, and counting pairs is enough. Otherwise tp is the size of a maximum
+    matching of the sparse graph of possible pairs (Hopcroft and Karp). The organiser's dense assignment gives the same
+    tp: its cost puts the number of matched pairs first, and the sum of their IoU only decides between matchings of
+    equal size.
     """
     _check(truth, prediction, thresholds)
     meeting = overlaps(truth, prediction)
@@ -131,7 +144,8 @@ def match_counts(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence
 
 
 class Overlaps(NamedTuple):
-    """All pairs of a true and a predicted cell that share pixels. Cells are numbered from 1 in the order of their labels.
+    """All pairs of a true and a predicted cell that share pixels. Cells are numbered from 1 in the order of their
+    labels.
 
     truth, prediction : the label images (H, W) with these numbers
     true_areas, predicted_areas : pixels of each cell; the first entry is the background's
@@ -162,8 +176,10 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
     truth, true_areas = _compact(truth)
     prediction, predicted_areas = _compact(prediction)
     both = (truth > 0) & (prediction > 0)
-    pixels = coo_array((np.ones(np.count_nonzero(both), np.int64), (truth[both], prediction[both])),
-                       shape=(true_areas.size, predicted_areas.size))
+    pixels = coo_array(
+        (np.ones(np.count_nonzero(both), np.int64), (truth[both], prediction[both])),
+        shape=(true_areas.size, predicted_areas.size),
+    )
     table = pixels.tocsr().tocoo()  # conversion adds up the entries of each pair of cells
     return Overlaps(truth, prediction, true_areas, predicted_areas, table.row, table.col, table.data)
 
@@ -190,7 +206,9 @@ def _largest_matching(i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def precision(tp: int, fp: int, fn: int, mode: str = "corrected") -> float:
-    """Share of the predicted cells that are true. Without predicted cells: 1 if there was none to find, else 0; official 0."""
+    """Share of the predicted cells that are true. Without predicted cells: 1 if there was none to find, else 0;
+    official 0.
+    """
     return _ratio(tp, fp, fn, mode)
 
 
@@ -200,7 +218,9 @@ def recall(tp: int, fp: int, fn: int, mode: str = "corrected") -> float:
 
 
 def f1_score(tp: int, fp: int, fn: int, mode: str = "corrected") -> float:
-    """Harmonic mean of precision and recall, 2 tp / (2 tp + fp + fn). Without any cell, true or predicted: 1; official 0."""
+    """Harmonic mean of precision and recall, 2 tp / (2 tp + fp + fn). Without any cell, true or predicted: 1; official
+    0.
+    """
     return _ratio(2 * tp, fp + fn, 0, mode)
 
 
@@ -220,10 +240,14 @@ def _check_mode(mode: str) -> None:
 def _check(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[float]) -> None:
     for name, labels in (("truth", truth), ("prediction", prediction)):
         if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "ui":
-            raise ValueError(f"the {name} must be a label image of shape (H, W) and integer dtype, got {labels.dtype} of shape "
-                             f"{labels.shape}")
+            raise ValueError(
+                f"the {name} must be a label image of shape (H, W) and integer dtype, got {labels.dtype} of shape "
+                f"{labels.shape}"
+            )
         if labels.min() < 0:
-            raise ValueError(f"the {name} has negative labels, down to {labels.min()}; 0 is background, cells are positive")
+            raise ValueError(
+                f"the {name} has negative labels, down to {labels.min()}; 0 is background, cells are positive"
+            )
     if truth.shape != prediction.shape:
         raise ValueError(f"prediction of shape {prediction.shape} does not fit the truth of shape {truth.shape}")
     for threshold in thresholds:

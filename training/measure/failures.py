@@ -10,17 +10,19 @@ Every true cell without a predicted one of IoU 0.5 is one of
     outline    a predicted cell meets it, with an IoU of 0.1 to 0.5
     missed     anything else
 
-in this order, and every predicted cell that is neither matched nor has a part in a split, a merger or a wrong outline is
-spurious. Cells at the border are left out as in training.measure.score, which gives the same F1, but for two things: images of 25 Mpx and
-more are taken as a whole, and where only some cells are labelled (partial = 1), predicted cells beside them are left out.
+in this order, and every predicted cell that is neither matched nor has a part in a split, a merger or a wrong outline
+is spurious. Cells at the border are left out as in training.measure.score, which gives the same F1, but for two things:
+images of 25 Mpx and more are taken as a whole, and where only some cells are labelled (partial = 1), predicted cells
+beside them are left out.
 
-The tables count the cells of --split by source and by their diameter, that of the disk with their area. The command writes
+The tables count the cells of --split by source and by their diameter, that of the disk with their area. The command
+writes
 
     OUT/failures.csv                 a line an image, the worst one first
-    OUT/01_SOURCE_NAME.png, ...      of the --worst images: on the left the true outlines (green found, red missed, orange split,
-                                     pink merged, yellow outline), on the right the predicted ones (green matched, red spurious,
-                                     orange, pink and yellow for those with a part in the others). Of a large image the picture
-                                     shows the part with the most failures
+    OUT/01_SOURCE_NAME.png, ...      of the --worst images: on the left the true outlines (green found, red missed,
+                                     orange split, pink merged, yellow outline), on the right the predicted ones (green
+                                     matched, red spurious, orange, pink and yellow for those with a part in the
+                                     others). Of a large image the picture shows the part with the most failures
 """
 
 import argparse
@@ -50,7 +52,8 @@ MOST = 0.5  # share of a cell's pixels that is "most" of it
 MEETING = 0.1  # IoU from which on a cell was met, if badly
 KINDS = ("found", "split", "merged", "outline", "missed", "spurious")
 FOUND, SPLIT, MERGED, OUTLINE, MISSED, SPURIOUS = range(len(KINDS))
-COLOURS = np.array([(0, 200, 0), (255, 140, 0), (255, 60, 220), (235, 235, 0), (255, 0, 0), (255, 0, 0)], np.uint8)  # of the kinds
+# Of the kinds.
+COLOURS = np.array([(0, 200, 0), (255, 140, 0), (255, 60, 220), (235, 235, 0), (255, 0, 0), (255, 0, 0)], np.uint8)
 SIZES = (0, 10, 20, 40, 80, math.inf)  # pixels; borders of the groups of cells by diameter
 PANEL = 700  # pixels; height and width of each side of a picture at most
 CAPTION = 22
@@ -96,7 +99,11 @@ def judge_cells(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, 
     covers = table.pixels > MOST * table.true_areas[i]  # the predicted cell covers the true one
     several_in = np.bincount(i[inside], minlength=true_kinds.size) > 1
     several_under = np.bincount(j[covers], minlength=predicted_kinds.size) > 1
-    for kind, pairs in ((OUTLINE, table.iou >= MEETING), (MERGED, covers & several_under[j]), (SPLIT, inside & several_in[i])):
+    for kind, pairs in (
+        (OUTLINE, table.iou >= MEETING),
+        (MERGED, covers & several_under[j]),
+        (SPLIT, inside & several_in[i]),
+    ):
         pairs = np.flatnonzero(pairs)  # a later kind overrules an earlier one
         true_kinds[i[pairs]] = kind
         predicted_kinds[j[pairs]] = kind
@@ -123,8 +130,10 @@ def judge_case(case: Case) -> Judged | None:
 def size_groups(judged: Judged) -> list[tuple[str, str]]:
     """(group by diameter, kind) of each true and each spurious cell."""
     found = []
-    for labels, kinds, wanted in ((judged.truth, judged.true_kinds, range(SPURIOUS)),
-                                  (judged.prediction, judged.predicted_kinds, (SPURIOUS,))):
+    for labels, kinds, wanted in (
+        (judged.truth, judged.true_kinds, range(SPURIOUS)),
+        (judged.prediction, judged.predicted_kinds, (SPURIOUS,)),
+    ):
         diameters = 2 * np.sqrt(np.bincount(labels.ravel(), minlength=kinds.size) / np.pi)
         groups = np.digitize(diameters, SIZES[1:-1])
         found += [(size_name(g), KINDS[k]) for g, k in zip(groups[1:], kinds[1:]) if k in wanted]
@@ -138,11 +147,19 @@ def size_name(group: int) -> str:
 
 
 def table(title: str, counts: dict[str, Counter]) -> str:
-    """Cells of each kind by group, as numbers and, but for spurious ones, shares of the true cells; for people to read."""
+    """Cells of each kind by group, as numbers and, but for spurious ones, shares of the true cells; for people to
+    read.
+    """
     rows = []
     for group, own in counts.items():
         cells = sum(own[kind] for kind in KINDS[:SPURIOUS])
-        rows.append({title: group, "cells": cells, **{kind: f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in KINDS}})
+        rows.append(
+            {
+                title: group,
+                "cells": cells,
+                **{kind: f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in KINDS},
+            }
+        )
     return text_table(rows)
 
 
@@ -154,8 +171,12 @@ def picture(judged: Judged) -> np.ndarray:
     zoom = float(int(zoom)) if zoom >= 1 else zoom  # whole pixels of a small image stay squares
     sides = []
     for labels, kinds in ((judged.truth, judged.true_kinds), (judged.prediction, judged.predicted_kinds)):
-        panel = cv2.resize(image[window], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_NEAREST)
-        rows, columns = (np.minimum((np.arange(n) / zoom).astype(int), s.stop - s.start - 1) for n, s in zip(panel.shape, window))
+        panel = cv2.resize(
+            image[window], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_NEAREST
+        )
+        rows, columns = (
+            np.minimum((np.arange(n) / zoom).astype(int), s.stop - s.start - 1) for n, s in zip(panel.shape, window)
+        )
         cells = labels[window][rows[:, None], columns]
         edge = (cells > 0) & (cv2.erode(cells.astype(np.float64), None) != cv2.dilate(cells.astype(np.float64), None))
         panel[edge] = COLOURS[kinds[cells[edge]]]
@@ -163,23 +184,35 @@ def picture(judged: Judged) -> np.ndarray:
     both = np.concatenate([sides[0], np.full((len(sides[0]), 4, 3), 255, np.uint8), sides[1]], axis=1)
     caption = np.zeros((CAPTION, max(both.shape[1], PANEL), 3), np.uint8)
     text = f"{judged.case.source}/{judged.case.image.stem}  F1 {judged.f1:.2f}  " + "  ".join(
-        f"{kind} {count}" for kind, count in judged.counts.items())
+        f"{kind} {count}" for kind, count in judged.counts.items()
+    )
     cv2.putText(caption, text, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     both = np.pad(both, ((0, 0), (0, caption.shape[1] - both.shape[1]), (0, 0)))
     return np.concatenate([caption, both])
 
 
 def worst_window(judged: Judged) -> tuple[slice, slice]:
-    """The part of an image that a picture shows: at most PANEL pixels high and wide, with the most pixels of failed cells."""
-    failed = ((judged.true_kinds != FOUND)[judged.truth] & (judged.truth > 0)
-              | (judged.predicted_kinds == SPURIOUS)[judged.prediction] & (judged.prediction > 0))
+    """The part of an image that a picture shows: at most PANEL pixels high and wide, with the most pixels of failed
+    cells.
+    """
+    failed = (judged.true_kinds != FOUND)[judged.truth] & (judged.truth > 0) | (judged.predicted_kinds == SPURIOUS)[
+        judged.prediction
+    ] & (judged.prediction > 0)
     total = cv2.integral(failed.astype(np.uint8))
     height, width = (min(n, PANEL) for n in failed.shape)
-    tops, lefts = (np.unique(np.linspace(0, n - side, 1 + 4 * (n - side) // side, dtype=int))
-                   for n, side in zip(failed.shape, (height, width)))
-    top, left = max(((y, x) for y in tops for x in lefts), key=lambda corner: int(
-        total[corner[0] + height, corner[1] + width] - total[corner[0], corner[1] + width]
-        - total[corner[0] + height, corner[1]] + total[corner]))
+    tops, lefts = (
+        np.unique(np.linspace(0, n - side, 1 + 4 * (n - side) // side, dtype=int))
+        for n, side in zip(failed.shape, (height, width))
+    )
+    top, left = max(
+        ((y, x) for y in tops for x in lefts),
+        key=lambda corner: int(
+            total[corner[0] + height, corner[1] + width]
+            - total[corner[0], corner[1] + width]
+            - total[corner[0] + height, corner[1]]
+            + total[corner]
+        ),
+    )
     return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
 
 
@@ -206,13 +239,19 @@ def main(argv: list[str] | None = None) -> int:
             for group, kind in size_groups(judged):
                 sizes[group][kind] += 1
     if not rows:
-        raise ValueError(f"{args.predictions}: no prediction for any image of split {args.split!r}; make them with "
-                         "training.label")
+        raise ValueError(
+            f"{args.predictions}: no prediction for any image of split {args.split!r}; make them with training.label"
+        )
     rows.sort(key=lambda row: row[0])
     args.out.mkdir(parents=True, exist_ok=True)
-    write_table(args.out / "failures.csv", [{"f1": round(f1, 4), "source": c.source, "image": c.image, "partial": int(c.partial), **counts}
-                                            for f1, c, counts in rows])
-    for number, (_, case, _) in enumerate(rows[:args.worst], start=1):
+    write_table(
+        args.out / "failures.csv",
+        [
+            {"f1": round(f1, 4), "source": c.source, "image": c.image, "partial": int(c.partial), **counts}
+            for f1, c, counts in rows
+        ],
+    )
+    for number, (_, case, _) in enumerate(rows[: args.worst], start=1):
         file = args.out / f"{number:02}_{case.source}_{case.image.stem}.png"
         cv2.imencode(".png", cv2.cvtColor(picture(judge_case(case)), cv2.COLOR_RGB2BGR))[1].tofile(file)
     total = sum(sources.values(), Counter())

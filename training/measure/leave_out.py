@@ -4,14 +4,14 @@
     python -m training.measure.leave_out --manifest data/manifest.csv --out runs/left-out --steps 1100 \\
         --leave-out dsb2018_fluo,usiigaci_phase,wbc_jtsc bbbc030_dic_cho,dsb2018_he,wbc_cellavision
 
-Trains a network with both heads on all sources, and one without each group of --leave-out, with the same number of steps from random
-weights (fine-tuned networks have seen everything). The default is each source with at least --at-least training images, in turn.
-Sources that are left out together, joined by commas, save time; they should have nothing in common, for a network without
-two kinds of nuclei loses more than without one.
+Trains a network with both heads on all sources, and one without each group of --leave-out, with the same number of
+steps from random weights (fine-tuned networks have seen everything). The default is each source with at least
+--at-least training images, in turn. Sources that are left out together, joined by commas, save time; they should have
+nothing in common, for a network without two kinds of nuclei loses more than without one.
 
-Each source that was left out is then scored on its validation images, by the network that has seen its other images and the one that has
-seen none: mean F1 at IoU 0.5, at the true size of the cells, with the stream for the images' class. Networks that have been
-trained for a few minutes score less than the shipped ones; the difference is what counts.
+Each source that was left out is then scored on its validation images, by the network that has seen its other images and
+the one that has seen none: mean F1 at IoU 0.5, at the true size of the cells, with the stream for the images' class.
+Networks that have been trained for a few minutes score less than the shipped ones; the difference is what counts.
 
     OUT/all, OUT/SOURCE,...  the runs (training.train); the same command continues where it was stopped
     OUT/left_out.csv         the table that is printed: F1 with and without the source, and the loss
@@ -69,12 +69,16 @@ def groups_of(args: argparse.Namespace) -> list[list[str]]:
         groups = [group.split(",") for group in args.leave_out]
         for source in (source for group in groups for source in group):
             if any(source not in sources for sources in counts.values()):
-                raise ValueError(f"{args.manifest}: source {source!r} has no training or no validation images; both are needed. "
-                                 f"Sources here: {', '.join(sorted(set(counts['train']) & set(counts['val'])))}")
+                raise ValueError(
+                    f"{args.manifest}: source {source!r} has no training or no validation images; both are needed. "
+                    f"Sources here: {', '.join(sorted(set(counts['train']) & set(counts['val'])))}"
+                )
         return groups
     groups = [[s] for s in sorted(set(counts["val"])) if counts["train"].count(s) >= args.at_least]
     if not groups:
-        raise ValueError(f"{args.manifest}: no source has {args.at_least} training images and a validation image; lower --at-least")
+        raise ValueError(
+            f"{args.manifest}: no source has {args.at_least} training images and a validation image; lower --at-least"
+        )
     return groups
 
 
@@ -82,8 +86,22 @@ def train_without(sources: list[str], args: argparse.Namespace) -> Path:
     """Folder of a run's networks, without these sources; raises NotTrained if the run was stopped or failed."""
     folder = args.out / (",".join(sources) or "all")
     left_out = ["--leave-out", *sources] if sources else []
-    code = train.main(["--manifest", str(args.manifest), "--out", str(folder), "--stream", "both", "--steps", str(args.steps),
-                       "--validate-images", "0", *shlex.split(args.train_options), *left_out])
+    code = train.main(
+        [
+            "--manifest",
+            str(args.manifest),
+            "--out",
+            str(folder),
+            "--stream",
+            "both",
+            "--steps",
+            str(args.steps),
+            "--validate-images",
+            "0",
+            *shlex.split(args.train_options),
+            *left_out,
+        ]
+    )
     if code:
         raise NotTrained(f"{folder}: training ended with exit code {code}; the same command goes on from there")
     return folder
@@ -108,8 +126,10 @@ def main(argv: list[str] | None = None) -> int:
     except NotTrained as error:
         log.error("%s", error)
         return PARTLY
-    mean = {k: round(float(np.average([r[k] for r in rows], weights=[r["images"] for r in rows])), 4)
-            for k in ("F1 with it", "F1 without", "lost")}
+    mean = {
+        k: round(float(np.average([r[k] for r in rows], weights=[r["images"] for r in rows])), 4)
+        for k in ("F1 with it", "F1 without", "lost")
+    }
     print(text_table([*rows, {"source": "all of them", "images": sum(r["images"] for r in rows), **mean}]))
     return DONE
 
@@ -124,8 +144,15 @@ def compare(groups: list[list[str]], args: argparse.Namespace) -> list[dict]:
         for source in group:
             samples = load_samples([r for r in read_manifest(args.manifest, "val") if r.source == source])
             scores = score(complete, samples), score(without, samples)
-            rows.append({"source": source, "images": len(samples), "F1 with it": round(scores[0], 4),
-                         "F1 without": round(scores[1], 4), "lost": round(scores[0] - scores[1], 4)})
+            rows.append(
+                {
+                    "source": source,
+                    "images": len(samples),
+                    "F1 with it": round(scores[0], 4),
+                    "F1 without": round(scores[1], 4),
+                    "lost": round(scores[0] - scores[1], 4),
+                }
+            )
             write_row(args.out / TABLE, rows[-1])
     return rows
 

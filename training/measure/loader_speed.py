@@ -1,9 +1,11 @@
-"""Does training wait for its data? Images (crops) per second of the loader alone, the network's step alone, and both together.
+"""Does training wait for its data? Images (crops) per second of the loader alone, the network's step alone, and both
+together.
 
     python -m training.measure.loader_speed --manifest data/manifest.csv --random-init --crop 256 --batch 8 --workers 2
 
-Takes the arguments of training.train, without --out: nothing is written. The loader keeps up with room to spare where it is at
-least 1.5 times as fast as the step; below 1 the network waits, and more --workers help as long as there are cores for them.
+Takes the arguments of training.train, without --out: nothing is written. The loader keeps up with room to spare where
+it is at least 1.5 times as fast as the step; below 1 the network waits, and more --workers help as long as there are
+cores for them.
 """
 
 import argparse
@@ -65,10 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rates = measure(args, args.seconds)
     workers = default_workers(choose_device(args.device)) if args.workers is None else args.workers
-    print(f"loader alone  {rates['loader']:7.1f} images/s ({workers} workers)\n"
-          f"step alone    {rates['step']:7.1f} images/s ({args.encoder} on {args.device})\n"
-          f"together      {rates['together']:7.1f} images/s\n"
-          f"loader/step   {rates['loader'] / rates['step']:7.2f}")
+    print(
+        f"loader alone  {rates['loader']:7.1f} images/s ({workers} workers)\n"
+        f"step alone    {rates['step']:7.1f} images/s ({args.encoder} on {args.device})\n"
+        f"together      {rates['together']:7.1f} images/s\n"
+        f"loader/step   {rates['loader'] / rates['step']:7.2f}"
+    )
     return DONE
 
 

@@ -1,7 +1,8 @@
 """Images of any size made of real cells: random crops, turned, flipped, changed in brightness and sewn together.
 
-Neighbouring crops overlap. In the overlap the border between them follows the path on which they differ least, as in image
-quilting (Efros and Freeman 2001), so that it prefers the background between the cells. The same seed gives the same image.
+Neighbouring crops overlap. In the overlap the border between them follows the path on which they differ least, as in
+image quilting (Efros and Freeman 2001), so that it prefers the background between the cells. The same seed gives the
+same image.
 """
 
 from collections.abc import Iterator
@@ -35,8 +36,9 @@ def read_cells(place: Path, look: str, seed: int = 0) -> tuple[list[np.ndarray],
 
     Returns
     -------
-    uint8 arrays of shape (H, W) for gray or (H, W, 3) for colour, normalised; and the folder they are from, drawn by the seed
-    among those with images of that look, because mixed sources would make an image such as no microscope takes.
+    uint8 arrays of shape (H, W) for gray or (H, W, 3) for colour, normalised; and the folder they are from, drawn by
+    the seed among those with images of that look, because mixed sources would make an image such as no microscope
+    takes.
 
     Raises
     ------
@@ -54,8 +56,10 @@ def read_cells(place: Path, look: str, seed: int = 0) -> tuple[list[np.ndarray],
         images = [image for image in images if image.ndim == dimensions and min(image.shape[:2]) >= SMALLEST_SOURCE]
         if images:
             return images, folder
-    raise ValueError(f"{place}: no {look} images of at least {SMALLEST_SOURCE}x{SMALLEST_SOURCE} pixels; give another "
-                     "folder with --cells, or another --look")
+    raise ValueError(
+        f"{place}: no {look} images of at least {SMALLEST_SOURCE}x{SMALLEST_SOURCE} pixels; give another "
+        "folder with --cells, or another --look"
+    )
 
 
 def _image_files(place: Path) -> list[Path]:
@@ -109,7 +113,8 @@ def _sew(window: np.ndarray, crop: np.ndarray, overlap: int, above: bool, beside
 
 
 def cheapest_path(cost: np.ndarray) -> np.ndarray:
-    """The way from the first row to the last with the smallest sum of costs: a column a row, each at most 1 from the one before.
+    """The way from the first row to the last with the smallest sum of costs: a column a row, each at most 1 from the
+    one before.
 
     Parameters
     ----------

@@ -3,10 +3,10 @@
     python -m training.measure.network_speed
     python -m training.measure.network_speed --encoder convnext_small --device cuda
 
-The first line is what `inference.network` chooses on this machine; each further one changes one thing: the number format, the order
-of the channels in memory, the number of windows a call, the number of threads (CPU), or lets torch.compile translate the network,
-of which the first call, translation included, counts for a program that is started once an image. Weights are random: they do not
-change the time.
+The first line is what `inference.network` chooses on this machine; each further one changes one thing: the number
+format, the order of the channels in memory, the number of windows a call, the number of threads (CPU), or lets
+torch.compile translate the network, of which the first call, translation included, counts for a program that is started
+once an image. Weights are random: they do not change the time.
 
     ms/window   median over --repeat calls, after two that do not count, divided by the windows of a call
     first s     the first call
@@ -80,16 +80,29 @@ def measure(encoder: str, device: torch.device, way: Way, repeat: int) -> dict[s
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
     memory = {"peak MB": round(torch.cuda.max_memory_allocated(device) / 2**20)} if device.type == "cuda" else {}
-    return {"encoder": encoder, "format": str(way.dtype).removeprefix("torch."), "channels": "last" if way.channels_last else "first",
-            "windows": way.batch, "threads": way.threads, "compiled": "yes" if way.compiled else "",
-            "ms/window": 1000 * float(np.median(seconds[1 + WARM_UP_CALLS:])) / way.batch, "first s": seconds[0], **memory}
+    return {
+        "encoder": encoder,
+        "format": str(way.dtype).removeprefix("torch."),
+        "channels": "last" if way.channels_last else "first",
+        "windows": way.batch,
+        "threads": way.threads,
+        "compiled": "yes" if way.compiled else "",
+        "ms/window": 1000 * float(np.median(seconds[1 + WARM_UP_CALLS :])) / way.batch,
+        "first s": seconds[0],
+        **memory,
+    }
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.network_speed", __doc__)
     add = parser.add_argument
-    add("--encoder", nargs="+", default=["convnext_small", "convnext_atto"], metavar="NAME",
-        help="ConvNeXts of timm [convnext_small convnext_atto: the paper's and the shipped one]")
+    add(
+        "--encoder",
+        nargs="+",
+        default=["convnext_small", "convnext_atto"],
+        metavar="NAME",
+        help="ConvNeXts of timm [convnext_small convnext_atto: the paper's and the shipped one]",
+    )
     add_device(parser)
     add("--repeat", type=positive, default=5, metavar="N", help="calls of which the median counts [5]")
     add("--no-compile", action="store_true", help="leave torch.compile out, which needs a C++ compiler and a minute")

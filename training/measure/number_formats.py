@@ -3,10 +3,10 @@
     python -m training.measure.number_formats tests/images
     python -m training.measure.number_formats data/manifest.csv --most 40
 
-Segments images (of a folder, or a manifest's validation images) with the networks in float32 and in the format that the program
-chooses here (bfloat16 where the hardware multiplies it), and prints F1 at IoU 0.5 of the second labels against the first, image by
-image and over all cells. Both runs take the class and the cell diameter found in float32; with --measure each finds its own, as the
-program does.
+Segments images (of a folder, or a manifest's validation images) with the networks in float32 and in the format that the
+program chooses here (bfloat16 where the hardware multiplies it), and prints F1 at IoU 0.5 of the second labels against
+the first, image by image and over all cells. Both runs take the class and the cell diameter found in float32; with
+--measure each finds its own, as the program does.
 
 Exit code: 0; 1 if F1 over all cells is not above 0.995; 2 if there is nothing to compare.
 """
@@ -53,7 +53,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.number_formats", __doc__)
     add = parser.add_argument
     add("images", type=Path, help="a folder of images, or a manifest")
-    add("--weights", type=Path, default=ROOT / "weights", metavar="DIR", help="folder with the five networks [the shipped ones]")
+    add(
+        "--weights",
+        type=Path,
+        default=ROOT / "weights",
+        metavar="DIR",
+        help="folder with the five networks [the shipped ones]",
+    )
     add_device(parser)
     add("--dtype", choices=("bfloat16", "float16"), help="compare this one [what the program chooses here]")
     add("--most", type=positive, default=1000, metavar="N", help="of more images, evenly spread ones [1000]")
@@ -67,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     device = choose_device(args.device)
     dtype = getattr(torch, args.dtype) if args.dtype else best_dtype(device)
     if dtype == torch.float32:
-        raise ValueError("this machine has no faster number format than float32: nothing to compare; or name one with --dtype")
+        raise ValueError(
+            "this machine has no faster number format than float32: nothing to compare; or name one with --dtype"
+        )
     images = find_images(args.images, args.most)
     exact, fast = (segmenter_in(t, args.weights, device) for t in (torch.float32, dtype))
     total = np.zeros(3, int)
@@ -78,10 +86,20 @@ def main(argv: list[str] | None = None) -> int:
         found = fast.segment(picture, **known)
         counts = match_counts(expected.labels, found.labels)[0]
         total += counts
-        log.info("%s: F1 %.4f, %d and %d cells, diameter %.1f and %.1f", path.name, f1_score(*counts), expected.summary.cells,
-                 found.summary.cells, expected.plan.diameter, found.plan.diameter)
+        log.info(
+            "%s: F1 %.4f, %d and %d cells, diameter %.1f and %.1f",
+            path.name,
+            f1_score(*counts),
+            expected.summary.cells,
+            found.summary.cells,
+            expected.plan.diameter,
+            found.plan.diameter,
+        )
     f1 = f1_score(*total.tolist())
-    print(f"F1 of {str(dtype).removeprefix('torch.')} against float32 over {len(images)} images: {f1:.4f} (goal: above {GOAL})")
+    print(
+        f"F1 of {str(dtype).removeprefix('torch.')} against float32 over {len(images)} images: {f1:.4f} (goal: above "
+        f"{GOAL})"
+    )
     return 0 if f1 > GOAL else 1
 
 

@@ -9,8 +9,10 @@ def import_pyplot():
     try:
         import matplotlib
     except ImportError:
-        raise ValueError("--plot needs matplotlib, which is not among the program's requirements: pip install matplotlib, "
-                         "or leave --plot out") from None
+        raise ValueError(
+            "--plot needs matplotlib, which is not among the program's requirements: pip install matplotlib, "
+            "or leave --plot out"
+        ) from None
     matplotlib.use("agg")
     from matplotlib import pyplot
 
@@ -19,7 +21,9 @@ def import_pyplot():
 
 @contextmanager
 def plot_file(path: Path, title: str, panels: int = 1, width: float = 7):
-    """A figure's axes, side by side, to draw on within a `with` block; at its end they get a grid and are written to the file."""
+    """A figure's axes, side by side, to draw on within a `with` block; at its end they get a grid and are written to
+    the file.
+    """
     pyplot = import_pyplot()
     figure, (axes,) = pyplot.subplots(1, panels, figsize=(width, 5), layout="constrained", squeeze=False)
     try:

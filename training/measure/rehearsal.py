@@ -2,25 +2,28 @@
 
     python -m training.measure.rehearsal team:latest --manifest data/manifest.csv
     python -m training.measure.rehearsal team:latest --images my_images --truth my_labels --csv rehearsal.csv
-    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv --options "--gpus device=0 -m 28G --network none"
-    python -m training.measure.rehearsal localhost/team --engine podman --images my_images
+    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv --options "--gpus device=0 -m 28G
+    --network none" python -m training.measure.rehearsal localhost/team --engine podman --images my_images
     python -m training.measure.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
 
-Images are those of a manifest (training.manifest; the lines of --split that have labels) or of a folder, whose true labels are
---truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times are measured.
+Images are those of a manifest (training.manifest; the lines of --split that have labels) or of a folder, whose true
+labels are --truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times are
+measured.
 
 Docker and Podman are given the organiser's own command:
 
-    docker container run OPTIONS --name NAME --rm -v IN/:/workspace/inputs/ -v OUT/:/workspace/outputs/ IMAGE /bin/bash -c "sh predict.sh"
+    docker container run OPTIONS --name NAME --rm -v IN/:/workspace/inputs/ -v OUT/:/workspace/outputs/ IMAGE /bin/bash
+    -c "sh predict.sh"
 
 Apptainer and Singularity, with an image file made by `apptainer build team.sif docker-archive:team.tar`, are given
 
     apptainer exec OPTIONS --bind IN:/inputs:ro --bind OUT:/outputs IMAGE sh /workspace/predict.sh /inputs /outputs
 
-An image fails if the exit code is not 0, if its label TIFF is missing, of another size or wrongly named, or if the output folder
-holds anything else. Three tables are printed: times, as in the paper's Table 5, a line for each size of image; and the scores by
-class and by source, as the organiser's program computes them and corrected (training.measure.score). The times, in seconds, run from the
-engine's start to its exit and count only on an idle machine; the first start after loading an image takes longer.
+An image fails if the exit code is not 0, if its label TIFF is missing, of another size or wrongly named, or if the
+output folder holds anything else. Three tables are printed: times, as in the paper's Table 5, a line for each size of
+image; and the scores by class and by source, as the organiser's program computes them and corrected
+(training.measure.score). The times, in seconds, run from the engine's start to its exit and count only on an idle
+machine; the first start after loading an image takes longer.
 
 Exit code: 0; 1 if an image failed or took longer than tolerated; 2 if nothing could be measured.
 """
@@ -87,28 +90,63 @@ def tasks_of_folder(images: Path, truth: Path | None, out: Path) -> list[Task]:
             continue
         found = [path for path in truth.iterdir() if path.name.startswith(f"{name}_label.")]
         if len(found) != 1:
-            raise ValueError(f"{image}: expected one file {name}_label.* in {truth}, found {len(found)}; add the true labels, "
-                             "or leave --truth out to measure times alone")
+            raise ValueError(
+                f"{image}: expected one file {name}_label.* in {truth}, found {len(found)}; add the true labels, "
+                "or leave --truth out to measure times alone"
+            )
         tasks.append(Task(image, labels, Case(found[0], (labels,), "", image)))
     return tasks
 
 
 def engine_words(engine: str, options: str | None, image: str) -> list[str]:
-    """The command's words, with {input} and {output} for the two folders. Raises ValueError if the engine is not installed."""
+    """The command's words, with {input} and {output} for the two folders. Raises ValueError if the engine is not
+    installed.
+    """
     if not shutil.which(engine):
-        raise ValueError(f"no program {engine!r} on this machine; install it, or choose with --engine one of "
-                         f"{', '.join(DEFAULT_OPTIONS)}")
+        raise ValueError(
+            f"no program {engine!r} on this machine; install it, or choose with --engine one of "
+            f"{', '.join(DEFAULT_OPTIONS)}"
+        )
     kind = Path(engine).name
     words = shlex.split(DEFAULT_OPTIONS[kind] if options is None else options)
     if kind in APPTAINER_LIKE:
-        return [engine, "exec", *words, "--bind", "{input}:/inputs:ro", "--bind", "{output}:/outputs", image,
-                "sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
-    return [engine, "container", "run", *words, "--name", f"rehearsal-{os.getpid()}", "--rm", "-v", "{input}/:/workspace/inputs/",
-            "-v", "{output}/:/workspace/outputs/", image, "/bin/bash", "-c", "sh predict.sh"]
+        return [
+            engine,
+            "exec",
+            *words,
+            "--bind",
+            "{input}:/inputs:ro",
+            "--bind",
+            "{output}:/outputs",
+            image,
+            "sh",
+            "/workspace/predict.sh",
+            "/inputs",
+            "/outputs",
+            "--challenge-names",
+        ]
+    return [
+        engine,
+        "container",
+        "run",
+        *words,
+        "--name",
+        f"rehearsal-{os.getpid()}",
+        "--rm",
+        "-v",
+        "{input}/:/workspace/inputs/",
+        "-v",
+        "{output}/:/workspace/outputs/",
+        image,
+        "/bin/bash",
+        "-c",
+        "sh predict.sh",
+    ]
 
 
 def send_in(task: Task, words: list[str], folder: Path) -> dict:
-    """Start the container for one image; returns its line of the table (training.measure.benchmark.image_record) and keeps its labels.
+    """Start the container for one image; returns its line of the table (training.measure.benchmark.image_record) and
+    keeps its labels.
 
     Parameters
     ----------
@@ -125,7 +163,9 @@ def send_in(task: Task, words: list[str], folder: Path) -> dict:
     shape = read_image(alone).shape
     run = launch(words, alone.parent, {alone: shape}, folder / "run")
     if run.failure == ENGINE_FAILED:
-        raise ValueError(f"{words[0]} could not start the container (its last lines are above); correct --options or build the image")
+        raise ValueError(
+            f"{words[0]} could not start the container (its last lines are above); correct --options or build the image"
+        )
     output = folder / "run" / "out"
     run = expect_alone(run, output, challenge_names([alone])[alone] + LABEL_SUFFIX)
     if not run.failure:
@@ -135,7 +175,9 @@ def send_in(task: Task, words: list[str], folder: Path) -> dict:
 
 
 def expect_alone(run: Launch, output: Path, name: str) -> Launch:
-    """The same launch, failed if the output folder holds more than the label file `name`: the organiser's scorer stops at it."""
+    """The same launch, failed if the output folder holds more than the label file `name`: the organiser's scorer stops
+    at it.
+    """
     others = sorted(path.name for path in output.iterdir() if path.name != name)
     if run.failure or not others:
         return run
@@ -143,7 +185,9 @@ def expect_alone(run: Launch, output: Path, name: str) -> Launch:
 
 
 def time_table(records: list[dict]) -> str:
-    """A line for each size of image, smallest first: the tolerance, the median and the longest time, the time out of tolerance."""
+    """A line for each size of image, smallest first: the tolerance, the median and the longest time, the time out of
+    tolerance.
+    """
     sizes = {}
     for record in sorted(records, key=lambda r: r["Mpx"]):
         sizes.setdefault(record["size"], []).append(record)
@@ -151,16 +195,28 @@ def time_table(records: list[dict]) -> str:
     for size, members in sizes.items():
         times = [r["real"] for r in members]
         failed = sum(bool(r["failure"]) for r in members)
-        rows.append({"size": size, "images": len(members), "tolerance": members[0]["tolerance"], "median": median(times),
-                     "longest": max(times), "out of tolerance": sum(r["over"] for r in members), "failed": failed or ""})
+        rows.append(
+            {
+                "size": size,
+                "images": len(members),
+                "tolerance": members[0]["tolerance"],
+                "median": median(times),
+                "longest": max(times),
+                "out of tolerance": sum(r["over"] for r in members),
+                "failed": failed or "",
+            }
+        )
     return text_table(rows)
 
 
 def totals(records: list[dict]) -> str:
     """One line: images, failures, the median time, the time out of tolerance."""
     late = [r["over"] for r in records if r["over"]]
-    return (f"{len(records)} images, {sum(bool(r['failure']) for r in records)} failed; "
-            f"median time {median(r['real'] for r in records):.1f} s; {len(late)} out of tolerance, by {sum(late):.1f} s in all")
+    return (
+        f"{len(records)} images, {sum(bool(r['failure']) for r in records)} failed; "
+        f"median time {median(r['real'] for r in records):.1f} s; {len(late)} out of tolerance, by {sum(late):.1f} s "
+        "in all"
+    )
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -174,9 +230,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--split", default="val", help="with --manifest: the lines to use [val]")
     add("--each", type=positive, metavar="N", help="with --manifest: at most N images of each source [all]")
     add("--engine", default="docker", help=f"{', '.join(DEFAULT_OPTIONS)}, or a path to one [docker]")
-    add("--options", metavar="TEXT",
+    add(
+        "--options",
+        metavar="TEXT",
         help="further options of the engine's run command, in one argument; "
-             + "; ".join(f"{engine}: [{text}]" for engine, text in DEFAULT_OPTIONS.items()))
+        + "; ".join(f"{engine}: [{text}]" for engine, text in DEFAULT_OPTIONS.items()),
+    )
     add("--csv", type=Path, metavar="FILE", help="write a line for each image there")
     add("--keep", type=Path, metavar="DIR", help="keep labels and logs in this new folder")
     args = parser.parse_args(argv)
@@ -203,7 +262,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def rehearse(args: argparse.Namespace, words: list[str], work: Path) -> tuple[list[dict], list[Score]]:
-    """Send in all images; returns the lines of the table, with F1 at IoU 0.5 where the truth is known, and all scores."""
+    """Send in all images; returns the lines of the table, with F1 at IoU 0.5 where the truth is known, and all
+    scores.
+    """
     out = work / "predictions"
     if args.manifest:
         tasks = tasks_of_manifest(args.manifest, out, args.split, args.each)

@@ -1,7 +1,8 @@
-"""A weights folder whose untrained networks find cells: for timing an encoder of which there are no trained weights yet.
+"""A weights folder whose untrained networks find cells: for timing an encoder of which there are no trained weights
+yet.
 
-The last layer of each network is set so that, on noise with spots of a cell's size, a tenth of the points are cell points. Where
-they lie means nothing; their number is what decoding costs.
+The last layer of each network is set so that, on noise with spots of a cell's size, a tenth of the points are cell
+points. Where they lie means nothing; their number is what decoding costs.
 """
 
 from pathlib import Path

@@ -4,16 +4,17 @@
     python -m training.measure.score truth predictions
     python -m training.measure.score data/manifest.csv predictions --csv scores.csv
 
-TRUTH is a manifest (training.manifest; the lines of --split that have labels) or a folder of *_label.* files, sub-folders
-included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
+TRUTH is a manifest (training.manifest; the lines of --split that have labels) or a folder of *_label.* files,
+sub-folders included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
 
-PREDICTIONS holds the label files that predict.py writes, under the names that it gives them (inference.naming.label_names). For
-an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/ first, then in PREDICTIONS/.
+PREDICTIONS holds the label files that predict.py writes, under the names that it gives them
+(inference.naming.label_names). For an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/ first, then
+in PREDICTIONS/.
 
-Scores are means over the images, each image counting the same. A table is printed for each mode (training.measure.f1): corrected, where
-an image without a usable prediction has F1 0, and official, where the organiser's program leaves it out. Where only some cells
-are labelled (partial = 1), unlabelled cells count as spurious all the same; the tables say how many such images a group has,
-and a row leaves them out. --csv writes a line for each image, mode and threshold.
+Scores are means over the images, each image counting the same. A table is printed for each mode (training.measure.f1):
+corrected, where an image without a usable prediction has F1 0, and official, where the organiser's program leaves it
+out. Where only some cells are labelled (partial = 1), unlabelled cells count as spurious all the same; the tables say
+how many such images a group has, and a row leaves them out. --csv writes a line for each image, mode and threshold.
 
 Exit code: 0; 1 if a prediction is missing or unusable; 2 if nothing could be scored.
 """
@@ -90,14 +91,19 @@ def cases_from_manifest(manifest: Path, predictions: Path, split: str = "val") -
 
 def cases_from_folder(truth: Path, predictions: Path) -> list[Case]:
     """All *_label.* files under a folder; the source is the name of the sub-folder, "" at the top."""
-    labels = {path.with_name(path.name.rpartition("_label.")[0] + ".tif"): path for path in sorted(truth.rglob("*_label.*"))}
+    labels = {
+        path.with_name(path.name.rpartition("_label.")[0] + ".tif"): path for path in sorted(truth.rglob("*_label.*"))
+    }
     places = _candidates(labels, predictions)
-    return [Case(label, places[image], label.parent.name if label.parent != truth else "") for image, label in labels.items()]
+    return [
+        Case(label, places[image], label.parent.name if label.parent != truth else "")
+        for image, label in labels.items()
+    ]
 
 
 def _candidates(images: Iterable[Path], predictions: Path) -> dict[Path, tuple[Path, ...]]:
-    """Where each image's prediction may be: below its folder's name if it was predicted folder by folder, or at the top if all
-    images were predicted in one run, which cannot be if two of them have the same name."""
+    """Where each image's prediction may be: below its folder's name if it was predicted folder by folder, or at the top
+    if all images were predicted in one run, which cannot be if two of them have the same name."""
     images = sorted(set(images))
     uses = Counter(image.name for image in images)
     together = label_names(sorted(Path(name) for name in uses))
@@ -115,7 +121,8 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
     Raises
     ------
     ValueError
-        If the truth or the image cannot be read, or a threshold or a mode is unknown. An unusable prediction is logged instead.
+        If the truth or the image cannot be read, or a threshold or a mode is unknown. An unusable prediction is logged
+        instead.
     """
     truth = read_labels(case.label)
     group = CLASS_NAMES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
@@ -126,8 +133,19 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
             continue
         for threshold, counts in zip(thresholds, score_image(truth, prediction, thresholds, mode)):
             rates = [rate(*counts, mode) if path else 0.0 for rate in (precision, recall, f1_score)]
-            scores.append(Score(str(case.label), case.source, group, int(case.partial), str(path or ""), mode, threshold,
-                                *counts, *rates))
+            scores.append(
+                Score(
+                    str(case.label),
+                    case.source,
+                    group,
+                    int(case.partial),
+                    str(path or ""),
+                    mode,
+                    threshold,
+                    *counts,
+                    *rates,
+                )
+            )
     return scores
 
 
@@ -141,8 +159,13 @@ def read_prediction(case: Case, shape: tuple[int, int]) -> tuple[Path | None, np
             prediction = read_labels(path)
             if prediction.shape == shape:
                 return path, prediction
-            log.error("%s: shape %s does not fit the truth's %s in %s; predict this image again", path, prediction.shape, shape,
-                      case.label)
+            log.error(
+                "%s: shape %s does not fit the truth's %s in %s; predict this image again",
+                path,
+                prediction.shape,
+                shape,
+                case.label,
+            )
         except ValueError as error:
             log.error("%s: unusable prediction (%s)", path, error)
     return None, np.zeros(shape, np.uint8)
@@ -159,7 +182,9 @@ def table(scores: Sequence[Score], mode: str) -> str:
     if any(s.partial for s in scores):
         groups["complete labels"] = [s for s in scores if not s.partial]
     groups |= {f"class {name}": [s for s in scores if s.cue_class == name] for name in CLASS_NAMES}
-    groups |= {f"source {name}": [s for s in scores if s.source == name] for name in sorted({s.source for s in scores} - {""})}
+    groups |= {
+        f"source {name}": [s for s in scores if s.source == name] for name in sorted({s.source for s in scores} - {""})
+    }
     rows = []
     for name, members in groups.items():
         first = [s for s in members if s.threshold == thresholds[0]]
@@ -168,8 +193,15 @@ def table(scores: Sequence[Score], mode: str) -> str:
         f1, p, r = (np.array([getattr(s, field) for s in first]) for field in ("f1", "precision", "recall"))
         means = {"mean F1": f1.mean(), "median": np.median(f1), "precision": p.mean(), "recall": r.mean()}
         means |= {f"F1@{t:g}": np.mean([s.f1 for s in members if s.threshold == t]) for t in thresholds[1:]}
-        rows.append({"images of": name, "images": len(first), "partial": sum(s.partial for s in first),
-                     "missing": sum(not s.prediction for s in first), **{k: f"{value:.4f}" for k, value in means.items()}})
+        rows.append(
+            {
+                "images of": name,
+                "images": len(first),
+                "partial": sum(s.partial for s in first),
+                "missing": sum(not s.prediction for s in first),
+                **{k: f"{value:.4f}" for k, value in means.items()},
+            }
+        )
     return text_table(rows)
 
 
@@ -179,7 +211,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("truth", type=Path, metavar="TRUTH", help="manifest (CSV) or folder of *_label.* files")
     add("predictions", type=Path, metavar="PREDICTIONS", help="folder of predicted *_label.tiff files")
     add("--split", default="val", help="lines of the manifest to score [val]")
-    add("--thresholds", type=float, nargs="+", default=[0.5], metavar="IOU", help="a match needs at least this IoU [0.5]")
+    add(
+        "--thresholds",
+        type=float,
+        nargs="+",
+        default=[0.5],
+        metavar="IOU",
+        help="a match needs at least this IoU [0.5]",
+    )
     add("--mode", choices=(*MODES, "both"), default="both", help="[both]")
     add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
     return parser.parse_args(argv)
@@ -199,8 +238,12 @@ def main(argv: list[str] | None = None) -> int:
     results = [score_case(case, thresholds, modes) for case in cases]
     unusable = sum(not rows or not rows[0].prediction for rows in results)
     if unusable == len(results):
-        log.error("nothing to score: none of the %d labelled images of %s has a usable prediction in %s", len(results), args.truth,
-                  args.predictions)
+        log.error(
+            "nothing to score: none of the %d labelled images of %s has a usable prediction in %s",
+            len(results),
+            args.truth,
+            args.predictions,
+        )
         return 2
     scores = [score for rows in results for score in rows]
     print("\n\n".join(f"{EXPLAINED[mode]}\n{table(scores, mode)}" for mode in modes))

@@ -3,12 +3,14 @@
     python -m training.measure.sources data/manifest.csv --predictions before=old-predictions after=predictions
     python -m training.measure.sources data/manifest.csv --true-size before=old-weights after=weights
 
-A source of the manifest's split "val" is seen if split "train" has images of it. What counts is the mean over the *sources* of
-their mean F1 at IoU 0.5, seen and unseen ones apart: a source with many images weighs no more than another one.
+A source of the manifest's split "val" is seen if split "train" has images of it. What counts is the mean over the
+*sources* of their mean F1 at IoU 0.5, seen and unseen ones apart: a source with many images weighs no more than another
+one.
 
---predictions takes folders that `training.label` wrote: the whole program. --true-size takes weights folders: each image
-goes to the network of its class by the cue rules, at the size that its true cell diameter asks for, so that only the networks
-count. Where only some cells of an image are labelled (marked *), cells that lie beside the labelled ones are left out.
+--predictions takes folders that `training.label` wrote: the whole program. --true-size takes weights folders: each
+image goes to the network of its class by the cue rules, at the size that its true cell diameter asks for, so that only
+the networks count. Where only some cells of an image are labelled (marked *), cells that lie beside the labelled ones
+are left out.
 
 --csv writes a line for each source. The exit code is 0; 2 if something could not be read.
 """
@@ -64,8 +66,13 @@ def score_networks(records: list[Record], folder: Path, device: str) -> list[flo
 def by_source(records: list[Record], columns: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Source -> column -> mean over its images."""
     sources = sorted({r.source for r in records})
-    return {source: {name: float(np.mean([s for r, s in zip(records, scores) if r.source == source]))
-                     for name, scores in columns.items()} for source in sources}
+    return {
+        source: {
+            name: float(np.mean([s for r, s in zip(records, scores) if r.source == source]))
+            for name, scores in columns.items()
+        }
+        for source in sources
+    }
 
 
 def rows_of(records: list[Record], seen: set[str], columns: dict[str, list[float]]) -> list[dict]:
@@ -76,12 +83,24 @@ def rows_of(records: list[Record], seen: set[str], columns: dict[str, list[float
     for group, members in (("unseen", [s for s in means if s not in seen]), ("seen", [s for s in means if s in seen])):
         if not members:
             continue
-        rows.append({"source": f"mean over {len(members)} {group} sources", "seen": group, "images": sum(len(images[s]) for s in members),
-                     **{name: round(float(np.mean([means[s][name] for s in members])), 4) for name in columns}})
+        rows.append(
+            {
+                "source": f"mean over {len(members)} {group} sources",
+                "seen": group,
+                "images": sum(len(images[s]) for s in members),
+                **{name: round(float(np.mean([means[s][name] for s in members])), 4) for name in columns},
+            }
+        )
         for source in members:
             mark = "*" if any(r.partial for r in images[source]) else ""
-            rows.append({"source": source + mark, "seen": group, "images": len(images[source]),
-                         **{name: round(value, 4) for name, value in means[source].items()}})
+            rows.append(
+                {
+                    "source": source + mark,
+                    "seen": group,
+                    "images": len(images[source]),
+                    **{name: round(value, 4) for name, value in means[source].items()},
+                }
+            )
     return rows
 
 
@@ -109,7 +128,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.sources", __doc__)
     add = parser.add_argument
     add("manifest", type=Path, help="CSV file of labelled images (training.manifest)")
-    add("--predictions", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="folders of predicted labels")
+    add(
+        "--predictions",
+        type=named_folder,
+        nargs="+",
+        default=[],
+        metavar="NAME=DIR",
+        help="folders of predicted labels",
+    )
     add("--true-size", type=named_folder, nargs="+", default=[], metavar="NAME=DIR", help="weights folders")
     add("--sources", nargs="+", metavar="SOURCE", help="these sources only")
     add("--csv", type=Path, metavar="FILE", help="write the lines there")

@@ -1,10 +1,11 @@
-"""Run a command and print, as JSON: its seconds, its peak memory in MB, its exit code (negative: the signal that ended it).
+"""Run a command and print, as JSON: its seconds, its peak memory in MB, its exit code (negative: the signal that ended
+it).
 
     python -I -S training/measure/stopwatch.py LOG COMMAND [ARGUMENT ...]
 
-What the command prints goes to the file LOG. The memory is that of the largest process among the command and those it waited for.
-training.measure.benchmark starts commands through this small program because Linux counts the memory of whoever starts a process to that
-process's peak.
+What the command prints goes to the file LOG. The memory is that of the largest process among the command and those it
+waited for. training.measure.benchmark starts commands through this small program because Linux counts the memory of
+whoever starts a process to that process's peak.
 """
 
 import json

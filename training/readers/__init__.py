@@ -1,1 +1,3 @@
-"""Readers of published data sets. Each lists images with their labels and what is missing; `training.prepare` does the rest."""
+"""Readers of published data sets. Each lists images with their labels and what is missing; `training.prepare` does the
+rest.
+"""

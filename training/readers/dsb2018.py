@@ -8,7 +8,9 @@ import numpy as np
 
 from training.readers.listing import Drawing, Entry, Listing, draw, image_files, read_pixels
 
-DARK = 0.5  # share of the value range: medians of this set's dark images are up to 0.17, of its bright gray ones from 0.88
+DARK = (
+    0.5  # share of the value range: medians of this set's dark images are up to 0.17, of its bright gray ones from 0.88
+)
 
 
 def list_dsb2018(folder: Path, source: str) -> Listing:
@@ -21,12 +23,23 @@ def list_dsb2018(folder: Path, source: str) -> Listing:
     for item in folders:
         images, masks = image_files(item / "images"), image_files(item / "masks")
         if len(images) != 1:
-            listing.report(item, f"{len(images)} files in its images/ instead of one; unpack it again, or --skip {item.name}*")
+            listing.report(
+                item, f"{len(images)} files in its images/ instead of one; unpack it again, or --skip {item.name}*"
+            )
         elif not masks:
             listing.report(item, f"no masks in its masks/; unpack it again, or --skip {item.name}*")
         else:
-            listing.entries.append(Entry(images[0], partial(draw_masks, masks), "train", source, modality=None,
-                                         name=item.name, group=item.name))
+            listing.entries.append(
+                Entry(
+                    images[0],
+                    partial(draw_masks, masks),
+                    "train",
+                    source,
+                    modality=None,
+                    name=item.name,
+                    group=item.name,
+                )
+            )
     return listing
 
 
@@ -40,7 +53,9 @@ def _cells(masks: list[Path], shape: tuple[int, int]) -> Iterator[np.ndarray]:
         mask = read_pixels(path)
         mask = mask if mask.ndim == 2 else mask.any(axis=2)
         if mask.shape != shape:
-            raise ValueError(f"{path}: a mask of shape {mask.shape} does not fit the image of shape {shape}; copy both again")
+            raise ValueError(
+                f"{path}: a mask of shape {mask.shape} does not fit the image of shape {shape}; copy both again"
+            )
         if not mask.any():
             raise ValueError(f"{path}: the mask is empty; delete it, or copy it again")
         yield np.flatnonzero(mask)

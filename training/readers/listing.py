@@ -49,7 +49,9 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
 
     def report(self, path: Path, text: str, about: Path | None = None) -> None:
-        """Add a problem with `path`; `about` is the image that --skip leaves out to be rid of it, `path` itself by default."""
+        """Add a problem with `path`; `about` is the image that --skip leaves out to be rid of it, `path` itself by
+        default.
+        """
         self.problems.append(Problem(about or path, f"{path}: {text}"))
 
     def images_of(self, folder: Path, recursive: bool = False) -> list[Path]:
@@ -97,4 +99,6 @@ def draw(cells: Iterable[np.ndarray], shape: tuple[int, int]) -> Drawing:
             labels[free] = count
         else:
             hidden += 1
-    return Drawing(labels.reshape(shape).astype(np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32), overlap, hidden)
+    return Drawing(
+        labels.reshape(shape).astype(np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32), overlap, hidden
+    )

@@ -29,7 +29,9 @@ class Maker:
         self.overlap = self.overlapping = self.hidden = 0
 
     def finish(self, entry: Entry) -> Entry:
-        """The entry with image and label that exist; raises ValueError naming the file that is at fault and the remedy."""
+        """The entry with image and label that exist; raises ValueError naming the file that is at fault and the
+        remedy.
+        """
         pixels = read_pixels(entry.image)
         image, label, modality, source = entry.image, entry.label, entry.modality, entry.source
         if callable(label):
@@ -54,9 +56,13 @@ class Maker:
     def _write(self, name: str, array: np.ndarray) -> Path:
         path = self.staging / name
         if path.exists():
-            raise ValueError(f"{self.out / name}: two images would be written under this name; rename one of them, or --skip it")
+            raise ValueError(
+                f"{self.out / name}: two images would be written under this name; rename one of them, or --skip it"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, array, compression="zlib", photometric="rgb" if array.ndim == 3 else "minisblack", metadata=None)
+        tifffile.imwrite(
+            path, array, compression="zlib", photometric="rgb" if array.ndim == 3 else "minisblack", metadata=None
+        )
         return self.out / name
 
     def publish(self) -> None:
@@ -71,17 +77,27 @@ class Maker:
 def check_labels(path: Path, labels: np.ndarray, image: Path, shape: tuple[int, int]) -> None:
     """Raise ValueError naming `path` if `labels` are no cells of an image of that (height, width)."""
     if labels.ndim != 2:
-        raise ValueError(f"{path}: labels must have one channel, got shape {labels.shape}; save it as a single-channel image")
+        raise ValueError(
+            f"{path}: labels must have one channel, got shape {labels.shape}; save it as a single-channel image"
+        )
     if labels.dtype.kind not in "ui" or labels.min() < 0:
-        raise ValueError(f"{path}: labels must be integers from 0, got {labels.dtype}; save it with 16 or 32-bit integers")
+        raise ValueError(
+            f"{path}: labels must be integers from 0, got {labels.dtype}; save it with 16 or 32-bit integers"
+        )
     if labels.shape != shape:
-        raise ValueError(f"{path}: labels of shape {labels.shape} do not fit {image.name} of shape {shape}; pair the right files")
+        raise ValueError(
+            f"{path}: labels of shape {labels.shape} do not fit {image.name} of shape {shape}; pair the right files"
+        )
     if not labels.any():
         raise ValueError(f"{path}: no cell is labelled; --skip the image, or give it as --unlabelled")
     cells = labels > 0
     if (labels[cells] == labels.max()).all() and (parts := cv2.connectedComponents(cells.astype(np.uint8))[0] - 1) > 1:
-        log.warning("%s: all %d objects have the value %d and count as one cell; a mask needs a value for each cell",
-                    path, parts, labels.max())
+        log.warning(
+            "%s: all %d objects have the value %d and count as one cell; a mask needs a value for each cell",
+            path,
+            parts,
+            labels.max(),
+        )
 
 
 def challenge_channels(pixels: np.ndarray, modality: str) -> np.ndarray:

@@ -8,7 +8,12 @@ from training.readers.listing import Entry, Listing, image_files, stem
 LABEL_SUFFIXES = ("", "_label", "_labels", "_mask", "_masks")  # of plain folder pairs
 NEURIPS_PARTS = {".": "train", "Training-labeled": "train", "Tuning": "test"}  # the folders of Zenodo record 10719375
 CELLPOSE_PARTS = {"train": "train", "train_cyto2": "train", "test": "test"}
-OMNIPOSE_MODALITIES = {"bact_phase": "phase", "bact_fluor": "fluorescence", "worm": "brightfield", "worm_high_res": "brightfield"}
+OMNIPOSE_MODALITIES = {
+    "bact_phase": "phase",
+    "bact_fluor": "fluorescence",
+    "worm": "brightfield",
+    "worm_high_res": "brightfield",
+}
 NOT_IMAGES = ("_masks", "_flows")  # files that lie beside the images of Cellpose and Omnipose
 
 
@@ -26,10 +31,14 @@ def list_neurips(folder: Path, source: str) -> Listing:
     listing = Listing()
     parts = {part: split for part, split in NEURIPS_PARTS.items() if (folder / part / "images").is_dir()}
     if not parts:
-        listing.report(folder, "holds neither images/ and labels/ nor Training-labeled/; give the folder that was unpacked")
+        listing.report(
+            folder, "holds neither images/ and labels/ nor Training-labeled/; give the folder that was unpacked"
+        )
     for part, split in parts.items():
         if images := listing.images_of(folder / part / "images"):
-            _pair(listing, folder, images, folder / part / "labels", ("_label",), split=split, source=source, modality="")
+            _pair(
+                listing, folder, images, folder / part / "labels", ("_label",), split=split, source=source, modality=""
+            )
     return listing
 
 
@@ -38,7 +47,9 @@ def list_cellpose(folder: Path, source: str) -> Listing:
     listing = Listing()
     parts = {part: split for part, split in CELLPOSE_PARTS.items() if (folder / part).is_dir()}
     if not parts:
-        listing.report(folder, f"holds none of {', '.join(p + '/' for p in CELLPOSE_PARTS)}; give the folder that holds train/")
+        listing.report(
+            folder, f"holds none of {', '.join(p + '/' for p in CELLPOSE_PARTS)}; give the folder that holds train/"
+        )
     for part, split in parts.items():
         if files := listing.images_of(folder / part):
             _pair_side_by_side(listing, folder, files, split=split, source=source, modality="")
@@ -46,7 +57,8 @@ def list_cellpose(folder: Path, source: str) -> Listing:
 
 
 def list_omnipose(folder: Path, source: str) -> Listing:
-    """x.tif (or x_img.tif) beside x_masks.tif in any depth; bact_phase/test_sorted/... and worm/test/... are the test set.
+    """x.tif (or x_img.tif) beside x_masks.tif in any depth; bact_phase/test_sorted/... and worm/test/... are the test
+    set.
 
     FOLDER may hold bact_phase, bact_fluor, worm and worm_high_res, or be one of them.
     """
@@ -57,9 +69,14 @@ def list_omnipose(folder: Path, source: str) -> Listing:
     for parent, files in by_folder.items():
         parts = (folder.resolve().name, *parent.relative_to(folder).parts)
         kind = next((p for p in parts if p in OMNIPOSE_MODALITIES), None)
-        _pair_side_by_side(listing, folder, files,
-                           split="test" if any(p in ("test", "test_sorted") for p in parts) else "train",
-                           source=f"{source}_{kind}" if kind else source, modality=OMNIPOSE_MODALITIES.get(kind, ""))
+        _pair_side_by_side(
+            listing,
+            folder,
+            files,
+            split="test" if any(p in ("test", "test_sorted") for p in parts) else "train",
+            source=f"{source}_{kind}" if kind else source,
+            modality=OMNIPOSE_MODALITIES.get(kind, ""),
+        )
     return listing
 
 
@@ -69,15 +86,26 @@ def _pair_side_by_side(listing: Listing, root: Path, files: list[Path], **fields
     _pair(listing, root, images, files[0].parent, ("_masks",), labels, image_suffix="_img", **fields)
 
 
-def _pair(listing: Listing, root: Path, images: list[Path], label_folder: Path, suffixes: tuple[str, ...],
-          labels: list[Path] | None = None, image_suffix: str = "", **fields) -> None:
-    """Add an entry for each image with one label, which is named as the image without `image_suffix` plus one of `suffixes`.
+def _pair(
+    listing: Listing,
+    root: Path,
+    images: list[Path],
+    label_folder: Path,
+    suffixes: tuple[str, ...],
+    labels: list[Path] | None = None,
+    image_suffix: str = "",
+    **fields,
+) -> None:
+    """Add an entry for each image with one label, which is named as the image without `image_suffix` plus one of
+    `suffixes`.
 
     Entries are named by the image's path within `root`. Without `labels` they are the images of `label_folder`.
     """
     labels = image_files(label_folder) if labels is None else labels
     if not labels:
-        listing.report(label_folder, f"{'holds no labels' if label_folder.is_dir() else 'no such folder'}; check the path")
+        listing.report(
+            label_folder, f"{'holds no labels' if label_folder.is_dir() else 'no such folder'}; check the path"
+        )
         return
     by_stem = defaultdict(list)
     for label in labels:

@@ -1,4 +1,6 @@
-"""Kaggle's Sartorius cell instance segmentation: train/ID.png and train.csv, a line a cell with its run-length encoded pixels."""
+"""Kaggle's Sartorius cell instance segmentation: train/ID.png and train.csv, a line a cell with its run-length encoded
+pixels.
+"""
 
 from collections import defaultdict
 from functools import partial
@@ -36,11 +38,22 @@ def list_sartorius(folder: Path, source: str) -> Listing:
         first = rows[0][1]
         image = images.pop(identity, None)
         if image is None:
-            listing.report(folder / "train" / f"{identity}.png",
-                           f"no such image, {table.name} line {rows[0][0]} lists it; unpack it again, or --skip it")
+            listing.report(
+                folder / "train" / f"{identity}.png",
+                f"no such image, {table.name} line {rows[0][0]} lists it; unpack it again, or --skip it",
+            )
             continue
-        listing.entries.append(Entry(image, partial(draw_cells, table, rows), "train", f"{source}_{first['cell_type']}", "phase",
-                                     name=identity, group=first.get("sample_id") or identity))
+        listing.entries.append(
+            Entry(
+                image,
+                partial(draw_cells, table, rows),
+                "train",
+                f"{source}_{first['cell_type']}",
+                "phase",
+                name=identity,
+                group=first.get("sample_id") or identity,
+            )
+        )
     for path in images.values():
         listing.report(path, f"no cell of this image in {table.name}; copy that file again, or --skip the image")
     return listing
@@ -51,12 +64,16 @@ def draw_cells(table: Path, rows: list[tuple[int, dict[str, str]]], shape: tuple
     cells = []
     for number, row in rows:
         if (row["height"], row["width"]) != (str(shape[0]), str(shape[1])):
-            raise ValueError(f"{table}: line {number} says {row['height']}x{row['width']} pixels for an image of "
-                             f"{shape[0]}x{shape[1]} ({row['id']}); copy both again")
+            raise ValueError(
+                f"{table}: line {number} says {row['height']}x{row['width']} pixels for an image of "
+                f"{shape[0]}x{shape[1]} ({row['id']}); copy both again"
+            )
         try:
             cells.append(decode_runs(row["annotation"], shape[0] * shape[1]))
         except ValueError as error:
-            raise ValueError(f"{table}: line {number}: {error}; copy the file again, or --skip {row['id']}.png") from None
+            raise ValueError(
+                f"{table}: line {number}: {error}; copy the file again, or --skip {row['id']}.png"
+            ) from None
     return draw(cells, shape)
 
 

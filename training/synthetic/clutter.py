@@ -33,7 +33,7 @@ def floaters(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
 def chamber(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
     """Rulings of a counting chamber, float32 (H, W): factors around 1, single, double or triple lines both ways."""
     factors = np.ones(shape, np.float32)
-    y, x = np.mgrid[:shape[0], :shape[1]].astype(np.float32)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     turn, width, pitch = rng.uniform(-0.2, 0.2), log_uniform(rng, 1, 5), log_uniform(rng, 60, 400)
     lines, strength = rng.integers(1, 4), rng.uniform(0.1, 0.5) * rng.choice([-1, 1])
     for across in (x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)):
@@ -45,7 +45,7 @@ def chamber(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
 
 def eyepiece(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
     """The round field of an eyepiece, float32 (H, W): 1 inside, nearly 0 outside, with a soft edge."""
-    y, x = np.ogrid[:shape[0], :shape[1]]
+    y, x = np.ogrid[: shape[0], : shape[1]]
     cy, cx = shape * rng.uniform(0.35, 0.65, 2)
     radius, soft = max(shape) * rng.uniform(0.6, 0.8), log_uniform(rng, 2, 30)
     return np.clip((radius - np.hypot(y - cy, x - cx)) / soft + 0.5, rng.uniform(0, 0.1), 1).astype(np.float32)

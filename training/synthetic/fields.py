@@ -38,16 +38,17 @@ def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
     grid = rng.standard_normal((height, width), np.float32)
     offset = rng.uniform(1, 2, 2)
     matrix = np.array([[1 / scale, 0, offset[0]], [0, 1 / scale, offset[1]]], np.float32)
-    field = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_REFLECT)
+    field = cv2.warpAffine(
+        grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+    )
     return field * 1.5  # interpolation lowers the deviation
 
 
 def fractal(rng: Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
     """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation 1.3."""
     weights = 0.6 ** np.arange(octaves)
-    weights /= np.sqrt((weights ** 2).sum())
-    return sum(np.float32(w) * noise(rng, shape, scale / 2 ** i) for i, w in enumerate(weights))
+    weights /= np.sqrt((weights**2).sum())
+    return sum(np.float32(w) * noise(rng, shape, scale / 2**i) for i, w in enumerate(weights))
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -68,7 +69,13 @@ def streaks(rng: Generator, shape: tuple[int, int], angle: float, length: float,
     table = rng.standard_normal((int(reach / width) + 4, int(reach / length) + 4), np.float32)
     cos, sin, middle = np.cos(angle), np.sin(angle), reach / 2
     cy, cx = height / 2, width_px / 2
-    matrix = np.array([[cos / length, sin / length, (middle - cx * cos - cy * sin) / length],
-                       [-sin / width, cos / width, (middle + cx * sin - cy * cos) / width]], np.float32)
-    return cv2.warpAffine(table, matrix, (width_px, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REFLECT)
+    matrix = np.array(
+        [
+            [cos / length, sin / length, (middle - cx * cos - cy * sin) / length],
+            [-sin / width, cos / width, (middle + cx * sin - cy * cos) / width],
+        ],
+        np.float32,
+    )
+    return cv2.warpAffine(
+        table, matrix, (width_px, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+    )

@@ -61,8 +61,11 @@ def debris(rng: Generator, signal: np.ndarray, brighter: float) -> None:
     top, extra = float(signal.max()), np.zeros_like(signal)
     for _ in range(rng.integers(1, 6)):
         at = rng.uniform([0, 0], signal.shape[::-1])
-        fill(extra, at + blob(rng, log_uniform(rng, 1, 6), 0.25, rng.uniform(1, 2.5), rng.uniform(0, np.pi)),
-             top * brighter * rng.uniform(0.3, 1))
+        fill(
+            extra,
+            at + blob(rng, log_uniform(rng, 1, 6), 0.25, rng.uniform(1, 2.5), rng.uniform(0, np.pi)),
+            top * brighter * rng.uniform(0.3, 1),
+        )
     signal += blur(extra, rng.uniform(0.5, 1.5))
 
 
@@ -159,8 +162,18 @@ def elongated(rng: Generator, shape: tuple[int, int]) -> Scene:
     return store(rng, signal, labels, 0.3)
 
 
-def paint(rng: Generator, labels: np.ndarray, signal: np.ndarray, pieces: list[np.ndarray], number: int,
-          texture: np.ndarray, strands: float, nucleus: float, rim: float, spread: float) -> None:
+def paint(
+    rng: Generator,
+    labels: np.ndarray,
+    signal: np.ndarray,
+    pieces: list[np.ndarray],
+    number: int,
+    texture: np.ndarray,
+    strands: float,
+    nucleus: float,
+    rim: float,
+    spread: float,
+) -> None:
     """Add one cell, the union of outlines, to `signal` and put it in front in `labels`, in place.
 
     Parameters
@@ -179,7 +192,7 @@ def paint(rng: Generator, labels: np.ndarray, signal: np.ndarray, pieces: list[n
     mask = np.zeros(tuple((high - low)[::-1]), np.uint8)
     for piece in pieces:
         fill(mask, piece - low, 1)
-    box = np.s_[low[1]:high[1], low[0]:high[0]]
+    box = np.s_[low[1] : high[1], low[0] : high[0]]
     depth = distance_inside(np.pad(mask, 4, mode="edge"), 3)[4:-4, 4:-4]
     deepest_point = max(float(depth.max()), 1)
     main_axis = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][0]
@@ -187,7 +200,7 @@ def paint(rng: Generator, labels: np.ndarray, signal: np.ndarray, pieces: list[n
     body = (0.4 + 0.6 * depth / deepest_point) * (1 + 0.2 * texture[box])
     body *= (1 + strands * (0.7 * along - 0.2)).clip(0.1)
     core = np.unravel_index(depth.argmax(), depth.shape)
-    y, x = np.ogrid[:mask.shape[0], :mask.shape[1]]
+    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     body *= 1 + nucleus * ((y - core[0]) ** 2 + (x - core[1]) ** 2 < (0.65 * deepest_point) ** 2)
     body += rim * np.exp(-depth / 2)
     bright = float(np.exp(rng.normal(0, spread)).clip(0.35, 4))
@@ -198,7 +211,7 @@ def paint(rng: Generator, labels: np.ndarray, signal: np.ndarray, pieces: list[n
 def nuclei(rng: Generator, shape: tuple[int, int]) -> Scene:
     """Nuclei with chromatin, some in division; haze of other planes, uneven light, at times dirt that outshines all."""
     diameter = log_uniform(rng, 7, 70)
-    room = shape[0] * shape[1] / diameter ** 2
+    room = shape[0] * shape[1] / diameter**2
     count = max(2, int(room * log_uniform(rng, 0.08, 1.1)))
     radii = diameter / 2 * np.exp(rng.normal(0, rng.uniform(0.05, 0.25), count))
     if rng.random() < 0.3:

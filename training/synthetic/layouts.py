@@ -9,8 +9,9 @@ from training.synthetic.labels import inner_distance
 from training.synthetic.outlines import blob, long_cell, spread
 
 
-def scatter(rng: Generator, shape: tuple[int, int], radii: np.ndarray, spacing: float = 1.0,
-            clumps: float = 0.0, tries: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def scatter(
+    rng: Generator, shape: tuple[int, int], radii: np.ndarray, spacing: float = 1.0, clumps: float = 0.0, tries: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     """Places for disks, by throwing darts.
 
     Parameters
@@ -59,8 +60,9 @@ def draw(shape: tuple[int, int], outlines: list[np.ndarray]) -> np.ndarray:
     return labels
 
 
-def sheet(rng: Generator, shape: tuple[int, int], diameter: float, uneven: float, cover: float,
-          gap: float) -> np.ndarray:
+def sheet(
+    rng: Generator, shape: tuple[int, int], diameter: float, uneven: float, cover: float, gap: float
+) -> np.ndarray:
     """Cells side by side, as in tissue: an additively weighted Voronoi tessellation, warped.
 
     Parameters
@@ -76,7 +78,7 @@ def sheet(rng: Generator, shape: tuple[int, int], diameter: float, uneven: float
     """
     pad = int(diameter)
     large = (shape[0] + 2 * pad, shape[1] + 2 * pad)
-    count = int(1.1 * large[0] * large[1] / diameter ** 2)
+    count = int(1.1 * large[0] * large[1] / diameter**2)
     radii = diameter / 2 * np.exp(rng.normal(0, 0.35 * uneven, count)).clip(0.4, 2.2)
     centres, radii = scatter(rng, large, radii, rng.uniform(0.72, 0.85), tries=2)
     seeds, longest = np.ones(large, np.uint8), rng.uniform(1, 3)
@@ -89,9 +91,14 @@ def sheet(rng: Generator, shape: tuple[int, int], diameter: float, uneven: float
     seats[cells.ravel()] = islands.ravel()  # any pixel of a cell stands for it
     drop = seats > np.quantile(seats, cover) if rng.random() < 0.5 else rng.random(len(seats)) > cover
     cells[drop[cells] | (distance > diameter * 0.55 * (1 + 0.2 * noise(rng, large, diameter)))] = 0
-    y, x = np.mgrid[:large[0], :large[1]].astype(np.float32)
-    cells = cv2.remap(cells.astype(np.float32), x + warp(rng, large, diameter), y + warp(rng, large, diameter),
-                      cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT).astype(np.int32)
+    y, x = np.mgrid[: large[0], : large[1]].astype(np.float32)
+    cells = cv2.remap(
+        cells.astype(np.float32),
+        x + warp(rng, large, diameter),
+        y + warp(rng, large, diameter),
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_REFLECT,
+    ).astype(np.int32)
     if gap > 0:
         cells[inner_distance(cells) < gap / 2 * (1 + 0.6 * noise(rng, large, diameter * 0.7)).clip(0)] = 0
     return np.ascontiguousarray(cells[pad:-pad, pad:-pad])
@@ -104,7 +111,7 @@ def warp(rng: Generator, shape: tuple[int, int], diameter: float) -> np.ndarray:
 
 def culture(rng: Generator, shape: tuple[int, int], diameter: float) -> np.ndarray:
     """Cells that lie apart and in clumps: round, drawn out, or spread."""
-    room = shape[0] * shape[1] / diameter ** 2
+    room = shape[0] * shape[1] / diameter**2
     count = max(2, int(room * log_uniform(rng, 0.15, 0.9)))
     radii = diameter / 2 * np.exp(rng.normal(0, rng.uniform(0.05, 0.3), count))
     centres, radii = scatter(rng, shape, radii, rng.uniform(0.75, 1.1), rng.uniform(0, 0.9))
@@ -127,7 +134,7 @@ def long_cells(rng: Generator, shape: tuple[int, int], diameter: float, density:
     kind = str(rng.choice(["spindle", "spread", "neuron", "mixed"], p=[0.35, 0.3, 0.2, 0.15]))
     flow = rng.uniform(0, np.pi) if rng.random() < 0.4 else None  # cells of a confluent culture lie along each other
     density *= 0.4 if kind in ("neuron", "mixed") else 1  # processes that cross would be cut to pieces
-    count = max(2, int(shape[0] * shape[1] / diameter ** 2 * density))
+    count = max(2, int(shape[0] * shape[1] / diameter**2 * density))
     centres, _ = scatter(rng, shape, np.full(count, diameter / 2), rng.uniform(0.4, 1.15), rng.uniform(0, 0.7))
     return [[centre + piece for piece in long_cell(rng, kind, diameter, flow)] for centre in centres]
 

@@ -15,7 +15,7 @@ from training.synthetic.fields import blur, log_uniform
 
 def illumination(rng: Generator, shape: tuple[int, int], strength: float) -> np.ndarray:
     """Light on the field, float32 (H, W): from 1 down to 1 - `strength` towards the corners and one side."""
-    y, x = np.mgrid[-1:1:shape[0] * 1j, -1:1:shape[1] * 1j].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j].astype(np.float32)
     cx, cy, angle = *rng.uniform(-0.5, 0.5, 2), rng.uniform(0, 2 * np.pi)
     corner = ((x - cx) ** 2 + (y - cy) ** 2) / 4
     side = (x * np.cos(angle) + y * np.sin(angle)) / 3

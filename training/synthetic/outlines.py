@@ -18,7 +18,7 @@ def blob(rng: Generator, radius: float, rough: float = 0.08, longer: float = 1.0
     """A circle with harmonics of amplitude about `rough`, drawn out to `longer` times its width along `angle`."""
     theta = np.linspace(0, 2 * np.pi, POINTS, endpoint=False)
     orders = np.arange(2, 7)
-    sizes, starts = rng.normal(0, rough / orders ** 0.8), rng.uniform(0, 6.3, 5)
+    sizes, starts = rng.normal(0, rough / orders**0.8), rng.uniform(0, 6.3, 5)
     waves = sizes[:, None] * np.cos(orders[:, None] * theta + starts[:, None])
     r = radius * np.maximum(1 + waves.sum(0), 0.3)
     points = np.stack([r * np.cos(theta) * np.sqrt(longer), r * np.sin(theta) / np.sqrt(longer)], 1)
@@ -34,7 +34,7 @@ def spread(rng: Generator, radius: float, anchors: int, pull: float = 0.4) -> np
     pieces = []
     for a, b in zip(tips, np.roll(tips, -1, 0)):
         middle = (a + b) / 2 * (1 - pull * rng.uniform(0.3, 1.5)) + rng.normal(0, 0.06 * radius, 2)
-        pieces.append((1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t ** 2 * b)
+        pieces.append((1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * b)
     outline = np.vstack(pieces)
     for _ in range(rng.integers(1, 4)):  # tips are round
         outline = (np.roll(outline, 1, 0) + 2 * outline + np.roll(outline, -1, 0)) / 4
@@ -81,8 +81,9 @@ def long_cell(rng: Generator, kind: str, diameter: float, flow: float | None) ->
         kind = str(rng.choice(["spindle", "spread", "neuron"]))
     if kind == "spindle":
         ratio = log_uniform(rng, 2.5, 10)
-        outline = spindle(rng, diameter * np.sqrt(ratio), 1.2 * diameter / np.sqrt(ratio), rng.uniform(0.05, 0.5),
-                          rng.uniform(0.6, 2))
+        outline = spindle(
+            rng, diameter * np.sqrt(ratio), 1.2 * diameter / np.sqrt(ratio), rng.uniform(0.05, 0.5), rng.uniform(0.6, 2)
+        )
         if flow is not None:
             ends = outline[len(outline) // 2 - 1] - outline[0]
             outline = outline @ rotation(flow + rng.normal(0, 0.25) - np.arctan2(ends[1], ends[0]))

@@ -43,14 +43,14 @@ def red_cells(rng: Generator, shape: tuple[int, int], diameter: float, cover: fl
         radius = diameter / 2 * rng.uniform(0.82, 1.12)
         mask = np.zeros((size, size), np.float32)
         fill(mask, size // 2 + blob(rng, radius, rough, rng.uniform(1, 1.25), rng.uniform(0, np.pi)), 1)
-        centre = np.exp(-(x ** 2 + y ** 2) / (2 * (radius * rng.uniform(0.25, 0.5)) ** 2))
+        centre = np.exp(-(x**2 + y**2) / (2 * (radius * rng.uniform(0.25, 0.5)) ** 2))
         stamps.append(blur(mask, max(0.5, diameter / 40)) * (1 - pale * rng.uniform(0.6, 1) * centre))
-    count = int(cover * shape[0] * shape[1] / (0.7 * diameter ** 2))
+    count = int(cover * shape[0] * shape[1] / (0.7 * diameter**2))
     radii, half = np.full(min(count, 900), diameter / 2), size // 2
     centres, _ = scatter(rng, shape, radii, rng.uniform(0.8, 1.0), rng.uniform(0, 0.6), tries=2)
     padded = np.zeros((shape[0] + 2 * size, shape[1] + 2 * size), np.float32)
     for cx, cy in np.round(centres).astype(int) + size - half:
-        padded[cy:cy + size, cx:cx + size] += stamps[rng.integers(len(stamps))]
+        padded[cy : cy + size, cx : cx + size] += stamps[rng.integers(len(stamps))]
     field = padded[size:-size, size:-size]
     return np.where(field > 1, 1 + 0.6 * (field - 1), field)
 
@@ -75,14 +75,16 @@ def nucleus_outlines(rng: Generator, radius: float, kind: str) -> list[np.ndarra
     arc = np.linspace(-1, 1, lobes) * rng.uniform(0.9, 1.7)
     places = 0.42 * radius * np.stack([np.cos(arc), np.sin(arc)], 1) @ rotation(angle)
     size = radius * (0.36 if kind == "lobes" else 0.46)
-    return [place + blob(rng, size * rng.uniform(0.85, 1.15), 0.1, rng.uniform(1, 1.5), rng.uniform(0, np.pi))
-            for place in places]
+    return [
+        place + blob(rng, size * rng.uniform(0.85, 1.15), 0.1, rng.uniform(1, 1.5), rng.uniform(0, np.pi))
+        for place in places
+    ]
 
 
 def smear(rng: Generator, shape: tuple[int, int]) -> Scene:
     """Blood or marrow: the labels are the whole nucleated cells, few among many red cells or close together."""
     diameter = log_uniform(rng, 14, 90)  # of red cells
-    room = shape[0] * shape[1] / diameter ** 2
+    room = shape[0] * shape[1] / diameter**2
     marrow = rng.random() < 0.35
     count = int(room * log_uniform(rng, 0.1, 0.8)) if marrow else int(room * log_uniform(rng, 0.004, 0.08))
     radii = diameter / 2 * np.exp(rng.normal(np.log(rng.uniform(1.1, 1.8)), 0.2, min(max(count, 1), 300)))
@@ -140,7 +142,7 @@ def smear_without_cells(rng: Generator, shape: tuple[int, int]) -> Scene:
     diameter = log_uniform(rng, 12, 90)
     cover = rng.uniform(0.1, 0.95) if rng.random() < 0.8 else 0
     density = red_cells(rng, shape, diameter, cover)[..., None] * dye(rng, RED_CELL)
-    count = 1 + rng.poisson(shape[0] * shape[1] / diameter ** 2 * rng.choice([0.01, 0.08]))
+    count = 1 + rng.poisson(shape[0] * shape[1] / diameter**2 * rng.choice([0.01, 0.08]))
     specks = platelets(rng, shape, diameter * rng.uniform(0.2, 0.45), count)
     return develop(rng, density + specks[..., None] * nuclear_dye(rng) * 0.6, np.zeros(shape, np.int32), diameter)
 
@@ -153,8 +155,16 @@ def stroma(rng: Generator, shape: tuple[int, int]) -> Scene:
     tissue = (0.6 + 0.2 * fibres + 0.2 * fractal(rng, shape, scale / 2)).clip(0)
     radii = log_uniform(rng, 3, 50) / 2 * np.exp(rng.normal(0, 0.4, rng.integers(2, 60)))
     centres, radii = scatter(rng, shape, radii, rng.uniform(0.9, 1.3))
-    holes = draw(shape, [centre + blob(rng, radius, 0.08, rng.uniform(1, 1.4), rng.uniform(0, np.pi))
-                         for centre, radius in zip(centres, radii)]) > 0
+    holes = (
+        draw(
+            shape,
+            [
+                centre + blob(rng, radius, 0.08, rng.uniform(1, 1.4), rng.uniform(0, np.pi))
+                for centre, radius in zip(centres, radii)
+            ],
+        )
+        > 0
+    )
     holes |= bend > rng.uniform(0.8, 3)  # tears
     tissue *= 1 - blur(holes.astype(np.float32), rng.uniform(0.7, 2))
     return develop(rng, tissue[..., None] * dye(rng, EOSIN), np.zeros(shape, np.int32), scale)

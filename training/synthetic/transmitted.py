@@ -33,12 +33,12 @@ def thickness(rng: Generator, labels: np.ndarray, flat: float) -> np.ndarray:
     if np.median(depth) > 5:
         shape, inside = labels.shape, np.minimum(distance / 3, 1)
         ruffles = (0.7 + 0.6 * noise(rng, shape, 12)).clip(0) * (labels > 0)
-        body += rng.uniform(0, 0.5) * ruffles * np.exp(-((distance - 1.5) / 1.5) ** 2)
+        body += rng.uniform(0, 0.5) * ruffles * np.exp(-(((distance - 1.5) / 1.5) ** 2))
         nuclei = nuclei_of(rng, labels, distance, rng.uniform(0.4, 0.7), 0.05)
         in_nucleus = inner_distance(nuclei)
         core = np.minimum(in_nucleus / 3, 1)
         body += rng.uniform(-0.15, 0.3) * core
-        body += rng.uniform(0, 0.2) * np.exp(-((in_nucleus - 1) / 1.2) ** 2) * (nuclei > 0)
+        body += rng.uniform(0, 0.2) * np.exp(-(((in_nucleus - 1) / 1.2) ** 2)) * (nuclei > 0)
         spots = noise(rng, shape, float(np.median(depth)) / rng.uniform(3, 5)) > 1.5
         body += rng.uniform(0, 0.3) * blur((spots & (in_nucleus > 3)).astype(np.float32), 0.8)
         grains = (noise(rng, shape, rng.uniform(1.2, 3)) > rng.uniform(1.1, 2.2)) * (1 - 0.8 * core) * inside
@@ -116,7 +116,7 @@ def adherent(rng: Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.nda
     labels = tidy(labels, 20)
     height = thickness(rng, labels, rng.uniform(0, 1))
     if rng.random() < 0.5:
-        count = max(1, int(rng.uniform(0, 0.06) * shape[0] * shape[1] / diameter ** 2))
+        count = max(1, int(rng.uniform(0, 0.06) * shape[0] * shape[1] / diameter**2))
         centres, radii = scatter(rng, shape, np.full(count, diameter * 0.3))
         balls = draw(shape, [c + blob(rng, r, 0.03) for c, r in zip(centres, radii)])
         height = np.where(balls > 0, 2.2 * thickness(rng, balls, 0), height)
@@ -171,7 +171,7 @@ def rods(rng: Generator, shape: tuple[int, int]) -> Scene:
 def yeast(rng: Generator, shape: tuple[int, int]) -> Scene:
     """Yeast: ovals with buds, apart or in clumps, with a bright or dark rim."""
     diameter = log_uniform(rng, 9, 60)
-    count = int(min(shape[0] * shape[1] / diameter ** 2 * log_uniform(rng, 0.03, 0.6), 400)) + 2
+    count = int(min(shape[0] * shape[1] / diameter**2 * log_uniform(rng, 0.03, 0.6), 400)) + 2
     centres, radii = scatter(rng, shape, diameter / 2 * rng.uniform(0.7, 1.15, count), 1.0, rng.uniform(0, 0.95))
     outlines = []
     for centre, radius in zip(centres, radii):

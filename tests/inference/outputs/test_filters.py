@@ -7,6 +7,7 @@ from inference.outputs.extents import Extents
 from inference.outputs.filters import CellFilter, new_numbers
 from inference.outputs.label_rows import LabelRows
 
+# Areas 3, 2, 4, 1; the first one at the border.
 LABELS = np.array(
     [
         [1, 1, 1, 0, 0, 0],
@@ -17,7 +18,7 @@ LABELS = np.array(
         [0, 0, 0, 0, 0, 0],
     ],
     np.int32,
-)  # areas 3, 2, 4, 1; the first one at the border
+)
 
 
 @pytest.mark.parametrize(

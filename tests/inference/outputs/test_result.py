@@ -30,7 +30,9 @@ def test_only_wanted_cells_are_left_and_keep_what_is_known_of_them(hard_labels, 
     with result_of(hard_labels, tmp_path, labels_in_memory=in_memory, wanted=wanted) as result:
         kept = [cell for cell in range(2, 10) if 10 <= np.count_nonzero(hard_labels == cell) <= 30]
         assert kept and result.found == 9 and result.labels.cells == len(kept)
-        assert [np.unique(hard_labels[result.labels.array() == n]).tolist() for n in range(1, 1 + len(kept))] == [[n] for n in kept]
+        assert [np.unique(hard_labels[result.labels.array() == n]).tolist() for n in range(1, 1 + len(kept))] == [
+            [n] for n in kept
+        ]
         assert result.table["area"].tolist() == [np.count_nonzero(hard_labels == cell) for cell in kept]
         np.testing.assert_allclose(result.table["probability"], [0.5 + 0.05 * (cell - 1) for cell in kept], rtol=1e-6)
         assert np.array_equal(result.table["area_um2"], result.table["area"] / 4)

@@ -8,7 +8,13 @@ from inference.outputs.units import Area
 
 @pytest.mark.parametrize(
     "text, area",
-    [("30", Area(30)), ("0.5", Area(0.5)), ("12.5um2", Area(12.5, True)), ("12 µm²", Area(12, True)), ("3um^2", Area(3, True))],
+    [
+        ("30", Area(30)),
+        ("0.5", Area(0.5)),
+        ("12.5um2", Area(12.5, True)),
+        ("12 µm²", Area(12, True)),
+        ("3um^2", Area(3, True)),
+    ],
 )
 def test_areas(text, area):
     assert Area.parse(text) == area

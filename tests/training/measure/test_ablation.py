@@ -13,7 +13,7 @@ from training.measure.ablation import main
 
 CELLS = np.zeros((40, 60), np.uint16)
 for _label, (_y, _x) in enumerate([(8, 10), (8, 30), (25, 10), (25, 30)], start=1):
-    CELLS[_y:_y + 8, _x:_x + 8] = _label
+    CELLS[_y : _y + 8, _x : _x + 8] = _label
 IMAGES = {  # class: the image; its labels are CELLS
     0: np.full(CELLS.shape, 90, np.uint8),
     1: np.full((*CELLS.shape, 3), 90, np.uint8),
@@ -24,7 +24,9 @@ FOUND = {"perfect": 4, "one missed": 3, "half": 2}
 
 
 class KnownBench:
-    """In the place of the bench: checkpoints are text files, which say how many cells are found, or the router's class."""
+    """In the place of the bench: checkpoints are text files, which say how many cells are found, or the router's
+    class.
+    """
 
     runs: list = []
     told: list = []
@@ -38,12 +40,14 @@ class KnownBench:
         def route(image, excluded):
             self.told.append(excluded)
             return Route(tuple(float(k == answer) for k in range(4)), 8.0)
+
         return route
 
     def segmenter(self, router, checkpoint):
         def segment(picture, *, class_, diameter):
             self.runs.append((str(checkpoint.resolve()), picture.pixels.tobytes(), diameter))
             return SimpleNamespace(labels=np.where(FOUND[checkpoint.read_text()] >= CELLS, CELLS, 0))
+
         return SimpleNamespace(segment=segment)
 
 
@@ -73,6 +77,7 @@ def write(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
     return write
 
 
@@ -109,8 +114,14 @@ def test_table(known, manifest, runs, capsys):
     assert run(manifest, "--runs", runs) == 0
     lines, header = table(capsys, remarks := [])
     assert remarks == ["ConvNeXt-Hover fine-tuned: no network for class 0, 2, 3"]
-    assert [h.strip() for h in header if h] == ["class 0 (2)", "class 1 (1)", "class 2 (0)", "class 3 (1)", "all (4)",
-                                                "complete labels (3)"]
+    assert [h.strip() for h in header if h] == [
+        "class 0 (2)",
+        "class 1 (1)",
+        "class 2 (0)",
+        "class 3 (1)",
+        "all (4)",
+        "complete labels (3)",
+    ]
     mean = (2 * PERFECT + HALF + ONE_MISSED) / 4
     assert lines == {
         "ConvNeXt-StarDist pre-trained": text(HALF, HALF, None, HALF, HALF, HALF),
@@ -122,7 +133,8 @@ def test_table(known, manifest, runs, capsys):
 
 def test_each_network_sees_an_image_once(known, manifest, runs, capsys):
     assert run(manifest, "--runs", runs) == 0
-    assert len(known.runs) == len(set(known.runs)) == 4 + 4 + 1 + 3  # pre-trained, fine-tuned, Hover, Ours but for class 3
+    # Pre-trained, fine-tuned, Hover, Ours but for class 3.
+    assert len(known.runs) == len(set(known.runs)) == 4 + 4 + 1 + 3
 
 
 def test_hover_for_class_2_and_separate_pretraining(known, manifest, runs, write, capsys):
@@ -144,7 +156,9 @@ def test_weights_folders_have_their_own_routers(known, manifest, runs, write, tm
 
 
 def test_each_network_on_every_class(known, manifest, write, tmp_path, capsys):
-    """Four by four, and without class 2's network three by four and a remark; the router still decides in the first line."""
+    """Four by four, and without class 2's network three by four and a remark; the router still decides in the first
+    line.
+    """
     write("shipped/router.safetensors", "3")
     for k, found in ((0, "half"), (1, "one missed"), (3, "perfect")):
         write(f"shipped/class{k}.safetensors", found)
@@ -167,8 +181,11 @@ def test_the_pretrained_network_stands_in(known, manifest, runs, write, capsys):
     assert run(manifest, "--runs", runs) == 0
     lines, _ = table(capsys, remarks := [])
     assert lines["Ours"] == text(HALF, HALF, None, *[HALF] * 3) and "ConvNeXt-Hover fine-tuned" not in lines
-    assert remarks == ["ConvNeXt-StarDist fine-tuned: no network for class 0",
-                       "Ours: the pre-trained network stands in for class 0", "Ours: no network for class 1"]
+    assert remarks == [
+        "ConvNeXt-StarDist fine-tuned: no network for class 0",
+        "Ours: the pre-trained network stands in for class 0",
+        "Ours: no network for class 1",
+    ]
     write("runs/router/router.safetensors", "1")
     assert run(manifest, "--runs", runs) == 0
     assert table(capsys)[0]["Ours"] == text(*[None] * 6)
@@ -185,7 +202,8 @@ def test_csv_limit_and_true_size(known, manifest, runs, tmp_path):
     with open(tmp_path / "t.csv", newline="") as file:
         ours = [row for row in csv.DictReader(file) if row["line"] == "Ours"]
     assert [(r["source"], r["class"], r["routed"], r["tp"], r["fp"], r["fn"], r["f1"]) for r in ours] == [
-        (f"s{k}", str(k), "3", "3", "0", "1", "0.85714") for k in (0, 1, 3)]
+        (f"s{k}", str(k), "3", "3", "0", "1", "0.85714") for k in (0, 1, 3)
+    ]
     assert [diameter for *_, diameter in known.runs] == pytest.approx([2 * (64 / np.pi) ** 0.5] * len(known.runs))
 
 
@@ -195,14 +213,22 @@ def test_what_is_missing_is_named(known, manifest, runs, tmp_path, caplog):
     assert run(manifest, "--weights", runs) == 2
     (runs / "router" / "router.safetensors").unlink()
     assert run(manifest, "--runs", runs) == 2
-    for said in ("give --runs or --weights", "nothing: holds no networks", "runs/router.safetensors: no such weights file",
-                 "router/router.safetensors: no router there"):
+    for said in (
+        "give --runs or --weights",
+        "nothing: holds no networks",
+        "runs/router.safetensors: no such weights file",
+        "router/router.safetensors: no router there",
+    ):
         assert said in caplog.text
 
 
 def test_the_products_segmenter(manifest, untrained_weights, tmp_path, capsys):
     """The real one runs a checkpoint of either kind, at a measured or the true size."""
-    for source, target in {"class0": "pretrain/stardist", "class1": "pretrain/hover", "router": "router/router"}.items():
+    for source, target in {
+        "class0": "pretrain/stardist",
+        "class1": "pretrain/hover",
+        "router": "router/router",
+    }.items():
         link = tmp_path / "runs" / f"{target}.safetensors"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(untrained_weights / f"{source}.safetensors")

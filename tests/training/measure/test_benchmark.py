@@ -1,4 +1,6 @@
-"""training.measure.benchmark with small programs in place of the real one: numbers, tables, files, failures, exit codes."""
+"""training.measure.benchmark with small programs in place of the real one: numbers, tables, files, failures, exit
+codes.
+"""
 
 import argparse
 import csv
@@ -47,6 +49,7 @@ def program(tmp_path):
         path = tmp_path / "program.py"
         path.write_text(text)
         return f"{{python}} {shlex.quote(str(path))} {arguments}"
+
     return write
 
 
@@ -72,8 +75,20 @@ def test_a_folder_image_by_image(program, images, tmp_path, capsys):
     output = capsys.readouterr().out
     assert output.startswith("machine: ") and "cores available" in output and f"command: {command}" in output
     a, b = rows_of(output)
-    assert list(a) == ["image", "size", "Mpx", "tolerance", "real", "over", "peak MB",
-                       "start+imports", "read", "weights", "network", "cells"]
+    assert list(a) == [
+        "image",
+        "size",
+        "Mpx",
+        "tolerance",
+        "real",
+        "over",
+        "peak MB",
+        "start+imports",
+        "read",
+        "weights",
+        "network",
+        "cells",
+    ]
     assert (a["image"], a["size"], a["tolerance"]) == ("a.png", "40x30", "10.00")
     assert (b["image"], b["size"], b["tolerance"]) == ("b.x.png", "1000x1200", "12.00")
     assert (a["over"], a["read"], a["weights"], a["network"], a["cells"]) == ("0.00", "0.050", "0.030", "0.120", "7")
@@ -88,7 +103,7 @@ def test_a_folder_image_by_image(program, images, tmp_path, capsys):
 def test_throughput(program, images, capsys):
     """One start for both images; sums of the stages."""
     assert main(["--images", str(images), "--throughput", "--command", program(FAKE)]) == 0
-    row, = rows_of(capsys.readouterr().out)
+    (row,) = rows_of(capsys.readouterr().out)
     assert row["images"] == "2" and row["Mpx"] == "1.20" and row["network"] == "0.240" and row["cells"] == "14"
     assert float(row["images/s"]) == pytest.approx(2 / float(row["real"]), rel=0.02, abs=0.001)
     assert float(row["Mpx/s"]) == pytest.approx(1.2012 / float(row["real"]), rel=0.02, abs=0.001)
@@ -97,29 +112,55 @@ def test_throughput(program, images, capsys):
 def test_made_images_repeats_and_kept_files(program, tmp_path, capsys):
     """Without a report there are no stages; every run is in the CSV file, one in the table."""
     kept = tmp_path / "kept"
-    assert main(["--sizes", "150x100", "--look", "both", "--repeat", "2", "--keep", str(kept),
-                 "--csv", str(tmp_path / "times.csv"), "--command", program(FAKE, "{input} {output}")]) == 0
+    assert (
+        main(
+            [
+                "--sizes",
+                "150x100",
+                "--look",
+                "both",
+                "--repeat",
+                "2",
+                "--keep",
+                str(kept),
+                "--csv",
+                str(tmp_path / "times.csv"),
+                "--command",
+                program(FAKE, "{input} {output}"),
+            ]
+        )
+        == 0
+    )
     colour, gray = rows_of(capsys.readouterr().out)
     assert (colour["image"], colour["size"], gray["image"]) == ("colour_150x100.tif", "150x100", "gray_150x100.tif")
     assert set(colour) == {"image", "size", "Mpx", "tolerance", "real", "over", "peak MB"}
     assert len((tmp_path / "times.csv").read_text().splitlines()) == 1 + 2 * 2
-    assert [read_image(kept / "images" / r["image"]).pixels.shape for r in (colour, gray)] == [(100, 150, 3), (100, 150)]
+    assert [read_image(kept / "images" / r["image"]).pixels.shape for r in (colour, gray)] == [
+        (100, 150, 3),
+        (100, 150),
+    ]
     assert tifffile.imread(kept / "gray_150x100.tif" / "run1" / "out" / "gray_150x100_label.tiff").shape == (100, 150)
     assert main(["--sizes", "150x100", "--keep", str(kept)]) == 2, "files would mix"
 
 
-@pytest.mark.parametrize("text, failure, said", [
-    ("print('no such weights'); raise SystemExit(3)", "exit code 3", "no such weights"),
-    ("import os; os.kill(os.getpid(), 9)", "ended by signal 9", "(it printed nothing)"),
-    ("", "no a_label.tiff written", ""),
-    ("import sys; open(sys.argv[2] + '/a_label.tiff', 'w').write('x' * 99)", "a_label.tiff is not a TIFF", ""),
-    ("import shutil, sys; shutil.copy(sys.path[0] + '/150x100.tiff', sys.argv[2] + '/a_label.tiff')",
-     "a_label.tiff has shape (100, 150), expected (30, 40)", ""),
-])
+@pytest.mark.parametrize(
+    "text, failure, said",
+    [
+        ("print('no such weights'); raise SystemExit(3)", "exit code 3", "no such weights"),
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9", "(it printed nothing)"),
+        ("", "no a_label.tiff written", ""),
+        ("import sys; open(sys.argv[2] + '/a_label.tiff', 'w').write('x' * 99)", "a_label.tiff is not a TIFF", ""),
+        (
+            "import shutil, sys; shutil.copy(sys.path[0] + '/150x100.tiff', sys.argv[2] + '/a_label.tiff')",
+            "a_label.tiff has shape (100, 150), expected (30, 40)",
+            "",
+        ),
+    ],
+)
 def test_failures(program, images, capsys, caplog, text, failure, said):
     (images / "b.x.png").unlink()
     assert main(["--images", str(images), "--command", program(text)]) == 1
-    row, = rows_of(capsys.readouterr().out)
+    (row,) = rows_of(capsys.readouterr().out)
     assert row["failure"] == failure
     assert f"{failure}; the command's last lines" in caplog.text and said in caplog.text
 
@@ -144,6 +185,7 @@ def test_memory_is_that_of_the_largest_process_started_not_of_the_benchmark(prog
 
 def test_over_the_tolerance():
     """10 s up to a million pixels, in proportion above; only time beyond it counts."""
+
     def over(shape, seconds):
         record = image_record("a", shape, Launch(seconds, None))
         return record["tolerance"], record["over"]
@@ -169,32 +211,53 @@ def test_typical_run():
 def test_a_container_has_unknown_memory(images, monkeypatch, capsys):
     monkeypatch.setattr(benchmark.shutil, "which", lambda program: sys.executable)
     monkeypatch.setattr(benchmark, "fill", lambda words, source, output: ["true"])
-    assert main(["--images", str(images), "--command", "docker run -v {input}:/inputs -v {output}:/outputs cellseg"]) == 1
+    assert (
+        main(["--images", str(images), "--command", "docker run -v {input}:/inputs -v {output}:/outputs cellseg"]) == 1
+    )
     assert [row["peak MB"] for row in rows_of(capsys.readouterr().out)] == ["unknown"] * 2
 
 
 def test_placeholders(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark.shutil, "which", lambda program: program)
     words = split_command("docker run -v {input}/:/in -v '{output}:/out dir' --format {{json}} image")
-    assert fill(words, tmp_path / "a b", tmp_path / "o") == \
-        ["docker", "run", "-v", f"{tmp_path}/a b/:/in", "-v", f"{tmp_path}/o:/out dir", "--format", "{{json}}", "image"]
-    assert fill(["{python}", "-r={report}"], tmp_path, tmp_path / "o") == [sys.executable, f"-r={tmp_path}/o/report.json"]
+    assert fill(words, tmp_path / "a b", tmp_path / "o") == [
+        "docker",
+        "run",
+        "-v",
+        f"{tmp_path}/a b/:/in",
+        "-v",
+        f"{tmp_path}/o:/out dir",
+        "--format",
+        "{{json}}",
+        "image",
+    ]
+    assert fill(["{python}", "-r={report}"], tmp_path, tmp_path / "o") == [
+        sys.executable,
+        f"-r={tmp_path}/o/report.json",
+    ]
 
 
-@pytest.mark.parametrize("command, message", [
-    ("{python} x.py -o {output}", "no {input} in it"),
-    ("{python} x.py -i {input}", "no {output} in it"),
-    ("no-such-program {input} {output}", "no program 'no-such-program' on this machine"),
-])
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        ("{python} x.py -o {output}", "no {input} in it"),
+        ("{python} x.py -i {input}", "no {output} in it"),
+        ("no-such-program {input} {output}", "no program 'no-such-program' on this machine"),
+    ],
+)
 def test_unusable_commands(images, caplog, command, message):
     assert main(["--images", str(images), "--command", command]) == 2
     assert message in caplog.text
 
 
 def test_encoder(images, monkeypatch, capsys, caplog):
-    """The program gets a folder of untrained networks of that size, with a command of one's own or with the default one."""
-    monkeypatch.setattr(rigged, "write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch()))
-    look = "{python} -c \"import os, sys; print(os.listdir(sys.argv[1]))\" {weights} {input} {output}"
+    """The program gets a folder of untrained networks of that size, with a command of one's own or with the default
+    one.
+    """
+    monkeypatch.setattr(
+        rigged, "write_rigged_weights", lambda folder, encoder: (folder.mkdir(), (folder / encoder).touch())
+    )
+    look = '{python} -c "import os, sys; print(os.listdir(sys.argv[1]))" {weights} {input} {output}'
     assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", look]) == 1, "writes no labels"
     assert "['convnext_tiny']" in caplog.text
     assert main(["--images", str(images), "--command", look]) == 2
@@ -216,7 +279,9 @@ def test_sizes():
 
 def test_plot(program, images, tmp_path):
     pytest.importorskip("matplotlib")
-    assert main(["--images", str(images), "--command", program(FAKE), "--plot", str(tmp_path / "new" / "times.png")]) == 0
+    assert (
+        main(["--images", str(images), "--command", program(FAKE), "--plot", str(tmp_path / "new" / "times.png")]) == 0
+    )
     both = read_image(tmp_path / "new" / "times.png").pixels
     record = {"Mpx": 1.0, "real": 2.0, "peak MB": None, "failure": ""}
     benchmark.write_plot(tmp_path / "alone.png", [record], "a container")

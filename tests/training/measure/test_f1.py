@@ -1,4 +1,6 @@
-"""training.measure.f1 against hand-counted arrays, known overlaps, slow plain implementations and StarDist's matching."""
+"""training.measure.f1 against hand-counted arrays, known overlaps, slow plain implementations and StarDist's
+matching.
+"""
 
 import math
 from itertools import permutations
@@ -7,7 +9,16 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from training.measure.f1 import Counts, ScoringRules, f1_score, match_counts, precision, recall, remove_border, score_image
+from training.measure.f1 import (
+    Counts,
+    ScoringRules,
+    f1_score,
+    match_counts,
+    precision,
+    recall,
+    remove_border,
+    score_image,
+)
 
 SMALL_TILES = ScoringRules(tiled_from=1, tile=20)
 
@@ -16,13 +27,13 @@ def image(shape, *boxes, dtype=np.uint16):
     """Label image with rectangles (label, y, x, height, width)."""
     labels = np.zeros(shape, dtype)
     for label, y, x, height, width in boxes:
-        labels[y:y + height, x:x + width] = label
+        labels[y : y + height, x : x + width] = label
     return labels
 
 
 def random_blobs(rng, shape=(64, 64), cells=12, radius=(3, 9)):
     """Overlapping disks, later ones on top; some end up as slivers."""
-    y, x = np.ogrid[:shape[0], :shape[1]]
+    y, x = np.ogrid[: shape[0], : shape[1]]
     labels = np.zeros(shape, np.uint16)
     for label in range(1, cells + 1):
         cy, cx = rng.uniform(0, shape)
@@ -41,7 +52,9 @@ def jitter(labels, rng):
 def dense_iou(truth, prediction):
     """IoU of every pair of cells by its definition."""
     masks = [[labels == label for label in np.unique(labels[labels > 0])] for labels in (truth, prediction)]
-    return np.array([[(t & p).sum() / (t | p).sum() for p in masks[1]] for t in masks[0]]).reshape(len(masks[0]), len(masks[1]))
+    return np.array([[(t & p).sum() / (t | p).sum() for p in masks[1]] for t in masks[0]]).reshape(
+        len(masks[0]), len(masks[1])
+    )
 
 
 def best_by_permutation(possible):
@@ -49,19 +62,27 @@ def best_by_permutation(possible):
     if possible.shape[0] > possible.shape[1]:
         possible = possible.T
     rows = range(possible.shape[0])
-    return max((sum(possible[i, j] for i, j in zip(rows, order)) for order in permutations(range(possible.shape[1]), len(rows))),
-               default=0)
+    return max(
+        (
+            sum(possible[i, j] for i, j in zip(rows, order))
+            for order in permutations(range(possible.shape[1]), len(rows))
+        ),
+        default=0,
+    )
 
 
 def test_remove_border_literal():
-    labels = np.array([
-        [1, 0, 0, 0, 0, 0, 0],
-        [0, 0, 2, 0, 0, 0, 0],
-        [0, 0, 2, 3, 3, 0, 0],
-        [0, 0, 0, 3, 0, 4, 4],
-        [0, 0, 5, 0, 0, 0, 0],
-        [0, 0, 0, 0, 6, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0]])
+    labels = np.array(
+        [
+            [1, 0, 0, 0, 0, 0, 0],
+            [0, 0, 2, 0, 0, 0, 0],
+            [0, 0, 2, 3, 3, 0, 0],
+            [0, 0, 0, 3, 0, 4, 4],
+            [0, 0, 5, 0, 0, 0, 0],
+            [0, 0, 0, 0, 6, 0, 0],
+            [0, 0, 0, 0, 0, 0, 0],
+        ]
+    )
     assert np.unique(remove_border(labels)).tolist() == [0, 3, 5]
     assert np.unique(remove_border(labels, width=1)).tolist() == [0, 2, 3, 5, 6]
     assert np.array_equal(remove_border(labels, width=0), labels)
@@ -75,16 +96,8 @@ def test_an_image_that_is_all_border_has_no_cells(shape):
 
 
 def test_counts_literal():
-    truth = np.array([
-        [1, 1, 0, 2, 2],
-        [1, 1, 0, 2, 2],
-        [0, 0, 0, 0, 0],
-        [3, 3, 0, 0, 0]])
-    prediction = np.array([
-        [7, 7, 0, 0, 9],
-        [7, 0, 0, 0, 9],
-        [0, 0, 8, 0, 0],
-        [0, 0, 0, 0, 0]])
+    truth = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2], [0, 0, 0, 0, 0], [3, 3, 0, 0, 0]])
+    prediction = np.array([[7, 7, 0, 0, 9], [7, 0, 0, 0, 9], [0, 0, 8, 0, 0], [0, 0, 0, 0, 0]])
     # 1 and 7: IoU 3/4; 2 and 9: 2/4; 3 missed; 8 spurious
     assert match_counts(truth, prediction, (0.5, 0.75, 0.8)) == [Counts(2, 1, 1), Counts(1, 2, 2), Counts(0, 3, 3)]
 
@@ -117,9 +130,9 @@ def test_circles_moved_by_a_known_shift(shift):
     """IoU from the area of the lens of two circles; on pixels it is right to a hundredth."""
     radius = 40
     y, x = np.ogrid[:100, :150]
-    truth, prediction = (((y - 50) ** 2 + (x - cx) ** 2 < radius ** 2).astype(np.uint8) for cx in (50, 50 + shift))
-    lens = 2 * radius ** 2 * math.acos(shift / 2 / radius) - shift / 2 * math.sqrt(4 * radius ** 2 - shift ** 2)
-    iou = lens / (2 * math.pi * radius ** 2 - lens)
+    truth, prediction = (((y - 50) ** 2 + (x - cx) ** 2 < radius**2).astype(np.uint8) for cx in (50, 50 + shift))
+    lens = 2 * radius**2 * math.acos(shift / 2 / radius) - shift / 2 * math.sqrt(4 * radius**2 - shift**2)
+    iou = lens / (2 * math.pi * radius**2 - lens)
     assert match_counts(truth, prediction, (iou - 0.01, iou + 0.01)) == [Counts(1, 0, 0), Counts(0, 1, 1)]
 
 
@@ -153,7 +166,9 @@ def test_against_stardist(seed):
     thresholds = (0.1, 0.3, 0.5, 0.6, 0.8)
     for ours, theirs in zip(match_counts(truth, prediction, thresholds), matching(truth, prediction, thresholds)):
         assert ours == (theirs.tp, theirs.fp, theirs.fn)
-        assert [precision(*ours), recall(*ours), f1_score(*ours)] == pytest.approx([theirs.precision, theirs.recall, theirs.f1])
+        assert [precision(*ours), recall(*ours), f1_score(*ours)] == pytest.approx(
+            [theirs.precision, theirs.recall, theirs.f1]
+        )
 
 
 @pytest.mark.parametrize("mode", ["corrected", "official"])
@@ -247,27 +262,35 @@ def test_empty_images():
         assert score_image(truth, prediction, mode="official") == [official]
 
 
-@pytest.mark.parametrize("counts,expected", [
-    ((3, 1, 2), (3 / 4, 3 / 5, 6 / 9)),
-    ((2, 0, 0), (1, 1, 1)),
-    ((0, 1, 1), (0, 0, 0)),
-    ((0, 0, 0), (1, 1, 1)),
-    ((0, 2, 0), (0, 0, 0)),
-    ((0, 0, 2), (0, 0, 0)),
-])
+@pytest.mark.parametrize(
+    "counts,expected",
+    [
+        ((3, 1, 2), (3 / 4, 3 / 5, 6 / 9)),
+        ((2, 0, 0), (1, 1, 1)),
+        ((0, 1, 1), (0, 0, 0)),
+        ((0, 0, 0), (1, 1, 1)),
+        ((0, 2, 0), (0, 0, 0)),
+        ((0, 0, 2), (0, 0, 0)),
+    ],
+)
 def test_rates(counts, expected):
     """In both modes the same, but for 0/0."""
     assert [rate(*counts) for rate in (precision, recall, f1_score)] == pytest.approx(expected)
-    assert [rate(*counts, "official") for rate in (precision, recall, f1_score)] == pytest.approx(expected if any(counts) else (0, 0, 0))
+    assert [rate(*counts, "official") for rate in (precision, recall, f1_score)] == pytest.approx(
+        expected if any(counts) else (0, 0, 0)
+    )
 
 
-@pytest.mark.parametrize("truth,prediction,message", [
-    (np.zeros((4, 4)), np.zeros((4, 4), int), "truth must be a label image.*float64"),
-    (np.zeros((4, 4), int), np.zeros((4, 4, 3), int), r"prediction must be.*\(4, 4, 3\)"),
-    (np.zeros((0, 4), int), np.zeros((0, 4), int), r"\(0, 4\)"),
-    (np.zeros((4, 4), int), np.full((4, 4), -2), "prediction has negative labels, down to -2"),
-    (np.zeros((4, 4), int), np.zeros((4, 5), int), r"\(4, 5\) does not fit the truth of shape \(4, 4\)"),
-])
+@pytest.mark.parametrize(
+    "truth,prediction,message",
+    [
+        (np.zeros((4, 4)), np.zeros((4, 4), int), "truth must be a label image.*float64"),
+        (np.zeros((4, 4), int), np.zeros((4, 4, 3), int), r"prediction must be.*\(4, 4, 3\)"),
+        (np.zeros((0, 4), int), np.zeros((0, 4), int), r"\(0, 4\)"),
+        (np.zeros((4, 4), int), np.full((4, 4), -2), "prediction has negative labels, down to -2"),
+        (np.zeros((4, 4), int), np.zeros((4, 5), int), r"\(4, 5\) does not fit the truth of shape \(4, 4\)"),
+    ],
+)
 def test_wrong_arrays_are_refused(truth, prediction, message):
     for function in (score_image, match_counts):
         with pytest.raises(ValueError, match=message):

@@ -8,14 +8,26 @@ import numpy as np
 import pytest
 
 from training.measure.f1 import match_counts
-from training.measure.failures import COLOURS, FOUND, KINDS, MERGED, MISSED, OUTLINE, PANEL, SPLIT, SPURIOUS, judge_cells, main
+from training.measure.failures import (
+    COLOURS,
+    FOUND,
+    KINDS,
+    MERGED,
+    MISSED,
+    OUTLINE,
+    PANEL,
+    SPLIT,
+    SPURIOUS,
+    judge_cells,
+    main,
+)
 
 
 def cells(*boxes, shape=(40, 60)):
     """Labels 1, 2, ... of boxes (top, left, height, width)."""
     labels = np.zeros(shape, np.uint16)
     for label, (y, x, h, w) in enumerate(boxes, start=1):
-        labels[y:y + h, x:x + w] = label
+        labels[y : y + h, x : x + w] = label
     return labels
 
 
@@ -24,29 +36,41 @@ def kinds(truth, prediction):
     return tuple(k[1:].tolist() for k in judge_cells(truth, prediction)[2:])
 
 
-@pytest.mark.parametrize(("truth", "prediction", "true", "predicted"), [
-    ([(5, 5, 10, 10)], [(5, 5, 10, 8)], [FOUND], [FOUND]),
-    ([(5, 5, 10, 10)], [], [MISSED], []),
-    ([], [(5, 5, 10, 10)], [], [SPURIOUS]),
-    ([(5, 5, 10, 10)], [(25, 5, 10, 10)], [MISSED], [SPURIOUS]),
-    ([(5, 5, 10, 10)], [(5, 5, 10, 4), (5, 9, 10, 4), (5, 13, 10, 2)], [SPLIT], [SPLIT] * 3),
-    ([(5, 5, 10, 10), (5, 15, 10, 10)], [(5, 5, 10, 20)], [FOUND, MERGED], [FOUND]),  # half of the union each: an IoU of 0.5
-    ([(5, 5, 10, 10), (5, 15, 10, 10)], [(4, 4, 12, 22)], [MERGED, MERGED], [MERGED]),
-    ([(5, 5, 10, 12), (5, 17, 10, 4)], [(5, 5, 10, 16)], [FOUND, MERGED], [FOUND]),
-    ([(5, 5, 10, 10)], [(5, 5, 10, 3)], [OUTLINE], [OUTLINE]),
-    ([(5, 5, 10, 10)], [(1, 1, 20, 20)], [OUTLINE], [OUTLINE]),
-    ([(5, 5, 10, 10)], [(5, 5, 3, 3)], [MISSED], [SPURIOUS]),  # an IoU of 0.09 is not a meeting
-    ([(5, 5, 10, 10)], [(5, 5, 10, 7), (5, 12, 10, 3)], [FOUND], [FOUND, SPURIOUS]),
-])
+@pytest.mark.parametrize(
+    ("truth", "prediction", "true", "predicted"),
+    [
+        ([(5, 5, 10, 10)], [(5, 5, 10, 8)], [FOUND], [FOUND]),
+        ([(5, 5, 10, 10)], [], [MISSED], []),
+        ([], [(5, 5, 10, 10)], [], [SPURIOUS]),
+        ([(5, 5, 10, 10)], [(25, 5, 10, 10)], [MISSED], [SPURIOUS]),
+        ([(5, 5, 10, 10)], [(5, 5, 10, 4), (5, 9, 10, 4), (5, 13, 10, 2)], [SPLIT], [SPLIT] * 3),
+        (
+            [(5, 5, 10, 10), (5, 15, 10, 10)],
+            [(5, 5, 10, 20)],
+            [FOUND, MERGED],
+            [FOUND],
+        ),  # half of the union each: an IoU of 0.5
+        ([(5, 5, 10, 10), (5, 15, 10, 10)], [(4, 4, 12, 22)], [MERGED, MERGED], [MERGED]),
+        ([(5, 5, 10, 12), (5, 17, 10, 4)], [(5, 5, 10, 16)], [FOUND, MERGED], [FOUND]),
+        ([(5, 5, 10, 10)], [(5, 5, 10, 3)], [OUTLINE], [OUTLINE]),
+        ([(5, 5, 10, 10)], [(1, 1, 20, 20)], [OUTLINE], [OUTLINE]),
+        ([(5, 5, 10, 10)], [(5, 5, 3, 3)], [MISSED], [SPURIOUS]),  # an IoU of 0.09 is not a meeting
+        ([(5, 5, 10, 10)], [(5, 5, 10, 7), (5, 12, 10, 3)], [FOUND], [FOUND, SPURIOUS]),
+    ],
+)
 def test_kinds_of_failure(truth, prediction, true, predicted):
     assert kinds(cells(*truth), cells(*prediction)) == (true, predicted)
 
 
 def test_every_cell_is_counted_once():
-    """On random boxes: found cells are the scorer's matches on both sides, and the values of the labels do not matter."""
+    """On random boxes: found cells are the scorer's matches on both sides, and the values of the labels do not
+    matter.
+    """
     rng = np.random.default_rng(0)
     for _ in range(30):
-        truth, prediction = (cells(*(rng.integers((0, 0, 3, 3), (30, 50, 14, 14)) for _ in range(12))) for _ in range(2))
+        truth, prediction = (
+            cells(*(rng.integers((0, 0, 3, 3), (30, 50, 14, 14)) for _ in range(12))) for _ in range(2)
+        )
         true, predicted = kinds(truth, prediction)
         counts = match_counts(truth, prediction)[0]
         assert true.count(FOUND) == predicted.count(FOUND) == counts.tp
@@ -67,8 +91,11 @@ def data(tmp_path):
     lines = ["image,label,split,source,partial"]
     for name, (truth, prediction) in pairs.items():
         source = name[0]
-        for path, array in ((f"val/{name}.png", np.full(truth.shape, 90, np.uint8)), (f"val/{name}_label.png", truth),
-                            (f"out/{name}_label.tiff", prediction)):
+        for path, array in (
+            (f"val/{name}.png", np.full(truth.shape, 90, np.uint8)),
+            (f"val/{name}_label.png", truth),
+            (f"out/{name}_label.tiff", prediction),
+        ):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             assert cv2.imwrite(str(tmp_path / path), array)
         lines.append(f"val/{name}.png,val/{name}_label.png,val,{source},0")
@@ -93,7 +120,9 @@ def test_tables_and_list(data, capsys):
 
 
 def test_pictures(data):
-    """The worst two; outlines in the colours of their kinds, true ones on the left; of the wide image the part with the cell."""
+    """The worst two; outlines in the colours of their kinds, true ones on the left; of the wide image the part with the
+    cell.
+    """
     assert run(data, "--worst", 2) == 0
     names = sorted(path.name for path in (data / "failures").glob("*.png"))
     assert names == ["01_t_c.png", "02_s_a.png"]

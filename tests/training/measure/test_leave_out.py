@@ -12,7 +12,21 @@ OPTIONS = "--encoder test_convnext --random-init --crop 64 --batch 2 --workers 0
 
 
 def run(manifest, out, *more):
-    return main(["--manifest", str(manifest), "--out", str(out), "--steps", "2", "--device", "cpu", "--train-options", OPTIONS, *more])
+    return main(
+        [
+            "--manifest",
+            str(manifest),
+            "--out",
+            str(out),
+            "--steps",
+            "2",
+            "--device",
+            "cpu",
+            "--train-options",
+            OPTIONS,
+            *more,
+        ]
+    )
 
 
 def test_each_source_is_scored_by_networks_with_and_without_it(manifest, tmp_path, monkeypatch, capsys):

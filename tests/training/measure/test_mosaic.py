@@ -21,8 +21,13 @@ def spots(shape, seed):
 @pytest.fixture
 def cells(tmp_path):
     """One folder with gray images, one with colour, small and label images."""
-    for name, pixels in {"gray/a": spots((200, 180), 0), "gray/b": spots((160, 300), 1), "colour/a": spots((200, 200, 3), 2),
-                         "colour/small": spots((200, 90, 3), 3), "colour/a_label": spots((200, 200), 4)}.items():
+    for name, pixels in {
+        "gray/a": spots((200, 180), 0),
+        "gray/b": spots((160, 300), 1),
+        "colour/a": spots((200, 200, 3), 2),
+        "colour/small": spots((200, 90, 3), 3),
+        "colour/a_label": spots((200, 200), 4),
+    }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
     return tmp_path
@@ -74,7 +79,9 @@ def test_every_pixel_is_filled():
 
 
 def test_seams_are_soft():
-    """Spots have slopes of at most some gray levels a pixel; so has an image made of them, except where a spot is cut."""
+    """Spots have slopes of at most some gray levels a pixel; so has an image made of them, except where a spot is
+    cut.
+    """
     sources = [spots((300, 300), seed) for seed in range(3)]
     steepest = max(np.abs(np.diff(s.astype(int), axis=axis)).max() for s in sources for axis in (0, 1))
     steps = np.abs(np.diff(make_image(sources, 600, 600).astype(int), axis=1))

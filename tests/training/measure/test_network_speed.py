@@ -29,11 +29,15 @@ def test_times_are_those_of_one_window(monkeypatch):
 def test_table(monkeypatch, capsys):
     monkeypatch.setattr(network_speed, "WINDOW", 32)
     threads = torch.get_num_threads()
-    assert main(["--encoder", "convnext_atto", "test_convnext", "--repeat", "1", "--no-compile", "--device", "cpu"]) == 0
+    assert (
+        main(["--encoder", "convnext_atto", "test_convnext", "--repeat", "1", "--no-compile", "--device", "cpu"]) == 0
+    )
     assert torch.get_num_threads() == threads
     printed = capsys.readouterr().out
     lines = [line.split() for line in printed.splitlines() if "convnext" in line]
-    assert [line[1:5] for line in lines[: len(lines) // 2]] == [line[1:5] for line in lines[len(lines) // 2 :]], "the same ways for both"
+    assert [line[1:5] for line in lines[: len(lines) // 2]] == [line[1:5] for line in lines[len(lines) // 2 :]], (
+        "the same ways for both"
+    )
     assert printed.startswith("machine: ") and "float32" in printed and "ms/window" in printed and "yes" not in printed
 
 

@@ -16,7 +16,9 @@ def images(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     for n in range(2):
-        cv2.imwrite(str(folder / f"{n}.png"), np.round(spots(160, seed=n)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8))
+        cv2.imwrite(
+            str(folder / f"{n}.png"), np.round(spots(160, seed=n)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        )
     return folder
 
 

@@ -1,4 +1,6 @@
-"""training.measure.rehearsal with a small program in place of the engine: commands, times, scores, failures, exit codes."""
+"""training.measure.rehearsal with a small program in place of the engine: commands, times, scores, failures, exit
+codes.
+"""
 
 import csv
 import json
@@ -37,7 +39,9 @@ def no_torch(monkeypatch):
 
 @pytest.fixture
 def engines(tmp_path, monkeypatch):
-    """A folder on the PATH with four engines: for an image they put the files of answers/IMAGE/ into the output folder."""
+    """A folder on the PATH with four engines: for an image they put the files of answers/IMAGE/ into the output
+    folder.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("docker", "podman", "apptainer", "singularity"):
@@ -49,7 +53,9 @@ def engines(tmp_path, monkeypatch):
 
 @pytest.fixture
 def challenge(tmp_path, engines):
-    """Two images of 30x40 pixels with two cells each. For a.png the engine finds both, for b.x.png one and one that is not there."""
+    """Two images of 30x40 pixels with two cells each. For a.png the engine finds both, for b.x.png one and one that is
+    not there.
+    """
     for name in ("images", "truth"):
         (tmp_path / name).mkdir()
     truth, found = np.zeros((30, 40), np.uint16), np.zeros((30, 40), np.uint16)
@@ -70,7 +76,15 @@ def calls(engines):
 
 def test_a_folder_with_its_truth(challenge, engines, capsys):
     """The organiser's command, once an image; F1 of 1 and of 1/2 (one of two found, one of two true)."""
-    arguments = ["team:latest", "--images", f"{challenge}/images", "--truth", f"{challenge}/truth", "--csv", f"{challenge}/r.csv"]
+    arguments = [
+        "team:latest",
+        "--images",
+        f"{challenge}/images",
+        "--truth",
+        f"{challenge}/truth",
+        "--csv",
+        f"{challenge}/r.csv",
+    ]
     assert main([*arguments, "--keep", f"{challenge}/kept"]) == 0
     output = capsys.readouterr().out
     assert "\n2 images, 0 failed; median time" in output and "0 out of tolerance, by 0.0 s in all" in output
@@ -78,7 +92,9 @@ def test_a_folder_with_its_truth(challenge, engines, capsys):
     assert "corrected (" in output and "official (" in output and "class binary" in output
     lines = list(csv.DictReader((challenge / "r.csv").open()))
     assert [(r["image"], r["size"], r["F1 corrected"], r["F1 official"]) for r in lines] == [
-        ("a.png", "40x30", "1.0", "1.0"), ("b.x.png", "40x30", "0.5", "0.5")]
+        ("a.png", "40x30", "1.0", "1.0"),
+        ("b.x.png", "40x30", "0.5", "0.5"),
+    ]
     (words, seen), (_, then) = calls(engines)
     assert (seen, then) == (["a.png"], ["b.x.png"])
     assert words[:6] == ["container", "run", "-m", "28G", "--network", "none"] and "--rm" in words
@@ -97,9 +113,11 @@ def test_manifest(challenge, engines, capsys):
     (challenge / "second").mkdir()
     for name, source in (("a.png", "images"), ("a_label.tif", "truth")):
         (challenge / "second" / name).write_bytes((challenge / source / name).read_bytes())
-    (challenge / "manifest.csv").write_text("image,label,split,source\nimages/a.png,truth/a_label.tif,val,one\n"
-                                            "images/b.x.png,truth/b_label.tif,val,one\nsecond/a.png,second/a_label.tif,val,two\n"
-                                            "second/a.png,,unlabelled,two\n")
+    (challenge / "manifest.csv").write_text(
+        "image,label,split,source\nimages/a.png,truth/a_label.tif,val,one\n"
+        "images/b.x.png,truth/b_label.tif,val,one\nsecond/a.png,second/a_label.tif,val,two\n"
+        "second/a.png,,unlabelled,two\n"
+    )
     arguments = ["team", "--manifest", f"{challenge}/manifest.csv"]
     assert main(arguments) == 0
     output = capsys.readouterr().out
@@ -115,7 +133,11 @@ def test_apptainer(challenge, engines, name):
     """No memory limit, which a user may not set; folders that are there in a read-only image."""
     assert main(["team.sif", "--engine", name, "--images", f"{challenge}/images"]) == 0
     words = calls(engines)[0][0]
-    assert words[:3] == ["exec", "--containall", "--bind"] and words[3].endswith(":/inputs:ro") and words[5].endswith(":/outputs")
+    assert (
+        words[:3] == ["exec", "--containall", "--bind"]
+        and words[3].endswith(":/inputs:ro")
+        and words[5].endswith(":/outputs")
+    )
     assert words[6:] == ["team.sif", "sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
 
 
@@ -171,9 +193,23 @@ def test_wrong_arguments(challenge, engines, caplog, monkeypatch):
 
 def test_tables():
     """Grouped by size, smallest first; seconds beyond the tolerance are added up."""
-    records = [{"image": name, "size": size, "Mpx": mpx, "tolerance": 10.0, "real": real, "over": max(0.0, real - 10), "failure": failure}
-               for name, size, mpx, real, failure in (("a", "9x9", 0.2, 11.0, ""), ("b", "5x5", 0.1, 2.0, ""),
-                                                      ("c", "9x9", 0.2, 14.0, "exit code 1"), ("d", "9x9", 0.2, 3.0, ""))]
+    records = [
+        {
+            "image": name,
+            "size": size,
+            "Mpx": mpx,
+            "tolerance": 10.0,
+            "real": real,
+            "over": max(0.0, real - 10),
+            "failure": failure,
+        }
+        for name, size, mpx, real, failure in (
+            ("a", "9x9", 0.2, 11.0, ""),
+            ("b", "5x5", 0.1, 2.0, ""),
+            ("c", "9x9", 0.2, 14.0, "exit code 1"),
+            ("d", "9x9", 0.2, 3.0, ""),
+        )
+    ]
     header, small, large = (line.split() for line in time_table(records).splitlines())
     assert header == ["size", "images", "tolerance", "median", "longest", "out", "of", "tolerance", "failed"]
     assert small == ["5x5", "1", "10.00", "2.00", "2.00", "0.00"]

@@ -12,7 +12,7 @@ from training.measure.score import cases_from_folder, main
 
 CELLS = np.zeros((16, 24), np.uint16)
 for _label, (_y, _x) in enumerate([(3, 3), (3, 10), (9, 3), (9, 10)], start=1):
-    CELLS[_y:_y + 4, _x:_x + 4] = _label
+    CELLS[_y : _y + 4, _x : _x + 4] = _label
 ONE_MISSED = np.where(CELLS == 4, 0, CELLS)  # F1 6/7
 NO_CELLS = np.zeros_like(CELLS)
 
@@ -24,11 +24,15 @@ def write(path, labels):
 
 @pytest.fixture
 def data(tmp_path):
-    """A manifest with two sources: gray fluorescence (binary), and dark colour images with small cells, partly labelled."""
+    """A manifest with two sources: gray fluorescence (binary), and dark colour images with small cells, partly
+    labelled.
+    """
     lines = ["image,label,split,source,partial"]
     for name in ("fluo/a.png", "fluo/b.png", "blood/a.png"):
         source, image = name.split("/")
-        pixels = np.full(CELLS.shape, 9, np.uint8) if source == "fluo" else np.full((*CELLS.shape, 3), (9, 9, 99), np.uint8)
+        pixels = (
+            np.full(CELLS.shape, 9, np.uint8) if source == "fluo" else np.full((*CELLS.shape, 3), (9, 9, 99), np.uint8)
+        )
         write(tmp_path / "val" / name, pixels)
         label = f"val/{source}/{image[0]}_label.png"
         write(tmp_path / label, CELLS)
@@ -59,21 +63,38 @@ def test_tables(data, predictions, capsys):
     third = pytest.approx([3, 1, 0, (1 + 6 / 7) / 3, 6 / 7, 2 / 3, 1.75 / 3, (1 + 6 / 7) / 3], abs=1e-4)
     both = pytest.approx([2, 0, 0, (1 + 6 / 7) / 2, (1 + 6 / 7) / 2, 1, 1.75 / 2, (1 + 6 / 7) / 2], abs=1e-4)
     none = [1, 1, 0, 0, 0, 0, 0, 0]
-    assert rows_of(output) == {"all": third, "complete labels": both, "class binary": both, "class small colour": none,
-                               "source blood": none, "source fluo": both}
+    assert rows_of(output) == {
+        "all": third,
+        "complete labels": both,
+        "class binary": both,
+        "class small colour": none,
+        "source blood": none,
+        "source fluo": both,
+    }
 
 
 def test_csv(data, predictions):
     assert main([str(data / "manifest.csv"), str(predictions), "--csv", str(data / "scores.csv")]) == 0
     with open(data / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(r["mode"], r["source"]) for r in rows] == [(m, s) for s in ("fluo", "fluo", "blood") for m in ("corrected", "official")]
+    assert [(r["mode"], r["source"]) for r in rows] == [
+        (m, s) for s in ("fluo", "fluo", "blood") for m in ("corrected", "official")
+    ]
     b = rows[2]
     assert (b["label"], b["prediction"]) == (str(data / "val/fluo/b_label.png"), str(predictions / "fluo/b_label.tiff"))
-    assert [b[k] for k in ("cue_class", "partial", "threshold", "tp", "fp", "fn", "precision", "recall")] == \
-        ["binary", "0", "0.5", "3", "0", "1", "1.0", "0.75"]
+    assert [b[k] for k in ("cue_class", "partial", "threshold", "tp", "fp", "fn", "precision", "recall")] == [
+        "binary",
+        "0",
+        "0.5",
+        "3",
+        "0",
+        "1",
+        "1.0",
+        "0.75",
+    ]
     assert float(b["f1"]) == pytest.approx(6 / 7)
-    assert rows[4]["partial"] == "1" and rows[4]["fn"] == "4" and rows[5]["fn"] == "0"  # official: nothing predicted, nothing missed
+    # Official: nothing predicted, nothing missed.
+    assert rows[4]["partial"] == "1" and rows[4]["fn"] == "4" and rows[5]["fn"] == "0"
 
 
 def test_missing_prediction(data, predictions, capsys, caplog):
@@ -96,25 +117,34 @@ def test_a_missing_prediction_of_an_image_without_cells_scores_0(tmp_path, capsy
     assert rows_of(capsys.readouterr().out)["all"] == [2, 0, 1, 0.5, 0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("damage,message", [
-    (lambda path: path.write_bytes(b"II*\0"), "unusable prediction"),
-    (lambda path: write(path, CELLS[:, :20]), r"shape (16, 20) does not fit the truth's (16, 24)"),
-    (lambda path: tifffile.imwrite(path, CELLS.astype(np.float32)), "labels must be one channel of non-negative integers"),
-])
+@pytest.mark.parametrize(
+    "damage,message",
+    [
+        (lambda path: path.write_bytes(b"II*\0"), "unusable prediction"),
+        (lambda path: write(path, CELLS[:, :20]), r"shape (16, 20) does not fit the truth's (16, 24)"),
+        (
+            lambda path: tifffile.imwrite(path, CELLS.astype(np.float32)),
+            "labels must be one channel of non-negative integers",
+        ),
+    ],
+)
 def test_unusable_prediction(data, predictions, caplog, damage, message):
     damage(predictions / "fluo/a_label.tiff")
     assert main([str(data / "manifest.csv"), str(predictions)]) == 1
     assert message in caplog.text and "fluo/a_label.tiff" in caplog.text
 
 
-@pytest.mark.parametrize("arguments,message", [
-    (["manifest.csv", "nowhere"], "nowhere: no such folder"),
-    (["nothing.csv", "out"], "nothing.csv"),
-    (["manifest.csv", "out", "--split", "train"], "no line has split 'train'"),
-    (["manifest.csv", "out", "--thresholds", "1.5"], "at most 1, got 1.5"),
-    (["manifest.csv", "val"], "none of the 3 labelled images"),
-    (["empty", "out"], "none of the 0 labelled images"),
-])
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["manifest.csv", "nowhere"], "nowhere: no such folder"),
+        (["nothing.csv", "out"], "nothing.csv"),
+        (["manifest.csv", "out", "--split", "train"], "no line has split 'train'"),
+        (["manifest.csv", "out", "--thresholds", "1.5"], "at most 1, got 1.5"),
+        (["manifest.csv", "val"], "none of the 3 labelled images"),
+        (["empty", "out"], "none of the 0 labelled images"),
+    ],
+)
 def test_nothing_to_score(data, predictions, caplog, monkeypatch, arguments, message):
     monkeypatch.chdir(data)
     (data / "empty").mkdir()
@@ -123,7 +153,9 @@ def test_nothing_to_score(data, predictions, caplog, monkeypatch, arguments, mes
 
 
 def test_a_folder_as_the_truth_and_predictions_in_one_folder(data, predictions, capsys):
-    """fluo/b is found at the top; the two images named a are not told apart there, and fluo/a is found in its sub-folder."""
+    """fluo/b is found at the top; the two images named a are not told apart there, and fluo/a is found in its
+    sub-folder.
+    """
     (predictions / "fluo/b_label.tiff").rename(predictions / "b_label.tiff")
     (predictions / "blood/a_label.tiff").rename(predictions / "a_label.tiff")
     assert main([str(data / "val"), str(predictions), "--mode", "corrected"]) == 1

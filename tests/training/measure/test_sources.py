@@ -13,7 +13,11 @@ from training.measure.sources import by_source, main, rows_of
 
 
 def records(**counts):
-    return [Record(None, None, "val", source, partial=source == "c") for source, count in counts.items() for _ in range(count)]
+    return [
+        Record(None, None, "val", source, partial=source == "c")
+        for source, count in counts.items()
+        for _ in range(count)
+    ]
 
 
 def test_sources_count_alike():
@@ -23,7 +27,12 @@ def test_sources_count_alike():
     assert by_source(listed, columns) == {"a": {"x": 0.5}, "b": {"x": 0.1}, "c": {"x": 0.8}}
     rows = rows_of(listed, {"a", "b"}, columns)
     assert [(r["source"], r["images"], r["x"]) for r in rows] == [
-        ("mean over 1 unseen sources", 1, 0.8), ("c*", 1, 0.8), ("mean over 2 seen sources", 4, 0.3), ("a", 3, 0.5), ("b", 1, 0.1)]
+        ("mean over 1 unseen sources", 1, 0.8),
+        ("c*", 1, 0.8),
+        ("mean over 2 seen sources", 4, 0.3),
+        ("a", 3, 0.5),
+        ("b", 1, 0.1),
+    ]
 
 
 @pytest.fixture
@@ -44,14 +53,19 @@ def data(tmp_path):
 
 
 def test_predictions(data, capsys):
-    """One of home's two squares is predicted, 2/3; of away's image both squares, of which the unlabelled one does not count."""
+    """One of home's two squares is predicted, 2/3; of away's image both squares, of which the unlabelled one does not
+    count.
+    """
     found = np.zeros((40, 60), np.uint8)
     found[10:30, 5:25] = 1
     (data / "found").mkdir()
     assert cv2.imwrite(str(data / "found" / "home-val_label.tiff"), found)
     found[10:30, 35:55] = 2
     assert cv2.imwrite(str(data / "found" / "away-val_label.tiff"), found)
-    assert main([str(data / "manifest.csv"), "--predictions", f"now={data / 'found'}", "--csv", str(data / "table.csv")]) == 0
+    assert (
+        main([str(data / "manifest.csv"), "--predictions", f"now={data / 'found'}", "--csv", str(data / "table.csv")])
+        == 0
+    )
     with open(data / "table.csv", newline="") as file:
         rows = {r["source"]: (r["seen"], float(r["now"])) for r in csv.DictReader(file)}
     assert rows["away*"] == ("unseen", 1.0) and rows["home"] == ("seen", pytest.approx(2 / 3, abs=1e-4))
@@ -62,14 +76,21 @@ def test_true_size_takes_the_network_of_the_class(data, monkeypatch):
     """Both images are gray, of class 0; the network of that class is asked."""
     monkeypatch.setattr(sources.Network, "load", lambda path, device: path.name)
     asked = []
-    monkeypatch.setattr(sources, "validate", lambda network, samples: asked.append((network, samples[0].record.source)) or 1.0)
+    monkeypatch.setattr(
+        sources, "validate", lambda network, samples: asked.append((network, samples[0].record.source)) or 1.0
+    )
     assert main([str(data / "manifest.csv"), "--true-size", f"ours={data}"]) == 0
     assert sorted(asked) == [("class0.safetensors", "away"), ("class0.safetensors", "home")]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["missing.csv", "--predictions", "a=b"], "missing.csv"), (["manifest.csv", "--predictions", "a=nowhere"], "no such folder"),
-    (["manifest.csv", "--true-size", "a=nowhere"], "class0.safetensors: no such weights file")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["missing.csv", "--predictions", "a=b"], "missing.csv"),
+        (["manifest.csv", "--predictions", "a=nowhere"], "no such folder"),
+        (["manifest.csv", "--true-size", "a=nowhere"], "class0.safetensors: no such weights file"),
+    ],
+)
 def test_what_cannot_be_read(data, monkeypatch, caplog, arguments, message):
     monkeypatch.chdir(data)
     assert main(arguments) == 2
