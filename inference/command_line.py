@@ -32,7 +32,8 @@ DESCRIPTION = """Find the cells in microscopy images: one label TIFF for each im
 
     python predict.py -i images/ -o labels/
 
-In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 0, and height and width are those of the image.
+In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 0, and height and width are those of
+the image.
 """
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 INTERRUPTED = 130  # exit code; the others are `inference.batch`'s

@@ -60,7 +60,10 @@ class Nursery:
                     self._ours.close()
                     _serve_and_exit(theirs, work)
             else:
-                command = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main({theirs.fileno()}, {work!r})"
+                command = (
+                    f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; "
+                    f"main({theirs.fileno()}, {work!r})"
+                )
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", command], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
                 )

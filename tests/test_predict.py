@@ -22,6 +22,7 @@ import zarr
 from skimage.data import coins, immunohistochemistry
 
 from inference import batch
+from inference import run as running
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
 from inference.outputs import label_png, overlay
@@ -218,14 +219,14 @@ def test_interrupt_leaves_no_broken_file(images, tmp_path, untrained_weights, mo
 def test_whatever_happens_to_one_image_the_others_are_done(
     images, tmp_path, untrained_weights, monkeypatch, caplog, error, words
 ):
-    write = batch.write_label_tiff
+    write = running.write_label_tiff
 
     def fails_once(path, *args, **options):
         if path.name.startswith("float"):
             raise error
         write(path, *args, **options)
 
-    monkeypatch.setattr(batch, "write_label_tiff", fails_once)
+    monkeypatch.setattr(running, "write_label_tiff", fails_once)
     assert run("-i", images, "-o", tmp_path, "--weights", untrained_weights) == 1
     assert f"float.tiff: {words}" in caplog.text and len(list(tmp_path.iterdir())) == 4
 

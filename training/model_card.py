@@ -19,9 +19,9 @@ UNCLEAR = re.compile(
 
 INTRODUCTION = """# Model card
 
-Weights of multistream-cellseg: a router that tells four classes of microscopy images apart, and a segmenter for each class.
-`python -m training.assemble` writes this page from what the checkpoints say of themselves. They are safetensors files, nothing in
-them is executed; `sha256sum -c SHA256SUMS` checks them.
+Weights of multistream-cellseg: a router that tells four classes of microscopy images apart, and a segmenter for each
+class. `python -m training.assemble` writes this page from what the checkpoints say of themselves. They are safetensors
+files, nothing in them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
 TERMS = "## What they may be used for"
 RESTRICTIONS = (

@@ -21,7 +21,7 @@ class Area:
 
     @classmethod
     def parse(cls, text: str) -> "Area":
-        """ "30" is pixels, "12.5um2" is µm². Raises ValueError for anything else."""
+        """Of "30" (pixels) or "12.5um2" (µm²). Raises ValueError for anything else."""
         found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?([uµμ]m(?:2|²|\^2))?", text.strip())
         if found is None:
             raise ValueError(f"{text!r} is no area; give pixels (30) or square micrometres (12.5um2)")

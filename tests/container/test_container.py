@@ -68,7 +68,8 @@ print(json.dumps({{
     'caches': [str(p) for folder in ('/root/.cache', '/tmp') for p in Path(folder).rglob('*')],
     'for building': [str(p) for pattern in ('triton', 'torch/include', '**/*.a') for p in packages.glob(pattern)],
     'bytecode': sorted({{int.from_bytes(p.read_bytes()[4:8], 'little')
-                        for place in (packages / 'torch', packages / 'timm', Path('/workspace')) for p in place.rglob('*.pyc')}}),
+                        for place in (packages / 'torch', packages / 'timm', Path('/workspace'))
+                        for p in place.rglob('*.pyc')}}),
 }}))
 """
 

@@ -21,7 +21,8 @@ modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages([Path(
 
 
 def compiled_for():
-    return {(m.__name__, name): f.signatures for m in modules for name, f in vars(m).items() if isinstance(f, Dispatcher)}
+    functions = {(m.__name__, name): f for m in modules for name, f in vars(m).items()}
+    return {name: f.signatures for name, f in functions.items() if isinstance(f, Dispatcher)}
 
 
 warm_up()
@@ -32,8 +33,11 @@ for shape in ((40, 30), (1300, 50)):
     working = scaling.WorkingImage(normalisation.NormalisedImage(rng.integers(0, 255, shape, np.uint8)), 0.8)
     working.rows(0, working.shape[0])
     for kind in KINDS.values():
-        made = [(tile, tuple(rng.random((c, *(s.stop - s.start for s in tile.owned_grid())), np.float32) * (20 if c == 32 else 1)
-                             for c in kind.CHANNELS)) for tile in tiles.tile_image(*working.shape)]
+        made = []
+        for tile in tiles.tile_image(*working.shape):
+            sides = [s.stop - s.start for s in tile.owned_grid()]
+            maps = (rng.random((c, *sides), np.float32) * (20 if c == 32 else 1) for c in kind.CHANNELS)
+            made.append((tile, tuple(maps)))
         tally = tiles.Tally()
         labels = np.concatenate(list(kind.rows(iter(made), kind.Settings(), working.sizes, tally, limits)))
         assert labels.shape == shape and tally.cells

@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 
-# Which needs no images.
+# Lost files are nothing to assemble, which needs no images.
 @pytest.mark.parametrize(
     "name, kind",
     [(name, kind) for name in COMMANDS for kind in MANIFESTS if (name, kind) != ("assemble", "lost files")],

@@ -46,8 +46,8 @@ from inference.watershed import LEVELS, WatershedSettings, boundary_strength, fl
 from models.stardist import RAYS
 from models.unet import STRIDE
 from training.command import command, manual, positive
-from training.measure.benchmark import machine
 from training.measure.f1 import f1_score, match_counts
+from training.measure.machine import machine
 from training.measure.plots import import_pyplot, plot_file
 from training.tables import text_table
 

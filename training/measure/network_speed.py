@@ -27,7 +27,7 @@ from inference.network import CPU_BATCH, GPU_BATCH, best_dtype, choose_device
 from inference.tiles import WINDOW
 from models.stardist import ConvNeXtStarDist
 from training.command import add_device, command, manual, positive
-from training.measure.benchmark import machine
+from training.measure.machine import machine
 from training.tables import text_table
 
 WARM_UP_CALLS = 2

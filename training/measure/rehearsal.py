@@ -43,8 +43,10 @@ from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
 from training.command import command, manual, positive
-from training.measure.benchmark import Launch, image_record, launch, machine, work_folder
+from training.measure.benchmark import image_record, work_folder
 from training.measure.f1 import MODES
+from training.measure.launching import Launch, launch
+from training.measure.machine import machine
 from training.measure.score import EXPLAINED, Case, Score, cases_from_manifest, score_case
 from training.measure.score import table as score_table
 from training.tables import text_table, write_table

@@ -14,7 +14,8 @@ import tifffile
 
 from inference.reading import Regions, open_image, read_image, stores
 from training.measure import benchmark, rigged
-from training.measure.benchmark import Launch, fill, image_record, main, parse_size, split_command, typical
+from training.measure.benchmark import image_record, main, parse_size, typical
+from training.measure.launching import Launch, fill, split_command
 from training.measure.mosaic import make_image
 
 FAKE = """

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from training.measure import benchmark
-from training.measure.benchmark import Launch
+from training.measure.launching import Launch
 from training.measure.rehearsal import engine_words, expect_alone, main, time_table, totals
 
 ENGINE = """#!{python}
@@ -21,7 +21,9 @@ import json, shutil, sys
 from pathlib import Path
 here = Path(__file__).parent
 mounts = dict(reversed(word.split(":")[:2]) for word in sys.argv if ":/" in word)
-source, output = (next(Path(p) for inside, p in mounts.items() if inside.rstrip("/").endswith(end)) for end in ("inputs", "outputs"))
+source, output = (
+    next(Path(p) for inside, p in mounts.items() if inside.rstrip("/").endswith(end)) for end in ("inputs", "outputs")
+)
 with open(here / "calls.json", "a") as file:
     print(json.dumps([sys.argv[1:], [p.name for p in source.iterdir()]]), file=file)
 for path in source.iterdir():

@@ -1,0 +1,92 @@
+"""What a run says of its images: the line of each, what may be wrong with its cells, and errors in words."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from inference.outputs.products import Product
+from inference.outputs.refusal import OutputRefused
+from inference.report import ReportRow
+from models.checksums import CheckpointError
+from models.classes import CLASSES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inference.outputs.result import Result
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """The warnings that the program logs meanwhile, in this list."""
+    warnings: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.WARNING:
+                warnings.append(record.getMessage())
+
+    handler, logger = Collector(logging.WARNING), logging.getLogger(__name__.rpartition(".")[0])
+    logger.addHandler(handler)
+    try:
+        yield warnings
+    finally:
+        logger.removeHandler(handler)
+
+
+def summary_of(row: ReportRow) -> str:
+    """The line of the log about an image that is done."""
+    if row.status == "kept":
+        return f"{row.image}: kept, {row.labels} fits it ({row.cells} cells)"
+    removed = f" ({row.removed_cells} removed)" if row.removed_cells else ""
+    return (
+        f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, "
+        f"{row.seconds:.1f} s"
+    )
+
+
+def write_product(product: Product, target: Path, result: "Result") -> None:
+    """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says
+    so.
+    """
+    try:
+        product.write(target, result)
+    except (ImportError, OutputRefused) as error:
+        reason = f"it needs {error.name}: pip install {error.name}" if isinstance(error, ImportError) else error
+        log.warning("%s: %s is not written: %s", result.source.name, target.name, reason)
+
+
+def warn_of(name: str, result: "Result") -> None:
+    """Say what may be wrong with an image's cells."""
+    plan = result.plan
+    if result.summary.cut_cells:
+        log.warning(
+            "%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
+            "--diameter with their size makes the parts larger",
+            name,
+            result.summary.cut_cells,
+        )
+    if plan.route and plan.route.uncertain:
+        log.warning(
+            "%s: the router is not sure of the kind of image (%s); the network for %s images ran, --route chooses "
+            "another one",
+            name,
+            ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
+            plan.image_class.name,
+        )
+
+
+def describe(name: str, error: Exception) -> str:
+    """One line that names the file and says what to do."""
+    if isinstance(error, CheckpointError):
+        return f"{name}: {error}"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is PyTorch's
+        return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
+    if isinstance(error, OSError):
+        return f"{name}: {error.strerror or error}; check the free space and the permissions of the output folder"
+    if isinstance(error, ValueError) and name in str(error):
+        return str(error)
+    return f"{name}: {type(error).__name__}: {error}; run it again with -v and report what it prints"
