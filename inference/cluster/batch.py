@@ -1,0 +1,403 @@
+"""A run on a Dask cluster: the same files, report and exit code as on one machine."""
+
+import logging
+import os
+import queue
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future as SplitFuture
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference import __version__
+from inference.claims import Claims
+from inference.cluster import tasks
+from inference.cluster.connection import LOCAL, NoCluster, connected
+from inference.cluster.job import LOGGER, SHIPPED_WEIGHTS, Job, JobPlugin, Unfit, WorkerFacts, facts
+from inference.cluster.sending import Sender
+from inference.cluster.splitting import Split
+from inference.cluster.tasks import Done, File, Large
+from inference.common import Common, measure_common, with_contrast, with_diameter
+from inference.finding import Found
+from inference.messages import describe
+from inference.progress import Progress
+from inference.provenance import settings_digest
+from inference.report import Report, ReportRow
+from inference.request import Request
+from inference.run import warn_of_names
+from inference.safe_reading import SafeReader
+from models.checksums import SUMS_FILE
+from models.weights_folder import check_weights
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from inference.outputs.page import Page
+
+SERIES = re.compile(r"_s\d+$")  # what the results of an image in a file of several have behind the file's name
+LARGE_AT_ONCE = 4  # images that are split at the same time
+MOST_WAITING = 20_000  # tasks that the scheduler knows
+SENT_AHEAD = 2  # files that are sent for each task that can run
+
+log = logging.getLogger(__name__)
+
+
+class SchedulerLost(ValueError):
+    """The scheduler is not there any more."""
+
+
+def segment_on_cluster(
+    request: Request,
+    images: Sequence[Found],
+    names: Mapping[Path, Path],
+    claims: Claims,
+    report: Report,
+    page: "Page | None",
+) -> list[ReportRow]:
+    """Segment the images of a run on the cluster that it names; the lines of the report, in the images' order.
+
+    Raises
+    ------
+    NoCluster
+        If there is none, or its workers would not give the same labels.
+    """
+    assert request.dask is not None, "a run on a cluster names it"
+    warn_of_names(request.names, names)
+    files = [File(i, found, names[found.path]) for i, found in enumerate(images)]
+    with connected(request.dask, request.device) as client, ExitStack() as stack:
+        shipped = os.path.realpath(request.weights) == os.path.realpath(SHIPPED_WEIGHTS)
+        check_weights(request.weights, request.verify_weights)
+        sums = request.weights / SUMS_FILE
+        shared = check_workers(client, request, images[0].path, sums, shipped)
+        level = logging.getLogger(LOGGER).getEffectiveLevel()
+        job = Job(
+            "",
+            replace(request, sources=(), listed=None, report=request.report),
+            Common(),
+            claims,
+            shipped,
+            sums.read_bytes() if sums.is_file() else b"",
+            level,
+            request.split_pixels,
+        )
+        common = _common(client, job, files, shared, request, images)
+        settings = settings_digest(request.what_labels_depend_on | {"common": common}, sums)
+        job = replace(job, common=common, claims=replace(claims, settings=settings))
+        job = stack.enter_context(_brought(client, job))
+        run = ClusterRun(client, job, report, page, Sender(job) if not shared else None)
+        return run.all(files)
+
+
+def check_workers(client: "Client", request: Request, image: Path, sums: Path, shipped: bool) -> bool:
+    """Whether all workers see the folders of this machine.
+
+    Waits for the first worker, which a cluster that grows on demand starts for the task that asks.
+
+    Raises
+    ------
+    NoCluster
+        If a worker does not have this program, this version of it, or these weights.
+    """
+    token = secrets.token_hex(8)
+    probe = request.folder.resolve() / f".{token}.probe"
+    asked = (None if shipped else request.weights.resolve(), probe, token, image.resolve())
+    try:
+        probe.write_text(token)
+        first = client.submit(facts, *asked, key=("look", "at a worker", token), pure=False)
+        waited = time.monotonic()
+        while not first.done():
+            time.sleep(0.02)
+            if time.monotonic() - waited > request.seconds_between_lines:
+                log.info("waiting for a worker of the cluster")
+                waited = time.monotonic()
+        first.result()
+        answers: dict[str, WorkerFacts] = client.run(facts, *asked)
+    except Exception as error:  # of the worker's, as it unpacks the task
+        missing = isinstance(error, ImportError) or "No module named" in str(error)
+        raise (
+            _without_program(error)
+            if missing
+            else NoCluster(f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})")
+        ) from None
+    finally:
+        probe.unlink(missing_ok=True)
+    weights = sums.read_bytes() if sums.is_file() else b""
+    for worker, answer in answers.items():
+        if answer.version != __version__:
+            raise NoCluster(
+                f"worker {worker} has version {answer.version} of the program, this is {__version__}; install the same "
+                "one everywhere"
+            )
+        if answer.sums != weights:
+            raise NoCluster(
+                f"worker {worker} has other weights, or none, in {request.weights}; put the same folder there, on "
+                "storage that all see"
+            )
+    if any(answer.threads > 1 for answer in answers.values()):
+        log.warning(
+            "some workers run several tasks at once, of which one is an image at a time; start them with --nthreads 1, "
+            "and one for each GPU or core"
+        )
+    unseen = [worker for worker, answer in answers.items() if not answer.sees]
+    if request.dask_files == "shared" and unseen:
+        raise NoCluster(
+            f"worker {unseen[0]} does not see {image} and {request.folder}; mount the same folders there, or use "
+            "--dask-files send"
+        )
+    if request.dask_files == "send" or unseen:
+        log.info("%d workers, to which the images are sent: they do not all see its folder", len(answers))
+        return False
+    log.info("%d workers, which read the images themselves", len(answers))
+    return True
+
+
+def _without_program(error: Exception) -> NoCluster:
+    return NoCluster(
+        f"the workers do not have this program ({error}); install it there as it is installed here, such as by the "
+        "same container"
+    )
+
+
+def _common(
+    client: "Client", job: Job, files: Sequence[File], shared: bool, request: Request, images: Sequence[Found]
+) -> Common:
+    """What all images have in common, looked for on the cluster where that reads them."""
+    wants_diameter = request.same_diameter and request.diameter is None
+    if not request.same_contrast and not wants_diameter:
+        return Common()
+    if not shared:
+        from inference.segmenter import Segmenter  # late: PyTorch is imported
+
+        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
+        return measure_common(images, SafeReader(request.read_limits), segmenter, request)
+    common = Common()
+    if request.same_contrast:
+        with _brought(client, job) as own:
+            common = with_contrast(_of_all(client, own, tasks.find_contrast, files))
+    if wants_diameter:
+        with _brought(client, replace(job, common=common)) as own:
+            found = _of_all(client, own, tasks.find_diameters, files)
+        common = with_diameter(common, [diameter for part in found for diameter in part])
+    return common
+
+
+def _of_all(client: "Client", job: Job, task: Callable, files: Sequence[File]) -> list:
+    """What a task says of each file that it can read."""
+    futures = [
+        client.submit(task, job.number, file, key=(task.__name__, str(file.name), job.number), pure=False)
+        for file in files
+    ]
+    answers = []
+    for future, file in zip(futures, files):
+        try:
+            answers.append(future.result()[0])
+        except Exception as error:  # it is reported when it is its turn
+            log.debug("%s: passed over while all images are looked at (%s)", file.found.path.name, error)
+    return answers
+
+
+class _brought:  # noqa: N801
+    """A context: the job at all workers, under a number of its own."""
+
+    def __init__(self, client: "Client", job: Job):
+        self.client, self.job = client, replace(job, number=secrets.token_hex(4))
+
+    def __enter__(self) -> Job:
+        self.client.register_plugin(JobPlugin(self.job))
+        return self.job
+
+    def __exit__(self, *error) -> None:
+        with suppress(Exception):  # the scheduler may be gone
+            self.client.unregister_worker_plugin(self.job.plugin)
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A task that has ended, or an image that was split: what it was of, and how to get its result."""
+
+    files: Sequence[File]
+    result: Callable[[], Done]
+    image: Large | None = None
+
+
+class ClusterRun:
+    """The images of a run on a cluster.
+
+    Parameters
+    ----------
+    report, page : where each image is told of
+    sender : sends files to the workers; None where these read them
+    """
+
+    def __init__(self, client: "Client", job: Job, report: Report, page: "Page | None", sender: "Sender | None"):
+        self.client, self.job, self.report, self.page, self.sender = client, job, report, page, sender
+        # A cluster of our own gives a worker one task at a time: what dies with it, has killed it.
+        self.suspend = (job.request.dask or "").split(":")[0] != LOCAL
+        self.ended: queue.Queue[_Ended] = queue.Queue()
+        self.rows: list[tuple[int, ReportRow]] = []
+        self.waiting = 0
+        self.futures: set[Future] = set()
+        self.killed: list[File] = []
+        self.lost: SchedulerLost | None = None
+
+    def all(self, files: Sequence[File]) -> list[ReportRow]:
+        """Segment the files; the lines of the report in their order."""
+        request = self.job.request
+        groups = iter(together(files))
+        with ThreadPoolExecutor(LARGE_AT_ONCE) as splitters, Progress(len(files), request.quiet) as progress:
+            try:
+                self._drain(groups, splitters, progress)
+                suspects, self.suspend = self.killed, False
+                for file in suspects:  # its worker may have died by another's fault: now nothing runs beside it
+                    log.warning("%s: workers died while they had it; tried once more by itself", file.found.path.name)
+                    self._drain(iter([[file]]), splitters, progress)
+            except BaseException:
+                splitters.shutdown(wait=False, cancel_futures=True)
+                with suppress(Exception):
+                    self.client.cancel(list(self.futures), force=True)
+                raise
+        rows = [row for _, row in sorted(self.rows, key=lambda entry: entry[0])]
+        self.report.replace(rows)
+        return rows
+
+    def _drain(self, groups: Iterator[Sequence[File]], splitters: ThreadPoolExecutor, progress: Progress) -> None:
+        """Do some files to the end."""
+        self._fill(groups)
+        while self.waiting:
+            ended = self.ended.get()
+            self.waiting -= 1
+            self._take(ended, splitters, progress)
+            self._fill(groups)
+
+    def _fill(self, groups: Iterator[Sequence[File]]) -> None:
+        """Give the scheduler tasks, as many as it may have."""
+        most = MOST_WAITING
+        if self.sender:
+            most = max(1, SENT_AHEAD * sum(self.client.nthreads().values())) if not self.lost else most
+        while self.waiting < most and (files := next(groups, None)) is not None:
+            self._submit(files)
+
+    def _submit(self, files: Sequence[File]) -> None:
+        self.waiting += 1
+        try:
+            if self.lost:
+                raise self.lost
+            arguments: tuple[Any, ...] = (self.job.number, files)
+            if self.sender:
+                todo, done = self.sender.prepare(files)
+                if kept := [file for file in files if file not in todo]:
+                    self.waiting += bool(todo)
+                    self.ended.put(_Ended(kept, lambda: done))
+                if not todo:
+                    return
+                files, arguments = todo, (self.job.number, todo, self.sender.parcel(todo))
+            key = ("segment", ", ".join(str(file.name) for file in files), self.job.number)
+            future = self.client.submit(tasks.segment_files, *arguments, key=key, pure=False)
+        except Exception as error:
+            self.ended.put(_Ended(files, _raiser(error)))
+            return
+        self.futures.add(future)
+        future.add_done_callback(lambda ended: self._put(ended, files))
+
+    def _put(self, future: "Future", files: Sequence[File]) -> None:
+        self.ended.put(_Ended(files, future.result))
+        self.futures.discard(future)
+
+    def _put_split(self, future: SplitFuture[Done], image: Large) -> None:
+        self.ended.put(_Ended([image.file], future.result, image))
+
+    def _take(self, ended: _Ended, splitters: ThreadPoolExecutor, progress: Progress) -> None:
+        """Tell what became of some files."""
+        from distributed.scheduler import KilledWorker
+
+        progress.begin(ended.files[0].found.path.name)
+        try:
+            done = ended.result()
+            if self.sender:
+                self.sender.write(done.results)
+        except KilledWorker as error:
+            if ended.image is None and self.suspend:
+                self.killed += ended.files
+                return
+            self._fail(ended, progress, error)
+        except Exception as error:
+            self._fail(ended, progress, error)
+        else:
+            self._tell(done, ended, splitters, progress)
+
+    def _tell(self, done: Done, ended: _Ended, splitters: ThreadPoolExecutor, progress: Progress) -> None:
+        for level, line in done.said:
+            log.log(level, "%s", line)
+        for place, row in done.rows:
+            self.rows.append((place, row))
+            self.report.add(row)
+        for place, entry in done.entries:
+            if self.page:
+                self.page.add(entry, place)
+        for image in done.large:
+            self.waiting += 1
+            split = splitters.submit(Split(self.client, self.job, image))
+            split.add_done_callback(partial(self._put_split, image=image))
+        for _ in ended.files if not done.large else ():
+            progress.end()
+
+    def _fail(self, ended: _Ended, progress: Progress, error: BaseException) -> None:
+        """Files that have no labels, whatever the reason."""
+        for file in ended.files:
+            name = file.found.path.name
+            reason = self._reason(name, error)
+            log.error("%s", reason)
+            row = ReportRow(f"failed: {reason}", str(file.found.folder / name), version=__version__)
+            self.rows.append((file.place, row))
+            self.report.add(row)
+            if self.page:
+                self.page.add_failure(row.image, reason)
+            progress.end()
+
+    def _reason(self, name: str, error: BaseException) -> str:
+        from concurrent.futures import CancelledError
+
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            return (
+                f"{name}: {error.allowed_failures + 1} workers died while they worked on it; it needs more memory than "
+                "they have, or crashes the program: raise their memory limit, or run it alone on one machine"
+            )
+        if isinstance(error, CancelledError | FutureCancelledError | CommClosedError | SchedulerLost):
+            if self.lost is None:
+                self.lost = SchedulerLost(f"the connection to the Dask scheduler at {self.job.request.dask} was lost")
+                log.error("%s; finished label files are complete, and --resume does the others", self.lost)
+            return f"{name}: not done, {self.lost}; run it again with --resume"
+        if isinstance(error, Unfit):
+            return f"{name}: {error}; install the same program and weights on all workers"
+        return describe(name, error) if isinstance(error, Exception) else f"{name}: {error}"
+
+
+def _raiser(error: Exception) -> Callable[[], Done]:
+    def fail() -> Done:
+        raise error
+
+    return fail
+
+
+def together(files: Sequence[File]) -> list[list[File]]:
+    """The files of each task: one, but for those whose results might have the same names, as a file a_s1 and one named
+    a with several images in it. These are done in their order by one worker, which sees to that.
+    """
+    names = {file.name for file in files}
+    groups: dict[Path, list[File]] = {}
+    for file in files:
+        name = file.name
+        while SERIES.search(name.name) and name.with_name(SERIES.sub("", name.name)) in names:
+            name = name.with_name(SERIES.sub("", name.name))
+        groups.setdefault(name, []).append(file)
+    return list(groups.values())
