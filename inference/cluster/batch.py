@@ -2,10 +2,9 @@
 
 import logging
 import os
+import pickle
 import queue
 import re
-import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as SplitFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from inference import __version__
 from inference.claims import Claims
 from inference.cluster import tasks
-from inference.cluster.connection import LOCAL, NoCluster, connected
-from inference.cluster.job import LOGGER, SHIPPED_WEIGHTS, Job, JobPlugin, Unfit, WorkerFacts, facts
+from inference.cluster.beginning import Brought, check_workers, look_for_common
+from inference.cluster.connection import LOCAL, connected
+from inference.cluster.job import LOGGER, SHIPPED_WEIGHTS, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
 from inference.cluster.tasks import Done, File, Large
-from inference.common import Common, measure_common, with_contrast, with_diameter
+from inference.common import Common
 from inference.finding import Found
 from inference.messages import describe
 from inference.progress import Progress
@@ -31,7 +31,6 @@ from inference.provenance import settings_digest
 from inference.report import Report, ReportRow
 from inference.request import Request
 from inference.run import warn_of_names
-from inference.safe_reading import SafeReader
 from models.checksums import SUMS_FILE
 from models.weights_folder import check_weights
 
@@ -86,135 +85,12 @@ def segment_on_cluster(
             level,
             request.split_pixels,
         )
-        common = _common(client, job, files, shared, request, images)
+        common = look_for_common(client, job, files, shared, request, images)
         settings = settings_digest(request.what_labels_depend_on | {"common": common}, sums)
         job = replace(job, common=common, claims=replace(claims, settings=settings))
-        job = stack.enter_context(_brought(client, job))
+        job = stack.enter_context(Brought(client, job))
         run = ClusterRun(client, job, report, page, Sender(job) if not shared else None)
         return run.all(files)
-
-
-def check_workers(client: "Client", request: Request, image: Path, sums: Path, shipped: bool) -> bool:
-    """Whether all workers see the folders of this machine.
-
-    Waits for the first worker, which a cluster that grows on demand starts for the task that asks.
-
-    Raises
-    ------
-    NoCluster
-        If a worker does not have this program, this version of it, or these weights.
-    """
-    token = secrets.token_hex(8)
-    probe = request.folder.resolve() / f".{token}.probe"
-    asked = (None if shipped else request.weights.resolve(), probe, token, image.resolve())
-    try:
-        probe.write_text(token)
-        first = client.submit(facts, *asked, key=("look", "at a worker", token), pure=False)
-        waited = time.monotonic()
-        while not first.done():
-            time.sleep(0.02)
-            if time.monotonic() - waited > request.seconds_between_lines:
-                log.info("waiting for a worker of the cluster")
-                waited = time.monotonic()
-        first.result()
-        answers: dict[str, WorkerFacts] = client.run(facts, *asked)
-    except Exception as error:  # of the worker's, as it unpacks the task
-        missing = isinstance(error, ImportError) or "No module named" in str(error)
-        raise (
-            _without_program(error)
-            if missing
-            else NoCluster(f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})")
-        ) from None
-    finally:
-        probe.unlink(missing_ok=True)
-    weights = sums.read_bytes() if sums.is_file() else b""
-    for worker, answer in answers.items():
-        if answer.version != __version__:
-            raise NoCluster(
-                f"worker {worker} has version {answer.version} of the program, this is {__version__}; install the same "
-                "one everywhere"
-            )
-        if answer.sums != weights:
-            raise NoCluster(
-                f"worker {worker} has other weights, or none, in {request.weights}; put the same folder there, on "
-                "storage that all see"
-            )
-    if any(answer.threads > 1 for answer in answers.values()):
-        log.warning(
-            "some workers run several tasks at once, of which one is an image at a time; start them with --nthreads 1, "
-            "and one for each GPU or core"
-        )
-    unseen = [worker for worker, answer in answers.items() if not answer.sees]
-    if request.dask_files == "shared" and unseen:
-        raise NoCluster(
-            f"worker {unseen[0]} does not see {image} and {request.folder}; mount the same folders there, or use "
-            "--dask-files send"
-        )
-    if request.dask_files == "send" or unseen:
-        log.info("%d workers, to which the images are sent: they do not all see its folder", len(answers))
-        return False
-    log.info("%d workers, which read the images themselves", len(answers))
-    return True
-
-
-def _without_program(error: Exception) -> NoCluster:
-    return NoCluster(
-        f"the workers do not have this program ({error}); install it there as it is installed here, such as by the "
-        "same container"
-    )
-
-
-def _common(
-    client: "Client", job: Job, files: Sequence[File], shared: bool, request: Request, images: Sequence[Found]
-) -> Common:
-    """What all images have in common, looked for on the cluster where that reads them."""
-    wants_diameter = request.same_diameter and request.diameter is None
-    if not request.same_contrast and not wants_diameter:
-        return Common()
-    if not shared:
-        from inference.segmenter import Segmenter  # late: PyTorch is imported
-
-        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
-        return measure_common(images, SafeReader(request.read_limits), segmenter, request)
-    common = Common()
-    if request.same_contrast:
-        with _brought(client, job) as own:
-            common = with_contrast(_of_all(client, own, tasks.find_contrast, files))
-    if wants_diameter:
-        with _brought(client, replace(job, common=common)) as own:
-            found = _of_all(client, own, tasks.find_diameters, files)
-        common = with_diameter(common, [diameter for part in found for diameter in part])
-    return common
-
-
-def _of_all(client: "Client", job: Job, task: Callable, files: Sequence[File]) -> list:
-    """What a task says of each file that it can read."""
-    futures = [
-        client.submit(task, job.number, file, key=(task.__name__, str(file.name), job.number), pure=False)
-        for file in files
-    ]
-    answers = []
-    for future, file in zip(futures, files):
-        try:
-            answers.append(future.result()[0])
-        except Exception as error:  # it is reported when it is its turn
-            log.debug("%s: passed over while all images are looked at (%s)", file.found.path.name, error)
-    return answers
-
-
-class _brought:  # noqa: N801
-    """A context: the job at all workers, under a number of its own."""
-
-    def __init__(self, client: "Client", job: Job):
-        self.client, self.job = client, replace(job, number=secrets.token_hex(4))
-
-    def __enter__(self) -> Job:
-        self.client.register_plugin(JobPlugin(self.job))
-        return self.job
-
-    def __exit__(self, *error) -> None:
-        with suppress(Exception):  # the scheduler may be gone
-            self.client.unregister_worker_plugin(self.job.plugin)
 
 
 @dataclass(frozen=True)
@@ -238,11 +114,12 @@ class ClusterRun:
     def __init__(self, client: "Client", job: Job, report: Report, page: "Page | None", sender: "Sender | None"):
         self.client, self.job, self.report, self.page, self.sender = client, job, report, page, sender
         # A cluster of our own gives a worker one task at a time: what dies with it, has killed it.
-        self.suspend = (job.request.dask or "").split(":")[0] != LOCAL
+        self.trusts = (job.request.dask or "").split(":")[0] == LOCAL
+        self.first = True  # or a task that is tried once more
         self.ended: queue.Queue[_Ended] = queue.Queue()
         self.rows: list[tuple[int, ReportRow]] = []
         self.waiting = 0
-        self.futures: set[Future] = set()
+        self.running: dict[int, tuple[Future, Sequence[File]]] = {}  # by the place of a task's first file
         self.killed: list[File] = []
         self.lost: SchedulerLost | None = None
 
@@ -251,17 +128,23 @@ class ClusterRun:
         request = self.job.request
         groups = iter(together(files))
         with ThreadPoolExecutor(LARGE_AT_ONCE) as splitters, Progress(len(files), request.quiet) as progress:
+            self.client.subscribe_topic(self.job.plugin, self._hear)
             try:
                 self._drain(groups, splitters, progress)
-                suspects, self.suspend = self.killed, False
+                suspects, self.first = self.killed, False
                 for file in suspects:  # its worker may have died by another's fault: now nothing runs beside it
                     log.warning("%s: workers died while they had it; tried once more by itself", file.found.path.name)
                     self._drain(iter([[file]]), splitters, progress)
             except BaseException:
                 splitters.shutdown(wait=False, cancel_futures=True)
                 with suppress(Exception):
-                    self.client.cancel(list(self.futures), force=True)
+                    self.client.cancel([future for future, _ in self.running.values()], force=True)
                 raise
+            finally:
+                if self.lost:  # or each of its layers tells of it, with a traceback
+                    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+                else:
+                    self.client.unsubscribe_topic(self.job.plugin)
         rows = [row for _, row in sorted(self.rows, key=lambda entry: entry[0])]
         self.report.replace(rows)
         return rows
@@ -297,17 +180,26 @@ class ClusterRun:
                 if not todo:
                     return
                 files, arguments = todo, (self.job.number, todo, self.sender.parcel(todo))
-            key = ("segment", ", ".join(str(file.name) for file in files), self.job.number)
+            again = () if self.first else ("again",)
+            key = ("segment", ", ".join(str(file.name) for file in files), *again, self.job.number)
             future = self.client.submit(tasks.segment_files, *arguments, key=key, pure=False)
         except Exception as error:
             self.ended.put(_Ended(files, _raiser(error)))
             return
-        self.futures.add(future)
-        future.add_done_callback(lambda ended: self._put(ended, files))
+        self.running[files[0].place] = future, files
+        future.add_done_callback(partial(self._put, place=files[0].place))
 
-    def _put(self, future: "Future", files: Sequence[File]) -> None:
-        self.ended.put(_Ended(files, future.result))
-        self.futures.discard(future)
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """A task tells by itself what became of its files; the cluster need not keep that."""
+        place, said = event[1]
+        if task := self.running.pop(place, None):
+            self.ended.put(_Ended(task[1], lambda: pickle.loads(said)))
+            task[0].release()
+
+    def _put(self, future: "Future", place: int) -> None:
+        """A task has ended: it has failed, or its files were sent."""
+        if task := self.running.pop(place, None):
+            self.ended.put(_Ended(task[1], future.result))
 
     def _put_split(self, future: SplitFuture[Done], image: Large) -> None:
         self.ended.put(_Ended([image.file], future.result, image))
@@ -322,7 +214,7 @@ class ClusterRun:
             if self.sender:
                 self.sender.write(done.results)
         except KilledWorker as error:
-            if ended.image is None and self.suspend:
+            if ended.image is None and self.first and not self.trusts:
                 self.killed += ended.files
                 return
             self._fail(ended, progress, error)

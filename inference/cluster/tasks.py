@@ -1,9 +1,12 @@
 """The tasks of a run: the images of a file segmented on a worker, and what all images have in common."""
 
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from distributed import get_worker
 
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, quiet, reader
 from inference.cluster.shipping import Parcel, Results, unpacked
@@ -101,7 +104,11 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
                     done.rows.append((file.place, run.attempt(first, others, start, lambda total: None)))
                 start = time.perf_counter()
             done.entries.extend((file.place, entry) for entry in (page.entries if page else []))
-        return Done(done.rows, done.entries, tuple(said), done.large, collect())
+        done = Done(done.rows, done.entries, tuple(said), done.large, collect())
+        if parcel is None:
+            # Told before the scheduler gives this worker another task, which may kill it: what is done stays done.
+            get_worker().log_event(f"cellseg-{number}", [files[0].place, pickle.dumps(done)])
+        return done
 
 
 def is_large(plane: Opened, pixels: float) -> bool:

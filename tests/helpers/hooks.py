@@ -41,6 +41,8 @@ class Hooks(WorkerPlugin):
         again = name in self.begun()
         with open(self.folder / "begun", "a") as log:
             log.write(f"{name}\n")
+        if name in ("poison", "once", "cut"):
+            time.sleep(1)  # what is done before is told by then
         if name == "poison" or name == "once" and not again:
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "cut" and self.scheduler:
