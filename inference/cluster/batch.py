@@ -19,10 +19,11 @@ from inference.claims import Claims
 from inference.cluster import tasks
 from inference.cluster.beginning import Brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
+from inference.cluster.file import File
 from inference.cluster.job import LOGGER, SHIPPED_WEIGHTS, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
-from inference.cluster.tasks import Done, File, Large
+from inference.cluster.tasks import Done, Large
 from inference.common import Common
 from inference.finding import Found
 from inference.messages import describe

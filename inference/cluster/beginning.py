@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from inference import __version__
 from inference.cluster import tasks
 from inference.cluster.connection import NoCluster
+from inference.cluster.file import File
 from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
-from inference.cluster.tasks import File
 from inference.common import Common, measure_common, with_contrast, with_diameter
 from inference.finding import Found
 from inference.request import Request

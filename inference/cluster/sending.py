@@ -6,9 +6,10 @@ from pathlib import Path
 
 from inference.claims import Claim, Claims, NotOurs
 from inference.cluster.asking import Asked, Asking
+from inference.cluster.file import File
 from inference.cluster.job import Job
 from inference.cluster.shipping import Parcel, Results, pack_file
-from inference.cluster.tasks import Done, Entries, File, make_run
+from inference.cluster.tasks import Done, Entries, make_run
 from inference.messages import collected_warnings
 from inference.opened import Opened
 from inference.outputs.label_tiff import LABEL_SUFFIX

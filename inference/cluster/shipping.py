@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inference.claims import Claim, Claims
+from inference.cluster.file import File
+from inference.cluster.job import Job
 from inference.finding import Found
 from inference.provenance import Provenance
-
-if TYPE_CHECKING:
-    from inference.cluster.job import Job
-    from inference.cluster.tasks import File
 
 Content = tuple[str, bytes, int]  # name below the folder, content, time of change in ns
 
@@ -68,8 +65,8 @@ def pack_file(found: Found) -> tuple[Content, ...]:
 
 @contextmanager
 def unpacked(
-    job: "Job", files: "Sequence[File]", parcel: Parcel | None
-) -> Iterator[tuple["Job", "Sequence[File]", Callable[[], list[Results]]]]:
+    job: Job, files: Sequence[File], parcel: Parcel | None
+) -> Iterator[tuple[Job, Sequence[File], Callable[[], list[Results]]]]:
     """The files where a worker can read them, a job that writes beside them, and a function that collects what was
     written. Without a parcel all remain as they are.
     """

@@ -4,32 +4,18 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from distributed import get_worker
 
+from inference.cluster.file import File
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, quiet, reader
 from inference.cluster.shipping import Parcel, Results, unpacked
 from inference.common import Kind, contrast_of, diameters_of
-from inference.finding import Found
 from inference.normalisation import CommonEnds
 from inference.opened import Opened, open_all
 from inference.outputs.page import Page, PageEntry
 from inference.report import Report, ReportRow
 from inference.run import Run, by_image
-
-
-@dataclass(frozen=True)
-class File:
-    """One of the run's.
-
-    place : its number among all
-    name : of its results, below the output folder
-    """
-
-    place: int
-    found: Found
-    name: Path
 
 
 @dataclass(frozen=True)

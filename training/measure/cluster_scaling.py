@@ -29,8 +29,9 @@ from distributed import Client, wait
 from distributed.protocol import dumps
 
 from inference.cluster.connection import connected
+from inference.cluster.file import File
 from inference.cluster.shipping import pack_file
-from inference.cluster.tasks import Done, File
+from inference.cluster.tasks import Done
 from inference.finding import Found, images_in
 from inference.report import ReportRow
 from training.command import command, manual, positive

@@ -20,7 +20,7 @@ from hooks import Hooks
 
 from inference.cluster.batch import together
 from inference.cluster.connection import NoCluster, worker_places
-from inference.cluster.tasks import File
+from inference.cluster.file import File
 from inference.command_line import main
 from inference.finding import Found
 
