@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from inference.tiles import Tally
 from models.checksums import sha256
 from models.classes import CLASSES, ROUTER_FILE, ImageClass
 from models.weights_folder import check_weights
+
+if TYPE_CHECKING:
+    from inference.outputs.label_rows import LabelRows
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ class Segmentation:
     plan : how they are made
     rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to
         be read once
+    stored : the labels, if they are kept already; there are no rows then
     """
+
+    stored: "LabelRows | None" = None
 
     def __init__(
         self, image: NormalisedImage, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]

@@ -8,6 +8,7 @@ import numpy as np
 
 from inference.numbering import number_rows
 from inference.outputs.label_rows import ZLIB_LEVEL
+from inference.outputs.label_tiff import compressed
 
 PACKED_ROWS_BYTES = 2**25  # of labels that are packed together
 
@@ -56,13 +57,20 @@ class Part:
         border = Border(cells, names.astype(np.int32), keys[shown[names - 1]])
         return cls(tuple(pack(rows)), probabilities[shown], border)
 
-    def numbered(self, numbers: "Numbers") -> tuple[tuple[tuple[bytes, tuple[int, int]], ...], np.ndarray]:
-        """The packed rows with the image's numbers, and the probabilities of the cells that begin here, in the order of
-        their numbers.
-        """
-        table = numbers.table(self.border.cells)
-        rows = tuple(piece for band in unpack(self.packed) for piece in pack(table[band]))
-        return rows, self.probabilities[table[1:] > numbers.before]
+    def new(self, numbers: "Numbers") -> np.ndarray:
+        """The probabilities of the cells that begin here, in the order of their numbers."""
+        return self.probabilities[numbers.table(self.border.cells)[1:] > numbers.before]
+
+    def rows(self, numbers: "Numbers", first: int, last: int) -> np.ndarray:
+        """Some of the rows, [first, last), with the image's numbers: int32 (last - first, W)."""
+        table, top, wanted = numbers.table(self.border.cells), 0, []
+        for packed in self.packed:
+            bottom = top + packed[1][0]
+            if top < last and bottom > first:
+                (band,) = unpack([packed])
+                wanted.append(table[band[max(0, first - top) : last - top]])
+            top = bottom
+        return np.concatenate(wanted)
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,29 @@ def join(borders: Sequence[Border]) -> list[Numbers]:
         before += border.cells - len(old.names)
         joined.append(old)
     return joined
+
+
+def encode(
+    rows: tuple[int, int],
+    height: int,
+    dtype: np.dtype,
+    parts: Sequence[tuple[Part, Numbers, tuple[int, int]]],
+) -> list[bytes]:
+    """The strips of a label TIFF for some rows of an image.
+
+    Parameters
+    ----------
+    rows : [top, bottom), of which the first is that of a strip
+    height : rows of a strip
+    parts : those that hold the rows, each one with its numbers and its own rows of the image
+    """
+    bands = [
+        part.rows(numbers, max(0, rows[0] - top), min(rows[1], bottom) - top)
+        for part, numbers, (top, bottom) in parts
+        if bottom > rows[0] and top < rows[1]
+    ]
+    labels = np.concatenate(bands)
+    return [compressed(labels[top : top + height], dtype) for top in range(0, len(labels), height)]
 
 
 def pack(rows: np.ndarray) -> Iterator[tuple[bytes, tuple[int, int]]]:

@@ -9,10 +9,12 @@ from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from inference.cluster.asking import Asked, Asking
 from inference.cluster.hover_parts import HoverPlan
 from inference.cluster.job import Job, at_work, networks, open_part, reader
-from inference.cluster.joining import Border, Numbers, Part, unpack
+from inference.cluster.joining import Border, Numbers, Part, encode
 from inference.cluster.stardist_parts import StarBand, count_cells, decide_band, decide_seam, find_in_tiles, paint_band
 from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.hover import Band
@@ -20,6 +22,7 @@ from inference.kinds import KINDS
 from inference.messages import collected_warnings
 from inference.normalisation import LargeImage, Normalisation, NormalisedImage
 from inference.opened import open_all
+from inference.outputs.label_rows import LabelRows, Strips
 from inference.pipeline import run_network
 from inference.polygons import Candidates
 from inference.reading import Picture
@@ -201,13 +204,25 @@ def rows_of_bands(looked: Looked, limits, number: int, *bands: Band) -> tuple[Pa
 # Both
 
 
-def number_part(part: Part, numbers: Numbers):
-    """The rows with their final numbers, packed, and the probabilities of the cells that begin in them."""
-    return part.numbered(numbers)
+def encode_rows(
+    rows: tuple[int, int],
+    height: int,
+    dtype: str,
+    numbers: Sequence[Numbers],
+    places: Sequence[tuple[int, int]],
+    *parts,
+) -> tuple[list[bytes], np.ndarray]:
+    """The strips that begin in a part, as `inference.cluster.joining.encode` makes them, and the probabilities of the
+    part's cells; it is the first one of `parts`, which `numbers` and `places` belong to.
+    """
+    strips = encode(rows, height, np.dtype(dtype), list(zip(parts, numbers, places))) if rows[1] > rows[0] else []
+    return strips, parts[0].new(numbers[0])
 
 
-def write(number: str, large: Large, looked: Looked, counted: Sequence[Counted], *parts) -> Done:
-    """The image's files, of the parts from top to bottom."""
+def write(
+    number: str, large: Large, looked: Looked, counted: Sequence[Counted], height: int, dtype: str, *parts
+) -> Done:
+    """The image's files, of the strips from top to bottom."""
     with at_work(number) as (job, said):
         tally, seconds = Tally(), dict(looked.seconds)
         for one in counted:
@@ -221,9 +236,10 @@ def write(number: str, large: Large, looked: Looked, counted: Sequence[Counted],
         page = Entries(large.file.place) if job.request.page else None
         planes = open_all([large.file.found], job.request.reading, reader(job))
         first, others = next(islice(by_image(planes), large.number, None))
-        rows = (band for packed, _ in parts for band in unpack(packed))
+        strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
         image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
-        segmentation = Segmentation(image, looked.plan, rows, lambda: summarise(tally, device, seconds))
+        segmentation = Segmentation(image, looked.plan, iter(()), lambda: summarise(tally, device, seconds))
+        segmentation.stored = LabelRows.of_strips(strips, looked.plan.sizes.image, tally.cells)
         run = make_run(job, [large.file], _Given(segmentation, job), page)
         row = run.attempt(first, others, time.perf_counter(), lambda total: None)
         entries = [(large.file.place, entry) for entry in (page.entries if page else [])]

@@ -15,11 +15,14 @@ from inference.cluster.large import Looked
 from inference.cluster.stardist_parts import FEWEST_ROWS, TooFew, image_rows, seams
 from inference.cluster.tasks import Done, Large
 from inference.messages import too_slow
+from inference.outputs.label_tiff import rows_of_strip, stored_type
 from inference.stardist import LONGEST_RAY
 from inference.tiles import STEP, spans
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+    Placed = tuple[list[Future], list[tuple[int, int]]]
 
 MOST_TILES = 64  # in a piece, unless a row of tiles has more
 PIECES_PER_SPLIT = 4  # at least so many pieces for an image of the size from which on images are split
@@ -52,18 +55,27 @@ class Split:
         found = [self.part_of(piece, 0) for piece in pieces]
         self.counted += [self.part_of(piece, 1) for piece in pieces]
         del pieces
-        parts = (self.stardist if looked.kind == "stardist" else self.hover)(looked, cuts, found)
-        numbers = join(self.wait([self.part_of(part, 1) for part in parts], "cells"))
-        done = [
-            self.submit(tasks.number_part, f"numbers {i}", self.part_of(part, 0), own)
-            for i, (part, own) in enumerate(zip(parts, numbers))
-        ]
+        parts, places = (self.stardist if looked.kind == "stardist" else self.hover)(looked, cuts, found)
+        borders = self.wait([self.part_of(part, 1) for part in parts], "cells")
+        numbers = join(borders)
+        cells = sum(border.cells - len(own.names) for border, own in zip(borders, numbers))
+        shape, dtype = looked.plan.sizes.image, stored_type(cells)
+        height = rows_of_strip(shape, dtype)
+        whole = [self.part_of(part, 0) for part in parts]
         parts.clear()
-        written = self.submit(tasks.write, "write", self.job.number, self.image, looked, self.counted, *done)
+        encoded = []
+        for i, own_rows in enumerate(strips_of(places, height)):
+            reach = range(i, max(i + 1, sum(top < own_rows[1] for top, _ in places)))
+            own = [numbers[k] for k in reach], [places[k] for k in reach], *(whole[k] for k in reach)
+            encoded.append(self.submit(tasks.encode_rows, f"strips {i}", own_rows, height, dtype.str, *own))
+        whole.clear()
+        written = self.submit(
+            tasks.write, "write", self.job.number, self.image, looked, self.counted, height, dtype.str, *encoded
+        )
         return self.timed(self.wait([written], "write")[0])
 
-    def stardist(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "list[Future]":
-        """The parts of an image's labels, from the candidates of its pieces."""
+    def stardist(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "Placed":
+        """The parts of an image's labels, from the candidates of its pieces, and their rows of the image."""
         sizes, rows = looked.plan.sizes, spans(looked.plan.sizes.working[0])
         groups = bands_of([rows[cut.stop - 1].high - rows[cut.start].low for cut in cuts])
         bands = [(rows[cuts[g.start].start].low, rows[cuts[g.stop - 1].stop - 1].high) for g in groups]
@@ -104,10 +116,10 @@ class Split:
                 part = paint(number, reach)
             parts.append(part)
         self.counted += [self.part_of(part, 2) for part in parts]
-        return parts
+        return parts, image_rows(bands, sizes)
 
-    def hover(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "list[Future]":
-        """The parts of an image's labels, from the maps of its pieces."""
+    def hover(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "Placed":
+        """The parts of an image's labels, from the maps of its pieces, and their rows of the image."""
         limits = self.job.request.limits
         plan = HoverPlan(looked.plan.sizes, limits)
         bands = []
@@ -123,7 +135,7 @@ class Split:
             near = [decoded[i] for i in plan.bands_of(number)]
             parts.append(self.submit(tasks.rows_of_bands, f"labels {number}", looked, limits, number, *near))
         self.counted += [self.part_of(part, 2) for part in parts]
-        return parts
+        return parts, [plan.image_rows(number) for number in range(len(bands))]
 
     def submit(self, task: Callable, what: str, *args: Any) -> "Future":
         """A task, under a name that a person understands."""
@@ -167,6 +179,19 @@ class Split:
         """The same with the seconds that the whole image took."""
         seconds = round(time.perf_counter() - self.began, 2)
         return replace(done, rows=[(place, replace(row, seconds=seconds)) for place, row in done.rows])
+
+
+def strips_of(places: Sequence[tuple[int, int]], height: int) -> list[tuple[int, int]]:
+    """The rows [top, bottom) of the strips that begin in each part.
+
+    Parameters
+    ----------
+    places : the parts' rows of the image, one after the other
+    height : rows of a strip, but for the last one
+    """
+    last = places[-1][1]
+    edges = [min(last, math.ceil(top / height) * height) for top, _ in places] + [last]
+    return list(zip(edges, edges[1:]))
 
 
 def bands_of(heights: Sequence[int], fewest: int = FEWEST_ROWS) -> list[range]:

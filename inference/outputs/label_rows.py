@@ -2,7 +2,7 @@
 
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,27 @@ BAND_PIXELS = 2**22  # looked at in one go
 
 
 @dataclass(frozen=True)
+class Strips:
+    """Labels as a label TIFF has them: strips of some rows, each one compressed.
+
+    dtype : of the labels
+    rows : of each strip but the last one
+    data : of each strip
+    """
+
+    dtype: np.dtype
+    rows: int
+    data: Sequence[bytes]
+
+    def read(self, width: int) -> Iterator[np.ndarray]:
+        """The labels from top to bottom, int32 of shape (n, width)."""
+        step = max(1, BAND_PIXELS // (width * self.rows))
+        for first in range(0, len(self.data), step):
+            pixels = b"".join(map(zlib.decompress, self.data[first : first + step]))
+            yield np.frombuffer(pixels, self.dtype).reshape(-1, width).astype(np.int32)
+
+
+@dataclass(frozen=True)
 class LabelRows:
     """The labels of an image as bands of rows: 0 is background, cells are 1..cells.
 
@@ -20,12 +41,19 @@ class LabelRows:
     cells : the largest number
     read : gives the bands from top to bottom, int32 of shape (n, W), anew at each call
     numbers : (old cells + 1,) int32, a new number for each one that `read` gives, or None
+    strips : the same labels as a label TIFF may have them, or None
     """
 
     shape: tuple[int, int]
     cells: int
     read: Callable[[], Iterator[np.ndarray]]
     numbers: np.ndarray | None = None
+    strips: Strips | None = None
+
+    @classmethod
+    def of_strips(cls, strips: Strips, shape: tuple[int, int], cells: int) -> "LabelRows":
+        """Of a label TIFF's strips."""
+        return cls(shape, cells, lambda: strips.read(shape[1]), strips=strips)
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "LabelRows":
@@ -41,7 +69,7 @@ class LabelRows:
         """
         if self.numbers is not None:
             numbers = numbers[self.numbers]
-        return replace(self, numbers=numbers.astype(np.int32), cells=int(numbers.max()))
+        return replace(self, numbers=numbers.astype(np.int32), cells=int(numbers.max()), strips=None)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The bands, of any height up to `BAND_PIXELS`, int32 (n, W)."""

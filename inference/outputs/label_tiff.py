@@ -62,7 +62,7 @@ def write_label_tiff(
     import tifffile  # late: not before the first labels are there
 
     shape = height, width = planes[0].shape
-    dtype = np.dtype(label_type(max(labels.cells for labels in planes))).newbyteorder("<")
+    dtype = stored_type(max(labels.cells for labels in planes))
     metadata: dict[str, object] = {
         "axes": stack_axes + "YX",
         "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, escaped(path.name))),
@@ -82,7 +82,7 @@ def write_label_tiff(
     if tiled:
         data, options["tile"] = chain.from_iterable(cut_tiles(labels, dtype) for labels in planes), (TILE, TILE)
     else:
-        rows = min(height, max(1, STRIP_BYTES // (width * dtype.itemsize)))
+        rows = rows_of_strip(shape, dtype)
         data, options["rowsperstrip"] = _strips(planes, dtype, rows), rows
     big = len(planes) * height * width * dtype.itemsize > BIG_TIFF_BYTES
     with whole_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as file:
@@ -101,8 +101,26 @@ def write_label_tiff(
 
 def _strips(planes: Sequence[LabelRows], dtype: np.dtype, rows: int) -> Iterator[bytes]:
     for labels in planes:
-        for _, band in labels.regular(rows):
-            yield zlib.compress(np.ascontiguousarray(band, dtype).data, ZLIB_LEVEL)
+        if labels.strips and (labels.strips.dtype, labels.strips.rows) == (dtype, rows):
+            yield from labels.strips.data
+        else:
+            for _, band in labels.regular(rows):
+                yield compressed(band, dtype)
+
+
+def compressed(rows: np.ndarray, dtype: np.dtype) -> bytes:
+    """A strip."""
+    return zlib.compress(np.ascontiguousarray(rows, dtype).data, ZLIB_LEVEL)
+
+
+def rows_of_strip(shape: tuple[int, int], dtype: np.dtype) -> int:
+    """Rows of each strip of a label image of a shape."""
+    return min(shape[0], max(1, STRIP_BYTES // (shape[1] * dtype.itemsize)))
+
+
+def stored_type(cells: int) -> np.dtype:
+    """That of a label TIFF with so many cells: `label_type`, little-endian."""
+    return np.dtype(label_type(cells)).newbyteorder("<")
 
 
 def cut_tiles(bands: Iterable[np.ndarray], dtype: DTypeLike) -> Iterator[np.ndarray]:

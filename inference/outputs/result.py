@@ -49,7 +49,10 @@ class Result:
         self._open = ExitStack()
         height, width = picture.shape
         try:
-            if height * width <= labels_in_memory:
+            if segmentation.stored is not None:
+                labels = segmentation.stored
+                list(segmentation.rows)
+            elif height * width <= labels_in_memory:
                 labels = LabelRows.of(segmentation.labels)
             else:
                 labels = self._open.enter_context(LabelStore(folder)).add(segmentation.rows, picture.shape)

@@ -9,7 +9,11 @@ has: what the scheduler, its client, the workers and the network between them ta
 processor time of scheduler and client, which are one process here. Bytes are what a task and its answer take on the
 wire.
 
-The second table is of `predict.py --dask local:N` on a folder, started anew for each number of workers, without the
+The second table is of what one worker does alone for an image that is split: nanoseconds of processor time a pixel for
+the look at a gray and a coloured 8-bit image (contrast and overview; reading comes on top), and for writing the label
+TIFF of crowded cells from the strips that the others made; and bytes a pixel of these strips.
+
+The third table is of `predict.py --dask local:N` on a folder, started anew for each number of workers, without the
 seconds until the first worker is there. It means something on an idle machine only; the first line names its load. The
 networks are the shipped ones, or rigged ones with --encoder (training.measure.rigged).
 
@@ -26,6 +30,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 from distributed import Client, wait
 from distributed.protocol import dumps
 
@@ -34,8 +40,13 @@ from inference.cluster.file import File
 from inference.cluster.shipping import pack_file
 from inference.cluster.tasks import Done
 from inference.finding import Found, images_in
+from inference.limits import Limits
+from inference.normalisation import LargeImage
+from inference.outputs.label_rows import LabelRows, Strips
+from inference.outputs.label_tiff import compressed, rows_of_strip, stored_type, write_label_tiff
 from inference.report import ReportRow
 from training.command import command, manual, positive
+from training.measure.decode_speed import make_labels
 from training.measure.machine import machine
 from training.measure.rigged import DIAMETER, write_rigged_weights
 from training.tables import text_table
@@ -78,6 +89,33 @@ def overhead(client: Client, count: int) -> dict:
         "bytes there": wire_bytes([files[0]]),
         "bytes back": wire_bytes(answers[0]),
     }
+
+
+def alone(side: int = 4096) -> dict:
+    """Nanoseconds a pixel of what is not shared among workers."""
+    numbers = {}
+    for name, pixels in (("gray", noise(side)[..., 0]), ("colour", noise(side))):
+        began = time.thread_time()
+        assert LargeImage(pixels, Limits(whole_pixels=1)).overview.size, "the overview is made when it is asked for"
+        numbers[f"look, {name} (ns)"] = round(1e9 * (time.thread_time() - began) / side**2, 1)
+    labels = make_labels(side, 2 * (side // 64) ** 2)
+    cells = int(labels.max())
+    dtype = stored_type(cells)
+    height = rows_of_strip(labels.shape, dtype)
+    strips = [compressed(labels[top : top + height], dtype) for top in range(0, side, height)]
+    rows = LabelRows.of_strips(Strips(dtype, height, strips), labels.shape, cells)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.thread_time()
+        write_label_tiff(Path(folder, "labels.tiff"), [rows])
+        numbers["labels written (ns)"] = round(1e9 * (time.thread_time() - began) / side**2, 2)
+    numbers["strips (bytes)"] = round(sum(map(len, strips)) / side**2, 3)
+    return numbers
+
+
+def noise(side: int) -> np.ndarray:
+    """A smooth coloured picture, (side, side, 3) uint8."""
+    small = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def folder_run(images: Path, workers: int, more: list[str]) -> dict:
@@ -125,6 +163,8 @@ def main(argv: list[str] | None = None) -> int:
                 client.submit(tiny, "0", [File(0, Found(Path("a")), Path("a"))]).result()  # imports
                 rows.append({"workers": workers, **overhead(client, args.tasks)})
         print(text_table(rows))
+    if args.tasks:
+        print(text_table([alone()]))
     if args.images:
         found = images_in(args.images)
         sent = [wire_bytes(pack_file(Found(path))) for path in found]

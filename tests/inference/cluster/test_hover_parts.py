@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from parts import put_together
 from streamed import SCALES, cut, grid_of
 
 from inference import hover
 from inference.cluster.hover_parts import HoverPlan
-from inference.cluster.joining import join, unpack
 from inference.hover import Settings
 from inference.limits import Limits
 from inference.scaling import Sizes
@@ -23,9 +23,7 @@ def in_parts(maps, sizes, limits):
         wanted = [rows[i] for i in plan.tile_rows(number)]
         bands.append(plan.decode(number, [t for t in tiles if t[0].y in wanted], Settings()))
     parts = [plan.part(number, [bands[i] for i in plan.bands_of(number)]) for number in range(len(bands))]
-    done = [part.numbered(numbers) for part, numbers in zip(parts, join([part.border for part in parts]))]
-    labels = np.concatenate([band for packed, _ in done for band in unpack(packed)])
-    return labels, np.concatenate([p for _, p in done]), bands
+    return *put_together(parts), bands
 
 
 def assert_as_streamed(maps, sizes, limits, fewest=2):

@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from parts import put_together
 
-from inference.cluster.joining import Border, Part, join, unpack
+from inference.cluster.joining import Border, Part, encode, join
+from inference.cluster.splitting import strips_of
 from inference.numbering import Numbering
+from inference.outputs.label_rows import Strips
+from inference.outputs.label_tiff import compressed
 from inference.tiles import Tally
+
+DTYPE = np.dtype("<u2")
 
 
 def joined(labels, cuts, keep=lambda crossing: crossing):
@@ -20,9 +26,7 @@ def joined(labels, cuts, keep=lambda crossing: crossing):
         own[labels[top:bottom] == 0] = 0
         others = np.concatenate([labels[:top], labels[bottom:]])
         parts.append(Part.of(own, names.astype(np.int64) * 7, values[names - 1], keep(np.isin(names, others))))
-    done = [part.numbered(numbers) for part, numbers in zip(parts, join([part.border for part in parts]))]
-    rows = np.concatenate([band for packed, _ in done for band in unpack(packed)])
-    return rows, np.concatenate([probabilities for _, probabilities in done])
+    return put_together(parts)
 
 
 def at_once(labels):
@@ -53,3 +57,27 @@ def test_numbers_of_parts_without_cells():
     numbers = join([nothing, one, nothing, one])
     assert [n.before for n in numbers] == [0, 0, 2, 2]
     assert numbers[1].table(2).tolist() == [0, 1, 2] and numbers[3].table(2).tolist() == [0, 3, 2]
+
+
+@pytest.mark.parametrize("height", [1, 7, 40, 96])
+def test_strips_of_parts_are_those_of_the_whole(blobs, height):
+    """Strips begin anywhere in a part, and may reach over several."""
+    labels, _ = at_once(blobs(5))
+    edges = [0, 40, 43, 44, 96]
+    places = list(zip(edges, edges[1:]))
+    names = [np.unique(labels[top:bottom], return_inverse=True) for top, bottom in places]
+    parts = []
+    for (top, bottom), (found, own) in zip(places, names):
+        own = own.reshape(bottom - top, -1).astype(np.int32) + int(found[0] > 0)
+        found = found[found > 0]
+        parts.append(Part.of(own, found.astype(np.int64), np.zeros(len(found), np.float32), np.ones(len(found), bool)))
+    together = list(zip(parts, join([part.border for part in parts]), places))
+    strips = [
+        s
+        for rows in strips_of(places, height)
+        for s in (encode(rows, height, DTYPE, together) if rows[1] > rows[0] else [])
+    ]
+    expected = [compressed(labels[top : top + height], DTYPE) for top in range(0, 96, height)]
+    assert strips == expected
+    read = np.concatenate(list(Strips(DTYPE, height, strips).read(labels.shape[1])))
+    assert np.array_equal(read, labels) and read.dtype == np.int32

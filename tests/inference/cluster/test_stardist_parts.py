@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from parts import put_together
 from stars import disks
 from streamed import SCALES, cut
 
 from inference import stardist
-from inference.cluster.joining import join, unpack
+from inference.cluster.joining import unpack
 from inference.cluster.stardist_parts import (
     StarBand,
     TooFew,
@@ -49,9 +50,9 @@ def in_parts(prob, dist, sizes, rows_of_tiles):
     parts = [paint_band(cells, rows, sizes, (-math.inf, math.inf)) for rows in image_rows(bands, sizes)]
     tally = Tally()
     count_cells([*(band.survivors for band in decided), *between], sizes, tally)
-    done = [part.numbered(numbers) for part, numbers in zip(parts, join([part.border for part in parts]))]
-    tally.probabilities = [probabilities for _, probabilities in done]
-    return np.concatenate([band for packed, _ in done for band in unpack(packed)]), tally, decided
+    labels, probabilities = put_together(parts)
+    tally.probabilities = [probabilities]
+    return labels, tally, decided
 
 
 @pytest.mark.parametrize("rows_of_tiles", [1, 2])

@@ -8,7 +8,7 @@ pytest.importorskip("distributed")
 
 from inference.cluster.shipping import pack_file
 from inference.finding import Found
-from training.measure.cluster_scaling import main, tiny, wire_bytes
+from training.measure.cluster_scaling import alone, main, tiny, wire_bytes
 
 
 def test_bytes_are_those_of_the_file_and_a_little(tmp_path):
@@ -19,8 +19,14 @@ def test_bytes_are_those_of_the_file_and_a_little(tmp_path):
 
 def test_a_table_of_tiny_tasks(capsys):
     assert main(["--tasks", "20", "--workers", "1"]) == 0
-    header, line = capsys.readouterr().out.splitlines()[-2:]
+    header, line = capsys.readouterr().out.splitlines()[1:3]
     assert header.split()[:2] == ["workers", "tasks"] and line.split()[:2] == ["1", "20"]
+
+
+def test_what_is_done_by_one_worker_alone():
+    numbers = alone(256)
+    assert list(numbers) == ["look, gray (ns)", "look, colour (ns)", "labels written (ns)", "strips (bytes)"]
+    assert all(number > 0 for number in numbers.values())
 
 
 def test_the_tiny_task_answers_as_an_image_does():

@@ -5,7 +5,7 @@ import tifffile
 import torch
 
 from inference.network import Network
-from training.measure.folder_speed import images_a_second, main, make_folder, stages_of, stardist_pipeline
+from training.measure.folder_speed import images_a_second, main, make_folder, processor_time, stardist_pipeline
 
 
 def test_the_first_image_of_each_worker_does_not_count():
@@ -14,12 +14,12 @@ def test_the_first_image_of_each_worker_does_not_count():
     assert images_a_second(rows, 1) == pytest.approx(4 / 6.0)
 
 
-def test_stages_are_medians():
-    rows = [{f"{s}_seconds": v if s == "read" else "" for s in STAGES} for v in ("1", "3", "9")]
-    assert stages_of(rows) == {"ours: read": 3.0}
-
-
-STAGES = ("read", "normalise", "route", "load", "scale", "network", "wait", "decode", "write")
+def test_processor_time_by_what_it_is_spent_on(tmp_path, untrained_weights):
+    make_folder(tmp_path / "in", 128, 3)
+    spent = processor_time(sorted((tmp_path / "in").iterdir()), untrained_weights)
+    parts = [spent[name] for name in ("router (ms)", "measuring the cells", "network for the labels")]
+    assert all(part > 0 for part in parts) and sum(parts) < 1.5 * spent["all"]
+    assert spent["windows measured"] >= 3 and spent["windows labelled"] >= 1
 
 
 def test_stardists_pipeline_writes_labels(tmp_path, untrained_weights):
