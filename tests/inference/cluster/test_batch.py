@@ -91,7 +91,8 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     for name in ("a.png", "b.tif", "d.png"):
         image(name)
     (tmp_path / "in" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    options = ("--table", "--diameter", "28", "--page", tmp_path / "page.html")
+    alike = ("--table", "--same-contrast", "--same-diameter")
+    options = (*alike, "--page", tmp_path / "page.html")
     expected, rows = run("one", *options)
     page = (tmp_path / "page.html").read_text()
     code, found = run("many", *options, "--dask", workers.scheduler.address, "--dask-files", sent)
@@ -102,7 +103,7 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     labels = {row["image"]: tifffile.imread(tmp_path / "many" / row["labels"]) for row in found if row["labels"]}
     assert all(label.max() > 3 for label in labels.values())
     (tmp_path / "in" / "c.png").unlink(), (tmp_path / "many" / "b_label.tiff").unlink()
-    options = ("--dask", workers.scheduler.address, "--dask-files", sent, "--resume", "--table", "--diameter", "28")
+    options = ("--dask", workers.scheduler.address, "--dask-files", sent, "--resume", *alike)
     code, again = run("many", *options, "--overwrite")
     assert code == 0 and [row["status"] for row in again] == ["kept", "done", "kept"]
 
