@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.content import Cutout
 from inference.diameter import measure_diameter
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
@@ -200,13 +201,14 @@ class Segmenter:
         route = None
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
+        content = image.content
         if class_ is None or diameter is None:
             with clock("route"):
-                route = self.route(image, ruled_out(picture.pixels, image.gray))
+                route = self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))
             class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
             network = self.network(class_)
         if diameter is None:
             with clock("scale"):
-                diameter = measure_diameter(image, network, guess)
+                diameter = measure_diameter(content, network, guess)
         return image, CLASSES[class_], route, network, diameter
