@@ -76,6 +76,13 @@ def warn_of(name: str, result: "Result") -> None:
             ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
             plan.image_class.name,
         )
+    if plan.unsure_of_size:
+        log.warning(
+            "%s: the cells found change with the size that is assumed for them (taken: %.0f px); look at the labels, "
+            "--diameter with the true size may find others",
+            name,
+            plan.diameter,
+        )
 
 
 def describe(name: str, error: Exception) -> str:

@@ -2,6 +2,7 @@
 decode.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.content import Cutout
-from inference.diameter import measure_diameter
+from inference.diameter import Measurement, measure_diameter
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
 from inference.normalisation import Ends, NormalisedImage, normalised_image
@@ -20,9 +21,13 @@ from inference.routing import Route, RouterNetwork, ruled_out
 from inference.scaling import Sizes, WorkingImage, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
+from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
 from models.classes import CLASSES, ROUTER_FILE, ImageClass
 from models.weights_folder import check_weights
+
+# F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
+LEAST_AGREEMENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,27 @@ class Plan:
     route : what the router said; None if the class was given
     diameter : typical cell diameter that the working size was chosen by, in pixels of the image
     sizes : of the image and of the working image
+    second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
+    agreement : as of `inference.diameter.Measurement`
     """
 
     image_class: ImageClass
     route: Route | None
     diameter: float
     sizes: Sizes
+    second: float | None = None
+    agreement: float | None = None
+
+    @property
+    def unsure_of_size(self) -> bool:
+        """Whether the cells found depend much on the size that was assumed for them."""
+        return self.agreement is not None and self.agreement < LEAST_AGREEMENT
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the program is unsure of, so that somebody had better look at the labels: "class", "size"."""
+        unsure = {"class": self.route is not None and self.route.uncertain, "size": self.unsure_of_size}
+        return tuple(name for name, doubted in unsure.items() if doubted)
 
 
 @dataclass(frozen=True)
@@ -175,11 +195,18 @@ class Segmenter:
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock = Stopwatch()
-        image, image_class, route, network, diameter = self._look(picture, class_, diameter, ends, clock)
-        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, diameter))
+        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
+        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, size.diameter))
         tally = Tally()
-        plan = Plan(image_class, route if class_ is None else None, diameter, working.sizes)
-        rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+        second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
+        plan = Plan(
+            image_class, route if class_ is None else None, size.diameter, working.sizes, second, size.agreement
+        )
+        if second is None:
+            rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+        else:
+            finer = WorkingImage(image, working_scale(image.shape, network.config.diameter, second))
+            rows = rows_of_two_sizes(working, finer, network, tally, clock, on_tile, self.limits, sensitivity)
 
         def summarise() -> Summary:
             probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
@@ -192,12 +219,12 @@ class Segmenter:
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
-        return self._look(picture, class_, None, ends, Stopwatch())[-1]
+        return self._look(picture, class_, None, ends, Stopwatch())[-1].diameter
 
     def _look(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
-    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, float]:
-        """The image's normalised form, its class, the router's answer, the network and the cells' diameter."""
+    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, Measurement]:
+        """The image's normalised form, its class, the router's answer, the network and the cells' size."""
         route = None
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
@@ -208,7 +235,7 @@ class Segmenter:
             class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
             network = self.network(class_)
-        if diameter is None:
-            with clock("scale"):
-                diameter = measure_diameter(content, network, guess)
-        return image, CLASSES[class_], route, network, diameter
+        if diameter is not None:
+            return image, CLASSES[class_], route, network, Measurement(diameter)
+        with clock("scale"):
+            return image, CLASSES[class_], route, network, measure_diameter(content, network, guess)
