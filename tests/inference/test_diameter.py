@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from finder import Finder, disks
+from finder import Finder, disks, look
 
 from inference.diameter import Measurement, MeasureSettings, agreement, measure_diameter, next_step, second_diameter
 from inference.looks import Look
