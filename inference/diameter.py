@@ -25,6 +25,7 @@ class MeasureSettings:
         2.3  # score from which on the best size is taken, if it lies between two others that were tried...
     )
     fewest_cells: int = 4  # ...and shows as many cells
+    many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     second_share: float = 0.5  # of the number of cells found; as many missing ones make a second size...
@@ -75,7 +76,7 @@ def measure_diameter(
     looks = [look for look in tried.values() if look]
     if not looks:
         return Measurement(guess)
-    best = within_image(max(looks, key=lambda look: look.score()).measured)
+    best = within_image(best_look(looks, settings).measured)
     last = look_at(image, network, best)
     if last is None:
         return Measurement(best)
@@ -83,11 +84,20 @@ def measure_diameter(
     return Measurement(diameter, second_diameter(last, looks, settings), agreement(last, looks, settings))
 
 
+def best_look(looks: Sequence[Look], settings: MeasureSettings) -> Look:
+    """The one with the highest score; but where one shows many cells convincingly, these are not parts of a few."""
+    if any(look.cells >= settings.many_cells and look.score() >= settings.convincing for look in looks):
+        looks = [look for look in looks if look.cells >= settings.fewest_cells]
+    return max(looks, key=lambda look: look.score())
+
+
 def second_diameter(found: Look, looks: Iterable[Look], settings: MeasureSettings) -> float | None:
     """Of the cells that are missing at the size found, and many at a smaller one; None if there are none."""
     missing = max(
         (missing_cells(found, look, settings) for look in looks if look.assumed < found.assumed), key=len, default=[]
     )
+    if found.cells < settings.fewest_cells:
+        return None
     if len(missing) < max(settings.fewest_cells, settings.second_share * found.cells):
         return None
     return float(np.median(missing))
@@ -122,10 +132,12 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
     Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
     """
     looks = {step: look for step, look in tried.items() if look}
-    scores = {step: look.score() for step, look in looks.items()}
-    best = max(scores, key=lambda step: scores[step], default=0)
-    at_the_end = bool(scores) and best in (min(tried), max(tried))
-    convincing = bool(scores) and scores[best] >= settings.convincing and looks[best].cells >= settings.fewest_cells
+    best, at_the_end, convincing = 0, False, False
+    if looks:
+        look = best_look(list(looks.values()), settings)
+        best = next(step for step, own in looks.items() if own is look)
+        at_the_end = best in (min(tried), max(tried))
+        convincing = look.score() >= settings.convincing and look.cells >= settings.fewest_cells
     if len(tried) >= settings.fewest_looks and convincing and not at_the_end:
         return None
     steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from finder import Finder, disks, look
 
-from inference.diameter import Measurement, MeasureSettings, agreement, measure_diameter, next_step, second_diameter
+from inference.diameter import (
+    Measurement,
+    MeasureSettings,
+    agreement,
+    best_look,
+    measure_diameter,
+    next_step,
+    second_diameter,
+)
 from inference.looks import Look
 from inference.normalisation import NormalisedImage
 
@@ -65,6 +73,18 @@ def test_impossible_guesses(finder, guess, expected):
     assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == Measurement(expected)
 
 
+def test_one_large_cell_does_not_outrank_many_convincing_ones():
+    """As a crowd out of focus, whose outline looks like that of a cell; a few fragments of a cell are no crowd."""
+    settings = MeasureSettings()
+    large = look(500.0, sure=0.9, cells=1)
+    crowd, fragments = look(20.0, sure=0.1, cells=26), look(20.0, sure=0.1, cells=14)
+    assert large.score() > crowd.score() > settings.convincing and fragments.score() > settings.convincing
+    assert best_look([large, crowd], settings) is crowd
+    assert best_look([large, fragments], settings) is large
+    unconvincing = look(20.0, sure=0.1, unsure=0.1, cells=26)
+    assert unconvincing.score() < settings.convincing and best_look([large, unconvincing], settings) is large
+
+
 def seen(labels, assumed, measured=None, corner=(0, 0)):
     """A look that found these cells."""
     labels = np.asarray(labels, np.int32)
@@ -100,6 +120,12 @@ def test_many_small_cells_beside_large_ones_are_a_second_size():
 )
 def test_no_second_size(look):
     assert second_diameter(seen(LARGE, 45.0), [look], MeasureSettings()) is None
+
+
+def test_small_things_around_one_cell_are_debris():
+    assert (
+        second_diameter(seen(squares(40, [(0, 0)]), 45.0), [seen(squares(10, SMALL), 12.0)], MeasureSettings()) is None
+    )
 
 
 def test_few_small_ones_among_many_are_debris():
