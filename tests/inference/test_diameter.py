@@ -76,12 +76,12 @@ def test_impossible_guesses(finder, guess, expected):
 def test_one_large_cell_does_not_outrank_many_convincing_ones():
     """As a crowd out of focus, whose outline looks like that of a cell; a few fragments of a cell are no crowd."""
     settings = MeasureSettings()
-    large = look(500.0, sure=0.9, cells=1)
-    crowd, fragments = look(20.0, sure=0.1, cells=26), look(20.0, sure=0.1, cells=14)
+    large = look(500.0, sure=0.9, unsure=0.0, cells=1)
+    crowd, fragments = look(20.0, sure=0.05, cells=26), look(20.0, sure=0.05, cells=14)
     assert large.score() > crowd.score() > settings.convincing and fragments.score() > settings.convincing
     assert best_look([large, crowd], settings) is crowd
     assert best_look([large, fragments], settings) is large
-    unconvincing = look(20.0, sure=0.1, unsure=0.1, cells=26)
+    unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
     assert unconvincing.score() < settings.convincing and best_look([large, unconvincing], settings) is large
 
 
@@ -99,13 +99,13 @@ def squares(side, corners, shape=(120, 120)):
     return labels
 
 
-LARGE = squares(40, [(0, 0), (0, 60)])
+LARGE = squares(25, [(0, 0), (0, 30), (0, 60), (0, 90)])
 SMALL = [(80, x) for x in range(0, 120, 20)]  # six places beside the large ones
 
 
 def test_many_small_cells_beside_large_ones_are_a_second_size():
     small = squares(10, [*SMALL, (5, 5)])  # one within a large cell is none of its own
-    found = second_diameter(seen(LARGE, 45.0), [seen(small, 12.0)], MeasureSettings())
+    found = second_diameter(seen(LARGE, 28.0), [seen(small, 12.0)], MeasureSettings())
     assert found == pytest.approx(2 * np.sqrt(100 / np.pi))
 
 
@@ -113,13 +113,13 @@ def test_many_small_cells_beside_large_ones_are_a_second_size():
     "look",
     [
         seen(squares(10, SMALL[:3]), 12.0),  # too few
-        seen(squares(30, [(80, 0), (80, 40), (80, 80)] + [(80, 110)]), 30.0),  # too large
+        seen(squares(16, [(80, 0), (80, 20), (80, 40), (80, 60)]), 18.0),  # too large
         seen(squares(10, SMALL), 60.0),  # found at a larger size: specks
-        seen(squares(10, [(y, x) for y in (2, 20) for x in (2, 20, 62, 80)]), 12.0),  # parts of the large ones
+        seen(squares(10, [(y, x) for y in (1, 13) for x in (1, 31, 61, 91)]), 12.0),  # parts of the large ones
     ],
 )
 def test_no_second_size(look):
-    assert second_diameter(seen(LARGE, 45.0), [look], MeasureSettings()) is None
+    assert second_diameter(seen(LARGE, 28.0), [look], MeasureSettings()) is None
 
 
 def test_small_things_around_one_cell_are_debris():
@@ -135,11 +135,11 @@ def test_few_small_ones_among_many_are_debris():
 
 def test_agreement_with_the_nearest_sizes():
     """The better one of its neighbours; the same size again says nothing, nor does one too far away."""
-    found, settings = seen(LARGE, 45.0), MeasureSettings()
-    half = seen(squares(40, [(0, 0), (60, 60)]), 23.0)
+    found, settings = seen(LARGE, 28.0), MeasureSettings()
+    half = seen(squares(25, [(0, 0), (0, 30), (60, 60), (60, 90)]), 15.0)
     assert agreement(found, [half], settings) == 0.5
-    assert agreement(found, [half, seen(LARGE, 80.0)], settings) == 1
-    assert agreement(found, [seen(LARGE, 46.0), seen(LARGE, 45.0 * 4), seen(LARGE, 10.0)], settings) is None
+    assert agreement(found, [half, seen(LARGE, 50.0)], settings) == 1
+    assert agreement(found, [seen(LARGE, 29.0), seen(LARGE, 28.0 * 4), seen(LARGE, 7.0)], settings) is None
 
 
 def test_a_clear_image_agrees_with_itself(finder):
