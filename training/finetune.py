@@ -45,8 +45,9 @@ from models.classes import CLASSES, ROUTER_FILE, find_class
 from training.command import DONE, PARTLY, add_device, command, manual, minutes
 from training.datasets import Sample
 from training.own.adapt import SHARE_OF_FIT, Task, adapt
+from training.own.arguments import add_data, own_images
 from training.own.checking import check_images
-from training.own.collection import OwnImage, collect
+from training.own.collection import OwnImage
 from training.own.original import MIXED, made_sample, original_sample
 from training.own.scoring import classes_of, find_cells
 from training.own.split import split_images
@@ -62,25 +63,6 @@ FEWEST_ROUTED = 3  # images with cells for which a network is trained, if the ro
 LEAST_TRAINING = 0.3  # of the time budget, however long the rest takes
 SLOWER = 1.2  # judging once more may take this many times as long as it did
 FOLDER = "finetune"  # in the weights folder: the training, the checks, tables and pictures
-
-
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """--images, --labels, --manifest and --partial, for `own_images`."""
-    add = parser.add_argument
-    add("--images", type=Path, metavar="DIR", help="your images; sub-folders are looked into")
-    add("--labels", type=Path, metavar="DIR", help="their labels, or one COCO file [beside the images]")
-    add("--manifest", type=Path, metavar="CSV", help="in place of both: a manifest (training.manifest), all its splits")
-    add("--partial", action="store_true", help="only some of the cells of each image are labelled")
-
-
-def own_images(args: argparse.Namespace) -> list[OwnImage]:
-    """The images of these arguments that can be read; the log names the others."""
-    if bool(args.images) == bool(args.manifest):
-        raise ValueError("give either --images (with --labels) or --manifest")
-    images, problems = collect(args.images, args.labels or args.images, args.manifest, args.partial)
-    for problem in problems:
-        log.error("%s", problem)
-    return images
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -233,10 +215,10 @@ def main(argv: list[str] | None = None) -> int:
     began = time.monotonic()
     if args.out and not args.check and (args.out / ROUTER_FILE).exists():
         raise ValueError(f"{args.out}: holds networks already; give another folder with -o, or remove this one")
-    images = own_images(args)
+    images, unread = own_images(args)
     usable, wrong = check_images(images, args.out / FOLDER / "checks" if args.out else None)
     if args.check:
-        return PARTLY if wrong else DONE
+        return PARTLY if wrong or unread else DONE
     args.out.mkdir(parents=True, exist_ok=True)
     outcomes = finetune(usable, args, began)
     write_weights(args.weights, args.out, outcomes)

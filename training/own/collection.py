@@ -22,7 +22,7 @@ NUMBER = re.compile(r"[ _.-]*\d+$")
 FEWEST_GROUPS = 4  # of files that are told apart by a number alone; fewer are taken for a series of single fields
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OwnImage:
     """An image with its labels.
 

@@ -20,12 +20,12 @@ class Found:
     """What was found in an image.
 
     labels : (H, W) int32; beside the labelled cells nothing, where only some of them are labelled
-    class_ : whose network ran
+    class_ : whose network ran; None for labels of another program
     """
 
     image: OwnImage
     labels: np.ndarray
-    class_: int
+    class_: int | None
 
     @property
     def f1(self) -> float:
