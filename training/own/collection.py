@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.reading import Picture, read_image
-from training.manifest import read_manifest
+from training.manifest import Record, read_manifest
 from training.readers.label_images import RawLabels
 from training.readers.own_labels import Pair, find_pairs, read_own_labels
 
@@ -73,26 +73,35 @@ def collect(
         If there are no images with labels.
     """
     if manifest:
-        records = [r for r in read_manifest(manifest) if r.label]
-        pairs = [Pair(r.image, r.label, _reader(r.label)) for r in records]
-        names = unique_names([f"{r.source}/{r.image.stem}" if r.source else r.image.stem for r in records])
-        partials = [r.partial for r in records]
-        without = []
+        found, problems = collect_records([r for r in read_manifest(manifest) if r.label])
     else:
         pairs, without = find_pairs(images, labels)
         names = unique_names([pair.image.relative_to(images).with_suffix("").as_posix() for pair in pairs])
-        partials = [partial] * len(pairs)
-    if without:
-        log.warning("%d images have no labels and are left out: %s", len(without), _some([p.name for p in without]))
-    found, problems = [], []
-    for pair, name, group, only_some in zip(pairs, names, groups_of(names), partials):
-        try:
-            raw = pair.read(read_image(pair.image).shape)
-            found.append(OwnImage(pair.image, pair.label, name, group, raw, only_some))
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
+        if without:
+            log.warning("%d images have no labels and are left out: %s", len(without), _some([p.name for p in without]))
+        found, problems = _read_all(pairs, names, [partial] * len(pairs))
     if not found:
         raise ValueError("; ".join(problems[:3]) or f"{manifest}: no line has labels; give one that has")
+    return found, problems
+
+
+def collect_records(records: Sequence[Record]) -> tuple[list[OwnImage], list[str]]:
+    """The images of some lines of a manifest, and what is wrong with those that cannot be read."""
+    pairs = [Pair(r.image, r.label, _reader(r.label)) for r in records]
+    names = unique_names([f"{r.source}/{r.image.stem}" if r.source else r.image.stem for r in records])
+    return _read_all(pairs, names, [r.partial for r in records])
+
+
+def _read_all(
+    pairs: Sequence[Pair], names: Sequence[str], partials: Sequence[bool]
+) -> tuple[list[OwnImage], list[str]]:
+    found, problems = [], []
+    for pair, name, group, partial in zip(pairs, names, groups_of(names), partials):
+        try:
+            raw = pair.read(read_image(pair.image).shape)
+            found.append(OwnImage(pair.image, pair.label, name, group, raw, partial))
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
     return found, problems
 
 

@@ -78,16 +78,15 @@ def read_numpy(path: Path) -> RawLabels:
             _, _, dtype = read(file)
             if dtype.hasobject:
                 content = _Harmless(io.BytesIO(file.read())).load()
-                content = content.item() if isinstance(content, np.ndarray) else content
-                array = np.squeeze(content["masks"])
+                array = (content.item() if isinstance(content, np.ndarray) else content)["masks"]
             else:
                 file.seek(0)
-                array = np.squeeze(np.lib.format.read_array(file, allow_pickle=False))
-        return as_labels(array, path)
-    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, KeyError, TypeError, IndexError) as error:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged pickle raises anything
         raise ValueError(
             f"{path}: neither an array of labels nor Cellpose's _seg.npy ({error}); save the labels again"
         ) from None
+    return as_labels(np.squeeze(array), path)
 
 
 class _Harmless(pickle.Unpickler):

@@ -187,6 +187,8 @@ def _coco_pixels(segmentation, shape: Shape, path: Path) -> np.ndarray:
         raise ValueError(f"{path}: a mask of {height}x{width} pixels for an image of {shape[0]}x{shape[1]}")
     counts = segmentation["counts"]
     runs = decode_counts(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+    if runs.min(initial=0) < 0 or runs.sum() != height * width:
+        raise ValueError(f"{path}: a mask's counts do not add up to its {height}x{width} pixels; export it again")
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     rows, columns = np.nonzero(inside.reshape(width, height).T)
     return rows * width + columns

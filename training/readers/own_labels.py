@@ -55,7 +55,7 @@ SUFFIXES = (
     "_rois",
     "_roiset",
 )
-OTHER_RESULTS = ("_overlay", "_flows", "_flow", "_outlines", "_cells", "_probabilities", "_cp_outlines", "_dp")
+OTHER_RESULTS = ("_overlay", "_flows", "_outlines", "_cp_outlines", "_probabilities")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Pair:
     image: Path
     label: Path
     read: Callable[[Shape], RawLabels]
+
+
+def name_of(path: Path) -> str:
+    """A file's name without its ending, in small letters."""
+    return (path.stem if path.suffix.lower() in OUTLINES else stem(path.name)).lower()
 
 
 def read_own_labels(path: Path, shape: Shape) -> RawLabels:
@@ -102,7 +107,7 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     files = [p for p in files if p not in {c.path for c in coco}]
     own = {p.resolve() for p in files}
     pictures = image_files(images, recursive=True)
-    names = {(p.parent, stem(p.name).lower()) for p in pictures}
+    names = {(p.parent, name_of(p)) for p in pictures}
     pictures = [p for p in pictures if not (p.resolve() in own and _is_result(p, names))]
     if not pictures:
         raise ValueError(f"{images}: no images there; check the path")
@@ -119,14 +124,14 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     if not pairs:
         raise ValueError(
             f"{labels}: no labels for any of the {len(pictures)} images of {images}; the labels of {pictures[0].name} "
-            f"may be called {stem(pictures[0].name)}_label.tif; python -m training.finetune -h lists all names"
+            f"may be called {stem(pictures[0].name)}_label.tif; training.finetune --formats lists all names"
         )
     return pairs, without
 
 
 def _is_result(path: Path, names: set[tuple[Path, str]]) -> bool:
     """Whether a file beside the images is made from one of them: its labels, or a picture of these."""
-    name = stem(path.name).lower()
+    name = name_of(path)
     return any(
         name.endswith(suffix) and (path.parent, name.removesuffix(suffix)) in names
         for suffix in (*SUFFIXES, *OTHER_RESULTS)
@@ -135,11 +140,11 @@ def _is_result(path: Path, names: set[tuple[Path, str]]) -> bool:
 
 def _labels_of(image: Path, images: Path, files: list[Path], labels: Path, pictures: list[Path]) -> Path | None:
     """The label file of an image: in the sub-folder that it is in, or else in the top folder; the one changed last."""
-    name, inner = stem(image.name).lower(), image.parent.relative_to(images)
+    name, inner = name_of(image), image.parent.relative_to(images)
     for folder in dict.fromkeys((labels / inner, labels)):
         near = [p for p in files if p.parent == folder]
-        exact = [p for p in near if stem(p.name).lower() in (name, *(name + suffix for suffix in SUFFIXES))]
-        exact = [p for p in exact if p not in pictures or stem(p.name).lower() != name]
+        exact = [p for p in near if name_of(p) in (name, *(name + suffix for suffix in SUFFIXES))]
+        exact = [p for p in exact if p not in pictures or name_of(p) != name]
         exact = exact or [p for p in near if _begins_with(p, name, pictures)]
         if exact:
             newest = max(exact, key=lambda p: p.stat().st_mtime_ns)
@@ -152,7 +157,7 @@ def _labels_of(image: Path, images: Path, files: list[Path], labels: Path, pictu
 
 def _begins_with(path: Path, name: str, pictures: list[Path]) -> bool:
     """Whether a file is named after this image, and after none with a longer name."""
-    own = stem(path.name).lower()
+    own = name_of(path)
     if path in pictures or own.endswith(OTHER_RESULTS) or not own.startswith((f"{name}_", f"{name}-")):
         return False
-    return not any(own.startswith(longer) for p in pictures if len(longer := stem(p.name).lower()) > len(name))
+    return not any(own.startswith(longer) for p in pictures if len(longer := name_of(p)) > len(name))
