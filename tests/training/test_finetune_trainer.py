@@ -50,7 +50,7 @@ def test_the_start_is_no_weight_that_moves(trainer, monkeypatch):
     for _ in range(30):
         trainer.train_step({})
     assert float(trainer.start[0]) == first
-    assert float(trainer.model.weight) - first == pytest.approx(0.8 / 0.2, rel=0.01)  # where step and pull are equal
+    assert trainer.model.weight.item() - first == pytest.approx(0.8 / 0.2, rel=0.01)  # where step and pull are equal
 
 
 def test_it_ends_after_patience_validations_without_a_better_network(trainer):

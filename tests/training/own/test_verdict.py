@@ -22,11 +22,10 @@ def outcome(before, after, candidate=Path("c"), others=(0.9, 0.9), honest=True, 
     return Outcome(class_, candidate, 7, found(before), found(after), others, honest)
 
 
-@pytest.fixture
-def start(untrained_weights, tmp_path):
+@pytest.fixture(scope="module")
+def start(untrained_weights, tmp_path_factory):
     """A weights folder whose router has a table and whose networks say what they were trained on."""
-    folder = tmp_path / "start"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("start")
     for name in FILES:
         model, config = load_checkpoint(untrained_weights / name)
         table = [[0.5] * 4] * 4 if name.startswith("router") else ()
