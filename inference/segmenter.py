@@ -173,6 +173,11 @@ class Segmenter:
             self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
+    def choose_class(self, picture: Picture) -> int:
+        """Number of the class whose network segments an image if none is given."""
+        image = normalised_image(picture.pixels, self.limits)
+        return self.route(image, ruled_out(picture.pixels, image.gray)).best
+
     def segment(
         self,
         picture: Picture,

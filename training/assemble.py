@@ -87,17 +87,21 @@ def default_storage(model: nn.Module) -> str:
     return "int8" if 2 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE else "float16"
 
 
-def place(source: Path, target: Path, args: argparse.Namespace) -> None:
-    """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
+def place(
+    source: Path, target: Path, sources: Mapping, pretraining: Mapping | None = None, storage: str | None = None
+) -> None:
+    """Write a checkpoint again, as a part of the weights folder.
+
+    Parameters
+    ----------
+    sources : of its training data, as of `models.config.Config`
+    pretraining : what it was fine-tuned from, if that is to be replaced
+    storage : number format [that of `default_storage`]
+    """
     model, config = load_checkpoint(source)
-    storage = args.storage or default_storage(model)
-    config = replace(
-        config,
-        storage=storage,
-        file=target.name,
-        pretraining=pretraining(config, args.runs, model.kind),
-        sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])),
-    )
+    storage = storage or default_storage(model)
+    pretraining = config.pretraining if pretraining is None else pretraining
+    config = replace(config, storage=storage, file=target.name, pretraining=pretraining, sources=sources)
     save_checkpoint(target, model, config, storage)
     target.chmod(0o644)
     size = target.stat().st_size
@@ -109,6 +113,13 @@ def place(source: Path, target: Path, args: argparse.Namespace) -> None:
             size / 1e6,
             LARGEST_FILE / 1e6,
         )
+
+
+def place_part(source: Path, target: Path, args: argparse.Namespace) -> None:
+    """Place a checkpoint with what the command's arguments say of its data and its pre-training."""
+    kind, config = read_config(source)
+    sources = data_sources(args.manifest, args.terms, config.training.get("leave_out", []))
+    place(source, target, sources, pretraining(config, args.runs, kind), args.storage)
 
 
 def check_kind(part: str, source: Path) -> None:
@@ -205,6 +216,19 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
+def describe(weights: Path, scores: Path | None, changed: bool, note: str = "") -> dict[str, tuple[str, Config]]:
+    """Write the model card of a weights folder; kind and configuration of each part that it holds.
+
+    Parameters
+    ----------
+    scores, changed, note : as of `training.model_card.write_card`
+    """
+    configs = {part: read_config(weights / FILES[part]) for part in PARTS if (weights / FILES[part]).exists()}
+    sizes = {part: (weights / FILES[part]).stat().st_size for part in configs}
+    write_card(weights / CARD, configs, sizes, scores, changed, note)
+    return configs
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.assemble", __doc__)
     add = parser.add_argument
@@ -243,20 +267,13 @@ def main(argv: list[str] | None = None) -> int:
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place(source, target, args)
+            place_part(source, target, args)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:
         tell_router(args.weights / ROUTER_FILE, matrix)
         write_checksums(args.weights, FILES.values())
-    configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-    write_card(
-        args.weights / CARD,
-        configs,
-        {part: (args.weights / FILES[part]).stat().st_size for part in configs},
-        args.scores,
-        changed,
-    )
+    configs = describe(args.weights, args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:
         log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))

@@ -42,7 +42,12 @@ UNKNOWN = "not recorded"
 
 
 def write_card(
-    path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[str, int], scores: Path | None, changed: bool
+    path: Path,
+    configs: dict[str, tuple[str, Config]],
+    sizes: dict[str, int],
+    scores: Path | None,
+    changed: bool,
+    note: str = "",
 ) -> None:
     """Write the card.
 
@@ -53,6 +58,7 @@ def write_card(
     sizes : of their files, in bytes
     scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
+    note : more about the validation
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
     sections = [
@@ -64,6 +70,7 @@ def write_card(
         router_text(configs),
         f"{VALIDATION}\n",
         scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
+        note,
         "## Data\n",
         sources_text(configs),
         f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n",
