@@ -60,6 +60,7 @@ def write_card(
         terms_text(configs),
         "## Networks\n",
         networks_table(configs, sizes),
+        crops_text(configs),
         pretraining_text(configs),
         router_text(configs),
         f"{VALIDATION}\n",
@@ -135,7 +136,10 @@ def scores_text(path: Path) -> str:
 
 def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]) -> str:
     """A line a file: what it is and how it was trained."""
-    lines = ["| file | images | network | MB | steps | minutes | seed | from | validation |", "|" + " --- |" * 9]
+    lines = [
+        "| file | images | network | MB | steps | minutes | crops | seed | from | validation |",
+        "|" + " --- |" * 10,
+    ]
     for part, (kind, config) in configs.items():
         training = config.training
         images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
@@ -143,7 +147,8 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
         lines.append(
             f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
-            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
+            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {crops(config)} | "
+            f"{training.get('seed', UNKNOWN)} | "
             f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |"
         )
     return "\n".join(lines) + "\n"
@@ -152,6 +157,20 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
 def minutes(training: dict) -> str:
     """How long a training took."""
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
+
+
+def crops(config: Config) -> str:
+    """How many crops a network has seen."""
+    return f"{config.crops:,}" if config.crops else UNKNOWN
+
+
+def crops_text(configs: dict[str, tuple[str, Config]]) -> str:
+    """The least and the most crops that a segmenter has seen, in a sentence."""
+    seen = sorted({config.crops for part, (_, config) in configs.items() if part != "router" and config.crops})
+    if not seen:
+        return ""
+    amount = f"{seen[0]:,}" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,}"
+    return f"Each segmenter has seen {amount} crops, those of the networks that it started from included.\n"
 
 
 def start(training: dict) -> str:

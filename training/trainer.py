@@ -84,10 +84,12 @@ class Trainer(ABC):
     waiting : seconds waited for data since then
     validated : step of the last validation, -1 before the first one, and the seconds at its end
     best : highest figure of each network; it is in OUT/NAME.safetensors
+    crops_before : that the start had seen; set by `build`
     """
 
     FIGURE: ClassVar[str]  # of a validation, higher is better
     GRADIENT_NORM: ClassVar[float]  # at most
+    crops_before = 0
 
     def __init__(self, settings: Settings, team: Team):
         self.settings, self.team = settings, team
@@ -212,7 +214,11 @@ class Trainer(ABC):
 
     def write(self, name: str, validation: dict | None = None) -> None:
         """The checkpoint of a network of the moving average."""
-        training = self.settings.recorded() | {"steps_done": self.step, "seconds": round(self.seconds)}
+        training = self.settings.recorded() | {
+            "steps_done": self.step,
+            "seconds": round(self.seconds),
+            "crops": self.crops_before + self.step * self.settings.batch,
+        }
         config = replace(self.config(name), git_commit=git_commit(), training=training, validation=validation or {})
         save_checkpoint(self.settings.out / f"{name}.safetensors", self.networks(self.average)[name], config)
 

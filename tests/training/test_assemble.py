@@ -205,7 +205,7 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "README.md") == 0
     lines = card(manifest).splitlines()
     assert next(x for x in lines if x.startswith("| class0.")).endswith(
-        "| 700 | 10 | 3 | pre-training | F1 0.5000 on 10 images |"
+        "| 700 | 10 | 77,600 | 3 | pre-training | F1 0.5000 on 10 images |"
     )
     assert next(x for x in lines if x.startswith("| class3.")).endswith(
         "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |"
@@ -226,6 +226,17 @@ def test_model_card(manifest, save, runs, tmp_path):
         "blood_pseudo." in card(manifest).partition("## Networks")[0].splitlines()
     )
     assert "unclear" not in card(manifest)
+
+
+def test_the_card_says_what_the_networks_have_seen(manifest, runs, save):
+    """Fine-tuned ones with their pre-training; one that knows of more starts with those."""
+    assert assemble(manifest, "--runs", runs) == 0
+    lines = card(manifest).splitlines()
+    assert "Each segmenter has seen 77,600 crops, those of the networks that it started from included." in lines[:30]
+    row = next(x for x in lines if x.startswith("| class0.safetensors")).split(" | ")
+    assert row[4:7] == ["700", "10", "77,600"]
+    assert assemble(manifest, "--class1", save("x.safetensors", 0.9, training={"crops": 2_000_000})) == 0
+    assert "Each segmenter has seen 77,600 to 2,000,000 crops" in card(manifest)
 
 
 def test_sources_of_unclear_terms_are_named(manifest, runs):
