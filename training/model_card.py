@@ -9,13 +9,10 @@ from statistics import mean, median
 from models.config import Config
 from training.cues import CLASS_NAMES
 from training.tables import read_table
+from training.terms import NON_COMMERCIAL, UNCLEAR, is_permissive
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
-NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
-UNCLEAR = re.compile(
-    r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
-)
 
 INTRODUCTION = """# Model card
 
@@ -31,6 +28,7 @@ RESTRICTIONS = (
     ),
     (UNCLEAR, "Some sources have unclear terms; ask their publishers before you pass the weights on"),
 )
+FREE = "Every source of the training data is under permissive terms, which ask for attribution at most"
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
 NOT_SINCE = (
@@ -218,6 +216,8 @@ def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
         text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS
     }
     sentences = [f"{text}: {', '.join(sources)}." for text, sources in named.items() if sources]
+    if terms and all(map(is_permissive, terms.values())):
+        sentences = [f"{FREE}: {', '.join(sorted(terms))}."]
     return "\n\n".join([TERMS, *sentences, EVERY_SOURCE]) + "\n"
 
 

@@ -12,8 +12,9 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
-from training.assemble import default_storage, main, read_terms
+from training.assemble import default_storage, main
 from training.model_card import BEGIN, END
+from training.terms import read_terms
 
 ENCODER = "test_convnext"
 TRAINING = {
@@ -244,6 +245,17 @@ def test_sources_of_unclear_terms_are_named(manifest, runs):
     assert "unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(
         manifest
     )
+
+
+def test_permissive_sources_are_named_as_such(manifest, runs, tmp_path):
+    """All of them, or the sentence is not there."""
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,MIT\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv") == 0
+    first = card(manifest).partition("## Networks")[0]
+    assert "permissive terms, which ask for attribution at most: blood, blood_pseudo, cells." in first
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,GPL-3.0\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv", "--force") == 0
+    assert "permissive" not in card(manifest)
 
 
 def test_known_failures_are_kept(manifest, runs, caplog):
