@@ -24,11 +24,16 @@ from training.distributed import Team
 from training.resume import load_run, save_run
 from training.settings import Settings
 
+COMMIT_FILE = Path(__file__).parents[1] / "COMMIT"  # of code that was taken elsewhere, without git
 IMAGES_TIMED = 3  # to know how long a validation takes
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout."""
+    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout, unless the file
+    COMMIT names it there.
+    """
+    if COMMIT_FILE.exists():
+        return COMMIT_FILE.read_text(encoding="utf-8").strip()
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty=+"],
