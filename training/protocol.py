@@ -21,8 +21,9 @@ Steps, each a command of its own that the log shows, with a folder of its own be
     (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
 
 Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from
-random weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other
-options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
+random weights for a few hours on two cores, lite a larger one (EfficientNet-Lite0) from the ImageNet weights of a
+package (training.encoder_weights) in as much time, smoke a few steps that show that everything works and nothing else.
+Other options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
 --finetune-options, --router-options. --time-budget divides minutes among the steps: pre-training gets half, the
 fine-tunings share two fifths, the router gets a tenth. The thresholds come on top. Images are decoded once and stay in
 memory for all steps (with --processes, for all but the trainings of segmenters).
@@ -88,6 +89,12 @@ PRESETS = {
         pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000",
         finetune="--lr 3e-4 --steps 4000",
         hover="--lr 7e-4 --diameter 36",
+        router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3",
+    ),
+    "lite": Preset(
+        train="--crop 256 --batch 8 --schedule cosine --hv-weight 10 --balance 0.35",
+        pretrain="--encoder efficientnet_lite0 --lr 1e-3 --steps 20000",
+        finetune="--lr 3e-4 --steps 4000",
         router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3",
     ),
     "smoke": Preset(

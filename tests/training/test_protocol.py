@@ -14,10 +14,10 @@ import pytest
 import tifffile
 
 from inference.reading import read_image
-from training import datasets, prepare, protocol
+from training import datasets, prepare, protocol, train, train_router
 from training.manifest import read_manifest
 from training.measure import ablation
-from training.protocol import FINISHED, Step, main, parse_arguments, run_step, share_time, training_steps
+from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -167,6 +167,17 @@ def test_steps_of_the_papers_protocol():
     assert "--init runs/pretrain-hover/hover.safetensors" in steps["class3-hover"]
     assert all("--leave-out x y --" in options or options.endswith("--leave-out x y") for options in steps.values())
     assert ["--batch 2" in options for options in steps.values()] == [False, False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_options_that_the_commands_know(preset):
+    """And the encoder of pre-training decides on its start: timm's or the package's weights, or random ones."""
+    for step in training_steps(arguments("--preset", preset), {0, 1}, {0, 1}):
+        if step.module != "training.thresholds":
+            module = train if step.module == "training.train" else train_router
+            args = module.parse_arguments([*step.options, "--out", "x"])
+            if step.name == "pretrain":
+                assert args.random_init == (args.encoder == "convnext_atto")
 
 
 def test_hover_has_options_of_its_own():

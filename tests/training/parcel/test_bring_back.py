@@ -1,5 +1,6 @@
 """training.parcel.bring_back: the networks of a run out of what two calls sent."""
 
+import logging
 import tarfile
 
 import pytest
@@ -24,6 +25,7 @@ def calls(networks, tmp_path):
 
 def test_networks_and_logs(calls, networks, tmp_path, caplog):
     runs = tmp_path / "runs"
+    caplog.set_level(logging.INFO)
     assert main([*map(str, calls), "--runs", str(runs)]) == 0
     for name in ("stardist.safetensors", "hover.safetensors"):
         assert (runs / "joint" / name).read_bytes() == (networks / name).read_bytes()

@@ -12,8 +12,9 @@ from training.parcel.device import main
 
 
 @pytest.fixture
-def there(tmp_path, monkeypatch):
+def there(tmp_path, monkeypatch, caplog):
     """An unpacked parcel without images; the training is what the test makes of `train.main`."""
+    caplog.set_level(logging.INFO)
     work = tmp_path / "there"
     work.mkdir()
     (work / "options.json").write_text(json.dumps(["--batch", "2"]))
