@@ -26,7 +26,6 @@ table with the columns source and terms, in a CSV or a Markdown file: the licenc
 """
 
 import argparse
-import csv
 import logging
 import re
 from collections.abc import Mapping
@@ -41,10 +40,10 @@ from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training import runs
 from training.command import DONE, PARTLY, command, manual
-from training.label import SOURCE_SUFFIX
 from training.manifest import read_manifest
 from training.model_card import CARD, write_card
 from training.tables import read_table
+from training.terms import read_terms, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -133,35 +132,14 @@ def check_kind(part: str, source: Path) -> None:
 
 
 def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dict[str, dict]:
-    """Training images and terms of each source of a manifest; pseudo labels have the terms of their images."""
+    """Training images and terms of each source of a manifest."""
     table = read_terms(terms) if terms else {}
     sources: dict[str, dict] = {}
     for record in read_manifest(manifest, "train", files=False):
         if record.source not in left_out:
-            published = record.source.removesuffix(SOURCE_SUFFIX)
-            entry = sources.setdefault(record.source, {"images": 0, "terms": table.get(published, "")})
+            entry = sources.setdefault(record.source, {"images": 0, "terms": terms_of(record.source, table)})
             entry["images"] += 1
     return sources
-
-
-def read_terms(path: Path) -> dict[str, str]:
-    """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
-
-    Raises
-    ------
-    ValueError
-        If there is no such table.
-    """
-    with open(path, newline="", encoding="utf-8") as file:
-        if path.suffix.lower() == ".csv":
-            rows = list(csv.reader(file))
-        else:
-            rows = [[cell.strip() for cell in line.strip(" |\n").split("|")] for line in file if line.startswith("|")]
-    header = next((i for i, row in enumerate(rows) if {"source", "terms"} <= set(row)), None)
-    if header is None:
-        raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")
-    source, terms = rows[header].index("source"), rows[header].index("terms")
-    return {row[source]: row[terms] for row in rows[header + 1 :] if len(row) > max(source, terms)}
 
 
 def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:

@@ -116,12 +116,13 @@ def test_size_counts_in_the_selection(manifest, tmp_path, monkeypatch):
 def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkeypatch):
     """Measured before the first step; --validate-every 2 leaves out the epochs between."""
     start = tmp_path / "start.safetensors"
-    save_checkpoint(start, Router(), Config())
+    save_checkpoint(start, Router(), Config(training={"steps_done": 5, "batch": 8}))
     monkeypatch.setattr(router_trainer, "measure", ScriptedMeasurements((4, 0.1), (3, 0.1), (3, 0.0)))
     assert main(arguments(manifest, tmp_path, "--init", start, "--epochs", 4, "--validate-every", 2)) == 0
     assert [row["step"] for row in state(tmp_path)[1]] == ["0", "6", "12"]
     one, other = (load_checkpoint(path)[0].state_dict() for path in (start, tmp_path / "router.safetensors"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert load_checkpoint(tmp_path / "router.safetensors")[1].crops == 40
 
 
 def test_two_runs_are_equal_and_so_is_one_that_was_killed(manifest, tmp_path):
