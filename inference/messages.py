@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.outputs.products import Product
@@ -12,8 +13,6 @@ from models.checksums import CheckpointError
 from models.classes import CLASSES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from inference.outputs.result import Result
 
 log = logging.getLogger(__name__)
