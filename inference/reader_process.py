@@ -25,7 +25,11 @@ from inference.reading.stores import Deferred, fits_in_memory
 
 PIECE = 2**26  # bytes of pixels that are sent at once
 ROOM = 2**28  # bytes beside the pixels: libraries that are loaded late, their tables and threads
-LOSSES = re.compile("are zeroed|invalid page offset|failed to read|corrupt")  # in what tifffile logs
+# In what tifffile logs of parts of an image, and of tags without which pixels are read as what they are not.
+LOSSES = re.compile(
+    "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
+    "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
+)
 LATE = ("tifffile", "zarr", "imagecodecs", "PIL", "pydicom")  # modules worth loading once for all files
 
 
@@ -72,7 +76,7 @@ def work(connection: Connection) -> None:
             said, pixels = {"error" if isinstance(error, ImageError) else "unexpected": reason}, None
         if pixels is not None:
             said |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
-        said["complaints"] = [f"{path.name}: {line}" for line in complaints]
+        said["complaints"] = [f"{path.name}: {line}" for line in dict.fromkeys(complaints)]
         complaints.clear()
         connection.send_bytes(json.dumps(said, default=lambda number: number.item()).encode())
         if pixels is not None and pixels.size:
