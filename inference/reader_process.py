@@ -19,6 +19,7 @@ import numpy as np
 from inference.machine import available_memory, data_bytes
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, open_images
+from inference.reading.opening import OTHER_READER, READERS
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
 from inference.reading.stores import Deferred, fits_in_memory
@@ -30,7 +31,11 @@ LOSSES = re.compile(
     "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
     "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
 )
-LATE = ("tifffile", "zarr", "imagecodecs", "PIL", "pydicom")  # modules worth loading once for all files
+# Modules worth loading once for all files: libraries, and what imports them.
+LATE = (
+    *("tifffile", "zarr", "imagecodecs", "PIL.Image", "pydicom", "cv2", "pylibCZIrw.czi", "pillow_heif"),
+    *(f"{open_images.__module__.rpartition('.')[0]}.{name}" for name in sorted({*READERS.values(), OTHER_READER})),
+)
 
 
 def work(connection: Connection) -> None:
