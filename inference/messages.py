@@ -1,5 +1,6 @@
 """What a run says of its images: the line of each, what may be wrong with its cells, and errors in words."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,8 @@ def describe(name: str, error: Exception) -> str:
         return f"{name}: {error}"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is PyTorch's
         return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{name}: the names of its results would be too long; give the file a shorter name"
     if isinstance(error, OSError):
         return f"{name}: {error.strerror or error}; check the free space and the permissions of the output folder"
     if isinstance(error, ValueError) and name in str(error):

@@ -7,6 +7,7 @@ import numpy as np
 import zarr
 
 from inference.reading import sniff
+from inference.reading.absent import absent_chunks
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
@@ -42,7 +43,7 @@ def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
 def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
     """Every image in a node, by what its attributes say it is."""
     if isinstance(node, zarr.Array):
-        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name)
+        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name, warnings=absent_chunks(path, node))
         return
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
@@ -95,6 +96,7 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
         name or str(scales.get("name", "")),
         labels if any(labels) else (),
         pixel_size=_pixel_size(axes, [scales, dataset]),
+        warnings=absent_chunks(path, array),
     )
 
 
