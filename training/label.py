@@ -9,8 +9,9 @@ in, where training.measure.score looks for it, and OUT/report.csv with the class
 cells of each image.
 
     python -m training.label --pseudo --weights weights --manifest data/manifest.csv --out data/pseudo
-    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips --out
-    data/pseudo python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
+    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips \\
+        --out data/pseudo
+    python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
     python -m training.prepare merge data/with-pseudo.csv data/manifest.csv data/pseudo/manifest.csv
 
 With --pseudo it takes the manifest's lines of split "unlabelled", or a folder with its sub-folders, and writes

@@ -1,9 +1,9 @@
 """The whole protocol of the paper in one command: cues, pre-training, a network for each class, router, weights folder.
 
     python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
-    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget
-    240 python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs
-    of this machine)
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu \\
+        --time-budget 240
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4  (local GPUs)
 
 Steps, each a command of its own that the log shows, with a folder of its own below RUNS:
 

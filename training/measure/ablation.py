@@ -2,9 +2,9 @@
 
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
-    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled
-    --limit 40 python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network
-    --true-size
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled \\
+        --limit 40
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
 
 --runs is a folder of training.protocol (training.runs shows its parts; --both-streams fine-tunes what the table needs
 in full), or of a joint training: both its networks are of all classes, so that nothing is missing. --trained says below
