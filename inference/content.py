@@ -46,8 +46,8 @@ class ContentSettings:
     side: int = 512  # pixels of the longer side at which an image is looked at
     block: int = 8  # pixels of these; what they show is compared
     busiest: float = 99.0  # percentile of the blocks' activities that says how active content is
-    active: float = 0.25  # of that; a block with as much shows something
-    quiet: float = 0.12  # of it; the surroundings show less in the mean
+    active: float = 0.12  # of that; a block with as much shows something
+    quiet: float = 0.06  # of it; the surroundings show less in the mean
     margin: int = 1  # blocks around what shows something
     largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
 

@@ -28,7 +28,8 @@ class MeasureSettings:
     many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
-    second_share: float = 0.5  # of the number of cells found; as many missing ones make a second size...
+    fewest_missing: int = 8  # missing cells that make a second size...
+    second_share: float = 1.0  # ...if they are as many as those found...
     second_smaller: float = 2.0  # ...if they are smaller by this factor at least
     free: float = 0.8  # share of a missing cell that no cell found covers
     other_size: float = 1.25  # factor from which on a size is another one
@@ -81,7 +82,9 @@ def measure_diameter(
     if last is None:
         return Measurement(best)
     diameter = within_image(math.sqrt(best * last.measured))
-    return Measurement(diameter, second_diameter(last, looks, settings), agreement(last, looks, settings))
+    # Small things that a Hover network finds beside large cells are as often debris.
+    second = second_diameter(last, looks, settings) if network.kind == "stardist" else None
+    return Measurement(diameter, second, agreement(last, looks, settings))
 
 
 def best_look(looks: Sequence[Look], settings: MeasureSettings) -> Look:
@@ -98,7 +101,7 @@ def second_diameter(found: Look, looks: Iterable[Look], settings: MeasureSetting
     )
     if found.cells < settings.fewest_cells:
         return None
-    if len(missing) < max(settings.fewest_cells, settings.second_share * found.cells):
+    if len(missing) < max(settings.fewest_missing, settings.second_share * found.cells):
         return None
     return float(np.median(missing))
 

@@ -100,7 +100,7 @@ def squares(side, corners, shape=(120, 120)):
 
 
 LARGE = squares(25, [(0, 0), (0, 30), (0, 60), (0, 90)])
-SMALL = [(80, x) for x in range(0, 120, 20)]  # six places beside the large ones
+SMALL = [(y, x) for y in (80, 100) for x in range(0, 120, 20)]  # twelve places beside the large ones
 
 
 def test_many_small_cells_beside_large_ones_are_a_second_size():
@@ -112,7 +112,7 @@ def test_many_small_cells_beside_large_ones_are_a_second_size():
 @pytest.mark.parametrize(
     "look",
     [
-        seen(squares(10, SMALL[:3]), 12.0),  # too few
+        seen(squares(10, SMALL[:7]), 12.0),  # too few
         seen(squares(16, [(80, 0), (80, 20), (80, 40), (80, 60)]), 18.0),  # too large
         seen(squares(10, SMALL), 60.0),  # found at a larger size: specks
         seen(squares(10, [(y, x) for y in (1, 13) for x in (1, 31, 61, 91)]), 12.0),  # parts of the large ones
