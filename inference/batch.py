@@ -3,9 +3,10 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def run(request: Request) -> int:
     try:
         images, skipped = request.find()
         names = result_names(images, request.names)
+        images = part_of(images, request.part)
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
@@ -59,27 +61,50 @@ def run(request: Request) -> int:
         for folder in {request.folder / name.parent for name in names.values()}:
             remove_leftovers(folder)
         claims = claims_of(request, images, names)
-        reader = SafeReader(request.read_limits)
-        # The next image is read during the imports, or while the one before is segmented.
-        planes = ahead(open_all(images, request.reading, reader), 1)
-        # Late, for an instant -h and instant errors above: PyTorch is imported.
-        from inference.common import measure_common
-        from inference.segmenter import Segmenter
-        from inference.warm_up import warm_up
-
-        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits, request.verify_weights)
-        threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
         with ExitStack() as stack:
+            if request.dask is None:
+                segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
+            else:
+                from inference.cluster.batch import segment_on_cluster  # late: distributed is imported
+
+                segment = partial(segment_on_cluster, request, images, names, claims)
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
-            common = measure_common(images, reader, segmenter, request)
-            settings = request.what_labels_depend_on | {"common": common}
-            claims = replace(claims, settings=settings_digest(settings, request.weights / SUMS_FILE))
-            rows = Run(request, names, segmenter, common, report, page, claims).all(images, planes)
-            return finish(request, rows, skipped, report)
+            return finish(request, segment(report, page), skipped, report)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return NOTHING_DONE
+
+
+def part_of(images: list[Found], part: tuple[int, int] | None) -> list[Found]:
+    """The images of a part, such as (3, 20): every 20th from the third on, so that parts have equally many, and large
+    images that lie side by side go to different ones.
+    """
+    return images if part is None else images[part[0] - 1 :: part[1]]
+
+
+def in_this_process(
+    request: Request, images: Sequence[Found], names: Mapping[Path, Path], claims: Claims
+) -> Callable[[Report, "Page | None"], list[ReportRow]]:
+    """A function that segments the images one after the other, and tells of each one; all that it needs is loaded."""
+    reader = SafeReader(request.read_limits)
+    # The next image is read during the imports, or while the one before is segmented.
+    planes = ahead(open_all(images, request.reading, reader), 1)
+    # Late, for an instant -h and instant errors above: PyTorch is imported.
+    from inference.common import measure_common
+    from inference.segmenter import Segmenter
+    from inference.warm_up import warm_up
+
+    segmenter = Segmenter.from_folder(request.weights, request.device, request.limits, request.verify_weights)
+    threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
+
+    def segment(report: Report, page: "Page | None") -> list[ReportRow]:
+        common = measure_common(images, reader, segmenter, request)
+        settings = request.what_labels_depend_on | {"common": common}
+        own = replace(claims, settings=settings_digest(settings, request.weights / SUMS_FILE))
+        return Run(request, dict(names), segmenter, common, report, page, own).all(images, planes)
+
+    return segment
 
 
 def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report) -> int:

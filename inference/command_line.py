@@ -20,7 +20,7 @@ from inference.outputs.units import Area
 from inference.progress import BarSafeHandler
 from inference.reading import ReadOptions
 from inference.reading.options import AXES, parse_axes, parse_channels, parse_plane, parse_series
-from inference.request import Request
+from inference.request import SPLIT_PIXELS, Request
 from inference.safe_reading import READ_SECONDS, ReadLimits
 from inference.sensitivity import SENSITIVITIES
 from inference.streams import EscapingFormatter, secure_streams
@@ -60,6 +60,14 @@ def parse_seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"{text}: expected seconds, such as 600")
     return value
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Number and count for --part. Raises ValueError."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"{text}: expected a number and how many there are, such as 3/20")
+    return int(number), int(count)
 
 
 def _number(text: str) -> float:
@@ -251,6 +259,35 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="only say how each file would be read, what would be written, and about how long it takes",
     )
+    add = parser.add_argument_group("on more than one processor or machine (docs/cluster.md)").add_argument
+    add(
+        "--dask",
+        metavar="ADDRESS",
+        help="on a Dask cluster, given by its scheduler's address, or local: a process on each GPU or core of this "
+        "machine (local:4 for four)",
+    )
+    add(
+        "--dask-files",
+        choices=("auto", "shared", "send"),
+        default="auto",
+        help="whether workers read the images and write the labels themselves, or these are sent [shared, if all "
+        "workers see both folders]",
+    )
+    add(
+        "--dask-split",
+        type=written(parse_count),
+        default=SPLIT_PIXELS,
+        metavar="N",
+        help="images of more pixels are split among workers [2.7e8]",
+    )
+    add(
+        "--part",
+        type=written(parse_part),
+        metavar="K/N",
+        help="only the K-th of N parts of the images, such as 3/20; the parts of a run may go on anywhere at the same "
+        "time",
+    )
+    add = parser.add_argument
     add("-v", "--verbose", action="store_true", help="say more")
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     add("--version", action="version", version=f"multistream-cellseg {__version__}")
@@ -294,6 +331,10 @@ def request_of(args: argparse.Namespace) -> Request:
         read_limits=limits,
         timeout=args.timeout,
         verify_weights=args.verify_weights,
+        dask=args.dask,
+        dask_files=args.dask_files,
+        split_pixels=args.dask_split,
+        part=args.part,
     )
 
 

@@ -44,20 +44,47 @@ def measure_common(files: Sequence[Found], reader: SafeReader, segmenter: "Segme
     Of a stack the middle plane is looked at. Files that cannot be read are passed over; they are reported when it is
     their turn.
     """
-    collected: dict[Kind, CommonEnds] = {}
+    common = Common()
     if request.same_contrast:
-        for picture in _readable(files, reader, request.reading):
-            collected.setdefault(_kind(picture), CommonEnds()).add(picture.pixels, request.limits)
-    common = Common(None, {kind: ends.ends for kind, ends in collected.items()})
-    for (dtype, channels), ends in common.ends.items():
-        shown = ", ".join(f"{low:g} to {high:g}" for low, high in ends)
+        common = with_contrast([contrast_of(files, reader, request)])
+    if request.same_diameter and request.diameter is None:
+        common = with_diameter(common, diameters_of(files, reader, segmenter, request, common))
+    return common
+
+
+def contrast_of(files: Sequence[Found], reader: SafeReader, request: "Request") -> dict[Kind, CommonEnds]:
+    """What the pixels of some images say of the contrast of all, for each kind of image."""
+    collected: dict[Kind, CommonEnds] = {}
+    for picture in _readable(files, reader, request.reading):
+        collected.setdefault(_kind(picture), CommonEnds()).add(picture.pixels, request.limits)
+    return collected
+
+
+def with_contrast(parts: Sequence[dict[Kind, CommonEnds]]) -> Common:
+    """What all images have in common, from what some and others say."""
+    collected: dict[Kind, CommonEnds] = {}
+    for part in parts:
+        for kind, ends in part.items():
+            collected.setdefault(kind, CommonEnds()).merge(ends)
+    common = Common(None, {kind: of_all.ends for kind, of_all in collected.items()})
+    for (dtype, channels), values in common.ends.items():
+        shown = ", ".join(f"{low:g} to {high:g}" for low, high in values)
         log.info("contrast of all %s images of %d channels: %s", dtype, channels, shown)
-    if not request.same_diameter or request.diameter is not None:
-        return common
-    diameters = [
+    return common
+
+
+def diameters_of(
+    files: Sequence[Found], reader: SafeReader, segmenter: "Segmenter", request: "Request", common: Common
+) -> list[float]:
+    """The cell diameters of some images, in pixels."""
+    return [
         segmenter.measure_diameter(picture, class_=request.class_, ends=common.ends_of(picture))
         for picture in _readable(files, reader, request.reading)
     ]
+
+
+def with_diameter(common: Common, diameters: Sequence[float]) -> Common:
+    """The same with the median of the diameters of all images, if there are any."""
     if not diameters:
         return common
     log.info(

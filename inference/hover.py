@@ -7,6 +7,7 @@ half the working size, at which they are learnt and decoded.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from inference.compiled import compiled
 from inference.limits import LIMITS, Limits
+from inference.numbering import Numbering
 from inference.resizing import resize_rows
 from inference.scaling import Sizes
 from inference.tiles import Tally, TileMaps
@@ -98,28 +100,62 @@ def decode_bands(
     that are new, in the order of their numbers.
     """
     height, width = maps.shape
-    own_rows = max(limits.fewest_decoded_rows, limits.decoded_pixels // width - 2 * MARGIN)
     labels, first_row = np.zeros((0, width), np.int32), 0
-    cells = top = 0
-    while top < height:
-        bottom = top + own_rows if top + own_rows + MARGIN < height else height
-        found, own, cut, probabilities = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
-        table = np.zeros(len(own) + 1, np.int32)
-        table[1:][own] = np.arange(cells + 1, cells + 1 + np.count_nonzero(own))
-        cells += int(np.count_nonzero(own))
-        window_top = max(0, top - MARGIN)
+    cells = 0
+    for top, bottom in cut_bands(maps.shape, limits):
+        band = decode_band(maps, settings, top, bottom, limits)
         known = labels  # from the bands above; it keeps its pixels
-        offset = window_top - first_row
-        labels = np.zeros((max(len(known), offset + len(found)), width), np.int32)
-        labels[offset : offset + len(found)] = table[found]
+        offset = band.first_row - first_row
+        labels = np.zeros((max(len(known), offset + len(band.labels)), width), np.int32)
+        labels[offset : offset + len(band.labels)] = band.labels + np.int32(cells) * (band.labels > 0)
         labels[: len(known)][known > 0] = known[known > 0]
-        complete = height if bottom == height else bottom - MARGIN
-        tally.cut_cells += cut
-        across = names_in(found[[y - window_top for y in (top - 1, bottom) if 0 <= y < height]])
-        tally.seam_cells += int(np.count_nonzero(own[across - 1]))
-        yield labels, first_row, complete, probabilities[own]
+        cells += len(band.probabilities)
+        complete = complete_up_to(bottom, height)
+        tally.cut_cells += band.cut
+        tally.seam_cells += band.across
+        yield labels, first_row, complete, band.probabilities
         keep_from = max(first_row, complete - 3)
-        labels, first_row, top = labels[keep_from - first_row :].copy(), keep_from, bottom
+        labels, first_row = labels[keep_from - first_row :].copy(), keep_from
+
+
+def cut_bands(shape: tuple[int, int], limits: Limits) -> list[tuple[int, int]]:
+    """The bands [top, bottom) of rows in which maps of a shape are decoded."""
+    height, width = shape
+    own_rows = max(limits.fewest_decoded_rows, limits.decoded_pixels // width - 2 * MARGIN)
+    tops = range(0, max(1, height - MARGIN), own_rows)
+    return list(zip(tops, [*tops[1:], height]))
+
+
+def complete_up_to(bottom: int, height: int) -> int:
+    """The decoded row, without it, up to which all cells are known with the band that ends at `bottom`."""
+    return height if bottom == height else bottom - MARGIN
+
+
+@dataclass(frozen=True)
+class Band:
+    """The cells that belong to a band of the decoded maps.
+
+    first_row : of the labels
+    labels : (rows, w) int32, of the band and its margins; cells are 1..n, those of other bands are background
+    probabilities : (n,) float32
+    cut, across : how many of them may be cut, and lie across the border to another band
+    """
+
+    first_row: int
+    labels: np.ndarray
+    probabilities: np.ndarray
+    cut: int
+    across: int
+
+
+def decode_band(maps: "MapRows", settings: Settings, top: int, bottom: int, limits: Limits) -> Band:
+    """Decode the band of rows [top, bottom) of the maps, and keep its own cells."""
+    found, own, cut, probabilities = decode_own(maps, settings, top, bottom, limits.most_decoded_pixels)
+    table = np.zeros(len(own) + 1, np.int32)
+    table[1:][own] = np.arange(1, 1 + np.count_nonzero(own))
+    window_top = max(0, top - MARGIN)
+    across = names_in(found[[y - window_top for y in (top - 1, bottom) if 0 <= y < maps.shape[0]]])
+    return Band(window_top, table[found], probabilities[own], cut, int(np.count_nonzero(own[across - 1])))
 
 
 def decode_own(
@@ -133,8 +169,7 @@ def decode_own(
     be cut off; and for each one its pixels' mean probability, (n,) float32.
     """
     height = maps.shape[0]
-    first, last = max(0, top - MARGIN), min(height, bottom + MARGIN)
-    limit = min(height, max(last, first + most_pixels // maps.shape[1]))
+    first, last, limit = reach_of(maps.shape, top, bottom, most_pixels)
     while True:
         probability, hv = maps.rows(first, last)
         labels, begins = decode_hover(probability, hv, settings)
@@ -143,6 +178,13 @@ def decode_own(
             ends = names_in(labels[[0] * (first > 0) + [-1] * (last < height)])
             return labels, own, int(np.count_nonzero(own[ends - 1])), mean_of_labels(labels, probability, len(own))
         last = min(limit, last + bottom - top)
+
+
+def reach_of(shape: tuple[int, int], top: int, bottom: int, most_pixels: int) -> tuple[int, int, int]:
+    """The first row that a band [top, bottom) is decoded with, and the last one without it: as a rule, and at most."""
+    height, width = shape
+    first, last = max(0, top - MARGIN), min(height, bottom + MARGIN)
+    return first, last, min(height, max(last, first + most_pixels // width))
 
 
 def mean_of_labels(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
@@ -160,26 +202,33 @@ class MapRows:
     """The maps of an image, enlarged to the size that is decoded, from tiles that come row by row. Rows are asked for
     downwards.
 
+    Parameters
+    ----------
+    tiles : from row `first` of the network's maps on
+
+    Attributes
+    ----------
     shape : height and width of the decoded maps
     """
 
-    def __init__(self, tiles: TileMaps, working_shape: tuple[int, int]):
+    def __init__(self, tiles: TileMaps, working_shape: tuple[int, int], first: int = 0):
         self._height, self._width = (-(-n // STRIDE) for n in working_shape)
         self.shape = self._height * ZOOM, self._width * ZOOM
         self._rows_of_tiles = (list(row) for _, row in groupby(tiles, key=lambda entry: entry[0].y))
-        self._maps, self._first = np.zeros((3, 0, self._width), np.float32), 0
+        self._maps, self._first = np.zeros((3, 0, self._width), np.float32), first
 
     def rows(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Cell probability (bottom - top, w) in [0, 1] and HV maps (2, bottom - top, w), float32. Later calls ask for
         nothing above.
         """
-        # A row more for the interpolation.
-        first, last = (max(0, top // ZOOM - 1), min(self._height, -(-bottom // ZOOM) + 1))
-        self._maps, self._first = self._maps[:, first - self._first :], first
-        parts = [self._maps]
-        while sum(part.shape[1] for part in parts) < last - first:
-            parts.append(self._next_row_of_tiles())
-        self._maps = np.concatenate(parts, axis=1)
+        first, last = rows_needed((top, bottom), self._height)
+        parts = [self._maps[:, first - self._first :]]
+        end = self._first + self._maps.shape[1]
+        while end < last:
+            row = self._next_row_of_tiles()
+            parts.append(row[:, max(0, first - end) :])
+            end += row.shape[1]
+        self._maps, self._first = np.concatenate(parts, axis=1), first
         place = slice(top - first * ZOOM, bottom - first * ZOOM)
         logit, vertical, horizontal = (enlarge(plane[: last - first])[place] for plane in self._maps)
         return cell_probability(logit), np.stack((vertical, horizontal))
@@ -196,29 +245,11 @@ class MapRows:
         return maps
 
 
-class Numbering:
-    """Gives cells the numbers 1, 2, 3, ... in the order in which they appear. One that never appears (thinner than a
-    pixel of the image, or beyond its border) gets none."""
-
-    def __init__(self, tally: Tally):
-        self._tally = tally
-        self._numbers = np.zeros(1, np.int32)
-        self._probabilities = np.zeros(1, np.float32)
-
-    def learn(self, probabilities: np.ndarray) -> None:
-        """The probabilities of the next decoded cells."""
-        self._probabilities = np.concatenate([self._probabilities, probabilities])
-
-    def __call__(self, labels: np.ndarray) -> np.ndarray:
-        """Rows of labels with their final numbers, int32."""
-        present = np.bincount(labels.ravel(), minlength=len(self._numbers)) > 0
-        self._numbers = np.pad(self._numbers, (0, len(present) - len(self._numbers)))
-        new = np.nonzero(present & (self._numbers == 0))[0]
-        new = new[new > 0]
-        self._numbers[new] = np.arange(self._tally.cells + 1, self._tally.cells + 1 + len(new))
-        self._tally.cells += len(new)
-        self._tally.probabilities.append(self._probabilities[new])
-        return self._numbers[labels]
+def rows_needed(rows: tuple[int, int], height: int) -> tuple[int, int]:
+    """The rows of the network's maps, `height` in all, that decoded rows [top, bottom) are made of: one more on each
+    side for the interpolation.
+    """
+    return max(0, rows[0] // ZOOM - 1), min(height, -(-rows[1] // ZOOM) + 1)
 
 
 def disagreement(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tuple[np.ndarray, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
+from inference.reading.picture import ImageError
 from inference.report import ReportRow
 from models.checksums import CheckpointError
 from models.classes import CLASSES
@@ -35,6 +36,19 @@ def collected_warnings() -> Iterator[list[str]]:
         yield warnings
     finally:
         logger.removeHandler(handler)
+
+
+def formatted(record: logging.LogRecord) -> str:
+    """The text of a line of the log, with the traceback that belongs to it, for a process that shows it."""
+    text = record.getMessage()
+    return f"{text}\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else text
+
+
+def too_slow(name: str, seconds: float) -> ImageError:
+    """What is raised where an image is given up."""
+    return ImageError(
+        f"{name}: not done after the {seconds:g} s of --timeout; give it more, or cut the image into parts"
+    )
 
 
 def summary_of(row: ReportRow) -> str:

@@ -233,6 +233,12 @@ class CommonEnds:
             every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
             self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
 
+    def merge(self, other: "CommonEnds") -> None:
+        """The images of another one, of the same type and number of channels, as if they had been added here."""
+        if other._counts is not None:
+            self._counts = other._counts.copy() if self._counts is None else self._counts + other._counts
+        self._samples += other._samples
+
     @property
     def ends(self) -> Ends:
         """Those of all images so far, for each of their channels; there must be one image."""

@@ -1,6 +1,6 @@
 """From an image at its working size to label rows: windows, network, decoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from inference.network import Segmenting
 from inference.normalisation import NormalisedImage
 from inference.scaling import Sizes, WorkingImage
 from inference.stopwatch import Stopwatch
-from inference.tiles import Tally, TileMaps, cut_batches, run_tiles, tile_image
+from inference.tiles import Tally, Tile, TileMaps, cut_batches, run_tiles, tile_image
 
 
 def label_rows(
@@ -37,13 +37,15 @@ def run_network(
     tally: Tally,
     clock: Stopwatch,
     on_tile: Callable[[int], None] = lambda total: None,
+    tiles: Sequence[Tile] | None = None,
 ) -> TileMaps:
-    """The tiles of an image with their maps, as `inference.tiles.run_tiles` yields them."""
-    total = len(tile_image(*working.shape))
-    batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally)
+    """The tiles of an image, or some of them, with their maps, as `inference.tiles.run_tiles` yields them."""
+    wanted = tile_image(*working.shape) if tiles is None else tiles
+    total = len(wanted)
+    batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally, tiles=wanted)
     batches = ahead(batches, 1) if network.overlaps else batches
-    tiles = run_tiles(batches, clock.timed("network", network), lambda: on_tile(total))
-    return clock.steps("wait", ahead(tiles, 2 * network.batch)) if network.overlaps else tiles
+    maps = run_tiles(batches, clock.timed("network", network), lambda: on_tile(total))
+    return clock.steps("wait", ahead(maps, 2 * network.batch)) if network.overlaps else maps
 
 
 def decode(

@@ -133,7 +133,7 @@ class Report:
     """
 
     def __init__(self, path: Path | None, brief: bool = False):
-        self.brief, self._table, self.broken = brief, None, False
+        self.path, self.brief, self._table, self.broken = path, brief, None, False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
@@ -147,6 +147,15 @@ class Report:
                 if not self.broken:
                     log.error("report: cannot be written any more (%s); lines are missing", error.strerror)
                 self.broken = True
+
+    def replace(self, rows: Sequence[ReportRow]) -> None:
+        """These lines instead of those so far, as where images were not done in their order."""
+        if self._table:
+            assert self.path is not None, "a table has a file"
+            self.__exit__()
+            self._table = GrowingTable(self.path, list(ReportRow("", "").columns(self.brief)))
+            for row in rows:
+                self.add(row)
 
     def __enter__(self) -> "Report":
         return self

@@ -18,6 +18,8 @@ from inference.outputs.units import Area
 from inference.reading import ReadOptions
 from inference.safe_reading import ReadLimits
 
+SPLIT_PIXELS = 2.0**28  # 16,384 x 16,384: a minute of one core
+
 
 @dataclass(frozen=True)
 class Request:
@@ -47,6 +49,10 @@ class Request:
     read_limits : how much an image may ask for
     timeout : seconds for an image; None for any
     verify_weights : whether the checksums of all networks are compared before the first image
+    dask : address of a Dask scheduler, or "local" or "local:N" for a cluster on this machine; None for this process
+    dask_files : "shared" where workers see the folders, "send" where they do not, "auto" to find out
+    split_pixels : of images that are split among workers, at least
+    part : number and count of the part of the images that is done, such as (3, 20); None for all
     dry : whether it is only said what would be done
     quiet : whether no progress is shown
     seconds_between_lines : of the log, about the progress of one image
@@ -84,6 +90,10 @@ class Request:
     read_limits: ReadLimits = ReadLimits()
     timeout: float | None = None
     verify_weights: bool = False
+    dask: str | None = None
+    dask_files: str = "auto"
+    split_pixels: float = SPLIT_PIXELS
+    part: tuple[int, int] | None = None
 
     @property
     def what_labels_depend_on(self) -> dict[str, object]:
@@ -115,7 +125,8 @@ class Request:
             find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
         )
         listed = read_list(self.listed) if self.listed else []
-        return list({os.path.realpath(found.path): found for found in (*listed, *images)}.values()), skipped
+        found = list({os.path.realpath(found.path): found for found in (*listed, *images)}.values())
+        return found, skipped
 
     def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ from inference import __version__
 from inference.claims import Claim, Claims
 from inference.finding import Found
 from inference.memory_need import check_memory
-from inference.messages import collected_warnings, describe, summary_of, warn_of, write_product
+from inference.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
 from inference.naming import Names
 from inference.opened import Opened
 from inference.outputs.label_rows import LabelRows, LabelStore
@@ -22,7 +22,7 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS
 from inference.progress import Progress
-from inference.reading import Image, ImageError
+from inference.reading import Image
 from inference.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
 from inference.request import Request
 from inference.stopwatch import Stopwatch
@@ -36,8 +36,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
 HASH_DIGITS = 12  # of the weights, in the report
+
+
+def by_image(planes: Iterator[Opened]) -> Iterator[tuple[Opened, Iterator[Opened]]]:
+    """The first plane of each image, and the others of it, to be read before the next image is asked for."""
+    for _, group in groupby(planes, lambda plane: (plane.found, plane.number)):
+        opened = iter(group)
+        yield next(opened), opened
+
+
+def warn_of_names(kind: Names, names: Mapping[Path, Path]) -> None:
+    """Say in a challenge which labels are not named after what is before the first dot."""
+    for path, name in names.items() if kind is Names.CHALLENGE else ():
+        if name.name != path.name.split(".")[0]:
+            log.warning(
+                "%s: another image has the same name up to its first dot; labels go to %s%s",
+                path.name,
+                name,
+                LABEL_SUFFIX,
+            )
 
 
 @dataclass
@@ -63,41 +81,47 @@ class Run:
 
     def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
         """Segment the images one after the other."""
-        if self.request.names is Names.CHALLENGE:
-            for path, name in self.names.items():
-                if name.name != path.name.split(".")[0]:
-                    log.warning(
-                        "%s: another image has the same name up to its first dot; labels go to %s%s",
-                        path.name,
-                        name,
-                        LABEL_SUFFIX,
-                    )
+        warn_of_names(self.request.names, self.names)
         rows: list[ReportRow] = []
         with Progress(len(images), self.request.quiet, self.request.seconds_between_lines) as progress:
             start = time.perf_counter()
-            for _, group in groupby(planes, lambda plane: (plane.found, plane.number)):
-                opened = iter(group)
-                first = next(opened)
-                file = first.found.path.name
-                progress.begin(file)
-                on_tile = self._in_time(file, start, progress.tile)
-                with collected_warnings() as warnings:
-                    try:
-                        row = self.image(first, opened, warnings, on_tile)
-                        row = replace(row, seconds=round(time.perf_counter() - start, 2))
-                        log.info("%s", summary_of(row))
-                    except Exception as error:  # whatever happens to one image, the others are still to be done
-                        reason = describe(file, error)
-                        log.error("%s", reason, exc_info=log.isEnabledFor(logging.DEBUG))
-                        row = ReportRow(f"failed: {reason}", str(first.found.folder / file), series=first.series)
-                        if self.page:
-                            self.page.add_failure(row.image, reason)
+            for first, opened in by_image(planes):
+                progress.begin(first.found.path.name)
+                rows.append(self.attempt(first, opened, start, progress.tile))
                 if first.last:
                     progress.end()
-                rows.append(replace(row, warnings="; ".join(warnings) or None, version=__version__))
                 self.report.add(rows[-1])
                 start = time.perf_counter()
         return rows
+
+    def attempt(
+        self, first: Opened, others: Iterator[Opened], start: float, on_tile: Callable[[int], None]
+    ) -> ReportRow:
+        """Segment one image; whatever happens to it is told by its line of the report.
+
+        Parameters
+        ----------
+        first, others : the planes of the image
+        start : by time.perf_counter(), of its reading
+        """
+        file = first.found.path.name
+        with collected_warnings() as warnings:
+            try:
+                row = self.image(first, others, warnings, self._in_time(file, start, on_tile))
+                row = replace(row, seconds=round(time.perf_counter() - start, 2))
+                log.info("%s", summary_of(row))
+            except Exception as error:  # whatever happens to one image, the others are still to be done
+                row = self.failed(first, error)
+        return replace(row, warnings="; ".join(warnings) or None, version=__version__)
+
+    def failed(self, first: Opened, error: Exception) -> ReportRow:
+        """The line of an image that cannot be done, which the log and the page tell of too."""
+        reason = describe(first.found.path.name, error)
+        log.error("%s", reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+        row = ReportRow(f"failed: {reason}", str(first.found.folder / first.found.path.name), series=first.series)
+        if self.page:
+            self.page.add_failure(row.image, reason)
+        return row
 
     def _in_time(self, file: str, start: float, on_tile: Callable[[int], None]) -> Callable[[int], None]:
         """`on_tile`, which raises ImageError once --timeout has passed."""
@@ -105,10 +129,7 @@ class Run:
         def checked(total: int) -> None:
             on_tile(total)
             if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
-                raise ImageError(
-                    f"{file}: not done after the {self.request.timeout:g} s of --timeout; give it more, or cut the "
-                    "image into parts"
-                )
+                raise too_slow(file, self.request.timeout)
 
         return checked
 

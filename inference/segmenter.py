@@ -80,6 +80,13 @@ class Summary:
     seconds: Mapping[str, float]
 
 
+def summarise(tally: Tally, device: str, seconds: Mapping[str, float]) -> Summary:
+    """What is known once all is counted."""
+    counts = {name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")}
+    probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
+    return Summary(**counts, probabilities=probabilities, device=device, seconds=seconds)
+
+
 class Segmentation:
     """An image's labels, made as they are read.
 
@@ -199,28 +206,30 @@ class Segmenter:
         ends : of the contrast, as of `inference.normalisation.Normalisation`; None for those of the image
         on_tile : called after each tile with the number of tiles that the whole image has
         """
-        clock = Stopwatch()
-        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
-        working = WorkingImage(image, working_scale(image.shape, network.config.diameter, size.diameter))
-        tally = Tally()
-        second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
-        plan = Plan(
-            image_class, route if class_ is None else None, size.diameter, working.sizes, second, size.agreement
-        )
-        if second is None:
+        clock, tally = Stopwatch(), Tally()
+        image, network, plan = self.plan(picture, class_, diameter, ends, clock)
+        working = WorkingImage(image, self.scale(image.shape, network, plan))
+        if plan.second is None:
             rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
         else:
-            finer = WorkingImage(image, working_scale(image.shape, network.config.diameter, second))
+            finer = WorkingImage(image, working_scale(image.shape, network.config.diameter, plan.second))
             rows = rows_of_two_sizes(working, finer, network, tally, clock, on_tile, self.limits, sensitivity)
+        return Segmentation(image, plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
-        def summarise() -> Summary:
-            probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
-            counts = {
-                name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")
-            }
-            return Summary(**counts, probabilities=probabilities, device=str(network.device), seconds=clock.seconds)
+    def plan(
+        self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
+    ) -> tuple[NormalisedImage, Network, Plan]:
+        """All that is to be known of an image before its first tile. Parameters as of `segment`."""
+        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
+        sizes = Sizes.at_scale(image.shape, working_scale(image.shape, network.config.diameter, size.diameter))
+        second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
+        route = route if class_ is None else None
+        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement)
 
-        return Segmentation(image, plan, rows, summarise)
+    @staticmethod
+    def scale(shape: tuple[int, int], network: Network, plan: Plan) -> float:
+        """Working size over image size."""
+        return working_scale(shape, network.config.diameter, plan.diameter)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

@@ -20,6 +20,7 @@ import numpy as np
 from inference.compiled import compiled
 from inference.edge_probability import edge_probability
 from inference.limits import LIMITS, Limits
+from inference.numbering import Numbering
 from inference.painting import paint_onto
 from inference.polygons import Candidates, by_probability
 from inference.scaling import Sizes
@@ -100,12 +101,11 @@ def rows(
     Bands of rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are numbered 1, 2, 3, ... without
     gaps.
     """
-    canvas = _Canvas(sizes)
-    seams = [span.high for span in spans(sizes.working[0])][:-1]
+    canvas, number, painted_cells = _Canvas(sizes), Numbering(tally), 0
     survivors, painted = Candidates.concatenate([], RAYS), np.zeros(0, bool)  # those that later candidates may meet
     undecided = survivors
     for span, row_of_tiles in groupby(tiles, key=lambda entry: entry[0].y):
-        arrived = [_candidates(tile, maps, settings) for tile, maps in row_of_tiles if maps is not None]
+        arrived = [candidates_of(tile, maps, settings) for tile, maps in row_of_tiles if maps is not None]
         last = span.high == sizes.working[0]
         frontier = math.inf if last else span.high - LONGEST_RAY  # no later polygon reaches above this working row
         pool = Candidates.concatenate([survivors, undecided, *arrived], RAYS)
@@ -115,18 +115,26 @@ def rows(
 
         fresh = np.nonzero((state == SURVIVOR) & ~np.pad(painted, (0, len(pool) - len(painted))))[0]
         fresh = fresh[by_probability(pool.prob[fresh], pool.points[fresh])]
-        free = _free_to_paint(boxes[fresh], decided)
+        free = free_to_paint(boxes[fresh], -math.inf, decided)
         now, later = fresh[free], fresh[~free]
         shown = np.empty(len(now), np.bool_)
-        tally.cells = canvas.paint(pool[now], boxes[now, 2].max(initial=-1), tally.cells, shown)
-        tally.probabilities.append(pool.prob[now[shown]])
-        above, below = (np.searchsorted(seams, boxes[now, edge], side="right") for edge in (0, 2))
-        tally.seam_cells += int(np.count_nonzero(above != below))
-        tally.cut_cells += int(np.count_nonzero(pool.dist[now].max(axis=1, initial=0) >= LONGEST_RAY))
+        painted_cells = canvas.paint(pool[now], boxes[now, 2].max(initial=-1), painted_cells, shown)
+        number.learn(pool.prob[now[shown]])
+        count_survivors(pool[now], boxes[now], sizes, tally)
 
         keep = np.union1d(np.nonzero((state == SURVIVOR) & (boxes[:, 2] >= decided))[0], later)
         survivors, painted, undecided = pool[keep], ~np.isin(keep, later), pool[state == UNDECIDED]
-        yield from canvas.hand_on(math.inf if last else min(decided, boxes[later, 0].min(initial=math.inf)))
+        yield from map(
+            number, canvas.hand_on(math.inf if last else min(decided, boxes[later, 0].min(initial=math.inf)))
+        )
+
+
+def count_survivors(cells: Candidates, boxes: np.ndarray, sizes: Sizes, tally: Tally) -> None:
+    """Add those across a seam, and those that are cut, to the tally."""
+    seams = [span.high for span in spans(sizes.working[0])][:-1]
+    above, below = (np.searchsorted(seams, boxes[:, edge], side="right") for edge in (0, 2))
+    tally.seam_cells += int(np.count_nonzero(above != below))
+    tally.cut_cells += int(np.count_nonzero(cells.dist.max(axis=1, initial=0) >= LONGEST_RAY))
 
 
 class _Canvas:
@@ -160,38 +168,49 @@ class _Canvas:
             self.rows = np.concatenate([self.rows, np.zeros((missing, self.rows.shape[1]), np.int32)])
 
 
-def _candidates(tile: Tile, maps: Maps, settings: Settings) -> Candidates:
+def candidates_of(tile: Tile, maps: Maps, settings: Settings) -> Candidates:
+    """Those of a tile, with its maps, in pixels of the working image."""
     rows, columns = tile.owned_grid()
     prob, dist = maps
     return find_candidates(prob, np.minimum(dist, LONGEST_RAY), (rows.start, columns.start), settings.prob_threshold)
 
 
 @compiled
-def _free_to_paint(boxes, decided):
-    """Which survivors can be painted now. One that reaches down to `decided`, where others are not, has to wait, and so
-    has one whose box meets that of a more probable one that waits.
+def free_to_paint(boxes, above, decided):
+    """Which survivors can be painted now. One that reaches down to `decided`, or up to `above`, where others are not,
+    has to wait, and so has one whose box meets that of a more probable one that waits.
 
-    boxes : (N, 4) float32, as of `Candidates.boxes`, highest probability first
+    boxes : (N, 4) float32, as of `Candidates.boxes`, highest probability first, no wider than two longest rays
+
+    Those that wait are kept in columns as wide as a box may be, so that each one is compared with its neighbours alone.
     """
-    free = np.ones(len(boxes), np.bool_)
-    waiting = np.empty(len(boxes), np.int64)
-    count = 0
-    for i in range(len(boxes)):
-        if boxes[i, 2] >= decided:
-            free[i] = False
-        for n in range(count):
-            if not free[i]:
-                break
-            j = waiting[n]
-            free[i] = (
-                boxes[i, 0] > boxes[j, 2]
-                or boxes[j, 0] > boxes[i, 2]
-                or boxes[i, 1] > boxes[j, 3]
-                or boxes[j, 1] > boxes[i, 3]
-            )
+    n, side = len(boxes), 2 * LONGEST_RAY
+    free = np.ones(n, np.bool_)
+    if n == 0:
+        return free
+    left = boxes[:, 1].min()
+    head = np.full(int((boxes[:, 3].max() - left) / side) + 1, -1, np.int64)  # linked lists, one a column
+    follow, member = np.empty(3 * n, np.int64), np.empty(3 * n, np.int64)
+    entries = 0
+    for i in range(n):
+        first, last = int((boxes[i, 1] - left) / side), int((boxes[i, 3] - left) / side)
+        free[i] = boxes[i, 2] < decided and boxes[i, 0] > above
+        for column in range(first, last + 1):
+            entry = head[column]
+            while free[i] and entry >= 0:
+                j = member[entry]
+                entry = follow[entry]
+                free[i] = (
+                    boxes[i, 0] > boxes[j, 2]
+                    or boxes[j, 0] > boxes[i, 2]
+                    or boxes[i, 1] > boxes[j, 3]
+                    or boxes[j, 1] > boxes[i, 3]
+                )
         if not free[i]:
-            waiting[count] = i
-            count += 1
+            for column in range(first, last + 1):
+                member[entries], follow[entries] = i, head[column]
+                head[column] = entries
+                entries += 1
     return free
 
 

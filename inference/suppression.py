@@ -30,7 +30,7 @@ def _by_boxes(box, other, areas, limit):
 
 
 @compiled
-def _suppress(points, dist, order, threshold, frontier, directions):
+def _suppress(points, dist, order, threshold, above, frontier, directions):
     """Greedy suppression; see `decide` for the meaning of the states.
 
     Parameters
@@ -39,7 +39,7 @@ def _suppress(points, dist, order, threshold, frontier, directions):
     dist : (N, R) float32
     order : (M,) int64, the candidates to be decided, highest probability first; all others are survivors already
     threshold : float
-    frontier : float
+    above, frontier : float
     directions : (R, 2) float64, of `ray_directions`
 
     Returns
@@ -116,9 +116,9 @@ def _suppress(points, dist, order, threshold, frontier, directions):
                             break
                     if result == SUPPRESSED:
                         break
-                if result == SUPPRESSED or blocked or box[2] >= frontier:
+                if result == SUPPRESSED or blocked or box[2] >= frontier or box[0] <= above:
                     break
-            if result == SURVIVOR and (blocked or box[2] >= frontier):
+            if result == SURVIVOR and (blocked or box[2] >= frontier or box[0] <= above):
                 result = UNDECIDED
             state[i] = result
         if result == SUPPRESSED:
@@ -139,7 +139,11 @@ def _suppress(points, dist, order, threshold, frontier, directions):
 
 
 def decide(
-    candidates: Candidates, overlap_threshold: float, frontier: float = np.inf, survivors: int = 0
+    candidates: Candidates,
+    overlap_threshold: float,
+    frontier: float = np.inf,
+    survivors: int = 0,
+    above: float = -np.inf,
 ) -> np.ndarray:
     """What becomes of each candidate, as far as it can be told before all candidates are known.
 
@@ -152,16 +156,18 @@ def decide(
     candidates : the first `survivors` of them have survived already
     overlap_threshold : see `suppress`
     frontier : y in pixels which no polygon of a later candidate reaches above; infinite if there are no more
+    above : y in pixels which no polygon of a candidate from higher up, if these are not known, reaches below
 
     Returns
     -------
-    (N,) int8: SURVIVOR, SUPPRESSED, or UNDECIDED for a candidate that reaches the frontier or is in conflict with an
-    undecided one.
+    (N,) int8: SURVIVOR, SUPPRESSED, or UNDECIDED for a candidate that reaches the frontier, or `above`, or is in
+    conflict with an undecided one.
     """
     prob, points = candidates.prob[survivors:], candidates.points[survivors:]
     order = by_probability(prob, points) + survivors
+    directions = ray_directions(candidates.dist.shape[1])
     return _suppress(
-        candidates.points, candidates.dist, order, overlap_threshold, frontier, ray_directions(candidates.dist.shape[1])
+        candidates.points, candidates.dist, order, overlap_threshold, float(above), float(frontier), directions
     )
 
 

@@ -1,7 +1,7 @@
 """The sliding window: where the tiles lie, which pixels each one owns, and the network run over them in batches."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -144,7 +144,12 @@ def is_empty(window: np.ndarray, settings: EmptySettings = EmptySettings()) -> b
 
 
 def cut_batches(
-    shape: tuple[int, int], rows: Rows, batch: int, tally: Tally, empty_settings: EmptySettings = EmptySettings()
+    shape: tuple[int, int],
+    rows: Rows,
+    batch: int,
+    tally: Tally,
+    empty_settings: EmptySettings = EmptySettings(),
+    tiles: Sequence[Tile] | None = None,
 ) -> Iterator[list[tuple[Tile, np.ndarray | None]]]:
     """The tiles of an image, row by row, in groups of as many full windows as a network takes at once.
 
@@ -153,6 +158,7 @@ def cut_batches(
     shape, rows : the image, as `Windows` takes it
     batch : full windows in a group; the last one may have fewer, and so may one with many empty windows
     tally : counts the tiles
+    tiles : those of the image that are wanted, row by row; None for all
 
     Yields
     ------
@@ -160,7 +166,7 @@ def cut_batches(
     """
     windows = Windows(shape, rows)
     group: list[tuple[Tile, np.ndarray | None]] = []
-    for tile in tile_image(*shape):
+    for tile in tile_image(*shape) if tiles is None else tiles:
         tally.tiles += 1
         window = windows.cut(tile)
         empty = is_empty(window, empty_settings)

@@ -2,6 +2,8 @@
 
 import datetime
 import os
+import re
+from collections.abc import Sequence
 
 import torch
 from torch import distributed, nn
@@ -10,10 +12,18 @@ from torch.nn.parallel import DistributedDataParallel
 LONGEST_WAIT = datetime.timedelta(hours=2)  # of the others for the first one, which validates and saves
 
 
+# What PyTorch says in a process whose partner is gone, of gloo, of NCCL and of its store
+LOST = re.compile(r"(?i)connection (was )?(closed|reset|refused)|broken pipe|remote process|timed out|socket closed")
+
+
+class ProcessLost(ValueError):
+    """Another process of the training is not there any more. The message says what to do."""
+
+
 class Team:
     """Use as a context manager.
 
-    rank, size : this process among how many; the one with rank 0 leads: it logs, validates and saves
+    rank, size : this process among how many; the one with rank 0 leads: it logs and saves
     device : of this process; with several GPUs each process has its own
     """
 
@@ -29,11 +39,22 @@ class Team:
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
         return self
 
-    def __exit__(self, *error) -> None:
-        if self.size > 1:
-            if error[0] is None:
+    def __exit__(self, kind, error, trace) -> None:
+        """Raises ProcessLost if another process has ended before its time."""
+        if self.size == 1:
+            return
+        try:
+            if error is None:
                 distributed.barrier()  # a process that is left behind by the others may be aborted by PyTorch
-            distributed.destroy_process_group()
+        except RuntimeError as lost:
+            error = lost
+        if isinstance(error, RuntimeError) and LOST.search(str(error)):
+            # Its group is not taken down: that would wait for the process that is gone.
+            raise ProcessLost(
+                f"process {self.rank} of {self.size}: another process of this training has ended, and its last lines "
+                "say why; the same command goes on from the last resume file"
+            ) from error
+        distributed.destroy_process_group()
 
     @property
     def leads(self) -> bool:
@@ -54,6 +75,18 @@ class Team:
         )
         distributed.all_reduce(said)
         return *said[:-1].tolist(), bool(said[-1])
+
+    def gather(self, own: Sequence | None) -> list | None:
+        """The items of all processes, each of which has every n-th one, in their order; None if one of them has None.
+        All processes must call it at the same point.
+        """
+        if self.size == 1:
+            return None if own is None else list(own)
+        shares: list = [None] * self.size
+        distributed.all_gather_object(shares, own)
+        if any(share is None for share in shares):
+            return None
+        return [shares[i % self.size][i // self.size] for i in range(sum(map(len, shares)))]
 
     def same(self, number: int) -> bool:
         """Whether all processes have the same number. All of them must call it at the same point."""

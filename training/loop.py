@@ -20,7 +20,7 @@ from training.datasets import Sample
 from training.distributed import Team
 from training.settings import Settings
 from training.tables import drop_rows_after, write_row
-from training.trainer import NotFinite, Trainer
+from training.trainer import NotFinite, Stopped, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,6 @@ class StopSignal:
         """Raise Stopped if the signal has come."""
         if self.came:
             raise Stopped
-
-
-class Stopped(Exception):
-    """Something that takes long was broken off."""
 
 
 def make_loader(data: Dataset, settings: Settings, team: Team, start: int) -> DataLoader:
@@ -198,37 +194,41 @@ def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSigna
         bar.set_description_str(f"step {trainer.step}", refresh=False)
         bar.n = trainer.progress()
         bar.update(0)
-        if not team.leads:
-            continue
-        if trainer.step % settings.log_every == 0:
+        if team.leads and trainer.step % settings.log_every == 0:
             write_progress(trainer)
         if stopped or trainer.progress() >= 1:  # what follows the loop comes at once
             continue
-        if trainer.validation_is_due():
+        if measures(trainer) and trainer.validation_is_due():
             run_validation(trainer, val, stop)
-        if now - saved > settings.save_every:
+        if team.leads and now - saved > settings.save_every:
             trainer.save()
             saved = now
-    if not team.leads:
-        return not stopped
-    finished = not stopped and (trainer.validated[0] >= trainer.step or run_validation(trainer, val, stop))
-    trainer.save()
+    finished = not stopped
+    if finished and measures(trainer) and trainer.validated[0] < trainer.step:
+        finished = run_validation(trainer, val, stop)
+    if team.leads:
+        trainer.save()
     return finished
+
+
+def measures(trainer: Trainer) -> bool:
+    """Whether this process has a part in validations."""
+    return trainer.team.leads or trainer.SHARED_VALIDATION
 
 
 def run_validation(trainer: Trainer, val: list[Sample], stop: StopSignal) -> bool:
     """Validate, or without validation images keep the network as it is; False if `stop` broke it off."""
-    if not trainer.team.leads:
+    if not measures(trainer):
         return True
     if not val:
-        for name in trainer.networks(trainer.average):
+        for name in trainer.networks(trainer.average) if trainer.team.leads else ():
             trainer.write(name)
         return True
     try:
         rows = trainer.validate(val, stop.check)
     except Stopped:
         return False
-    for row in rows:
+    for row in rows if trainer.team.leads else ():
         write_row(trainer.settings.out / VALIDATIONS, row)
         log.info(
             "step %d  %s %s %.4f, best %.4f  %d images in %.0f s",

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,8 +22,8 @@ from training.losses import hover_loss, stardist_loss
 from training.manifest import read_manifest
 from training.networks import TrainingNetwork
 from training.settings import SegmenterSettings
-from training.trainer import Trainer
-from training.validation import validate, validation_samples
+from training.trainer import Stopped, Trainer
+from training.validation import scores_of, validate, validation_samples
 
 WARM_UP = 0.02  # of the run, for the cosine schedule
 RANDOM_LAYER_SCALE = 0.5  # an encoder with random weights starts slowly from timm's 1e-6 (docs/architecture.md)
@@ -95,6 +96,7 @@ class SegmenterTrainer(Trainer):
 
     FIGURE = "f1"
     GRADIENT_NORM = 5.0
+    SHARED_VALIDATION = True
     settings: SegmenterSettings
 
     def build(self) -> TrainingNetwork:
@@ -128,7 +130,7 @@ class SegmenterTrainer(Trainer):
     def load(self) -> tuple[CropDataset, list[Sample]]:
         settings, val = self.settings, []
         data = training_crops(settings)
-        if settings.validate_images and self.team.leads:
+        if settings.validate_images:  # every process scores its share
             val = validation_samples(settings.manifest, settings.classes, settings.validate_images)
         return data, val
 
@@ -154,7 +156,25 @@ class SegmenterTrainer(Trainer):
 
     def measure(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> Iterator[tuple[str, dict]]:
         for name, part in copy.deepcopy(self.average).split().items():
-            yield name, {"f1": validate(Network(part, self.config(name), self.team.device), samples, on_image)}
+            network = Network(part, self.config(name), self.team.device)
+            yield name, {"f1": self.score(network, samples, on_image)}
+
+    def score(self, network: Network, samples: Sequence[Sample], on_image: Callable[[], None]) -> float:
+        """Mean F1 over the images, of which each process has every n-th; the same number in all of them.
+
+        Raises Stopped in all of them if `on_image` does in one.
+        """
+        if self.team.size == 1:
+            return validate(network, samples, on_image)
+        own: list[float] | None
+        try:
+            own = scores_of(network, samples[self.team.rank :: self.team.size], on_image)
+        except Stopped:
+            own = None
+        scores = self.team.gather(own)
+        if scores is None:
+            raise Stopped
+        return float(np.mean(scores))
 
     def config(self, name: str) -> Config:
         return Config(self.model.network, self.settings.diameter, self.carried.get(name, {}))

@@ -66,6 +66,10 @@ def compact_to_float(batch: dict[str, Tensor], device: torch.device) -> dict[str
     return moved | {"image": moved["image"] / 255}
 
 
+class Stopped(Exception):
+    """Something that takes long was broken off."""
+
+
 class NotFinite(Exception):
     """A step whose gradients are no numbers: going on would spoil the weights.
 
@@ -95,6 +99,7 @@ class Trainer(ABC):
     FIGURE: ClassVar[str]  # of a validation, higher is better
     GRADIENT_NORM: ClassVar[float]  # at most
     crops_before = 0
+    SHARED_VALIDATION: ClassVar[bool] = False  # whether all processes measure, or the leader alone
 
     def __init__(self, settings: Settings, team: Team):
         self.settings, self.team = settings, team
@@ -211,9 +216,12 @@ class Trainer(ABC):
             )
             if figures[self.FIGURE] > self.best.get(name, -float("inf")):
                 self.best[name] = figures[self.FIGURE]
-                self.write(name, figures | {"images": len(samples), "step": self.step})
+                if self.team.leads:
+                    self.write(name, figures | {"images": len(samples), "step": self.step})
             started = time.monotonic()
         self.validation_seconds = started - began
+        if self.SHARED_VALIDATION:  # when the next one is due, all have to know alike
+            self.validation_seconds, _ = self.team.agree(self.validation_seconds, stop=False)
         self.validated = (self.step, self.seconds + self.validation_seconds)
         return rows
 

@@ -70,6 +70,11 @@ def pick_balanced(records: list[Record], count: int) -> list[Record]:
 
 def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> float:
     """Mean F1 at IoU 0.5 over the images. `on_image` is called before each one, and may raise to break off."""
+    return float(np.mean(scores_of(network, samples, on_image)))
+
+
+def scores_of(network: Network, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> list[float]:
+    """F1 at IoU 0.5 of each image. Parameters as of `validate`."""
     scores = []
     for sample in samples:
         on_image()
@@ -77,7 +82,7 @@ def validate(network: Network, samples: Sequence[Sample], on_image: Callable[[],
         if sample.record.partial:
             labels = without_unlabelled(labels, sample.labels)
         scores.append(f1_score(*score_image(sample.labels, labels)[0]))
-    return float(np.mean(scores))
+    return scores
 
 
 def working_scale(sample: Sample, network: Network) -> float:

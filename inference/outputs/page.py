@@ -88,9 +88,11 @@ class Page:
         self._entries = tempfile.TemporaryFile("w+", dir=path.parent, encoding="utf-8")  # noqa: SIM115
         self._sizes = np.zeros(BINS, np.int64)
         self._images = self._cells = self._failed = 0
+        self._places: list[tuple[int, int]] = []  # of each entry on the page, and in the file
 
-    def add(self, entry: PageEntry) -> None:
-        """One more image."""
+    def add(self, entry: PageEntry, place: int = 0) -> None:
+        """One more image, which stands behind those of smaller places, and behind those of its own that came before."""
+        self._places.append((place, self._entries.tell()))
         self._entries.write(json.dumps(asdict(entry)) + "\n")
         self._images += 1
         self._cells += entry.cells or 0
@@ -152,6 +154,6 @@ class Page:
             file.writelines(stream)
 
     def _read(self) -> Iterator[dict]:
-        self._entries.seek(0)
-        for line in self._entries:
-            yield json.loads(line)
+        for _, start in sorted(self._places):
+            self._entries.seek(start)
+            yield json.loads(self._entries.readline())

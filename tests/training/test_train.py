@@ -203,6 +203,44 @@ def test_two_processes(manifest, tmp_path, end):
     assert load_checkpoint(tmp_path / "stardist.safetensors")[1].training["steps_done"] == 2
 
 
+def test_two_processes_share_a_validation_and_its_figure_is_exact(manifest, whole_run, tmp_path):
+    """Of three images one process has two: the mean over all is that of one process alone, to the last digit."""
+    options = ("--stream", "stardist", "--init", whole_run / "stardist.safetensors", "--steps", 1)
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(arguments(manifest, one, *options, "--validate-images", 3)) == 0
+    script = (
+        "import sys; from training import segmenter_trainer, train\n"
+        "score = segmenter_trainer.scores_of\n"
+        "def told(network, samples, on_image):\n"
+        "    print(len(samples)); return score(network, samples, on_image)\n"
+        "segmenter_trainer.scores_of = told\n"
+        "sys.exit(train.main(sys.argv[1:]))"
+    )
+    command = arguments(manifest, two, *options, "--validate-images", 3)
+    told, codes = zip(*run_two(script, command, command))
+    assert codes == (0, 0) and [text.split()[0] for text in told] == ["2", "1"]
+    first, expected = (rows(folder / "validation.csv")[0] for folder in (two, one))
+    assert (first["step"], first["f1"], first["images"]) == ("0", expected["f1"], "3")
+
+
+def test_a_process_that_dies_ends_the_others(manifest, tmp_path):
+    """With one line that says what to do; torchrun does the rest."""
+    script = (
+        "import os, sys, logging; logging.basicConfig(stream=sys.stdout)\n"
+        "from training import train; from training.trainer import Trainer\n"
+        "step = Trainer.train_step\n"
+        "def dies(self, batch):\n"
+        "    if self.step == 1 and not self.team.leads: os._exit(9)\n"
+        "    step(self, batch)\n"
+        "Trainer.train_step = dies\n"
+        "sys.exit(train.main(sys.argv[1:]))"
+    )
+    command = arguments(manifest, tmp_path, "--stream", "stardist", "--steps", 6)
+    (said, code), (_, died) = run_two(script, command, command)
+    assert died == 9 and code == 2
+    assert said.count("another process of this training has ended") == 1 and "goes on from the last resume file" in said
+
+
 def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
     """The first process finds a resume file, the second one does not: both say so instead of training on different
     weights.

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Workers on machines that one reaches by SSH, and a run on them: sh ssh.sh HOSTS -i /shared/plate -o /shared/labels
+# HOSTS is a file with a line "HOST GPUS" for each machine ("HOST 0": one worker on its cores). All options that follow are
+# predict.py's. CELLSEG is the repository's folder, PYTHON a Python with its requirements and Dask, both the same everywhere.
+set -eu
+hosts=$1
+shift
+python=${PYTHON:-python}
+address=${SCHEDULER_HOST:-$(hostname -f)}:${SCHEDULER_PORT:-8786}
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+"$python" -m distributed.cli.dask_scheduler --host "${address%:*}" --port "${address##*:}" &
+while read -r host gpus <&3; do
+    gpu=0
+    while [ "$gpu" -lt "$gpus" ] || [ "$gpus$gpu" = 00 ]; do
+        visible=$([ "$gpus" = 0 ] || echo "CUDA_VISIBLE_DEVICES=$gpu")
+        # -tt: the worker ends when the connection does
+        ssh -tt "$host" "env $visible PYTHONPATH='$CELLSEG' OMP_NUM_THREADS=${THREADS:-8} '$python' -m distributed.cli.dask_worker \
+            'tcp://$address' --nthreads 1 --death-timeout 60" < /dev/null &
+        gpu=$((gpu + 1))
+    done
+done 3< "$hosts"
+"$python" "$CELLSEG/predict.py" "$@" --dask "tcp://$address"

@@ -1,0 +1,151 @@
+"""Before the first image of a run on a cluster: are its workers fit, do they see the files, and what do all images have
+in common?
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference import __version__
+from inference.cluster import tasks
+from inference.cluster.connection import NoCluster
+from inference.cluster.file import File
+from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
+from inference.common import Common, measure_common, with_contrast, with_diameter
+from inference.finding import Found
+from inference.request import Request
+from inference.safe_reading import SafeReader
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+log = logging.getLogger(__name__)
+
+
+def check_workers(client: "Client", request: Request, image: Path, sums: Path, shipped: bool) -> bool:
+    """Whether all workers see the folders of this machine.
+
+    Waits for the first worker, which a cluster that grows on demand starts for the task that asks.
+
+    Raises
+    ------
+    NoCluster
+        If a worker does not have this program, this version of it, or these weights.
+    """
+    token = secrets.token_hex(8)
+    probe = request.folder.resolve() / f".{token}.probe"
+    asked = (None if shipped else request.weights.resolve(), probe, token, image.resolve())
+    try:
+        probe.write_text(token)
+        first = client.submit(facts, *asked, key=("look", "at a worker", token), pure=False)
+        waited = time.monotonic()
+        while not first.done():
+            time.sleep(0.02)
+            if time.monotonic() - waited > request.seconds_between_lines:
+                log.info("waiting for a worker of the cluster")
+                waited = time.monotonic()
+        first.result()
+        answers: dict[str, WorkerFacts] = client.run(facts, *asked)
+    except Exception as error:  # of the worker's, as it unpacks the task
+        missing = isinstance(error, ImportError) or "No module named" in str(error)
+        raise (
+            _without_program(error)
+            if missing
+            else NoCluster(f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})")
+        ) from None
+    finally:
+        probe.unlink(missing_ok=True)
+    weights = sums.read_bytes() if sums.is_file() else b""
+    for worker, answer in answers.items():
+        if answer.version != __version__:
+            raise NoCluster(
+                f"worker {worker} has version {answer.version} of the program, this is {__version__}; install the same "
+                "one everywhere"
+            )
+        if answer.sums != weights:
+            raise NoCluster(
+                f"worker {worker} has other weights, or none, in {request.weights}; put the same folder there, on "
+                "storage that all see"
+            )
+    if any(answer.threads > 1 for answer in answers.values()):
+        log.warning(
+            "some workers run several tasks at once, of which one is an image at a time; start them with --nthreads 1, "
+            "and one for each GPU or core"
+        )
+    unseen = [worker for worker, answer in answers.items() if not answer.sees]
+    if request.dask_files == "shared" and unseen:
+        raise NoCluster(
+            f"worker {unseen[0]} does not see {image} and {request.folder}; mount the same folders there, or use "
+            "--dask-files send"
+        )
+    if request.dask_files == "send" or unseen:
+        log.info("%d workers, to which the images are sent: they do not all see its folder", len(answers))
+        return False
+    log.info("%d workers, which read the images themselves", len(answers))
+    return True
+
+
+def _without_program(error: Exception) -> NoCluster:
+    return NoCluster(
+        f"the workers do not have this program ({error}); install it there as it is installed here, such as by the "
+        "same container"
+    )
+
+
+def look_for_common(
+    client: "Client", job: Job, files: Sequence[File], shared: bool, request: Request, images: Sequence[Found]
+) -> Common:
+    """What all images have in common, looked for on the cluster where that reads them."""
+    wants_diameter = request.same_diameter and request.diameter is None
+    if not request.same_contrast and not wants_diameter:
+        return Common()
+    if not shared:
+        from inference.segmenter import Segmenter  # late: PyTorch is imported
+
+        segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
+        return measure_common(images, SafeReader(request.read_limits), segmenter, request)
+    common = Common()
+    if request.same_contrast:
+        with Brought(client, job) as own:
+            common = with_contrast(_of_all(client, own, tasks.find_contrast, files))
+    if wants_diameter:
+        with Brought(client, replace(job, common=common)) as own:
+            found = _of_all(client, own, tasks.find_diameters, files)
+        common = with_diameter(common, [diameter for part in found for diameter in part])
+    return common
+
+
+def _of_all(client: "Client", job: Job, task: Callable, files: Sequence[File]) -> list:
+    """What a task says of each file that it can read."""
+    futures = [
+        client.submit(task, job.number, file, key=(task.__name__, str(file.name), job.number), pure=False)
+        for file in files
+    ]
+    answers = []
+    for future, file in zip(futures, files):
+        try:
+            answers.append(future.result()[0])
+        except Exception as error:  # it is reported when it is its turn
+            log.debug("%s: passed over while all images are looked at (%s)", file.found.path.name, error)
+    return answers
+
+
+class Brought:
+    """A context: the job at all workers, under a number of its own."""
+
+    def __init__(self, client: "Client", job: Job):
+        self.client, self.job = client, replace(job, number=secrets.token_hex(4))
+
+    def __enter__(self) -> Job:
+        self.client.register_plugin(JobPlugin(self.job))
+        return self.job
+
+    def __exit__(self, *error) -> None:
+        if self.client.status == "running":  # else the scheduler is gone
+            with suppress(Exception):
+                self.client.unregister_worker_plugin(self.job.plugin)

@@ -1,0 +1,19 @@
+"""A file of a run, as its tasks know it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.finding import Found
+
+
+@dataclass(frozen=True)
+class File:
+    """One of the run's.
+
+    place : its number among all
+    name : of its results, below the output folder
+    """
+
+    place: int
+    found: Found
+    name: Path

@@ -1,0 +1,192 @@
+"""What all images of a run have in common on a cluster, as it is brought to every worker once; and what a worker keeps:
+the networks, and the image that it looked at last.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distributed import WorkerPlugin, get_worker
+
+from inference import __version__
+from inference.claims import Claims
+from inference.common import Common
+from inference.messages import formatted
+from inference.reading import Picture
+from inference.request import Request
+from inference.safe_reading import SafeReader
+from models.checksums import SUMS_FILE
+
+LOGGER = __name__.rsplit(".", 2)[0]
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
+Said = tuple[tuple[int, str], ...]  # level and text of each line of a log
+
+
+class Unfit(RuntimeError):
+    """A worker that would give other labels, or none. The message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, for its workers.
+
+    number : tells it from others
+    common, claims : as of `inference.run.Run`
+    shipped : whether the weights are those that the program came with; each worker takes its own then
+    sums : the list of the weights' checksums
+    level : from which on the log's lines are wanted
+    split : pixels; larger images are split
+    """
+
+    number: str
+    request: Request
+    common: Common
+    claims: Claims
+    shipped: bool
+    sums: bytes
+    level: int
+    split: float
+
+    @property
+    def plugin(self) -> str:
+        """Name by which the workers know it."""
+        return f"cellseg-{self.number}"
+
+    @property
+    def weights(self) -> Path:
+        return SHIPPED_WEIGHTS if self.shipped else self.request.weights
+
+
+class JobPlugin(WorkerPlugin):
+    """Brings a job to the workers, also to those that come later."""
+
+    def __init__(self, job: Job):
+        self.name, self.job = job.plugin, job
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """What a worker is.
+
+    version : of the program
+    threads : tasks that it runs at once
+    sums : the list of checksums of its weights, empty if it has none
+    sees : whether it reads and writes the same folders
+    """
+
+    version: str
+    threads: int
+    sums: bytes
+    sees: bool
+
+
+def facts(weights: Path | None, probe: Path, token: str, image: Path, dask_worker=None) -> WorkerFacts:
+    """Those of the worker that runs this.
+
+    Parameters
+    ----------
+    weights : their folder; None for those that the program came with
+    probe : a file in the output folder that holds `token`
+    image : one of the run
+    dask_worker : given by Dask where this is not a task
+    """
+    sums = (weights or SHIPPED_WEIGHTS) / SUMS_FILE
+    try:
+        sees = probe.read_text() == token and image.exists()
+    except OSError:
+        sees = False
+    return WorkerFacts(
+        __version__, (dask_worker or get_worker()).state.nthreads, sums.read_bytes() if sums.is_file() else b"", sees
+    )
+
+
+class _Kept:
+    """What a worker's process keeps from task to task."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()  # networks and logs are the process's: one task at a time
+        self.reader: SafeReader | None = None
+        self.networks: tuple | None = None
+        self.opened: tuple | None = None
+        self.fit: str | None = None
+
+
+KEPT = _Kept()
+
+
+def find_job(number: str) -> Job:
+    """The job of a task. Raises Unfit on a worker that would give other labels."""
+    worker = get_worker()
+    plugin = worker.plugins[f"cellseg-{number}"]
+    assert isinstance(plugin, JobPlugin), "no other plugin has this name"
+    job = plugin.job
+    if KEPT.fit != number:
+        sums = job.weights / SUMS_FILE
+        if job.claims.version != __version__:
+            raise Unfit(f"worker {worker.address} has version {__version__} of the program, not {job.claims.version}")
+        if (sums.read_bytes() if sums.is_file() else b"") != job.sums:
+            raise Unfit(f"worker {worker.address} has other weights, or none, in {job.weights}")
+        KEPT.fit = number
+    return job
+
+
+def networks(job: Job):
+    """The segmenter of a job, loaded once a process."""
+    from inference.segmenter import Segmenter
+    from inference.warm_up import warm_up
+
+    request = job.request
+    key = job.weights, job.sums, request.device, request.limits
+    if KEPT.networks is None or KEPT.networks[0] != key:
+        KEPT.networks = key, Segmenter.from_folder(job.weights, request.device, request.limits, request.verify_weights)
+        threading.Thread(target=warm_up, daemon=True).start()
+    return KEPT.networks[1]
+
+
+def reader(job: Job) -> SafeReader:
+    """The reader of a process."""
+    if KEPT.reader is None or KEPT.reader.limits != job.request.read_limits:
+        KEPT.reader = SafeReader(job.request.read_limits)
+    return KEPT.reader
+
+
+def open_part(job: Job, path: Path, number: int) -> Picture:
+    """An image of a file, of which parts are read task by task: it stays open until another one is asked for."""
+    changed = path.stat().st_mtime_ns
+    key = path, number, job.request.reading, changed
+    if KEPT.opened is None or KEPT.opened[0] != key:
+        KEPT.opened = None
+        images, _ = reader(job).open_images(path, job.request.reading)
+        KEPT.opened = key, images[number], images[number].open()
+    return KEPT.opened[2]
+
+
+@contextmanager
+def at_work(number: str) -> Iterator[tuple[Job, list[tuple[int, str]]]]:
+    """The job of a task, while no other task runs in this process, and the lines of the log meanwhile."""
+    with KEPT.busy:
+        job = find_job(number)
+        said: list[tuple[int, str]] = []
+
+        class Collector(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                said.append((record.levelno, formatted(record)))
+
+        handler, logger = Collector(), logging.getLogger(LOGGER)
+        before = logger.level
+        logger.setLevel(job.level)
+        logger.addHandler(handler)
+        try:
+            yield job, said
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+
+
+def quiet(request: Request) -> Request:
+    """What is asked for, on a worker, which has no terminal."""
+    return replace(request, quiet=True)

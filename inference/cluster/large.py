@@ -1,0 +1,230 @@
+"""The tasks of an image that is too large for one worker: a look at the whole, its network piece by piece, decoding
+band by band, and its files.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any
+
+from inference.cluster.asking import Asked, Asking
+from inference.cluster.hover_parts import HoverPlan
+from inference.cluster.job import Job, at_work, networks, open_part, reader
+from inference.cluster.joining import Border, Numbers, Part, unpack
+from inference.cluster.stardist_parts import StarBand, count_cells, decide_band, decide_seam, find_in_tiles, paint_band
+from inference.cluster.tasks import Done, Entries, Large, make_run
+from inference.hover import Band
+from inference.kinds import KINDS
+from inference.messages import collected_warnings
+from inference.normalisation import LargeImage, Normalisation, NormalisedImage
+from inference.opened import open_all
+from inference.pipeline import run_network
+from inference.polygons import Candidates
+from inference.reading import Picture
+from inference.report import ReportRow
+from inference.run import by_image
+from inference.scaling import WorkingImage
+from inference.segmenter import Plan, Segmentation, summarise
+from inference.stopwatch import Stopwatch
+from inference.tiles import Tally, spans, tile_image
+from models.stardist import RAYS
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of an image before its first tile.
+
+    normalisation : of its pixels
+    kind, settings : of the network and its decoder
+    scale : working size over image size
+    seconds : of each stage
+    """
+
+    plan: Plan
+    normalisation: Normalisation
+    kind: str
+    settings: Any
+    scale: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a task adds to the summary of an image."""
+
+    tally: Tally = field(default_factory=Tally)
+    seconds: dict[str, float] = field(default_factory=dict)
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """In the place of a segmenter: labels that are there already."""
+
+    segmentation: Segmentation
+    job: Job
+
+    def segment(self, picture: Picture, **options) -> Segmentation:
+        return self.segmentation
+
+    def sha256(self, class_: int) -> str | None:
+        return networks(self.job).sha256(class_)
+
+
+class _Part(NormalisedImage):
+    """The normalised form of an image whose normalisation is known, made region by region."""
+
+    def __init__(self, picture: Picture, normalisation: Normalisation):
+        self.pixels, self.normalisation = picture.pixels, normalisation
+        self.shape, self.gray = picture.shape, normalisation.gray
+
+    def __getitem__(self, region):
+        return self.normalisation(self.pixels[region])
+
+
+def look(number: str, large: Large) -> Looked | Done:
+    """Everything about an image but its labels; or what became of it, if there is nothing more to be done."""
+    with at_work(number) as (job, said):
+        page = Entries(large.file.place) if job.request.page else None
+        run = make_run(job, [large.file], Asking(), page)
+        planes = open_all([large.file.found], job.request.reading, reader(job))
+        first, others = next(islice(by_image(planes), large.number, None))
+        row: ReportRow
+        with collected_warnings() as warnings:
+            try:
+                row = run.image(first, others, warnings, lambda total: None)
+            except Asked as asked:
+                said.clear()  # it is said again when the labels are written
+                return _plan(job, asked)
+            except Exception as error:
+                row = run.failed(first, error)
+        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
+        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], entries, tuple(said))
+
+
+def _plan(job: Job, asked: Asked) -> Looked:
+    clock, options, request = Stopwatch(), asked.options, job.request
+    segmenter, picture = networks(job), asked.picture
+    image, network, plan = segmenter.plan(picture, options["class_"], options["diameter"], options["ends"], clock)
+    if isinstance(image, LargeImage):
+        normalisation = image.normalisation
+    else:
+        normalisation = Normalisation.measure(picture.pixels, request.limits).with_ends(options["ends"])
+    settings = KINDS[network.kind].Settings(**network.config.decoder).at(options["sensitivity"])
+    scale = segmenter.scale(image.shape, network, plan)
+    return Looked(plan, normalisation, network.kind, settings, scale, dict(clock.seconds))
+
+
+def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[Any, Counted]:
+    """The network over some rows of tiles: StarDist's candidates, or Hover's maps by tile."""
+    with at_work(number) as (job, _):
+        picture = open_part(job, large.file.found.path, large.number)
+        network, clock, tally = networks(job).network(looked.plan.image_class.number), Stopwatch(), Tally()
+        working = WorkingImage(_Part(picture, looked.normalisation), looked.scale)
+        lows = {spans(working.shape[0])[i].low for i in rows}
+        tiles = [tile for tile in tile_image(*working.shape) if tile.y.low in lows]
+        maps = run_network(working, network, tally, clock, tiles=tiles)
+        found: Any
+        if looked.kind == "stardist":
+            found = find_in_tiles(maps, looked.settings)
+        else:  # copies: a part of a batch keeps the whole of it in memory
+            found = [(tile, own if own is None else tuple(m.copy() for m in own)) for tile, own in maps]
+        return found, Counted(tally, dict(clock.seconds), str(network.device))
+
+
+def take(items: Sequence, place: int):
+    """One of a task's results, for a task that needs no other."""
+    return items[place]
+
+
+# StarDist
+
+
+def decide_pieces(
+    looked: Looked, rows: tuple[int, int], *pieces: Candidates
+) -> tuple[StarBand, Candidates, bool, Counted]:
+    """The band of some pieces; its survivors; whether it is tied; what is counted."""
+    clock = Stopwatch()
+    with clock("decode"):
+        pool = Candidates.concatenate(list(pieces), RAYS)
+        band = decide_band(pool, looked.settings, rows, looked.plan.sizes.working[0])
+    return band, band.survivors, band.tied, _counted(looked, [band.survivors], clock)
+
+
+def decide_between(looked: Looked, *bands: StarBand) -> tuple[Candidates, Counted]:
+    """The cells on the borders between some bands."""
+    clock = Stopwatch()
+    with clock("decode"):
+        cells = decide_seam(bands, looked.settings)
+    return cells, _counted(looked, [cells], clock)
+
+
+def _counted(looked: Looked, cells: list[Candidates], clock: Stopwatch) -> Counted:
+    tally = Tally()
+    count_cells(cells, looked.plan.sizes, tally)
+    return Counted(tally, dict(clock.seconds))
+
+
+def paint(
+    looked: Looked, rows: tuple[int, int], known: tuple[float, float], *cells: Candidates
+) -> tuple[Part, Border, Counted]:
+    """Rows of the image, and what the others need to know of them."""
+    clock = Stopwatch()
+    with clock("decode"):
+        part = paint_band(Candidates.concatenate(list(cells), RAYS), rows, looked.plan.sizes, known)
+    return part, part.border, Counted(seconds=dict(clock.seconds))
+
+
+# Hover
+
+
+def decode_pieces(looked: Looked, limits, number: int, *pieces: list) -> tuple[Band, Counted]:
+    """A band of Hover's maps."""
+    clock, plan = Stopwatch(), HoverPlan(looked.plan.sizes, limits)
+    with clock("decode"):
+        wanted = {spans(looked.plan.sizes.working[0])[i].low for i in plan.tile_rows(number)}
+        tiles = [entry for piece in pieces for entry in piece if entry[0].y.low in wanted]
+        band = plan.decode(number, tiles, looked.settings)
+    return band, Counted(Tally(cut_cells=band.cut, seam_cells=band.across), dict(clock.seconds))
+
+
+def rows_of_bands(looked: Looked, limits, number: int, *bands: Band) -> tuple[Part, Border, Counted]:
+    """Rows of the image, and what the others need to know of them."""
+    clock = Stopwatch()
+    with clock("decode"):
+        part = HoverPlan(looked.plan.sizes, limits).part(number, bands)
+    return part, part.border, Counted(seconds=dict(clock.seconds))
+
+
+# Both
+
+
+def number_part(part: Part, numbers: Numbers):
+    """The rows with their final numbers, packed, and the probabilities of the cells that begin in them."""
+    return part.numbered(numbers)
+
+
+def write(number: str, large: Large, looked: Looked, counted: Sequence[Counted], *parts) -> Done:
+    """The image's files, of the parts from top to bottom."""
+    with at_work(number) as (job, said):
+        tally, seconds = Tally(), dict(looked.seconds)
+        for one in counted:
+            for name in ("tiles", "empty_tiles", "seam_cells", "cut_cells"):
+                setattr(tally, name, getattr(tally, name) + getattr(one.tally, name))
+            for stage, spent in one.seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent
+        tally.probabilities = [probabilities for _, probabilities in parts]
+        tally.cells = sum(map(len, tally.probabilities))
+        device = ", ".join(sorted({one.device for one in counted if one.device}))
+        page = Entries(large.file.place) if job.request.page else None
+        planes = open_all([large.file.found], job.request.reading, reader(job))
+        first, others = next(islice(by_image(planes), large.number, None))
+        rows = (band for packed, _ in parts for band in unpack(packed))
+        image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
+        segmentation = Segmentation(image, looked.plan, rows, lambda: summarise(tally, device, seconds))
+        run = make_run(job, [large.file], _Given(segmentation, job), page)
+        row = run.attempt(first, others, time.perf_counter(), lambda total: None)
+        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
+        return Done([(large.file.place, row)], entries, tuple(said))

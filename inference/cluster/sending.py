@@ -1,0 +1,97 @@
+"""The client's side of files that are sent: what of them is to be done, and results that come back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inference.claims import Claim, Claims, NotOurs
+from inference.cluster.asking import Asked, Asking
+from inference.cluster.file import File
+from inference.cluster.job import Job
+from inference.cluster.shipping import Parcel, Results, pack_file
+from inference.cluster.tasks import Done, Entries, make_run
+from inference.messages import collected_warnings
+from inference.opened import Opened
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.outputs.whole_file import whole_file
+from inference.safe_reading import SafeReader
+
+
+@dataclass(frozen=True)
+class _Recorded(Claims):
+    """Claims that are kept: by the name of the label file, or why there is none."""
+
+    found: dict[str, Claim | str] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def claim(self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]]) -> Claim:
+        name = str(labels.relative_to(self.folder))
+        try:
+            self.found[name] = claim = super().claim(file, image, labels, others)
+        except NotOurs as error:
+            self.found[name] = str(error)
+            raise
+        return claim
+
+
+class Sender:
+    """Looks at each file before it is sent, and writes what comes back.
+
+    Files are opened here for their digests and the names of their images; their pixels are not read.
+    """
+
+    def __init__(self, job: Job):
+        self.job, self.reader = job, SafeReader(job.request.read_limits)
+        own = job.claims
+        self._claims = _Recorded(own.inputs, own.version, own.settings, own.overwrite, {}, job.request.folder)
+
+    def prepare(self, files: Sequence[File]) -> tuple[list[File], Done]:
+        """The files that are to be sent, and what became of those that need not be."""
+        todo, done = [], Done()
+        for file in files:
+            page = Entries(file.place) if self.job.request.page else None
+            rows = self._kept(file, page)
+            if rows is None:
+                todo.append(file)
+                continue
+            done.rows.extend((file.place, row) for row in rows)
+            done.entries.extend((file.place, entry) for entry in (page.entries if page else []))
+        return todo, done
+
+    def _kept(self, file: File, page: Entries | None):
+        """The lines of a file all of whose images an earlier run has left complete; None for any other."""
+        run = make_run(self.job, [file], Asking(), page)
+        run.claims = self._claims
+        rows = []
+        try:
+            images, digest = self.reader.open_images(file.found.path, self.job.request.reading)
+        except Exception:  # the worker meets it too, and says what it is
+            return None
+        for number, image in enumerate(images):
+            first = Opened(file.found, number, len(images), 0.0, None, image, image.views[0], digest)
+            with collected_warnings():
+                try:
+                    rows.append(run.image(first, iter(()), [], lambda total: None))
+                except Asked:
+                    pass
+                except Exception:  # as above
+                    pass
+        return rows if len(rows) == len(images) else None
+
+    def parcel(self, files: Sequence[File]) -> Parcel:
+        """The content of some files, and what their labels are made of."""
+        tags = {name: said if isinstance(said, str) else said.tag for name, said in self._claims.found.items()}
+        names = {str(file.name) for file in files}
+        own = {name: tag for name, tag in tags.items() if any(name.startswith(stem) for stem in names)}
+        return Parcel(tuple(pack_file(file.found) for file in files), own)
+
+    def write(self, results: Sequence[Results]) -> None:
+        """Write files that were made: labels first, so that what is there beside them is made of them."""
+        for result in sorted(results, key=lambda result: not result.name.endswith(LABEL_SUFFIX)):
+            path = self.job.request.folder / result.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            claim = self._claims.found.pop(result.name, None)
+            if isinstance(claim, Claim):
+                claim.clear()
+            with whole_file(path) as partial:
+                partial.write_bytes(result.content)

@@ -1,0 +1,183 @@
+"""An image that is too large for one worker, on all of them: which task does what, and what waits for what."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inference.cluster import large as tasks
+from inference.cluster.hover_parts import HoverPlan
+from inference.cluster.job import Job
+from inference.cluster.joining import join
+from inference.cluster.large import Looked
+from inference.cluster.stardist_parts import FEWEST_ROWS, TooFew, image_rows, seams
+from inference.cluster.tasks import Done, Large
+from inference.messages import too_slow
+from inference.stardist import LONGEST_RAY
+from inference.tiles import STEP, spans
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+MOST_TILES = 64  # in a piece, unless a row of tiles has more
+PIECES_PER_SPLIT = 4  # at least so many pieces for an image of the size from which on images are split
+
+log = logging.getLogger(__name__)
+
+
+class Split:
+    """One image being done. Called, it gives what became of the image."""
+
+    def __init__(self, client: "Client", job: Job, image: Large):
+        self.client, self.job, self.image = client, job, image
+        self.name = image.file.found.path.name + (f" s{image.number + 1}" if image.number else "")
+        self.counted: list[Future] = []
+        self.began = time.perf_counter()
+
+    def __call__(self) -> Done:
+        looked = self.wait([self.submit(tasks.look, "look", self.job.number, self.image)], "look")[0]
+        if isinstance(looked, Done):
+            return self.timed(looked)
+        rows = spans(looked.plan.sizes.working[0])
+        columns = len(spans(looked.plan.sizes.working[1]))
+        most = min(MOST_TILES, self.job.split / PIECES_PER_SPLIT / STEP**2)
+        step = max(1, math.ceil(most / columns))
+        cuts = [range(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]
+        pieces = [
+            self.submit(tasks.run_piece, f"tiles {r.start} to {r.stop - 1}", self.job.number, self.image, looked, r)
+            for r in cuts
+        ]
+        found = [self.part_of(piece, 0) for piece in pieces]
+        self.counted += [self.part_of(piece, 1) for piece in pieces]
+        del pieces
+        parts = (self.stardist if looked.kind == "stardist" else self.hover)(looked, cuts, found)
+        numbers = join(self.wait([self.part_of(part, 1) for part in parts], "cells"))
+        done = [
+            self.submit(tasks.number_part, f"numbers {i}", self.part_of(part, 0), own)
+            for i, (part, own) in enumerate(zip(parts, numbers))
+        ]
+        parts.clear()
+        written = self.submit(tasks.write, "write", self.job.number, self.image, looked, self.counted, *done)
+        return self.timed(self.wait([written], "write")[0])
+
+    def stardist(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "list[Future]":
+        """The parts of an image's labels, from the candidates of its pieces."""
+        sizes, rows = looked.plan.sizes, spans(looked.plan.sizes.working[0])
+        groups = bands_of([rows[cut.stop - 1].high - rows[cut.start].low for cut in cuts])
+        bands = [(rows[cuts[g.start].start].low, rows[cuts[g.stop - 1].stop - 1].high) for g in groups]
+        decided = [
+            self.submit(tasks.decide_pieces, f"candidates {i}", looked, band, *(found[p] for p in group))
+            for i, (group, band) in enumerate(zip(groups, bands))
+        ]
+        found.clear()  # what nobody asks for any more, the workers forget once it is used
+        survivors = [self.part_of(band, 1) for band in decided]
+        self.counted += [self.part_of(band, 3) for band in decided]
+        borders = seams(self.wait([self.part_of(band, 2) for band in decided], "network"))
+        whole = [self.part_of(band, 0) for band in decided]
+        decided.clear()
+        between = [
+            self.submit(tasks.decide_between, f"border {first} to {last}", looked, *whole[first : last + 1])
+            for first, last in borders
+        ]
+        whole.clear()
+        crossing = [self.part_of(seam, 0) for seam in between]
+        self.counted += [self.part_of(seam, 1) for seam in between]
+
+        def paint(number: int, reach: int) -> "Future":
+            first, last = max(0, number - reach), min(len(bands) - 1, number + reach)
+            known = (
+                bands[first][0] - LONGEST_RAY if first else -math.inf,
+                bands[last][1] + LONGEST_RAY if last < len(bands) - 1 else math.inf,
+            )
+            cells = survivors[first : last + 1]
+            cells += [seam for seam, (a, b) in zip(crossing, borders) if b >= first and a <= last]
+            own = image_rows(bands, sizes)[number]
+            return self.submit(tasks.paint, f"labels {number} with {reach}", looked, own, known, *cells)
+
+        parts = []
+        for number, part in enumerate([paint(number, 1) for number in range(len(bands))]):
+            reach = 1
+            while isinstance(self.failure(part), TooFew):
+                reach *= 2
+                part = paint(number, reach)
+            parts.append(part)
+        self.counted += [self.part_of(part, 2) for part in parts]
+        return parts
+
+    def hover(self, looked: Looked, cuts: Sequence[range], found: "list[Future]") -> "list[Future]":
+        """The parts of an image's labels, from the maps of its pieces."""
+        limits = self.job.request.limits
+        plan = HoverPlan(looked.plan.sizes, limits)
+        bands = []
+        for number in range(len(plan.bands)):
+            wanted = plan.tile_rows(number)
+            pieces = [f for f, cut in zip(found, cuts) if cut.start < wanted.stop and cut.stop > wanted.start]
+            bands.append(self.submit(tasks.decode_pieces, f"watershed {number}", looked, limits, number, *pieces))
+        found.clear()
+        decoded = [self.part_of(band, 0) for band in bands]
+        self.counted += [self.part_of(band, 1) for band in bands]
+        parts = []
+        for number in range(len(bands)):
+            near = [decoded[i] for i in plan.bands_of(number)]
+            parts.append(self.submit(tasks.rows_of_bands, f"labels {number}", looked, limits, number, *near))
+        self.counted += [self.part_of(part, 2) for part in parts]
+        return parts
+
+    def submit(self, task: Callable, what: str, *args: Any) -> "Future":
+        """A task, under a name that a person understands."""
+        return self.client.submit(task, *args, key=(task.__name__, f"{self.name} {what}", self.job.number), pure=False)
+
+    def part_of(self, future: "Future", place: int) -> "Future":
+        """One of the results of a task."""
+        assert isinstance(future.key, tuple), "as `submit` names it"
+        key = ("take", f"{future.key[1]} {future.key[0]} {place}", self.job.number)
+        return self.client.submit(tasks.take, future, place, key=key, pure=False)
+
+    def failure(self, future: "Future") -> BaseException | None:
+        """What a task has raised, once it has ended."""
+        return future.exception(timeout=self.left())
+
+    def wait(self, futures: "Sequence[Future]", stage: str) -> list:
+        """The results of tasks; the log tells now and then how far they are."""
+        from distributed import wait
+
+        request = self.job.request
+        while True:
+            try:
+                wait(futures, timeout=min(request.seconds_between_lines, self.left() or math.inf))
+                return self.client.gather(list(futures))
+            except TimeoutError:
+                self.left()
+                ended = sum(future.done() for future in futures)
+                log.info("%s: %s, %d of %d parts", self.image.file.found.path.name, stage, ended, len(futures))
+
+    def left(self) -> float | None:
+        """Seconds that are left of --timeout, or None; raises ImageError if there are none."""
+        limit = self.job.request.timeout
+        if limit is None:
+            return None
+        left = limit - (time.perf_counter() - self.began)
+        if left <= 0:
+            raise too_slow(self.image.file.found.path.name, limit)
+        return left
+
+    def timed(self, done: Done) -> Done:
+        """The same with the seconds that the whole image took."""
+        seconds = round(time.perf_counter() - self.began, 2)
+        return replace(done, rows=[(place, replace(row, seconds=seconds)) for place, row in done.rows])
+
+
+def bands_of(heights: Sequence[int], fewest: int = FEWEST_ROWS) -> list[range]:
+    """Pieces of these heights put together to bands of at least `fewest` rows, one band if there are no more."""
+    bands, start, height = [], 0, 0
+    for i, own in enumerate(heights):
+        height += own
+        if height >= fewest:
+            bands.append(range(start, i + 1))
+            start, height = i + 1, 0
+    if start < len(heights):  # too few for a band of their own
+        before = bands.pop().start if bands else 0
+        bands.append(range(before, len(heights)))
+    return bands

@@ -1,0 +1,117 @@
+"""The tasks of a run: the images of a file segmented on a worker, and what all images have in common."""
+
+import pickle
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from distributed import get_worker
+
+from inference.cluster.file import File
+from inference.cluster.job import KEPT, Job, Said, at_work, networks, quiet, reader
+from inference.cluster.shipping import Parcel, Results, unpacked
+from inference.common import Kind, contrast_of, diameters_of
+from inference.normalisation import CommonEnds
+from inference.opened import Opened, open_all
+from inference.outputs.page import Page, PageEntry
+from inference.report import Report, ReportRow
+from inference.run import Run, by_image
+
+
+@dataclass(frozen=True)
+class Large:
+    """An image that is too large for one worker.
+
+    number : of the image in the file, from 0
+    """
+
+    file: File
+    number: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a task's files.
+
+    rows : of the report, with the places of their files
+    entries : of the page, in the same way
+    said : the log's lines
+    large : images that are still to be done
+    results : files that the client is to write, where it shares no storage with the worker
+    """
+
+    rows: list[tuple[int, ReportRow]] = field(default_factory=list)
+    entries: list[tuple[int, PageEntry]] = field(default_factory=list)
+    said: Said = ()
+    large: list[Large] = field(default_factory=list)
+    results: list[Results] = field(default_factory=list)
+
+
+class Entries(Page):
+    """Collects the entries of a page for the client, which writes it.
+
+    before : number of images on the page before these; many have smaller pictures
+    """
+
+    def __init__(self, before: int):
+        self._images = before
+        self.entries: list[PageEntry] = []
+
+    def add(self, entry: PageEntry, place: int = 0) -> None:
+        self.entries.append(entry)
+        self._images += 1
+
+
+def make_run(job: Job, files: Sequence[File], segmenter, page: Page | None) -> Run:
+    """A run of some files, which reports to nobody."""
+    names = {file.found.path: file.name for file in files}
+    return Run(quiet(job.request), names, segmenter, job.common, Report(None), page, job.claims)
+
+
+def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = None) -> Done:
+    """Segment all images of some files, one after the other, but for those that are too large.
+
+    Parameters
+    ----------
+    number : of the job
+    parcel : the files, where the worker does not share the client's storage
+    """
+    with at_work(number) as (job, said), unpacked(job, files, parcel) as (job, here, collect):
+        done = Done()
+        KEPT.opened = None
+        for file in here:
+            page = Entries(file.place) if job.request.page else None
+            run = make_run(job, here, networks(job), page)
+            start = time.perf_counter()
+            for first, others in by_image(open_all([file.found], job.request.reading, reader(job))):
+                if parcel is None and is_large(first, job.split):
+                    done.large.append(Large(file, first.number))
+                else:
+                    done.rows.append((file.place, run.attempt(first, others, start, lambda total: None)))
+                start = time.perf_counter()
+            done.entries.extend((file.place, entry) for entry in (page.entries if page else []))
+        done = Done(done.rows, done.entries, tuple(said), done.large, collect())
+        if parcel is None:
+            # Told before the scheduler gives this worker another task, which may kill it: what is done stays done.
+            get_worker().log_event(f"cellseg-{number}", [files[0].place, pickle.dumps(done)])
+        return done
+
+
+def is_large(plane: Opened, pixels: float) -> bool:
+    """Whether an image is to be split: a plane of more pixels, and no stack."""
+    if plane.error is not None or plane.image.stack:
+        return False
+    height, width = plane.picture.shape
+    return height * width > pixels
+
+
+def find_contrast(number: str, file: File) -> tuple[dict[Kind, CommonEnds], Said]:
+    """What a file's images say of the contrast of all."""
+    with at_work(number) as (job, said):
+        return contrast_of([file.found], reader(job), job.request), tuple(said)
+
+
+def find_diameters(number: str, file: File) -> tuple[list[float], Said]:
+    """The cell diameters of a file's images."""
+    with at_work(number) as (job, said):
+        return diameters_of([file.found], reader(job), networks(job), job.request, job.common), tuple(said)

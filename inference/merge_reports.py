@@ -1,0 +1,87 @@
+"""Put the reports of the parts of a run (predict.py --part) together to that of the whole run.
+
+    python -m inference.merge_reports report.csv report-*.csv
+
+The parts' reports are taken in the order of the numbers in their names, whatever the shell makes of it, and the lines
+come as those of one run would. The exit code is that of the whole run: 0 if all images are done, 1 if some failed, 2 if
+nothing was done, or if the reports do not belong together.
+"""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import groupby, zip_longest
+from pathlib import Path
+
+from inference.outputs.table import write_table
+
+Row = Mapping[str, str | int | float | None]
+DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    words = sys.argv[1:] if argv is None else argv
+    if len(words) < 2 or words[0].startswith("-"):
+        print((__doc__ or "").strip(), file=sys.stderr)
+        return NOTHING_DONE
+    merged, *parts = map(Path, words)
+    try:
+        rows = merge([read_report(part) for part in sorted(parts, key=by_number)])
+        write_table(merged, rows)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOTHING_DONE
+    images = [row for row in rows if not str(row["status"]).startswith("skipped")]
+    failed = sum(str(row["status"]).startswith("failed") for row in images)
+    print(f"{len(images)} images, {failed} failed; the report is {merged}")
+    return NOTHING_DONE if failed == len(images) else SOME_FAILED if failed else DONE
+
+
+def by_number(path: Path) -> list:
+    """Orders part-2 before part-10."""
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", str(path))]
+
+
+def read_report(path: Path) -> list[Row]:
+    """The lines of a report, CSV or JSON. Raises ValueError for any other file."""
+    try:
+        if path.suffix.lower() == ".json":
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        if all("status" in row and "image" in row for row in rows):
+            return rows
+    except (ValueError, TypeError):
+        pass
+    raise ValueError(f"{path}: no report as predict.py --report writes it")
+
+
+def merge(parts: Sequence[Sequence[Row]]) -> list[Row]:
+    """The lines of parts 1/N to N/N as the whole run has them: an image of each part in turn, and at the end what was
+    skipped, once.
+
+    Raises
+    ------
+    ValueError
+        If an image is in several parts.
+    """
+    owners: dict[object, int] = {}
+    images: list[list[list[Row]]] = []
+    skipped: dict[tuple, Row] = {}
+    for number, part in enumerate(parts):
+        own = [row for row in part if not str(row["status"]).startswith("skipped")]
+        skipped |= {(row["status"], row["image"]): row for row in part if row not in own}
+        images.append([list(rows) for _, rows in groupby(own, key=lambda row: row["image"])])
+        for image in {row["image"] for row in own}:
+            if image in owners:
+                raise ValueError(f"{image} is in two of the reports; merge those of the parts of one run")
+            owners[image] = number
+    turns = zip_longest(*images, fillvalue=[])
+    return [row for turn in turns for rows in turn for row in rows] + list(skipped.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import tifffile
+from skimage.data import coins
+
+pytest.importorskip("distributed")
+import dask
+from distributed import Client, Nanny, Scheduler, SpecCluster
+from hooks import Hooks
+
+from inference.cluster.batch import together
+from inference.cluster.connection import NoCluster, worker_places
+from inference.cluster.file import File
+from inference.command_line import main
+from inference.finding import Found
+
+ROOT = Path(__file__).parents[3]
+COINS = coins()
+TIMES = {"seconds", "peak_memory_mb"}
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Address of a cluster of two worker processes; a task may kill two of them."""
+    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.scheduler.worker-saturation": 1.0}
+    names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+    options = {"nthreads": 1, "env": dict.fromkeys(names, "1"), "silence_logs": logging.ERROR, "memory_limit": "4GiB"}
+    with dask.config.set(settings):
+        cluster = SpecCluster(
+            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+            workers={i: {"cls": Nanny, "options": options} for i in range(2)},
+        )
+    with cluster, Client(cluster) as client:
+        client.wait_for_workers(2, timeout=300)
+        yield client
+
+
+@pytest.fixture
+def run(tmp_path, untrained_weights, monkeypatch):
+    """Function that runs the program on tmp_path / "in"; exit code and the lines of the report."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "in").mkdir()
+
+    def call(out, *options):
+        words = ("-i", tmp_path / "in", "-o", tmp_path / out, "--weights", untrained_weights, *options)
+        code = main([*map(str, words), "--report", str(tmp_path / f"{out}.json"), "--device", "cpu"])
+        return code, json.loads((tmp_path / f"{out}.json").read_text())
+
+    return call
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Function that writes an image to tmp_path / "in"."""
+
+    def write(name, pixels=None):
+        seed = sum(name.encode())
+        pixels = COINS[seed % 200 :, seed % 100 :][:96, :128] if pixels is None else pixels
+        assert cv2.imwrite(str(tmp_path / "in" / name), pixels)
+
+    return write
+
+
+def without_times(rows):
+    return [{k: v for k, v in row.items() if k not in TIMES and not k.endswith("_seconds")} for row in rows]
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def assert_equal_runs(tmp_path, one, cluster):
+    assert files_in(tmp_path / one).keys() == files_in(tmp_path / cluster).keys()
+    for name, content in files_in(tmp_path / one).items():
+        assert files_in(tmp_path / cluster)[name] == content, name
+
+
+@pytest.mark.parametrize("sent", ["shared", "send"])
+def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, sent):
+    """Labels and tables to the bit, lines of the report in the files' order, a broken file among them."""
+    for name in ("a.png", "b.tif", "d.png"):
+        image(name)
+    (tmp_path / "in" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    options = ("--table", "--diameter", "28", "--page", tmp_path / "page.html")
+    expected, rows = run("one", *options)
+    page = (tmp_path / "page.html").read_text()
+    code, found = run("many", *options, "--dask", workers.scheduler.address, "--dask-files", sent)
+    assert code == expected == 1 and [row["status"][:6] for row in found] == ["done", "done", "failed", "done"]
+    assert without_times(found) == without_times(rows)
+    assert_equal_runs(tmp_path, "one", "many")
+    assert (tmp_path / "page.html").read_text() == page
+    labels = {row["image"]: tifffile.imread(tmp_path / "many" / row["labels"]) for row in found if row["labels"]}
+    assert all(label.max() > 3 for label in labels.values())
+    (tmp_path / "in" / "c.png").unlink(), (tmp_path / "many" / "b_label.tiff").unlink()
+    options = ("--dask", workers.scheduler.address, "--dask-files", sent, "--resume", "--table", "--diameter", "28")
+    code, again = run("many", *options, "--overwrite")
+    assert code == 0 and [row["status"] for row in again] == ["kept", "done", "kept"]
+
+
+@pytest.mark.parametrize("route, size", [("0", (1500, 260)), ("1", (1900, 260))])
+def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, caplog, route, size):
+    """StarDist and Hover, with seams between parts."""
+    image("slide.tif", cv2.resize(COINS, size[::-1]))
+    image("small.png")
+    options = ("--diameter", "28", "--route", route, "--overlay")
+    expected, rows = run("one", *options)
+    split = ("--dask", workers.scheduler.address, "--dask-split", "100000")
+    code, found = run("many", *options, *split)
+    assert code == expected == 0
+    assert_equal_runs(tmp_path, "one", "many")
+    assert without_times(found) == without_times(rows)
+    assert rows[0]["tiles"] > 3 and rows[0]["cells"] > 20
+
+
+def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
+    """A file whose worker is killed once, one that kills each of its workers, and one that is slow until all others are
+    done."""
+    names = ["a", "b", "c", "once", "poison", "slow"]
+    for name in names:
+        image(f"{name}.png")
+    hooks = Hooks(tmp_path, tmp_path / "many", 4)
+    workers.register_plugin(hooks)
+    try:
+        code, rows = run("many", "--diameter", "28", "--dask", workers.scheduler.address)
+    finally:
+        workers.unregister_worker_plugin("hooks")
+    status = {row["image"]: row["status"] for row in rows}
+    assert code == 1 and status.pop("poison.png").startswith("failed: poison.png: 2 workers died")
+    assert status == {f"{name}.png": "done" for name in names if name != "poison"}
+    begun = hooks.begun()
+    assert {name: begun.count(name) for name in names if name != "poison"} == dict(a=1, b=1, c=1, once=2, slow=1)
+    assert begun.count("poison") == 4, "two workers, and two more with nothing beside it"
+
+
+def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, image, caplog):
+    for name in ("a.png", "cut.png"):
+        image(name)
+    port = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    scheduler = subprocess.Popen(
+        [*command, "--no-dashboard", "--scheduler-file", port], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", port, "--nthreads", "1"]
+    worker += ["--no-nanny", "--no-dashboard", "--death-timeout", "300"]
+    folders = f"{ROOT}:{ROOT / 'tests' / 'helpers'}"
+    processes = [scheduler]
+    try:
+        while not port.exists() or not port.read_text().strip():
+            time.sleep(0.1)
+        environment = {**os.environ, "PYTHONPATH": folders}
+        processes.append(subprocess.Popen(worker, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+        address = json.loads(port.read_text())["address"]
+        with Client(address) as client:
+            client.wait_for_workers(1, timeout=300)
+            client.register_plugin(Hooks(tmp_path, tmp_path / "many", scheduler=scheduler.pid))
+        code, rows = run("many", "--diameter", "28", "--dask", address)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert code == 1 and [row["status"][:40] for row in rows] == ["done", "failed: cut.png: not done, the connectio"]
+    assert "--resume does the others" in caplog.text
+    code, rows = run("many", "--diameter", "28", "--resume")
+    assert code == 0 and [row["status"] for row in rows] == ["kept", "done"]
+
+
+def test_no_scheduler_there(tmp_path, run, image, caplog, monkeypatch):
+    monkeypatch.setattr("inference.cluster.connection.CONNECT_SECONDS", 0.5)
+    image("a.png")
+    code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "tcp://127.0.0.1:9"])
+    assert code == 2 and "no Dask scheduler answers there" in caplog.text
+
+
+def test_files_whose_results_might_have_the_same_names_are_done_together():
+    names = ["a", "a_s1", "a_s1_s2", "b", "c_s1", "d/a_s3"]
+    files = [File(i, Found(Path(name)), Path(name)) for i, name in enumerate(names)]
+    groups = [[str(file.name) for file in group] for group in together(files)]
+    assert groups == [["a", "a_s1", "a_s1_s2"], ["b"], ["c_s1"], ["d/a_s3"]]
+
+
+def test_places_of_this_machines_workers(monkeypatch):
+    monkeypatch.setattr("inference.cluster.connection.usable_processors", lambda: 6)
+    monkeypatch.setattr("inference.cluster.connection.available_memory", lambda: 7 * 2**30)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert len(worker_places("local", "cpu")) == 4, "as the memory allows"
+    three = worker_places("local:3", "cpu")
+    assert [place["OMP_NUM_THREADS"] for place in three] == ["2", "2", "2"]
+    monkeypatch.setattr("inference.cluster.connection.visible_gpus", lambda: ["GPU-a", "3"])
+    assert worker_places("local", "auto") == [{"CUDA_VISIBLE_DEVICES": "GPU-a"}, {"CUDA_VISIBLE_DEVICES": "3"}]
+    for wrong in ("local:0", "local:x"):
+        with pytest.raises(NoCluster):
+            worker_places(wrong, "cpu")

@@ -1,0 +1,57 @@
+"""Reports of the parts of a run become that of the whole."""
+
+import csv
+import json
+
+import pytest
+
+from inference.merge_reports import by_number, main, merge
+from inference.report import Report, ReportRow
+
+
+def write(path, rows):
+    with Report(path, brief=True) as report:
+        for row in rows:
+            report.add(row)
+
+
+def rows_of(*images, status="done"):
+    return [ReportRow(status, image, cells=3) for image in images]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_the_parts_are_the_whole(tmp_path, suffix):
+    """Seven images in three parts, one of them with two lines, and a skipped file that each part tells of."""
+    images = [f"{i}.tif" for i in range(7)]
+    lines = {image: rows_of(image) for image in images}
+    lines["2.tif"] = rows_of("2.tif", "2.tif")
+    skipped = rows_of("x.txt", status="skipped: not an image")
+    write(tmp_path / f"whole.{suffix}", [row for image in images for row in lines[image]] + skipped)
+    parts = []
+    for part in (1, 2, 3):
+        parts.append(tmp_path / f"part-{part}.{suffix}")
+        write(parts[-1], [row for image in images[part - 1 :: 3] for row in lines[image]] + skipped)
+    assert main([str(tmp_path / f"merged.{suffix}"), *map(str, reversed(parts))]) == 0
+    read = (lambda p: json.loads(p.read_text())) if suffix == "json" else lambda p: list(csv.reader(open(p)))
+    assert read(tmp_path / f"merged.{suffix}") == read(tmp_path / f"whole.{suffix}")
+
+
+def test_numbers_in_names_count(tmp_path):
+    names = [tmp_path / f"r{i}.csv" for i in (1, 2, 10, 11)]
+    assert sorted(reversed(names), key=by_number) == names != sorted(names)
+
+
+@pytest.mark.parametrize("status, code", [(("done", "done"), 0), (("done", "failed: x"), 1), (("failed: x",) * 2, 2)])
+def test_exit_code_is_that_of_the_whole_run(tmp_path, status, code):
+    for part, own in enumerate(status):
+        write(tmp_path / f"{part}.csv", rows_of(f"{part}.tif", status=own))
+    assert main([str(tmp_path / "all.csv"), str(tmp_path / "0.csv"), str(tmp_path / "1.csv")]) == code
+
+
+def test_what_does_not_belong_together(tmp_path, capsys):
+    with pytest.raises(ValueError, match="a.tif is in two"):
+        merge([[{"status": "done", "image": "a.tif"}], [{"status": "done", "image": "a.tif"}]])
+    (tmp_path / "x.csv").write_text("name,size\na,1\n")
+    assert main([str(tmp_path / "all.csv"), str(tmp_path / "x.csv")]) == 2
+    assert "x.csv: no report" in capsys.readouterr().err and not (tmp_path / "all.csv").exists()
+    assert main([]) == 2 and main(["-h"]) == 2

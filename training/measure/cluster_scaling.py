@@ -1,0 +1,142 @@
+"""Measure what a Dask cluster on this machine costs and gains.
+
+    python -m training.measure.cluster_scaling                                  # 10,000 tiny tasks, 1 and 2 workers
+    python -m training.measure.cluster_scaling --images my_images --workers 1 2 # and a folder of images
+    python -m training.measure.cluster_scaling --images my_images --send        # images sent instead of named
+
+The first table is of tasks that do nothing, under names as long as those of images, with the arguments that an image
+has: what the scheduler, its client and the network between them take for each. Bytes are what an image's task and its
+answer take on the wire, before and after; with --send the image and its labels are among them.
+
+The second table is of `predict.py --dask local:N` on a folder, started anew for each number of workers, without the
+seconds until the first worker is there. It means something on an idle machine only; the first line names its load. The
+networks are the shipped ones, or rigged ones with --encoder (training.measure.rigged).
+
+Exit code: 0; 2 if nothing could be measured.
+"""
+
+import contextlib
+import csv
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from distributed import Client, wait
+from distributed.protocol import dumps
+
+from inference.cluster.connection import connected
+from inference.cluster.file import File
+from inference.cluster.shipping import pack_file
+from inference.cluster.tasks import Done
+from inference.finding import Found, images_in
+from inference.report import ReportRow
+from training.command import command, manual, positive
+from training.measure.machine import machine
+from training.measure.rigged import DIAMETER, write_rigged_weights
+from training.tables import text_table
+
+log = logging.getLogger(__name__)
+
+TASKS = 10_000
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tiny(number: str, files: list[File]) -> Done:
+    """A task that does nothing, with the arguments and the answer of a small image."""
+    return Done([(files[0].place, ReportRow("done", str(files[0].name), cells=100))])
+
+
+def wire_bytes(*objects: object) -> int:
+    """Bytes of objects as Dask sends them."""
+    return sum(len(frame) for thing in objects for frame in dumps(thing))
+
+
+def overhead(client: Client, count: int) -> dict:
+    """Seconds and bytes of `count` tasks that do nothing."""
+    files = [File(i, Found(Path(f"/data/plate/well_{i:05d}.tif")), Path(f"well_{i:05d}")) for i in range(count)]
+    began = time.perf_counter()
+    futures = [
+        client.submit(tiny, "0", [file], key=("segment", f"{file.name} {began}", "0"), pure=False) for file in files
+    ]
+    submitted = time.perf_counter()
+    wait(futures)
+    done = time.perf_counter()
+    answers = [future.result() for future in futures]
+    end = time.perf_counter()
+    return {
+        "tasks": count,
+        "submitted (s)": round(submitted - began, 2),
+        "done (s)": round(done - began, 2),
+        "answers (s)": round(end - done, 2),
+        "ms a task": round(1000 * (end - began) / count, 3),
+        "bytes there": wire_bytes([files[0]]),
+        "bytes back": wire_bytes(answers[0]),
+    }
+
+
+def folder_run(images: Path, workers: int, more: list[str]) -> dict:
+    """One start of the program on a folder."""
+    with tempfile.TemporaryDirectory() as out:
+        report = Path(out, "report.csv")
+        words = [sys.executable, "predict.py", "-i", str(images), "-o", str(Path(out, "labels")), "--quiet"]
+        words += ["--dask", f"local:{workers}", "--report", str(report), *more]
+        began = time.perf_counter()
+        code = subprocess.run(words, cwd=ROOT).returncode
+        seconds = time.perf_counter() - began
+        with open(report, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["status"] == "done"]
+        if code or not rows:
+            raise ValueError(f"{images}: the run failed with exit code {code}; run it without this command first")
+        labels = sum(path.stat().st_size for path in Path(out, "labels").rglob("*_label.tiff"))
+    busy = sum(float(row["seconds"]) for row in rows)
+    return {
+        "workers": workers,
+        "images": len(rows),
+        "seconds": round(seconds, 1),
+        "of them start": round(seconds - busy / workers, 1),
+        "seconds an image": round(busy / len(rows), 3),
+        "images a second": round(workers * len(rows) / busy, 2),
+        "label bytes an image": round(labels / len(rows)),
+    }
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    parser = manual("training.measure.cluster_scaling", __doc__ or "")
+    add = parser.add_argument
+    add("--tasks", type=positive, default=TASKS, metavar="N", help=f"tiny tasks [{TASKS}]")
+    add("--workers", type=positive, nargs="+", default=[1, 2], metavar="N", help="numbers of workers [1 2]")
+    add("--images", type=Path, metavar="DIR", help="a folder of images to be segmented too")
+    add("--send", action="store_true", help="send the images to the workers")
+    add("--encoder", metavar="NAME", help="rigged networks of this encoder instead of the shipped ones")
+    args = parser.parse_args(argv)
+    print(machine())
+    if args.tasks:
+        rows = []
+        for workers in args.workers:
+            with connected(f"local:{workers}", "cpu") as client:
+                client.wait_for_workers(workers)
+                client.submit(tiny, "0", [File(0, Found(Path("a")), Path("a"))]).result()  # imports
+                rows.append({"workers": workers, **overhead(client, args.tasks)})
+        print(text_table(rows))
+    if args.images:
+        found = images_in(args.images)
+        sent = [wire_bytes(pack_file(Found(path))) for path in found]
+        print(f"{len(found)} images, {sum(sent) / len(sent):.0f} bytes each if they are sent")
+        with contextlib.ExitStack() as stack:
+            more = ["--dask-files", "send" if args.send else "shared"]
+            if args.encoder:
+                folder = Path(tempfile.mkdtemp(), "weights")
+                stack.callback(shutil.rmtree, folder.parent)
+                write_rigged_weights(folder, args.encoder)
+                more += ["--weights", str(folder), "--route", "0", "--diameter", str(DIAMETER)]
+            print(text_table([folder_run(args.images, workers, more) for workers in args.workers]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
