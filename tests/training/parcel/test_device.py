@@ -88,7 +88,7 @@ def test_what_a_broken_training_has_written_comes_back(there, tmp_path, monkeypa
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(0, RuntimeError("gone"))) == 1
     first = (tmp_path / "out/results.tar.000").read_bytes()
     assert b"joint/stardist.safetensors" in first and b"resume" not in first
-    assert main(["send", "--out", "again", "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
+    assert main(["send", "--out", str(tmp_path / "again"), "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
     assert sorted(p.name for p in (tmp_path / "again").glob("results*")) == ["results.tar.001", "results.tar.002"]
     assert "still there: send --first 3" in caplog.text
     parts = [(tmp_path / f"again/results.tar.00{n}").read_bytes() for n in (1, 2)]
