@@ -209,7 +209,7 @@ def test_model_card(manifest, save, runs, tmp_path):
         "| 700 | 10 | 77,600 | 3 | pre-training | F1 0.5000 on 10 images |"
     )
     assert next(x for x in lines if x.startswith("| class3.")).endswith(
-        "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |"
+        "| 700 | 10 | 5,600 | 3 | random weights | F1 0.5000 on 10 images |"
     )
     assert next(x for x in lines if x.startswith("| router.")).endswith("| accuracy 0.9000 on 7 images |")
     assert (

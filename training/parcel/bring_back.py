@@ -5,8 +5,8 @@
 
 Give the folders of all calls of `train` and `send` together: each part is checked, and if one is missing or damaged,
 the message says what to send again while the machine is there. RUNS then has a folder for each training, with its
-networks and logs, and the machine's own log. The networks were scored on images of the parcel, which are lossy; score
-them on the true ones before they are compared:
+networks and logs, and the machine's own log, which has their scores on the parcel's lossy images. The networks have no
+score of their own yet; score them on the true images:
 
     python -m training.thresholds runs/borrowed/joint/stardist.safetensors --manifest data/manifest.csv
 """
@@ -48,8 +48,7 @@ def main(argv: list[str] | None = None) -> int:
             shutil.copy(folder / LOG, args.runs / (f"{number}-{LOG}" if number else LOG))
     for path in sorted(args.runs / name for name in names if name.endswith(".safetensors")):
         _, config = load_checkpoint(path)
-        score = f"F1 {config.validation['f1']:.4f} on the parcel's images" if config.validation else "not scored"
-        log.info("%s: %s crops, %s", path, f"{config.crops:,}", score)
+        log.info("%s: %s crops", path, f"{config.crops:,}")
     return DONE
 
 

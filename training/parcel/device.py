@@ -9,9 +9,11 @@ The first command unpacks the parcel into a folder that the others find again (P
 
 `train` counts --seconds from its start. First it says what there is on the machine, and makes a few steps from packed
 images through the loader's processes: if that fails, it ends at once with exit code 3, and nothing was trained. Then
-training.train has what is left of the time, less --reserve for sending; its validations, the first and the last one,
-are part of it and run on the GPU as well. What it writes goes to runs/NAME of the unpacked folder. If the command is
-killed before its end, `send` sends what was written until then, while the machine is there.
+training.train has what is left of the time, less --reserve for what follows: the results are sent, and then, as far as
+the time goes, the networks are scored on the parcel's validation images, and what they started from as well, for the
+log. The last network is kept whatever it scores: some lossy images are no reason to throw away what nobody can repeat.
+What training writes goes to runs/NAME of the unpacked folder. If the command is killed before its end, `send` sends
+what was written until then, while the machine is there.
 
 `send` writes the results of all trainings, resume files left out, to --out: parts of --part-size MiB, at most --parts a
 call, with the checksums of all, and the log. Both `train` and `send` end by saying which parts are left.
@@ -56,7 +58,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     send.add_argument("--first", type=int, default=0, metavar="N", help="number of the first part [0]")
     add = train.add_argument
     add("--seconds", type=float, required=True, help="from start to end")
-    add("--reserve", type=float, default=15, metavar="SECONDS", help="for sending [15]")
+    add("--reserve", type=float, default=50, metavar="SECONDS", help="for sending and scoring [50]")
+    add("--score", type=int, metavar="N", help="validation images to score the networks on [all that were packed]")
     add("--least", type=float, default=30, metavar="SECONDS", help="of training, below which nothing is begun [30]")
     add("--regardless", action="store_true", help="train for --least even if the time is over, to rehearse")
     add("--name", default="joint", help="of the training [joint]")
@@ -70,7 +73,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def train_here(args: argparse.Namespace) -> int:
     """Check, train, send; the exit code."""
     options = [*json.loads((WORK / "options.json").read_text(encoding="utf-8")), "--device", args.device]
-    options += args.options
+    options += [*args.options, "--validate-images", "0"]
     try:
         check(args.device)
         from training import train  # late: it loads PyTorch, which the check may miss
@@ -93,7 +96,12 @@ def train_here(args: argparse.Namespace) -> int:
         except Exception:  # what was written until then must come back
             log.exception("the training broke off")
             code = PARTLY
-    send_results(args)
+        send_results(args)
+        try:
+            score_networks(args, options)
+        except (Exception, SystemExit):  # the results are sent
+            log.exception("the networks were not scored")
+    shutil.copy(WORK / LOG, args.out / LOG)
     return code
 
 
@@ -146,7 +154,7 @@ def try_steps(train, options: list[str], steps: int) -> None:
     """A few steps of the training, and how long they took; raises RuntimeError if they failed."""
     shutil.rmtree(TRIAL, ignore_errors=True)
     every = max(1, steps // 2)
-    trial = ["--steps", str(steps), "--log-every", str(every), "--validate-images", "0", "--out", str(TRIAL)]
+    trial = ["--steps", str(steps), "--log-every", str(every), "--out", str(TRIAL)]
     if train([*options, *trial]):
         raise RuntimeError("the trial ended with an error, see above")
     with open(TRIAL / "log.csv", newline="", encoding="utf-8") as file:
@@ -157,6 +165,27 @@ def try_steps(train, options: list[str], steps: int) -> None:
             "%d steps in %.2f s, of which %.2f s waiting for data; %.0f s gone", every, took, rows[-1][1], elapsed()
         )
     shutil.rmtree(TRIAL)
+
+
+def score_networks(args: argparse.Namespace, options: list[str]) -> None:
+    """Say what the networks of the training score on the packed validation images, and what their starts do."""
+    from inference.network import Network, choose_device
+    from training import train
+    from training.manifest import read_manifest
+    from training.validation import validate, validation_samples
+
+    training = train.parse_arguments([*options, "--out", str(RUNS / args.name)])
+    images = sum(record.split == "val" for record in read_manifest(training.manifest))
+    if count := images if args.score is None else min(args.score, images):
+        samples = validation_samples(training.manifest, training.classes, count)
+        for path in (*sorted(training.out.glob("*.safetensors")), training.init):
+            if path is None or path.name == LEFT_THERE:
+                continue
+            if elapsed() > args.seconds and not args.regardless:
+                log.info("%s: no time left to score it", path)
+                continue
+            f1 = validate(Network.load(path, choose_device(args.device)), samples)
+            log.info("%s: F1 %.4f on %d images, %.0f s gone", path, f1, len(samples), elapsed())
 
 
 def send_results(args: argparse.Namespace) -> None:

@@ -16,9 +16,9 @@ scikit-image, OpenCV, tifffile, safetensors and tqdm, and timm for ConvNeXt, but
 
 The parcel holds
 
-    images          those to train on, and as many to validate with as the training scores (--validate-images): lossy,
-                    with cells no larger than training shows them, of unchanged class (training.parcel.images).
-                    --quality is the best that --limit has room for, unless it is given
+    images          those to train on, and as many to score the networks on as --validate-images says: lossy, with cells
+                    no larger than training shows them, of unchanged class (training.parcel.images). --quality is the
+                    best that --limit has room for, unless it is given
     networks        of --init and --init-head, of the latter only its head; or the ImageNet weights of the encoder
     the project     the modules of models, inference and training, and the name of the commit
 

@@ -23,7 +23,7 @@ from training.parcel import bring_back
 log = logging.getLogger(__name__)
 
 MISSING = "zarr numcodecs imagecodecs matplotlib pylibCZIrw pydicom pillow_heif roifile shapely jinja2".split()
-OPTIONS = "--batch 2 --crop 64 --workers 1 --validate-images 1"
+OPTIONS = "--batch 2 --crop 64 --workers 1"
 BLOCK = """import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -42,6 +42,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--without", nargs="*", default=MISSING, metavar="PACKAGE", help=f"[{' '.join(MISSING)}]")
     add("--python", default=sys.executable, help="the interpreter [this one]")
     add("--options", default=OPTIONS, metavar="TEXT", help=f"more options of training.train [{OPTIONS}]")
+    add("--score", type=int, default=1, metavar="N", help="validation images [1]")
     add("--part-size", type=float, default=4, metavar="MIB", help="[4]")
     add("--trial-steps", type=int, default=2, help="[2]")
     return parser.parse_args(argv)
@@ -58,15 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         (folder / "blocked/sitecustomize.py").write_text(BLOCK.format(names=set(args.without)), encoding="utf-8")
         environment = os.environ | {"PYTHONPATH": str(folder / "blocked"), "PARCEL_WORK": str(folder / "there")}
         sending = ["--part-size", str(args.part_size), "--parts", "1"]
-        training = [
-            "--seconds",
-            "0",
-            "--least",
-            str(args.seconds),
-            "--regardless",
-            "--trial-steps",
-            str(args.trial_steps),
-        ]
+        training = ["--seconds", "0", "--least", str(args.seconds), "--regardless"]
+        training += ["--trial-steps", str(args.trial_steps), "--score", str(args.score)]
         for words in (
             ["train", "--device", "cpu", "--out", "here/1", *sending, *training, "--", *shlex.split(args.options)],
             ["send", "--out", "here/2", *sending[:2], "--parts", "1000", "--first", "1"],

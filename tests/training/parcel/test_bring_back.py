@@ -30,7 +30,7 @@ def test_networks_and_logs(calls, networks, tmp_path, caplog):
     for name in ("stardist.safetensors", "hover.safetensors"):
         assert (runs / "joint" / name).read_bytes() == (networks / name).read_bytes()
     assert sorted(p.name for p in runs.iterdir()) == ["1-device.log", "device.log", "joint"]
-    assert f"{runs}/joint/hover.safetensors: 40 crops, not scored" in caplog.text
+    assert f"{runs}/joint/hover.safetensors: 40 crops" in caplog.text
 
 
 def test_what_is_missing_is_said(calls, tmp_path, caplog):

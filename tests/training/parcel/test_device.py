@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 
 import pytest
@@ -57,7 +58,8 @@ def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
     words = ("--seconds", "500", "--reserve", "40", "--", "--batch", "7")
     assert run(*words, monkeypatch=monkeypatch, trainings=trainings) == 0
     trial, training = trainings.told
-    assert training[:6] == trial[:6] == ["--batch", "2", "--device", "cpu", "--batch", "7"]
+    both = ["--batch", "2", "--device", "cpu", "--batch", "7", "--validate-images", "0"]
+    assert training[:8] == trial[:8] == both, "without selection: the last network is what comes back"
     assert trial[trial.index("--steps") + 1] == "20" and "--time-budget" not in trial
     assert 60 * float(training[-1]) == pytest.approx(360, abs=5) and training[-2] == "--time-budget"
     assert "10 steps in 1.50 s, of which 0.25 s waiting for data" in caplog.text
@@ -73,8 +75,8 @@ def test_a_trial_that_fails_ends_it(there, tmp_path, monkeypatch, caplog, end):
 
 
 def test_too_little_time(there, tmp_path, monkeypatch, caplog):
-    assert run("--seconds", "44", monkeypatch=monkeypatch, trainings=Trainings(0)) == 3
-    assert "of 44 s are left; give more --seconds" in caplog.text and not (tmp_path / "out").exists()
+    assert run("--seconds", "79", monkeypatch=monkeypatch, trainings=Trainings(0)) == 3
+    assert "of 79 s are left; give more --seconds" in caplog.text and not (tmp_path / "out").exists()
 
 
 def test_no_gpu(there, monkeypatch, caplog):
@@ -88,11 +90,35 @@ def test_what_a_broken_training_has_written_comes_back(there, tmp_path, monkeypa
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(0, RuntimeError("gone"))) == 1
     first = (tmp_path / "out/results.tar.000").read_bytes()
     assert b"joint/stardist.safetensors" in first and b"resume" not in first
-    assert main(["send", "--out", "again", "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
+    assert main(["send", "--out", str(tmp_path / "again"), "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
     assert sorted(p.name for p in (tmp_path / "again").glob("results*")) == ["results.tar.001", "results.tar.002"]
     assert "still there: send --first 3" in caplog.text
     parts = [(tmp_path / f"again/results.tar.00{n}").read_bytes() for n in (1, 2)]
     assert b"".join(parts) == first[1049:3147], "the same bytes as in the first call"
+
+
+def test_networks_and_their_start_are_scored(there, manifest, networks, monkeypatch, caplog):
+    """Once the results are sent, on as many images as wanted; not if the time is over."""
+    shutil.copytree(networks, there / "runs/joint")
+    (there / "runs/joint/resume.safetensors").write_bytes(b"")
+    options = ["--manifest", str(manifest), "--init", str(networks / "stardist.safetensors")]
+    args = device.parse_arguments(["train", "--out", "out", "--seconds", "500", "--device", "cpu", "--score", "2"])
+    device.score_networks(args, options)
+    scored = [message.partition(": F1 0.")[0] for message in caplog.messages]
+    joint = there / "runs/joint"
+    assert scored == [str(joint / "hover.safetensors"), str(joint / "stardist.safetensors"), options[-1]]
+    assert all("on 2 images" in message for message in caplog.messages)
+    caplog.clear()
+    monkeypatch.setattr(device, "BEGAN", device.time.time() - 501)
+    device.score_networks(args, options)
+    assert [m.partition(": ")[2] for m in caplog.messages] == ["no time left to score it"] * 3
+
+
+def test_a_score_that_fails_costs_nothing(there, tmp_path, monkeypatch, caplog):
+    """The results are sent before, the training's exit code stands, and the log that comes back says why."""
+    assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(0, 0)) == 0
+    assert (tmp_path / "out/results.tar.000").exists()
+    assert "the networks were not scored" in (tmp_path / "out/device.log").read_text()
 
 
 def test_nothing_to_send(there, caplog):
