@@ -13,6 +13,7 @@ from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
 from inference.reading.stores import Chunks
 from inference.reading.units import micrometres
+from inference.reading.whole_chunks import checked
 
 LETTERS = {"t": "T", "time": "T", "c": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X", "s": "S"}
 UNTOLD = "TCZYX"  # of an array whose axes have no names, the last ones
@@ -71,7 +72,7 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
 
 def _chunks(path: Path, array: zarr.Array) -> Chunks:
     check_chunks(path, array.shape, array.chunks)
-    return Chunks(path, array)
+    return Chunks(path, checked(array))
 
 
 def _axes_of_array(array: zarr.Array) -> str:

@@ -87,6 +87,13 @@ def test_a_link_to_nothing_in_the_place(tmp_path, claims):
         claim(tmp_path, claims)
 
 
+def test_a_pipe_in_the_place_is_not_waited_for(tmp_path, claims):
+    os.mkfifo(tmp_path / "a_label.tiff")
+    with pytest.raises(NotOurs, match="a_label.tiff is there and not written by"):
+        claim(tmp_path, claims)
+    assert not claim(tmp_path, replace(claims, overwrite=True)).complete
+
+
 def test_an_empty_file_is_nobodys(tmp_path, claims):
     (tmp_path / "a_label.tiff").touch()
     claim(tmp_path, claims)

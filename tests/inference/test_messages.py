@@ -32,7 +32,11 @@ from models.checksums import CheckpointError
             OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)),
             "a.tif: the names of its results would be too long; give the file a shorter name",
         ),
-        (ValueError("odd"), "a.tif: ValueError: odd; run it again with -v and report what it prints"),
+        (
+            RuntimeError("(-4:Insufficient memory) Failed to allocate 1000000 bytes"),
+            "a.tif: not enough memory for this image; close other programs, or cut the image into parts",
+        ),
+        (ValueError("odd\n one"), "a.tif: ValueError: odd one; run it again with -v and report what it prints"),
     ],
 )
 def test_errors_in_words(error, said):

@@ -192,3 +192,13 @@ def test_a_damaged_tag_that_says_what_pixels_are(reader, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"a.tif: a part of the image is missing .*TiffTag 258"):
         reader.open_images(path, ReadOptions())
+
+
+def test_a_complaint_is_passed_on_once(reader, tmp_path):
+    """The library makes it when the file is opened, and when its pixels are read."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.ones((40, 50), np.uint8), description="<OME><OME>", metadata=None)
+    picture = reader.open_images(path, ReadOptions())[0][0].open()
+    assert [warning for warning in picture.warnings if "ParseError" in warning] == [
+        "a.ome.tif: <tifffile.TiffFile 'a.ome.tif'> OME series raised ParseError('no element found: line 1, column 10')"
+    ]
