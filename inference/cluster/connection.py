@@ -69,7 +69,7 @@ def _own(address: str, device: str):
         "nthreads": 1,
         "memory_limit": memory // len(places) if memory else "auto",
         "host": "127.0.0.1",
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
     }
     settings = {
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,

@@ -5,8 +5,9 @@
     python -m training.measure.cluster_scaling --images my_images --send        # images sent instead of named
 
 The first table is of tasks that do nothing, under names as long as those of images, with the arguments that an image
-has: what the scheduler, its client and the network between them take for each. Bytes are what an image's task and its
-answer take on the wire, before and after; with --send the image and its labels are among them.
+has: what the scheduler, its client, the workers and the network between them take for each, and how much of that is
+processor time of scheduler and client, which are one process here. Bytes are what a task and its answer take on the
+wire.
 
 The second table is of `predict.py --dask local:N` on a folder, started anew for each number of workers, without the
 seconds until the first worker is there. It means something on an idle machine only; the first line names its load. The
@@ -58,21 +59,22 @@ def wire_bytes(*objects: object) -> int:
 def overhead(client: Client, count: int) -> dict:
     """Seconds and bytes of `count` tasks that do nothing."""
     files = [File(i, Found(Path(f"/data/plate/well_{i:05d}.tif")), Path(f"well_{i:05d}")) for i in range(count)]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), time.process_time()
     futures = [
         client.submit(tiny, "0", [file], key=("segment", f"{file.name} {began}", "0"), pure=False) for file in files
     ]
     submitted = time.perf_counter()
     wait(futures)
     done = time.perf_counter()
-    answers = [future.result() for future in futures]
-    end = time.perf_counter()
+    answers = client.gather(futures)
+    end, after = time.perf_counter(), time.process_time()
     return {
         "tasks": count,
         "submitted (s)": round(submitted - began, 2),
         "done (s)": round(done - began, 2),
         "answers (s)": round(end - done, 2),
         "ms a task": round(1000 * (end - began) / count, 3),
+        "of scheduler and client": round(1000 * (after - before) / count, 3),
         "bytes there": wire_bytes([files[0]]),
         "bytes back": wire_bytes(answers[0]),
     }

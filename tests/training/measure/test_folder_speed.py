@@ -1,0 +1,35 @@
+"""Images a second, from reports, and of StarDist's pipeline with a small network."""
+
+import pytest
+import tifffile
+import torch
+
+from inference.network import Network
+from training.measure.folder_speed import images_a_second, main, make_folder, stages_of, stardist_pipeline
+
+
+def test_the_first_image_of_each_worker_does_not_count():
+    rows = [{"seconds": seconds} for seconds in ("5.0", "0.5", "4.0", "0.5", "1.0")]
+    assert images_a_second(rows, 2) == pytest.approx(2 * 3 / 2.0)
+    assert images_a_second(rows, 1) == pytest.approx(4 / 6.0)
+
+
+def test_stages_are_medians():
+    rows = [{f"{s}_seconds": v if s == "read" else "" for s in STAGES} for v in ("1", "3", "9")]
+    assert stages_of(rows) == {"ours: read": 3.0}
+
+
+STAGES = ("read", "normalise", "route", "load", "scale", "network", "wait", "decode", "write")
+
+
+def test_stardists_pipeline_writes_labels(tmp_path, untrained_weights):
+    make_folder(tmp_path / "in", 128, 3)
+    images = sorted((tmp_path / "in").iterdir())
+    assert tifffile.imread(images[0]).shape == (128, 128)
+    network = Network.load(untrained_weights / "class0.safetensors", torch.device("cpu"))
+    assert stardist_pipeline(images, network, tmp_path / "out") > 0
+    assert all(tifffile.imread(path).max() > 0 for path in (tmp_path / "out").iterdir())
+
+
+def test_too_few_images():
+    assert main(["--images", "2"]) == 2
