@@ -180,6 +180,8 @@ def crops_text(configs: dict[str, tuple[str, Config]]) -> str:
 
 def start(training: dict) -> str:
     """What a training started from."""
+    if "averaged" in training:
+        return f"average of {' and '.join(training['averaged'])}"
     return training.get("init") or ("random weights" if training.get("random_init") else "ImageNet")
 
 
