@@ -108,9 +108,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
         name = CLASSES[class_].name
         if wanted is None and count < FEWEST_ROUTED and len(reached) > 1:
             names = ", ".join(i.name for i in images if i.cells and classes[i.name] == class_)
-            log.warning(
-                "%s: %d images are too few to train it: %s; --class sends all to one network", name, count, names
-            )
+            log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
             continue
         own = [i for i in images if classes[i.name] == class_]
         original = original_sample(args.original, class_, ("train",), MIXED) if args.original else []
