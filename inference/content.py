@@ -40,8 +40,8 @@ def within(box: Box, region: tuple[slice, slice]) -> tuple[slice, slice]:
 
 @dataclass(frozen=True)
 class ContentSettings:
-    """Fitted to the labelled images, of which none is cut into, and to the same in surroundings of three to six times
-    their area: glass, darkness and a camera's noise."""
+    """Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of
+    three to six times their area: glass, darkness and a camera's noise."""
 
     side: int = 512  # pixels of the longer side at which an image is looked at
     block: int = 8  # pixels of these; what they show is compared
