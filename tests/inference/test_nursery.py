@@ -31,7 +31,7 @@ def test_a_child_that_is_ended_is_gone(nursery):
     child = nursery.child()
     child.connection.send("a")
     number = child.connection.recv()[1]
-    assert child.end() == "SIGKILL"
+    assert child.end() in ("SIGKILL", "")  # killed, or at its end as soon as nobody listens any more
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
 
