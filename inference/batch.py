@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inference import __version__
 from inference.ahead import ahead
-from inference.claims import Claims
+from inference.claims import Claims, NotOurs, make_folder
 from inference.dry_run import dry_run
 from inference.finding import Found, Skipped
 from inference.machine import threads_follow_quota
@@ -46,13 +46,13 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            claims_of(request, images)
+            claims_of(request, images, names)
             rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
             with Report(request.report, request.brief) as report:
                 for row in rows:
                     report.add(row)
                 return finish(request, rows, skipped, report)
-        request.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(request.folder, "-o")
         become_owner(request.folder, [request.weights])
         if not os.access(request.folder, os.W_OK):
             raise PermissionError(
@@ -60,7 +60,7 @@ def run(request: Request) -> int:
             )
         for folder in {request.folder / name.parent for name in names.values()}:
             remove_leftovers(folder)
-        claims = claims_of(request, images)
+        claims = claims_of(request, images, names)
         with ExitStack() as stack:
             if request.dask is None:
                 segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
@@ -124,14 +124,18 @@ def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], repo
     return SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 
-def claims_of(request: Request, images: Sequence[Found]) -> Claims:
+def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Path]) -> Claims:
     """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError
     if none.
     """
     claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
-    for option, path in (("--report", request.report), ("--page", request.page)):
-        if path is not None:
-            claims.check_table(option, path)
+    folders = {request.folder / name.parent for name in names.values()}
+    results = [(folder, suffix) for folder in folders for suffix in request.suffixes]
+    tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]
+    for option, path in tables:
+        claims.check_table(option, path, results)
+    if len({os.path.realpath(path) for _, path in tables}) < len(tables):
+        raise NotOurs(f"--report and --page: both are {request.page}; give two names")
     return claims
 
 

@@ -113,20 +113,30 @@ class Claims:
                 f"{name}: {path} is an image of this run and is not written over; choose another output folder with -o"
             )
 
-    def check_table(self, option: str, path: Path) -> None:
+    def check_table(self, option: str, path: Path, results: Collection[tuple[Path, str]] = ()) -> None:
         """Look at the place of a report or page before anything is done.
+
+        Parameters
+        ----------
+        results : folders, and ends of names of the files that the run writes there
 
         Raises
         ------
         NotOurs
-            If it is an image of this run, a folder, a device, or a file that is no report or page.
+            If it is an image of this run, also by another name, a folder, a device, has the name of a result, or is a
+            file that is no report or page.
         OSError
             If it cannot be written.
         """
         self._refuse_input(option, path)
+        place = os.path.realpath(path)
+        if any(os.path.realpath(folder) == os.path.dirname(place) and place.endswith(end) for folder, end in results):
+            raise NotOurs(f"{option} {path}: results of this run have such names; give another one")
+        if path.exists() and any(map(path.samefile, filter(os.path.exists, self.inputs))):
+            raise NotOurs(f"{option} {path}: another name of an image of this run; give another place")
         if path.exists() and not path.is_file() or os.path.abspath(path).startswith(SYSTEM):
             raise NotOurs(f"{option} {path}: not a file but a folder, pipe or device; give the name of a file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, option)
         if path.exists() and not self.overwrite:
             with open(path, "rb") as file:
                 start = file.read(len(PAGE_HEAD)).lower()
@@ -136,6 +146,16 @@ class Claims:
                 )
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(f"{option} {path}: no permission to write there; give another place")
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder and those around it. Raises NotOurs, which names the option, where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotOurs(f"{option} {folder}: not a folder but a file, or a link to nothing; give another place") from None
+    except OSError as error:
+        raise NotOurs(f"{option} {folder}: cannot be made ({error.strerror}); give another place") from None
 
 
 def _is_empty(path: Path) -> bool:

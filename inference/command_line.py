@@ -36,6 +36,7 @@ In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 
 the image.
 """
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+WIDEST = 100  # pixels, of outlines
 INTERRUPTED = 130  # exit code; the others are `inference.batch`'s
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,14 @@ def parse_part(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(f"{text}: expected a number and how many there are, such as 3/20")
     return int(number), int(count)
+
+
+def parse_width(text: str) -> int:
+    """Of outlines in pixels. Raises ValueError for anything that is none."""
+    value = _number(text)
+    if value not in range(1, WIDEST + 1):
+        raise ValueError(f"{text}: expected a number of pixels from 1 to {WIDEST}")
+    return int(value)
 
 
 def _number(text: str) -> float:
@@ -222,7 +231,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=None,
         help=f"of the outlines: {', '.join(COLOURS)}, or a number like #ff8000 [auto: what stands out best]",
     )
-    add("--overlay-width", type=int, default=1, metavar="PX", help="of the outlines [1]")
+    add("--overlay-width", type=written(parse_width), default=1, metavar="PX", help="of the outlines [1]")
     add("--overlay-numbers", action="store_true", help="write the number of each cell into it")
     add(
         "--tiled",

@@ -86,11 +86,14 @@ def read_list(path: Path) -> list[Found]:
     One that does not exist is an image that fails, so that the others are done. Raises ImageError if nothing is named.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(
             f"{path}: cannot be read as a list of files ({error}); give a text file with a name a line"
         ) from None
+    if "\0" in text:  # which no name holds; UTF-16 does
+        raise ImageError(f"{path}: not a list of files in UTF-8, for it holds zero bytes; save it as plain text, UTF-8")
+    lines = [line.strip() for line in text.splitlines()]
     images = [Found(path.parent / line) for line in lines if line and not line.startswith("#")]
     if not images:
         raise ImageError(f"{path}: no file is named in this list; write one a line")

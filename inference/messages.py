@@ -1,6 +1,8 @@
 """What a run says of its images: the line of each, what may be wrong with its cells, and errors in words."""
 
+import errno
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from inference.outputs.result import Result
 
 log = logging.getLogger(__name__)
+
+NO_MEMORY = re.compile("can't allocate memory|Insufficient memory")  # as PyTorch and OpenCV say it
 
 
 @contextmanager
@@ -90,16 +94,26 @@ def warn_of(name: str, result: "Result") -> None:
             ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
             plan.image_class.name,
         )
+    if plan.unsure_of_size:
+        log.warning(
+            "%s: the cells found change with the size that is assumed for them (taken: %.0f px); look at the labels, "
+            "--diameter with the true size may find others",
+            name,
+            plan.diameter,
+        )
 
 
 def describe(name: str, error: Exception) -> str:
     """One line that names the file and says what to do."""
     if isinstance(error, CheckpointError):
         return f"{name}: {error}"
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is PyTorch's
+    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
         return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{name}: the names of its results would be too long; give the file a shorter name"
     if isinstance(error, OSError):
         return f"{name}: {error.strerror or error}; check the free space and the permissions of the output folder"
     if isinstance(error, ValueError) and name in str(error):
         return str(error)
-    return f"{name}: {type(error).__name__}: {error}; run it again with -v and report what it prints"
+    reason = " ".join(str(error).split())
+    return f"{name}: {type(error).__name__}: {reason}; run it again with -v and report what it prints"

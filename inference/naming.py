@@ -98,11 +98,11 @@ def challenge_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 def _challenge_names(images: Sequence[Found]) -> dict[Path, Path]:
     chosen: dict[Path, Path] = {}
+    taken: set[Path] = set()
     for found in images:
         name = found.path.name
         short = name.split(".")[0] or found.path.stem
-        taken = set(chosen.values())
-        chosen[found.path] = next(
-            path for path in (found.folder / n for n in (short, found.path.stem, name)) if path not in taken
-        )
+        candidates = (found.folder / n for n in (short, found.path.stem, name))
+        chosen[found.path] = next(path for path in candidates if path not in taken)
+        taken.add(chosen[found.path])
     return chosen

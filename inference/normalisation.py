@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from inference.colour import channel_of_one_hue
+from inference.content import Box, Cutout, content_box, within
 from inference.limits import LIMITS, Limits
 from inference.noise import shows_something
 from inference.reading import Regions
@@ -18,10 +19,11 @@ COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken fr
 HUE_SIDE = 256  # pixels of the sample's shorter side by which an image's hue is told
 
 NOTHING = 0.0, 0.0  # ends of a channel with nothing to see
+Pixels = np.ndarray | Regions | Cutout
 Ends = tuple[tuple[float, float], ...]  # of channels, the values that become 0 and 255
 
 
-def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
+def normalise(pixels: Pixels) -> np.ndarray:
     """Stretch each channel between percentiles 1 and 99 of its non-zero pixels to 8 bit.
 
     Parameters
@@ -37,18 +39,32 @@ def normalise(pixels: np.ndarray | Regions) -> np.ndarray:
     return Normalisation.measure(pixels)(pixels[:, :])
 
 
-def normalised_image(
-    pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: "Ends | None" = None
-) -> "NormalisedImage":
+def normalised_image(pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None" = None) -> "NormalisedImage":
     """As `normalise`, but a large image is normalised region by region, as they are asked for.
+
+    The contrast of an image in empty surroundings is that of its content.
 
     Parameters
     ----------
     ends : as of `Normalisation.with_ends`, if they are not to be those of this image
     """
-    if math.prod(pixels.shape[:2]) <= limits.whole_pixels:
-        return NormalisedImage(Normalisation.measure(pixels, limits).with_ends(ends)(pixels[:, :]))
-    return LargeImage(pixels, limits, ends)
+    image = _normalised(pixels, Normalisation.measure(pixels, limits).with_ends(ends), limits)
+    box = content_box(image.overview)
+    if box is None:
+        return image
+    rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
+    box = rows, columns
+    image = _normalised(pixels, Normalisation.measure(Cutout(pixels, box), limits).with_ends(ends), limits)
+    image.content = Part(image, box)
+    return image
+
+
+def _normalised(pixels: Pixels, normalisation: "Normalisation", limits: Limits) -> "NormalisedImage":
+    if math.prod(pixels.shape[:2]) > limits.whole_pixels:
+        return LargeImage(pixels, normalisation, limits)
+    image = NormalisedImage(normalisation(pixels[:, :]))
+    image.normalisation = normalisation
+    return image
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class Normalisation:
         return len(self.channels) == 1
 
     @classmethod
-    def measure(cls, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> "Normalisation":
+    def measure(cls, pixels: Pixels, limits: Limits = LIMITS) -> "Normalisation":
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
@@ -121,7 +137,7 @@ def with_zero(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
 
 
-def channels_to_show(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> tuple[int, ...]:
+def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]:
     """The numbers of the channels that show all there is to see: one for a gray image, however it is stored.
 
     Parameters
@@ -138,7 +154,7 @@ def channels_to_show(pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> t
     return channels if single is None else (single,)
 
 
-def bands(pixels: np.ndarray | Regions, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
+def bands(pixels: Pixels, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
     """The pixels of an image in order, some rows at a time: a multiple of `multiple`, but for the last band."""
     height, width = pixels.shape[:2]
     rows = max(1, limits.band_pixels // (width * multiple)) * multiple
@@ -151,9 +167,7 @@ def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
     return [np.ascontiguousarray(band if band.ndim == 2 else band[..., c]) for c in channels]
 
 
-def _channelwise(
-    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
-) -> Iterator[Iterator[np.ndarray]]:
+def _channelwise(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[Iterator[np.ndarray]]:
     """For each channel its bands, which are read as they are asked for."""
     for c in channels:
         yield (_planes(band, (c,))[0] for band in bands(pixels, limits))
@@ -163,14 +177,12 @@ def _finite(plane: np.ndarray) -> np.ndarray:
     return np.nan_to_num(plane.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
 
 
-def _ends_of_integers(
-    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
-) -> Iterator[tuple[float, float]]:
+def _ends_of_integers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     return _ends_of_counts(_counts(pixels, channels, limits))
 
 
-def _counts(pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
+def _counts(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
     """How often each value occurs in each channel: (channels, levels) int64."""
     levels = np.iinfo(pixels.dtype).max + 1
     counts = np.zeros((len(channels), levels), np.int64)
@@ -192,9 +204,7 @@ def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
         yield float(low), float(high)
 
 
-def _ends_of_numbers(
-    pixels: np.ndarray | Regions, channels: tuple[int, ...], limits: Limits
-) -> Iterator[tuple[float, float]]:
+def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
     every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
     sample = pixels[::every, ::every]
@@ -215,7 +225,7 @@ class CommonEnds:
         self._counts: np.ndarray | None = None
         self._samples: list[np.ndarray] = []  # (n, channels) of each image
 
-    def add(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS) -> None:
+    def add(self, pixels: Pixels, limits: Limits = LIMITS) -> None:
         """One more image."""
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if pixels.dtype in (np.uint8, np.uint16):
@@ -252,14 +262,20 @@ class NormalisedImage:
     shape : height and width in pixels
     gray : whether it has one channel
     reduction : pixels of the image per pixel of its overview, along each axis
+    box : rows and columns of the image that it is a part of; of a whole image all
+    content : the part that is not empty surroundings; mostly the image itself
+    normalisation : what made it of the image's pixels, if that is known
     """
 
     reduction = 1
+    normalisation: Normalisation | None = None
 
     def __init__(self, whole: np.ndarray):
         self.shape: tuple[int, int] = whole.shape[:2]
         self.gray = whole.ndim == 2
         self._whole = whole
+        self.box: Box = slice(0, self.shape[0]), slice(0, self.shape[1])
+        self.content: NormalisedImage = self
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         """The region [rows, columns]: uint8, (h, w) or (h, w, 3)."""
@@ -277,14 +293,18 @@ class LargeImage(NormalisedImage):
     Parameters
     ----------
     pixels : as `normalise` takes them
-    ends : as of `normalised_image`
+    normalisation : what is done to them
     """
 
-    def __init__(self, pixels: np.ndarray | Regions, limits: Limits = LIMITS, ends: Ends | None = None):
-        self.pixels, self.limits, self.shape = pixels, limits, (pixels.shape[0], pixels.shape[1])
-        self.normalisation = Normalisation.measure(pixels, limits).with_ends(ends)
+    normalisation: Normalisation
+
+    def __init__(self, pixels: Pixels, normalisation: Normalisation, limits: Limits = LIMITS):
+        self.pixels, self.normalisation, self.limits = pixels, normalisation, limits
+        self.shape = (pixels.shape[0], pixels.shape[1])
         self.gray = self.normalisation.gray
         self.reduction = max(1, min(self.shape) // limits.overview_side)
+        self.box = slice(0, self.shape[0]), slice(0, self.shape[1])
+        self.content = self
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         return self.normalisation(self.pixels[region])
@@ -303,6 +323,28 @@ class LargeImage(NormalisedImage):
                 band = self.normalisation(band[:rows, :columns])
                 reduced.append(cv2.resize(band, (columns // n, rows // n), interpolation=cv2.INTER_AREA))
         return np.concatenate(reduced)
+
+
+class Part(NormalisedImage):
+    """A part of a normalised image, as an image of its own.
+
+    Parameters
+    ----------
+    box : rows and columns of it, multiples of the image's reduction
+    """
+
+    def __init__(self, image: NormalisedImage, box: Box):
+        self.image, self.box = image, box
+        self.shape = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        self.gray, self.reduction, self.content = image.gray, image.reduction, self
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self.image[within(self.box, region)]
+
+    @property
+    def overview(self) -> np.ndarray:
+        rows, columns = (slice(part.start // self.reduction, part.stop // self.reduction) for part in self.box)
+        return self.image.overview[rows, columns]
 
 
 def to_three_channels(image: np.ndarray) -> np.ndarray:

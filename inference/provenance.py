@@ -61,9 +61,11 @@ class Provenance:
 
     @classmethod
     def of(cls, labels: Path) -> "Provenance | None":
-        """That of a label TIFF; None for any other file."""
+        """That of a label TIFF; None for any other file, or a pipe, which would wait for ever."""
         import tifffile  # late: most runs meet no old file
 
+        if not labels.is_file():
+            return None
         try:
             with tifffile.TiffFile(labels) as tiff:
                 tag = tiff.pages[0].tags.get(SOFTWARE)

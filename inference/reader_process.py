@@ -19,14 +19,23 @@ import numpy as np
 from inference.machine import available_memory, data_bytes
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, open_images
+from inference.reading.opening import OTHER_READER, READERS
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
 from inference.reading.stores import Deferred, fits_in_memory
 
 PIECE = 2**26  # bytes of pixels that are sent at once
 ROOM = 2**28  # bytes beside the pixels: libraries that are loaded late, their tables and threads
-LOSSES = re.compile("are zeroed|invalid page offset|failed to read|corrupt")  # in what tifffile logs
-LATE = ("tifffile", "zarr", "imagecodecs", "PIL", "pydicom")  # modules worth loading once for all files
+# In what tifffile logs of parts of an image, and of tags without which pixels are read as what they are not.
+LOSSES = re.compile(
+    "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
+    "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
+)
+# Modules worth loading once for all files: libraries, and what imports them.
+LATE = (
+    *("tifffile", "zarr", "imagecodecs", "PIL.Image", "pydicom", "cv2", "pylibCZIrw.czi", "pillow_heif"),
+    *(f"{open_images.__module__.rpartition('.')[0]}.{name}" for name in sorted({*READERS.values(), OTHER_READER})),
+)
 
 
 def work(connection: Connection) -> None:
@@ -72,7 +81,7 @@ def work(connection: Connection) -> None:
             said, pixels = {"error" if isinstance(error, ImageError) else "unexpected": reason}, None
         if pixels is not None:
             said |= {"shape": pixels.shape, "dtype": pixels.dtype.str}
-        said["complaints"] = [f"{path.name}: {line}" for line in complaints]
+        said["complaints"] = [f"{path.name}: {line}" for line in dict.fromkeys(complaints)]
         complaints.clear()
         connection.send_bytes(json.dumps(said, default=lambda number: number.item()).encode())
         if pixels is not None and pixels.size:

@@ -33,6 +33,9 @@ class ReportRow:
     class_ : of the network that ran, in words
     class_probability : the router's; None if the class was given
     uncertain_route : 1 if the router left open which class it is
+    doubts : what the program is unsure of: "class", "size" or both
+    second_diameter_px : of further, much smaller cells
+    size_agreement : F1 of the cells found at the next size that was tried with those found at this one
     diameter_from : "image", "option" or "all images"
     contrast : "image", or the values of all images that become black and white
     scale : working size over image size
@@ -60,7 +63,10 @@ class ReportRow:
     class_: str | None = None
     class_probability: float | None = None
     uncertain_route: int | None = None
+    doubts: str | None = None
     cell_diameter_px: float | None = None
+    second_diameter_px: float | None = None
+    size_agreement: float | None = None
     diameter_from: str | None = None
     contrast: str | None = None
     scale: float | None = None

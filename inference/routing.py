@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.normalisation import NormalisedImage
-from inference.reading import Regions
+from inference.normalisation import NormalisedImage, Pixels
 from inference.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY
@@ -51,7 +50,7 @@ class Route:
         return int(np.argmax(np.where(np.array(self.probabilities) > 0, self.expected_f1, -1)))
 
 
-def mean_saturation(pixels: np.ndarray | Regions) -> float:
+def mean_saturation(pixels: Pixels) -> float:
     """Mean of HSV's saturation, (largest - smallest channel) / largest, in [0, 1]; 0 for one or two channels.
 
     Parameters
@@ -67,7 +66,7 @@ def mean_saturation(pixels: np.ndarray | Regions) -> float:
     return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
 
 
-def ruled_out(pixels: np.ndarray | Regions, gray: bool) -> tuple[int, ...]:
+def ruled_out(pixels: Pixels, gray: bool) -> tuple[int, ...]:
     """Classes that the cue rules (paper, section 3.3) exclude for an image, whatever it shows.
 
     Several colours are never binary, and too colourful ones not gray. The paper goes by how a file is stored: one

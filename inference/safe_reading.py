@@ -168,9 +168,8 @@ def _image(file: _File, number: int, told: dict) -> Image:
     def load(view: Picture) -> Picture:
         assert isinstance(view.pixels, RemoteRegions)
         said, pixels = file.ask(("load", number, view.pixels._plane))
-        return replace(
-            view, pixels=view.pixels if pixels is None else pixels, warnings=(*view.warnings, *said["complaints"])
-        )
+        warnings = tuple(dict.fromkeys((*view.warnings, *said["complaints"])))  # said of the same file, opened twice
+        return replace(view, pixels=view.pixels if pixels is None else pixels, warnings=warnings)
 
     return Image(told["suffix"], told["name"], tuple(told["stack"]), told["stack_axes"], views, load)
 

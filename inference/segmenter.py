@@ -2,6 +2,7 @@
 decode.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.diameter import measure_diameter
+from inference.content import Cutout
+from inference.diameter import Measurement, measure_diameter
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
 from inference.normalisation import Ends, NormalisedImage, normalised_image
@@ -20,12 +22,16 @@ from inference.routing import Route, RouterNetwork, ruled_out
 from inference.scaling import Sizes, WorkingImage, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
+from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
 from models.classes import CLASSES, ROUTER_FILE, ImageClass
 from models.weights_folder import check_weights
 
 if TYPE_CHECKING:
     from inference.outputs.label_rows import LabelRows
+
+# F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
+LEAST_AGREEMENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,27 @@ class Plan:
     route : what the router said; None if the class was given
     diameter : typical cell diameter that the working size was chosen by, in pixels of the image
     sizes : of the image and of the working image
+    second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
+    agreement : as of `inference.diameter.Measurement`
     """
 
     image_class: ImageClass
     route: Route | None
     diameter: float
     sizes: Sizes
+    second: float | None = None
+    agreement: float | None = None
+
+    @property
+    def unsure_of_size(self) -> bool:
+        """Whether the cells found depend much on the size that was assumed for them."""
+        return self.agreement is not None and self.agreement < LEAST_AGREEMENT
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the program is unsure of, so that somebody had better look at the labels: "class", "size"."""
+        unsure = {"class": self.route is not None and self.route.uncertain, "size": self.unsure_of_size}
+        return tuple(name for name, doubted in unsure.items() if doubted)
 
 
 @dataclass(frozen=True)
@@ -166,6 +187,11 @@ class Segmenter:
             self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
+    def choose_class(self, picture: Picture) -> int:
+        """Number of the class whose network segments an image if none is given."""
+        image = normalised_image(picture.pixels, self.limits)
+        return self.route(image, ruled_out(picture.pixels, image.gray)).best
+
     def segment(
         self,
         picture: Picture,
@@ -190,16 +216,22 @@ class Segmenter:
         clock, tally = Stopwatch(), Tally()
         image, network, plan = self.plan(picture, class_, diameter, ends, clock)
         working = WorkingImage(image, self.scale(image.shape, network, plan))
-        rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+        if plan.second is None:
+            rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+        else:
+            finer = WorkingImage(image, working_scale(image.shape, network.config.diameter, plan.second))
+            rows = rows_of_two_sizes(working, finer, network, tally, clock, on_tile, self.limits, sensitivity)
         return Segmentation(image, plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
     ) -> tuple[NormalisedImage, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
-        image, image_class, route, network, diameter = self._look(picture, class_, diameter, ends, clock)
-        sizes = Sizes.at_scale(image.shape, working_scale(image.shape, network.config.diameter, diameter))
-        return image, network, Plan(image_class, route if class_ is None else None, diameter, sizes)
+        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
+        sizes = Sizes.at_scale(image.shape, working_scale(image.shape, network.config.diameter, size.diameter))
+        second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
+        route = route if class_ is None else None
+        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement)
 
     @staticmethod
     def scale(shape: tuple[int, int], network: Network, plan: Plan) -> float:
@@ -208,22 +240,23 @@ class Segmenter:
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
-        return self._look(picture, class_, None, ends, Stopwatch())[-1]
+        return self._look(picture, class_, None, ends, Stopwatch())[-1].diameter
 
     def _look(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
-    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, float]:
-        """The image's normalised form, its class, the router's answer, the network and the cells' diameter."""
+    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, Measurement]:
+        """The image's normalised form, its class, the router's answer, the network and the cells' size."""
         route = None
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
+        content = image.content
         if class_ is None or diameter is None:
             with clock("route"):
-                route = self.route(image, ruled_out(picture.pixels, image.gray))
+                route = self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))
             class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
             network = self.network(class_)
-        if diameter is None:
-            with clock("scale"):
-                diameter = measure_diameter(image, network, guess)
-        return image, CLASSES[class_], route, network, diameter
+        if diameter is not None:
+            return image, CLASSES[class_], route, network, Measurement(diameter)
+        with clock("scale"):
+            return image, CLASSES[class_], route, network, measure_diameter(content, network, guess)

@@ -14,7 +14,8 @@ class Config:
     diameter : median cell diameter in pixels that a segmenter's images are brought to
     decoder : settings of its kind's decoder, where they are not the defaults; under the kind's name in the JSON text
     expected_f1 : the router's, of images of each class (rows) by each network (columns)
-    training : how it was trained: the command's arguments, "steps_done" and "seconds"
+    training : how it was trained: the command's arguments, "steps_done", "seconds", and "crops", that it and the
+        networks which it started from have seen
     validation : the figures that it was selected by
     pretraining : `training` of the network that it was fine-tuned from
     sources : of its training data: images and terms of each
@@ -34,6 +35,15 @@ class Config:
     storage: str = ""
     file: str = ""
     git_commit: str = ""
+
+    @property
+    def crops(self) -> int:
+        """How many crops (of a router: views) the network was shown, those of the networks that it started from
+        included; of an older checkpoint, which does not say it, those of its training and its pre-training.
+        """
+        if "crops" in self.training:
+            return self.training["crops"]
+        return sum(run.get("steps_done", 0) * run.get("batch", 0) for run in (self.training, self.pretraining))
 
     @classmethod
     def from_json(cls, kind: str, text: str) -> "Config":

@@ -16,7 +16,7 @@ if (_REPOSITORY / "predict.py").is_file():
         sys.path.append(str(_REPOSITORY))
 
 if TYPE_CHECKING:
-    from multistream_cellseg.inference.door import Segmenter
+    from inference.door import Segmenter
 
 __all__ = ["Segmenter"]
 

@@ -19,6 +19,7 @@ from skimage.data import coins
 from inference.command_line import main
 from models.checksums import write_checksums
 from models.weights_folder import FILES
+from tests.helpers.tags import ASCII, FLOAT, write_with_tags
 from tests.inference.test_safe_reading import CRASHING_PNG
 
 ROOT = Path(__file__).parents[1]
@@ -181,16 +182,16 @@ def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
 @pytest.mark.parametrize(
     "tags",
     [
-        [(282, 5, 1, (4 * 10**9, 1), True), (283, 5, 1, (4 * 10**9, 1), True), (296, 3, 1, 3, True)],
-        [(282, 11, 1, 300.0, True), (283, 11, 1, 300.0, True), (296, 3, 1, 2, True)],
-        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 0, True)],
-        [(282, 5, 1, (1, 3), True), (283, 5, 1, (1, 3), True), (296, 3, 1, 77, True)],
-        [(282, 2, 4, "odd", True), (283, 2, 4, "odd", True)],
+        {282: ((4 * 10**9, 1), None), 283: ((4 * 10**9, 1), None)},
+        {282: (1e12, FLOAT), 283: (1e12, FLOAT)},
+        {282: (float("nan"), FLOAT), 283: ((1, 0), None)},
+        {296: (0, None)},
+        {296: (77, None)},
+        {282: ("odd", ASCII)},
     ],
 )
 def test_harmless_metadata_costs_no_labels(tmp_path, run, labels, tags):
-    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as tiff:
-        tiff.write(COINS, metadata=None, extratags=tags)
+    write_with_tags(tmp_path / "in" / "a.tif", COINS, tags)
     code, told = run()
     assert code == 0 and told == {"a.tif": "done"} and labels("a").shape == COINS.shape
 

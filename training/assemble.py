@@ -26,7 +26,6 @@ table with the columns source and terms, in a CSV or a Markdown file: the licenc
 """
 
 import argparse
-import csv
 import logging
 import re
 from collections.abc import Mapping
@@ -41,10 +40,10 @@ from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training import runs
 from training.command import DONE, PARTLY, command, manual
-from training.label import SOURCE_SUFFIX
 from training.manifest import read_manifest
 from training.model_card import CARD, write_card
 from training.tables import read_table
+from training.terms import read_terms, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -87,17 +86,21 @@ def default_storage(model: nn.Module) -> str:
     return "int8" if 2 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE else "float16"
 
 
-def place(source: Path, target: Path, args: argparse.Namespace) -> None:
-    """Write a checkpoint again, as a part of the weights folder, with the sources of its data and its pre-training."""
+def place(
+    source: Path, target: Path, sources: Mapping, pretraining: Mapping | None = None, storage: str | None = None
+) -> None:
+    """Write a checkpoint again, as a part of the weights folder.
+
+    Parameters
+    ----------
+    sources : of its training data, as of `models.config.Config`
+    pretraining : what it was fine-tuned from, if that is to be replaced
+    storage : number format [that of `default_storage`]
+    """
     model, config = load_checkpoint(source)
-    storage = args.storage or default_storage(model)
-    config = replace(
-        config,
-        storage=storage,
-        file=target.name,
-        pretraining=pretraining(config, args.runs, model.kind),
-        sources=data_sources(args.manifest, args.terms, config.training.get("leave_out", [])),
-    )
+    storage = storage or default_storage(model)
+    pretraining = config.pretraining if pretraining is None else pretraining
+    config = replace(config, storage=storage, file=target.name, pretraining=pretraining, sources=sources)
     save_checkpoint(target, model, config, storage)
     target.chmod(0o644)
     size = target.stat().st_size
@@ -111,6 +114,13 @@ def place(source: Path, target: Path, args: argparse.Namespace) -> None:
         )
 
 
+def place_part(source: Path, target: Path, args: argparse.Namespace) -> None:
+    """Place a checkpoint with what the command's arguments say of its data and its pre-training."""
+    kind, config = read_config(source)
+    sources = data_sources(args.manifest, args.terms, config.training.get("leave_out", []))
+    place(source, target, sources, pretraining(config, args.runs, kind), args.storage)
+
+
 def check_kind(part: str, source: Path) -> None:
     """Raise ValueError if a checkpoint is of the wrong kind for its place."""
     kind, _ = read_config(source)
@@ -122,35 +132,14 @@ def check_kind(part: str, source: Path) -> None:
 
 
 def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dict[str, dict]:
-    """Training images and terms of each source of a manifest; pseudo labels have the terms of their images."""
+    """Training images and terms of each source of a manifest."""
     table = read_terms(terms) if terms else {}
     sources: dict[str, dict] = {}
     for record in read_manifest(manifest, "train", files=False):
         if record.source not in left_out:
-            published = record.source.removesuffix(SOURCE_SUFFIX)
-            entry = sources.setdefault(record.source, {"images": 0, "terms": table.get(published, "")})
+            entry = sources.setdefault(record.source, {"images": 0, "terms": terms_of(record.source, table)})
             entry["images"] += 1
     return sources
-
-
-def read_terms(path: Path) -> dict[str, str]:
-    """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
-
-    Raises
-    ------
-    ValueError
-        If there is no such table.
-    """
-    with open(path, newline="", encoding="utf-8") as file:
-        if path.suffix.lower() == ".csv":
-            rows = list(csv.reader(file))
-        else:
-            rows = [[cell.strip() for cell in line.strip(" |\n").split("|")] for line in file if line.startswith("|")]
-    header = next((i for i, row in enumerate(rows) if {"source", "terms"} <= set(row)), None)
-    if header is None:
-        raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")
-    source, terms = rows[header].index("source"), rows[header].index("terms")
-    return {row[source]: row[terms] for row in rows[header + 1 :] if len(row) > max(source, terms)}
 
 
 def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
@@ -205,6 +194,19 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
+def describe(weights: Path, scores: Path | None, changed: bool, note: str = "") -> dict[str, tuple[str, Config]]:
+    """Write the model card of a weights folder; kind and configuration of each part that it holds.
+
+    Parameters
+    ----------
+    scores, changed, note : as of `training.model_card.write_card`
+    """
+    configs = {part: read_config(weights / FILES[part]) for part in PARTS if (weights / FILES[part]).exists()}
+    sizes = {part: (weights / FILES[part]).stat().st_size for part in configs}
+    write_card(weights / CARD, configs, sizes, scores, changed, note)
+    return configs
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.assemble", __doc__)
     add = parser.add_argument
@@ -243,20 +245,13 @@ def main(argv: list[str] | None = None) -> int:
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place(source, target, args)
+            place_part(source, target, args)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:
         tell_router(args.weights / ROUTER_FILE, matrix)
         write_checksums(args.weights, FILES.values())
-    configs = {part: read_config(args.weights / FILES[part]) for part in PARTS if (args.weights / FILES[part]).exists()}
-    write_card(
-        args.weights / CARD,
-        configs,
-        {part: (args.weights / FILES[part]).stat().st_size for part in configs},
-        args.scores,
-        changed,
-    )
+    configs = describe(args.weights, args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:
         log.error("%s: not usable yet, without %s; assemble the missing networks too", args.weights, ", ".join(missing))

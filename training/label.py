@@ -9,8 +9,9 @@ in, where training.measure.score looks for it, and OUT/report.csv with the class
 cells of each image.
 
     python -m training.label --pseudo --weights weights --manifest data/manifest.csv --out data/pseudo
-    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips --out
-    data/pseudo python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
+    python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips \\
+        --out data/pseudo
+    python -m training.cue_table --manifest data/pseudo/manifest.csv --out runs/pseudo-cues --outlines
     python -m training.prepare merge data/with-pseudo.csv data/manifest.csv data/pseudo/manifest.csv
 
 With --pseudo it takes the manifest's lines of split "unlabelled", or a folder with its sub-folders, and writes
@@ -45,13 +46,11 @@ from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
 from training.command import DONE, PARTLY, add_device, command, manual
-from training.manifest import Record, read_manifest, write_manifest
+from training.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
 from training.readers.listing import image_files
 from training.tables import write_table
 
 log = logging.getLogger(__name__)
-
-SOURCE_SUFFIX = "_pseudo"
 
 
 def find_images(args: argparse.Namespace) -> list[Record]:
@@ -92,7 +91,7 @@ def pseudo_label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
                 folders.setdefault(record.image.parent.resolve(), []).append(record.image)
         root = Path(os.path.commonpath(folders))
         for folder, images in folders.items():
-            target = out / f"{source}{SOURCE_SUFFIX}" / folder.relative_to(root)
+            target = out / f"{source}{PSEUDO_SUFFIX}" / folder.relative_to(root)
             paths |= {image: target / f"{name}{LABEL_SUFFIX}" for image, name in label_names(sorted(images)).items()}
     return paths
 
@@ -177,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
             label = paths[record.image]
             label.parent.mkdir(parents=True, exist_ok=True)
             write_labels(label, labels, PixelSize.of(picture))
-            kept.append(Record(record.image, label, "train", f"{record.source}{SOURCE_SUFFIX}", record.modality))
+            kept.append(Record(record.image, label, "train", f"{record.source}{PSEUDO_SUFFIX}", record.modality))
             lines.append(report_line(record, result))
     for reason, count in dropped.items():
         log.info("dropped: %d with %s", count, reason)

@@ -16,6 +16,8 @@ from training.tables import read_table
 
 COLUMNS = ("image", "label", "split", "source", "modality", "partial")
 SPLITS = ("train", "val", "test", "unlabelled")
+PSEUDO_SUFFIX = "_pseudo"  # of a source whose labels a network has made
+SYNTHETIC_PREFIX = "synthetic_"  # of a source that was drawn
 
 
 @dataclass(frozen=True)

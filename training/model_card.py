@@ -9,13 +9,10 @@ from statistics import mean, median
 from models.config import Config
 from training.cues import CLASS_NAMES
 from training.tables import read_table
+from training.terms import NON_COMMERCIAL, UNCLEAR, is_permissive
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
-NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
-UNCLEAR = re.compile(
-    r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
-)
 
 INTRODUCTION = """# Model card
 
@@ -31,6 +28,7 @@ RESTRICTIONS = (
     ),
     (UNCLEAR, "Some sources have unclear terms; ask their publishers before you pass the weights on"),
 )
+FREE = "Every source of the training data is under permissive terms, which ask for attribution at most"
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
 NOT_SINCE = (
@@ -42,7 +40,12 @@ UNKNOWN = "not recorded"
 
 
 def write_card(
-    path: Path, configs: dict[str, tuple[str, Config]], sizes: dict[str, int], scores: Path | None, changed: bool
+    path: Path,
+    configs: dict[str, tuple[str, Config]],
+    sizes: dict[str, int],
+    scores: Path | None,
+    changed: bool,
+    note: str = "",
 ) -> None:
     """Write the card.
 
@@ -53,6 +56,7 @@ def write_card(
     sizes : of their files, in bytes
     scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
+    note : more about the validation
     """
     failures = known_failures(path) if path.exists() else NOTHING_YET
     sections = [
@@ -60,10 +64,12 @@ def write_card(
         terms_text(configs),
         "## Networks\n",
         networks_table(configs, sizes),
+        crops_text(configs),
         pretraining_text(configs),
         router_text(configs),
         f"{VALIDATION}\n",
         scores_text(scores) if scores else NOT_SINCE + "\n" if changed else kept_scores(path),
+        note,
         "## Data\n",
         sources_text(configs),
         f"## Known failures\n\n{BEGIN}\n{failures}\n{END}\n",
@@ -135,7 +141,10 @@ def scores_text(path: Path) -> str:
 
 def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]) -> str:
     """A line a file: what it is and how it was trained."""
-    lines = ["| file | images | network | MB | steps | minutes | seed | from | validation |", "|" + " --- |" * 9]
+    lines = [
+        "| file | images | network | MB | steps | minutes | crops | seed | from | validation |",
+        "|" + " --- |" * 10,
+    ]
     for part, (kind, config) in configs.items():
         training = config.training
         images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
@@ -143,7 +152,8 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
         lines.append(
             f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
-            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {training.get('seed', UNKNOWN)} | "
+            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {crops(config)} | "
+            f"{training.get('seed', UNKNOWN)} | "
             f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |"
         )
     return "\n".join(lines) + "\n"
@@ -154,8 +164,24 @@ def minutes(training: dict) -> str:
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
 
 
+def crops(config: Config) -> str:
+    """How many crops a network has seen."""
+    return f"{config.crops:,}" if config.crops else UNKNOWN
+
+
+def crops_text(configs: dict[str, tuple[str, Config]]) -> str:
+    """The least and the most crops that a segmenter has seen, in a sentence."""
+    seen = sorted({config.crops for part, (_, config) in configs.items() if part != "router" and config.crops})
+    if not seen:
+        return ""
+    amount = f"{seen[0]:,}" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,}"
+    return f"Each segmenter has seen {amount} crops, those of the networks that it started from included.\n"
+
+
 def start(training: dict) -> str:
     """What a training started from."""
+    if "averaged" in training:
+        return f"average of {' and '.join(training['averaged'])}"
     return training.get("init") or ("random weights" if training.get("random_init") else "ImageNet")
 
 
@@ -199,6 +225,8 @@ def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
         text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS
     }
     sentences = [f"{text}: {', '.join(sources)}." for text, sources in named.items() if sources]
+    if terms and all(map(is_permissive, terms.values())):
+        sentences = [f"{FREE}: {', '.join(sorted(terms))}."]
     return "\n\n".join([TERMS, *sentences, EVERY_SOURCE]) + "\n"
 
 

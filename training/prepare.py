@@ -58,6 +58,7 @@ from training.readers.listing import Entry, Listing, stem
 from training.readers.making import Maker
 from training.readers.pairs import list_cellpose, list_neurips, list_omnipose, list_pairs
 from training.readers.sartorius import list_sartorius
+from training.terms import permissive_records
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     merge = commands.add_parser("merge", help="join manifests into one", description="Join manifests into one.")
     merge.add_argument("out", type=Path, help="the manifest to write")
     merge.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
-    return parser.parse_args(argv)
+    merge.add_argument("--permissive", action="store_true", help="only sources whose --terms are (training.terms)")
+    merge.add_argument("--terms", type=Path, metavar="FILE", help="table of the sources' licences, for --permissive")
+    args = parser.parse_args(argv)
+    if args.layout == "merge" and args.permissive and not args.terms:
+        merge.error("--permissive needs --terms, the table of the sources' licences")
+    return args
 
 
 def add_layout(commands, layout: str, text: str) -> Callable:
@@ -250,6 +256,8 @@ def merge(args: argparse.Namespace) -> int:
     joined.entries = [entry for _, entry in lines.values()]
     if refuse(joined, args.out):
         return NOTHING
+    if args.permissive:
+        joined.entries = permissive_records(joined.entries, args.terms)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(args.out, joined.entries)
     log_counts(args.out, joined.entries)

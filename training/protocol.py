@@ -1,9 +1,9 @@
 """The whole protocol of the paper in one command: cues, pre-training, a network for each class, router, weights folder.
 
     python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --terms data/README.md
-    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu --time-budget
-    240 python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4      (GPUs
-    of this machine)
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --preset cpu \\
+        --time-budget 240
+    python -m training.protocol --manifest data/manifest.csv --runs runs --weights weights --processes 4  (local GPUs)
 
 Steps, each a command of its own that the log shows, with a folder of its own below RUNS:
 
@@ -21,11 +21,16 @@ Steps, each a command of its own that the log shows, with a folder of its own be
     (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
 
 Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from
-random weights for a few hours on two cores, smoke a few steps that show that everything works and nothing else. Other
-options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
+random weights for a few hours on two cores, lite a larger one (EfficientNet-Lite0) from the ImageNet weights of a
+package (training.encoder_weights) in as much time, smoke a few steps that show that everything works and nothing else.
+Other options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
 --finetune-options, --router-options. --time-budget divides minutes among the steps: pre-training gets half, the
 fine-tunings share two fifths, the router gets a tenth. The thresholds come on top. Images are decoded once and stay in
 memory for all steps (with --processes, for all but the trainings of segmenters).
+
+--permissive trains on sources under permissive terms alone, as --terms has them (training.terms says which terms are):
+RUNS/permissive.csv has the images that remain, and takes the manifest's place in all steps; the log and the model card
+list their sources. Networks that start from others (--init) have seen more and are refused.
 
 A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it
 was: give the same command again. To repeat a step with other options, remove its folder and those of the steps that
@@ -44,7 +49,9 @@ from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import command, manual
 from training.datasets import keep_samples
+from training.manifest import read_manifest, write_manifest
 from training.tables import read_table
+from training.terms import permissive_records
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +63,7 @@ MAINS = {
 }
 TIMED = ("training.train", "training.train_router")  # the commands with --time-budget
 CUES = "cues"  # folder of the first step
+PERMISSIVE = "permissive.csv"  # in RUNS, the manifest of --permissive
 FINISHED = "finished"  # file in the folder of a step
 SHARES = {"pretrain": 0.5, "class": 0.4, "router": 0.1}  # of the time budget, for all steps whose names begin so
 
@@ -81,6 +89,12 @@ PRESETS = {
         pretrain="--encoder convnext_atto --random-init --lr 1e-3 --steps 20000",
         finetune="--lr 3e-4 --steps 4000",
         hover="--lr 7e-4 --diameter 36",
+        router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3",
+    ),
+    "lite": Preset(
+        train="--crop 256 --batch 8 --schedule cosine --hv-weight 10 --balance 0.35",
+        pretrain="--encoder efficientnet_lite0 --lr 1e-3 --steps 20000",
+        finetune="--lr 3e-4 --steps 4000",
         router="--random-init --batch 16 --lr 0.02 --schedule cosine --epochs 40 --validate-every 3",
     ),
     "smoke": Preset(
@@ -235,6 +249,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="table of the sources' licences, for the model card (training.assemble)",
     )
+    add("--permissive", action="store_true", help="only sources whose --terms are permissive")
     add("--preset", choices=PRESETS, default="paper", help="[paper]")
     add("--time-budget", type=float, metavar="MINUTES", help="for all trainings together [the preset's steps]")
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
@@ -253,12 +268,35 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
     add("--seed", type=int, default=0, help="[0]")
     add("--device", help="cpu or cuda [cuda where there is one]")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.permissive and not args.terms:
+        parser.error("--permissive needs --terms, the table of the sources' licences")
+    if args.permissive and (given := [w for w in own_words(args) if w.startswith("--init")]):
+        parser.error(f"{given[0]}: a start has seen other sources, which --permissive leaves out")
+    return args
+
+
+def own_words(args: argparse.Namespace) -> list[str]:
+    """The words of the options that are handed on."""
+    return [
+        word for text in (args.train_options, args.finetune_options, args.router_options) for word in shlex.split(text)
+    ]
+
+
+def leave_permissive(args: argparse.Namespace) -> None:
+    """Write RUNS/permissive.csv, and let it be the manifest."""
+    records = permissive_records(read_manifest(args.manifest), args.terms)
+    args.runs.mkdir(parents=True, exist_ok=True)
+    args.manifest = args.runs / PERMISSIVE
+    write_manifest(args.manifest, records)
+    log.info("%s: %d images", args.manifest, len(records))
 
 
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    if args.permissive:
+        leave_permissive(args)
     with keep_samples():
         if code := run_steps(args):
             return code

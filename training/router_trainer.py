@@ -139,7 +139,9 @@ class RouterTrainer(Trainer):
         settings = self.settings
         model = Router(pretrained=not settings.random_init and settings.init is None)
         if settings.init:
-            model.load_state_dict(load_checkpoint(settings.init)[0].state_dict())
+            start, config = load_checkpoint(settings.init)
+            model.load_state_dict(start.state_dict())
+            self.crops_before = config.crops
         return model
 
     def make_optimiser(self) -> torch.optim.Optimizer:

@@ -6,6 +6,8 @@ RUNS/pretrain-stardist/      the paper's separate pre-training, a folder for eac
 RUNS/pretrain-hover/
 RUNS/class0-stardist/ ...    a network fine-tuned on one class, as class1-hover/hover.safetensors
 RUNS/router/                 router.safetensors
+
+RUNS may also be the folder of a joint training itself, as training.train --stream both writes it.
 """
 
 from pathlib import Path
@@ -17,9 +19,12 @@ CLASS_KINDS = tuple(c.kind for c in CLASSES)  # of classes 0 to 3 in the product
 
 
 def pretrained(runs: Path, kind: str) -> Path:
-    """Checkpoint of a kind pre-trained on all classes; the separate one if there is one, else the joint one."""
-    separate = runs / f"pretrain-{kind}" / f"{kind}.safetensors"
-    return separate if separate.exists() else runs / "pretrain" / separate.name
+    """Checkpoint of a kind pre-trained on all classes; the separate one if there is one, else the joint one, else one
+    in RUNS itself.
+    """
+    folders = runs / f"pretrain-{kind}", runs / "pretrain", runs
+    paths = [folder / f"{kind}.safetensors" for folder in folders]
+    return next((path for path in paths if path.exists()), paths[1])
 
 
 def finetuned(runs: Path, cue_class: int, kind: str) -> Path:

@@ -104,6 +104,7 @@ class SegmenterTrainer(Trainer):
         start, config = load_checkpoint(self.settings.init) if self.settings.init else (None, None)
         self.settings = settings = self.settings.completed(config)
         self.carried = {start.kind: config.decoder} if start else {}  # settings of the start's decoder
+        self.crops_before = config.crops if config else 0
         fetched = not (settings.random_init or start or settings.encoder_weights)
         model = TrainingNetwork(
             settings.stream,

@@ -21,7 +21,7 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from training.command import command, manual
-from training.manifest import Record, write_manifest
+from training.manifest import SYNTHETIC_PREFIX, Record, write_manifest
 from training.synthetic import fluorescence, negatives, stained, transmitted
 from training.synthetic.fields import Scene
 
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     records, seen = [], Counter()
     for number, kind in enumerate(tqdm(choose_kinds(args.images, args.kinds), unit="image", disable=None)):
         scene = make(kind, np.random.default_rng([args.seed, number]))
-        source = f"synthetic_{kind}"
+        source = f"{SYNTHETIC_PREFIX}{kind}"
         image, label = save(args.out / source, f"{number:06d}", scene)
         val = int((seen[kind] + 1) * args.val_share) > int(seen[kind] * args.val_share)
         seen[kind] += 1

@@ -12,6 +12,7 @@ again starts from the defaults again, so that a fit that was broken off is repea
 
 import argparse
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from inference.pipeline import segment_at
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import Config
 from training.command import add_device, command, manual
 from training.datasets import Sample
 from training.measure.f1 import f1_score, score_image
@@ -59,17 +61,21 @@ class Replay:
         return self._maps[self._next - 1]
 
 
-def score_settings(network: Network, samples: list[Sample], diameter: float) -> dict[Tried, float]:
+def score_settings(
+    network: Network, samples: Iterable[Sample], diameter: float, more: Sequence[Settings] = ()
+) -> dict[Tried, float]:
     """Mean F1 at IoU 0.5 for each working size, as a cell diameter in pixels, and each of the grid's settings.
 
     diameter : that the network was trained at
+    more : settings to try besides the grid's
     """
     sizes = [round(size * diameter, 2) for size in SIZES]
-    scores = {(size, settings): [] for size in sizes for settings in KINDS[network.kind].Settings.grid()}
-    for sample, size in tqdm([(s, size) for s in samples for size in sizes], unit="pass", disable=None):
+    grid = list(dict.fromkeys([*KINDS[network.kind].Settings.grid(), *more]))
+    scores: dict[Tried, list[float]] = {(size, settings): [] for size in sizes for settings in grid}
+    for sample, size in tqdm(((s, size) for s in samples for size in sizes), unit="pass", disable=None):
         network.config = replace(network.config, diameter=size)
         replay = Replay(network)
-        for settings in KINDS[network.kind].Settings.grid():
+        for settings in grid:
             labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
             labels = without_unlabelled(labels, sample.labels) if sample.record.partial else labels
             scores[size, settings].append(f1_score(*score_image(sample.labels, labels)[0]))
@@ -89,6 +95,11 @@ def choose(scores: dict[Tried, float], default: Tried, gain: float) -> Tried:
         (tried for tried in scores if highest - scores[tried] < gain),
         key=lambda tried: (changes(tried), -scores[tried]),
     )
+
+
+def decoded(config: Config, chosen: Tried) -> Config:
+    """A network's configuration with this working size and these settings of its decoder."""
+    return replace(config, diameter=chosen[0], decoder=asdict(chosen[1]))
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -117,9 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     report(scores, default, args.out)
     diameter, settings = chosen
     validation = {**config.validation, "f1": scores[chosen], "images": len(samples)}
-    save_checkpoint(
-        args.checkpoint, model, replace(config, decoder=asdict(settings), diameter=diameter, validation=validation)
-    )
+    save_checkpoint(args.checkpoint, model, replace(decoded(config, chosen), validation=validation))
     log.info(
         "%s: F1 %.4f with cells of %g pixels and %s, %.4f with the defaults",
         args.checkpoint,

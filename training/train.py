@@ -3,9 +3,8 @@
 Pre-train both streams at once, then fine-tune class 1's Hover network from it:
 
     python -m training.train --manifest data/manifest.csv --stream both --out runs/pretrain
-    python -m training.train --manifest data/manifest.csv --stream hover --classes 1 --init
-    runs/pretrain/hover.safetensors \\
-        --out runs/class1
+    python -m training.train --manifest data/manifest.csv --stream hover --classes 1 \\
+        --init runs/pretrain/hover.safetensors --out runs/class1
 
 The defaults are the paper's protocol (ConvNeXt-small from ImageNet, 512x512 crops, batch 16, AdamW 1e-4 halved every
 quarter of the run) in steps instead of epochs. Without a GPU and without ImageNet weights, a small network in an hour

@@ -10,9 +10,8 @@ an hour:
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router --random-init --batch 16 --lr 0.02 \\
         --schedule cosine --time-budget 90 --validate-every 3
-    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors
-    --batch 16 \\
-        --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
+    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors \\
+        --batch 16 --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
 
 What the paper leaves open: the views that it learns from (training.router_views), a moving average of the weights,
 smoothed class labels, and the fifth output.

@@ -24,11 +24,16 @@ from training.distributed import Team
 from training.resume import load_run, save_run
 from training.settings import Settings
 
+COMMIT_FILE = Path(__file__).parents[1] / "COMMIT"  # of code that was taken elsewhere, without git
 IMAGES_TIMED = 3  # to know how long a validation takes
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout."""
+    """The commit of the code that runs, with "+" if it was changed since; empty outside a git checkout, unless the file
+    COMMIT names it there.
+    """
+    if COMMIT_FILE.exists():
+        return COMMIT_FILE.read_text(encoding="utf-8").strip()
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--dirty=+"],
@@ -88,10 +93,12 @@ class Trainer(ABC):
     waiting : seconds waited for data since then
     validated : step of the last validation, -1 before the first one, and the seconds at its end
     best : highest figure of each network; it is in OUT/NAME.safetensors
+    crops_before : that the start had seen; set by `build`
     """
 
     FIGURE: ClassVar[str]  # of a validation, higher is better
     GRADIENT_NORM: ClassVar[float]  # at most
+    crops_before = 0
     SHARED_VALIDATION: ClassVar[bool] = False  # whether all processes measure, or the leader alone
 
     def __init__(self, settings: Settings, team: Team):
@@ -220,7 +227,11 @@ class Trainer(ABC):
 
     def write(self, name: str, validation: dict | None = None) -> None:
         """The checkpoint of a network of the moving average."""
-        training = self.settings.recorded() | {"steps_done": self.step, "seconds": round(self.seconds)}
+        training = self.settings.recorded() | {
+            "steps_done": self.step,
+            "seconds": round(self.seconds),
+            "crops": self.crops_before + self.step * self.settings.batch,
+        }
         config = replace(self.config(name), git_commit=git_commit(), training=training, validation=validation or {})
         save_checkpoint(self.settings.out / f"{name}.safetensors", self.networks(self.average)[name], config)
 

@@ -3,7 +3,7 @@ band by band, and its files.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import SimpleNamespace
@@ -20,8 +20,8 @@ from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.hover import Band
 from inference.kinds import KINDS
 from inference.messages import collected_warnings
-from inference.normalisation import LargeImage, Normalisation, NormalisedImage
-from inference.opened import open_all
+from inference.normalisation import Normalisation, NormalisedImage
+from inference.opened import Opened, open_all
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.pipeline import run_network
 from inference.polygons import Candidates
@@ -92,32 +92,40 @@ def look(number: str, large: Large) -> Looked | Done:
     with at_work(number) as (job, said):
         page = Entries(large.file.place) if job.request.page else None
         run = make_run(job, [large.file], Asking(), page)
-        planes = open_all([large.file.found], job.request.reading, reader(job))
-        first, others = next(islice(by_image(planes), large.number, None))
+        first, others = _planes(job, large)
         row: ReportRow
         with collected_warnings() as warnings:
             try:
                 row = run.image(first, others, warnings, lambda total: None)
             except Asked as asked:
+                looked = _plan(job, asked)
                 said.clear()  # it is said again when the labels are written
-                return _plan(job, asked)
+                if looked.plan.second is None:
+                    return looked
+                # Cells of two sizes are looked for in images that are not too large for one worker.
+                whole = make_run(job, [large.file], networks(job), page)
+                row = whole.attempt(*_planes(job, large), time.perf_counter(), lambda total: None)
+                warnings[:] = [row.warnings] if row.warnings else []
             except Exception as error:
                 row = run.failed(first, error)
         entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
         return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], entries, tuple(said))
 
 
+def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
+    """Those of the image, the first one by itself."""
+    planes = open_all([large.file.found], job.request.reading, reader(job))
+    return next(islice(by_image(planes), large.number, None))
+
+
 def _plan(job: Job, asked: Asked) -> Looked:
-    clock, options, request = Stopwatch(), asked.options, job.request
+    clock, options = Stopwatch(), asked.options
     segmenter, picture = networks(job), asked.picture
     image, network, plan = segmenter.plan(picture, options["class_"], options["diameter"], options["ends"], clock)
-    if isinstance(image, LargeImage):
-        normalisation = image.normalisation
-    else:
-        normalisation = Normalisation.measure(picture.pixels, request.limits).with_ends(options["ends"])
+    assert image.normalisation is not None, "it was made of pixels"
     settings = KINDS[network.kind].Settings(**network.config.decoder).at(options["sensitivity"])
     scale = segmenter.scale(image.shape, network, plan)
-    return Looked(plan, normalisation, network.kind, settings, scale, dict(clock.seconds))
+    return Looked(plan, image.normalisation, network.kind, settings, scale, dict(clock.seconds))
 
 
 def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[Any, Counted]:
@@ -234,8 +242,7 @@ def write(
         tally.cells = sum(map(len, tally.probabilities))
         device = ", ".join(sorted({one.device for one in counted if one.device}))
         page = Entries(large.file.place) if job.request.page else None
-        planes = open_all([large.file.found], job.request.reading, reader(job))
-        first, others = next(islice(by_image(planes), large.number, None))
+        first, others = _planes(job, large)
         strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
         image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
         segmentation = Segmentation(image, looked.plan, iter(()), lambda: summarise(tally, device, seconds))

@@ -10,6 +10,7 @@ import tifffile
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
+from inference.reading.absent import absent_parts
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
@@ -91,7 +92,7 @@ def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], who
         known.pixel_size,
         known.resolution,
         notes=notes,
-        warnings=known.warnings,
+        warnings=(*known.warnings, *absent_parts(path, source)),
     )
     return _in_colour(path, series, page, known)
 
@@ -153,6 +154,20 @@ UNSUPPORTED = {
 }
 
 
+def _check_ends(path: Path, series: TiffPageSeries) -> None:
+    """Raise ImageError if a file of the series ends before its pixels do: some decoders fill what is missing."""
+    for page in series.pages:
+        if page is None:
+            continue
+        file = page.parent.filehandle
+        end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
+        if end > file.size:
+            raise ImageError(
+                f"{path.name}: {'the file' if file.name == path.name else file.name} is cut short ({file.size} bytes "
+                f"instead of {end}); copy it again from its source"
+            )
+
+
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
     """The pixels of a series, which is read whole or by what is asked for."""
     series = tiff.series[number]
@@ -163,15 +178,9 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
 
     planes = any(n > 1 and axis not in "YXSC" for n, axis in zip(series.shape, series.axes))
     deferred = stores.Deferred(series.shape, series.dtype, load, keep=planes)
+    _check_ends(path, series)
     if whole:
         return deferred
-    pages = [page for page in series.pages if page is not None and page.parent is tiff]
-    parts = (part for page in pages for part in zip(page.dataoffsets, page.databytecounts))
-    end, size = max((offset + count for offset, count in parts), default=0), path.stat().st_size
-    if end > size:
-        raise ImageError(
-            f"{path.name}: the file is cut short ({size} bytes instead of {end}); copy it again from its source"
-        )
     if series.dataoffset is not None:
         offset, shape, dtype = series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder)
         return stores.Mapped(shape, dtype, lambda: np.memmap(path, dtype, "r", offset, shape))

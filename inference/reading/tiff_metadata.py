@@ -10,6 +10,7 @@ from inference.reading.picture import Resolution
 from inference.reading.units import LARGEST_PIXEL, micrometres
 
 NO_UNIT = 1  # TIFF's code
+NO_LENGTHS = ("pixel", "reference frame")  # OME's units that say that the size is not known
 DOTS_UNITS = {2: 25_400.0, 3: 10_000.0}  # micrometres in TIFF's inch and centimetre
 
 
@@ -43,10 +44,14 @@ def details(tiff: TiffFile, number: int) -> Details:
 def _details(tiff: TiffFile, number: int) -> Details:
     page = tiff.series[number].keyframe
     resolution = _resolution(page)
+    warnings: tuple[str, ...] = ()
+    if resolution is None and "XResolution" in page.tags and "YResolution" in page.tags:
+        warnings = ("its resolution cannot be true and is left out",)
     channels: tuple[str, ...] = ()
     size = None
     if tiff.is_ome:
-        channels, size = _ome(tiff, number)
+        channels, size, said = _ome(tiff, number)
+        warnings += said
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or ()
         channels = tuple(labels) if isinstance(labels, (list, tuple)) else ()
@@ -57,7 +62,7 @@ def _details(tiff: TiffFile, number: int) -> Details:
     if size is None and resolution is not None:
         size = _scaled(resolution, DOTS_UNITS.get(resolution[1]))
         size = size if size and max(size) <= LARGEST_PIXEL else None
-    return Details(channels, size, resolution)
+    return Details(channels, size, resolution, warnings)
 
 
 def _scaled(resolution: Resolution | None, unit: float | None) -> tuple[float, float] | None:
@@ -80,20 +85,28 @@ def _resolution(page: TiffPage) -> Resolution | None:
 
 def _number(value: object) -> float:
     """Of a tag that is a fraction, or that a program has stored as a plain number."""
-    numerator, denominator = value if isinstance(value, tuple) else (value, 1)
+    numerator, denominator, *_ = (*value, 1) if isinstance(value, tuple) else (value, 1)
     return float(numerator) / float(denominator) if denominator else 0.0
 
 
-def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, float] | None]:
-    """Names of the channels and size of a pixel from OME-XML; nothing where it does not describe every series."""
+def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, float] | None, tuple[str, ...]]:
+    """Names of the channels, size of a pixel, and warnings, from OME-XML; nothing where it does not describe every
+    series.
+    """
     images = tifffile.xml2dict(tiff.ome_metadata or "")["OME"].get("Image", [])
     images = images if isinstance(images, list) else [images]
     if len(images) != len(tiff.series):
-        return (), None
+        return (), None, ()
     pixels = images[number]["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
-    y, x = (
-        micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
-    )
-    return names if any(names) else (), (y, x) if y and x else None
+    told = [(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"]
+    sizes = [micrometres(length, unit) for length, unit in told]
+    wrong = [
+        f"{length} {unit}"
+        for (length, unit), size in zip(told, sizes)
+        if length is not None and size is None and unit not in NO_LENGTHS
+    ]
+    warnings = (f"its pixel size of {wrong[0][:50]} is not understood and is left out",) if wrong else ()
+    y, x = sizes
+    return names if any(names) else (), (y, x) if y and x else None, warnings

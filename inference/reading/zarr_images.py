@@ -7,11 +7,13 @@ import numpy as np
 import zarr
 
 from inference.reading import sniff
+from inference.reading.absent import absent_chunks
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
 from inference.reading.stores import Chunks
 from inference.reading.units import micrometres
+from inference.reading.whole_chunks import checked
 
 LETTERS = {"t": "T", "time": "T", "c": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X", "s": "S"}
 UNTOLD = "TCZYX"  # of an array whose axes have no names, the last ones
@@ -42,7 +44,7 @@ def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
 def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
     """Every image in a node, by what its attributes say it is."""
     if isinstance(node, zarr.Array):
-        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name)
+        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name, warnings=absent_chunks(path, node))
         return
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
@@ -70,7 +72,7 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
 
 def _chunks(path: Path, array: zarr.Array) -> Chunks:
     check_chunks(path, array.shape, array.chunks)
-    return Chunks(path, array)
+    return Chunks(path, checked(array))
 
 
 def _axes_of_array(array: zarr.Array) -> str:
@@ -95,6 +97,7 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
         name or str(scales.get("name", "")),
         labels if any(labels) else (),
         pixel_size=_pixel_size(axes, [scales, dataset]),
+        warnings=absent_chunks(path, array),
     )
 
 

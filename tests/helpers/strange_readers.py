@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 
 import numpy as np
@@ -46,3 +47,15 @@ def babble(connection):
 def exhaust(connection):
     connection.recv()
     connection.send_bytes(json.dumps({"memory": 5 * 2**20}).encode())
+
+
+def echo(connection):
+    """Says what it heard and its number, or does what it is told."""
+    while True:
+        said = connection.recv()
+        word, _, name = said.partition(" ")
+        if word == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if word == "take":
+            np.ones(2**27, np.uint8)
+        connection.send((name in sys.modules if word == "loaded" else said, os.getpid()))

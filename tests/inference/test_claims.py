@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.claims import Claims, NotOurs
+from inference.claims import Claims, NotOurs, make_folder
 
 
 @pytest.fixture
@@ -87,6 +87,13 @@ def test_a_link_to_nothing_in_the_place(tmp_path, claims):
         claim(tmp_path, claims)
 
 
+def test_a_pipe_in_the_place_is_not_waited_for(tmp_path, claims):
+    os.mkfifo(tmp_path / "a_label.tiff")
+    with pytest.raises(NotOurs, match="a_label.tiff is there and not written by"):
+        claim(tmp_path, claims)
+    assert not claim(tmp_path, replace(claims, overwrite=True)).complete
+
+
 def test_an_empty_file_is_nobodys(tmp_path, claims):
     (tmp_path / "a_label.tiff").touch()
     claim(tmp_path, claims)
@@ -153,3 +160,35 @@ def test_places_that_are_none(tmp_path, claims):
 def test_the_folder_of_a_report_is_made(tmp_path, claims):
     claims.check_table("--report", tmp_path / "new" / "r.csv")
     assert not any((tmp_path / "new").iterdir())
+
+
+def test_two_names_of_an_image_of_the_run(tmp_path, claims):
+    """A hard link: written over, the image is gone under its other name too."""
+    (tmp_path / "a.png").touch()
+    os.link(tmp_path / "a.png", tmp_path / "r.csv")
+    inputs = {str(tmp_path / "a.png"), str(tmp_path / "gone.png")}
+    with pytest.raises(NotOurs, match=r"--report .*r\.csv: another name of an image of this run"):
+        Claims(inputs, "", "", overwrite=True).check_table("--report", tmp_path / "r.csv")
+
+
+def test_a_report_with_the_name_of_a_result(tmp_path, claims):
+    (tmp_path / "link").symlink_to(tmp_path)
+    results = [(tmp_path / "link", "_label.tiff"), (tmp_path / "link", "_cells.csv")]
+    for name in ("a_label.tiff", "b_cells.csv"):
+        with pytest.raises(NotOurs, match=f"--report .*{name}: results of this run have such names"):
+            claims.check_table("--report", tmp_path / name, results)
+    claims.check_table("--report", tmp_path / "cells.csv", results)
+    claims.check_table("--report", tmp_path / "elsewhere" / "a_cells.csv", results)
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name in ("file", "gone"):
+        with pytest.raises(NotOurs, match=f"-o .*{name}: not a folder but a file, or a link to nothing; give another"):
+            make_folder(tmp_path / name, "-o")
+    with pytest.raises(NotOurs, match=r"-o .*x: cannot be made \(Not a directory\); give another place"):
+        make_folder(tmp_path / "file" / "x", "-o")
+    make_folder(tmp_path / "a" / "b", "-o")
+    make_folder(tmp_path / "a" / "b", "-o")
+    assert (tmp_path / "a" / "b").is_dir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inference.batch import Request
-from inference.command_line import SHIPPED_WEIGHTS, parse_arguments, request_of
+from inference.command_line import SHIPPED_WEIGHTS, parse_arguments, parse_width, request_of
 from inference.lengths import Length
 
 
@@ -47,3 +47,10 @@ def test_a_wrong_route_is_told_the_right_ones(capsys):
     with pytest.raises(SystemExit) as stopped:
         request("--route", "7")
     assert stopped.value.code == 2 and "'7' is no class of images; give one of 0 (binary)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "101", "1e9", "nan", "inf", "1.5", "wide"])
+def test_outlines_of_an_impossible_width(text):
+    with pytest.raises(ValueError, match=f"{text}: expected a number of pixels from 1 to 100"):
+        parse_width(text)
+    assert parse_width("3") == 3

@@ -1,43 +1,20 @@
 """How the size of the cells is measured, with a stand-in for the network that finds disks of about its own size."""
 
-import cv2
 import numpy as np
 import pytest
+from finder import Finder, disks, look
 
-from inference.diameter import Look, MeasureSettings, look_at, measure_diameter, next_step, typical_diameter
+from inference.diameter import (
+    Measurement,
+    MeasureSettings,
+    agreement,
+    best_look,
+    measure_diameter,
+    next_step,
+    second_diameter,
+)
+from inference.looks import Look
 from inference.normalisation import NormalisedImage
-from inference.stardist import star_distances
-from models.config import Config
-from models.unet import STRIDE
-
-WANTED = 28.0  # pixels, the stand-in's cell diameter
-
-
-class Finder:
-    """Finds bright disks whole and surely where they are 0.4 to 2.5 times as large as it wants them, else unsure
-    splinters of its own size, whose rays reach too far."""
-
-    kind, batch, overlaps = "stardist", 1, False
-
-    def __init__(self):
-        self.config, self.windows = Config(diameter=WANTED), []
-
-    def __call__(self, windows):
-        (window,) = windows
-        self.windows.append(window.shape)
-        labels = cv2.connectedComponents((window[:, :, 0] > 127).astype(np.uint8))[1]
-        areas = np.bincount(labels.ravel())[1:]
-        probability, reach = 0.95, 1.0
-        if areas.size and not 0.4 < 2 * np.sqrt(np.median(areas) / np.pi) / WANTED < 2.5:
-            y, x = np.indices(labels.shape) // round(WANTED / 1.8)
-            labels = np.unique(np.where(labels > 0, 1 + y * labels.shape[1] + x, 0), return_inverse=True)[1].reshape(
-                labels.shape
-            )
-            probability, reach = 0.6, 1.5
-        dist = reach * star_distances(labels.astype(np.int32), stride=STRIDE)
-        return np.where(dist.max(axis=2) > 0, probability, 0)[None, None].astype(np.float32), dist.transpose(2, 0, 1)[
-            None
-        ]
 
 
 @pytest.fixture
@@ -45,20 +22,11 @@ def finder():
     return Finder()
 
 
-def disks(diameter, side=1600, gap=1.5):
-    """Bright disks on a dark ground, on a square grid."""
-    image = np.zeros((side, side), np.uint8)
-    for y in np.arange(diameter, side - diameter, gap * diameter):
-        for x in np.arange(diameter, side - diameter, gap * diameter):
-            cv2.circle(image, (int(x), int(y)), round(diameter / 2), 255, -1)
-    return NormalisedImage(image)
-
-
 @pytest.mark.parametrize("true", [20, 40, 110])
 @pytest.mark.parametrize("wrong", [0.2, 0.5, 0.8, 1.0, 1.6, 3.0, 5.0])
 def test_wrong_guesses_are_corrected(finder, true, wrong):
     """Five times too small and too large are still within reach; a right guess takes three looks and the last one."""
-    found = measure_diameter(disks(true), finder, wrong * true)
+    found = measure_diameter(disks(true), finder, wrong * true).diameter
     assert true / 1.2 < found < true * 1.2
     assert (
         len(finder.windows) <= (4 if 0.8 <= wrong <= 1 and true < 100 else 10)
@@ -69,7 +37,7 @@ def test_wrong_guesses_are_corrected(finder, true, wrong):
 @pytest.mark.parametrize("wrong", (0.02, 30.0))
 def test_the_search_goes_on_where_the_best_size_is_at_its_end(finder, wrong):
     """Thirty times too large, as tissue on empty glass was once taken for one cell."""
-    assert measure_diameter(disks(20), finder, wrong * 20) == pytest.approx(20, rel=0.2)
+    assert measure_diameter(disks(20), finder, wrong * 20).diameter == pytest.approx(20, rel=0.2)
 
 
 def test_order_of_looks():
@@ -96,59 +64,84 @@ def test_order_of_looks():
 
 
 def test_without_cells_the_guess_remains(finder):
-    assert measure_diameter(NormalisedImage(np.zeros((300, 300), np.uint8)), finder, 33.0) == 33.0
+    assert measure_diameter(NormalisedImage(np.zeros((300, 300), np.uint8)), finder, 33.0) == Measurement(33.0)
 
 
 @pytest.mark.parametrize(("guess", "expected"), [(0.01, 2.0), (1e6, 225.0)])
 def test_impossible_guesses(finder, guess, expected):
     """At least two pixels, at most three quarters of the image."""
-    assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == expected
+    assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == Measurement(expected)
 
 
-def test_a_measurement_far_from_its_assumption_is_held_back(finder):
-    """One speck in an otherwise empty image must not make it be segmented at ten times its size at once."""
-    image = np.zeros((500, 500), np.uint8)
-    image[250:260, 250:260] = 255
-    found = look_at(NormalisedImage(image), finder, 100.0, MeasureSettings())
-    assert found.measured == 50 and found.change < np.log(1 / 4)
+def test_one_large_cell_does_not_outrank_many_convincing_ones():
+    """As a crowd out of focus, whose outline looks like that of a cell; a few fragments of a cell are no crowd."""
+    settings = MeasureSettings()
+    large = look(500.0, sure=0.9, unsure=0.0, cells=1)
+    crowd, fragments = look(20.0, sure=0.05, cells=26), look(20.0, sure=0.05, cells=14)
+    assert large.score() > crowd.score() > settings.convincing and fragments.score() > settings.convincing
+    assert best_look([large, crowd], settings) is crowd
+    assert best_look([large, fragments], settings) is large
+    unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
+    assert unconvincing.score() < settings.convincing and best_look([large, unconvincing], settings) is large
 
 
-def look(measured, sure=0.3, unsure=0.02, assumed=None, disagreement=0.1, cells=40):
-    assumed = assumed or measured
-    return Look(assumed, measured, np.log(measured / assumed), sure, unsure, disagreement, cells)
+def seen(labels, assumed, measured=None, corner=(0, 0)):
+    """A look that found these cells."""
+    labels = np.asarray(labels, np.int32)
+    cells = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    return Look(assumed, measured or assumed, 0.0, 0.3, 0.02, 0.1, cells, labels, corner, 1)
 
 
-def test_scores():
-    """What is unsure, what disagrees, what has to be corrected and what is a single cell is less convincing."""
-    plain = look(30.0).score()
+def squares(side, corners, shape=(120, 120)):
+    labels = np.zeros(shape, np.int32)
+    for number, (y, x) in enumerate(corners, 1):
+        labels[y : y + side, x : x + side] = number
+    return labels
+
+
+LARGE = squares(25, [(0, 0), (0, 30), (0, 60), (0, 90)])
+SMALL = [(y, x) for y in (80, 100) for x in range(0, 120, 20)]  # twelve places beside the large ones
+
+
+def test_many_small_cells_beside_large_ones_are_a_second_size():
+    small = squares(10, [*SMALL, (5, 5)])  # one within a large cell is none of its own
+    found = second_diameter(seen(LARGE, 28.0), [seen(small, 12.0)], MeasureSettings())
+    assert found == pytest.approx(2 * np.sqrt(100 / np.pi))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        seen(squares(10, SMALL[:7]), 12.0),  # too few
+        seen(squares(16, [(80, 0), (80, 20), (80, 40), (80, 60)]), 18.0),  # too large
+        seen(squares(10, SMALL), 60.0),  # found at a larger size: specks
+        seen(squares(10, [(y, x) for y in (1, 13) for x in (1, 31, 61, 91)]), 12.0),  # parts of the large ones
+    ],
+)
+def test_no_second_size(look):
+    assert second_diameter(seen(LARGE, 28.0), [look], MeasureSettings()) is None
+
+
+def test_small_things_around_one_cell_are_debris():
     assert (
-        look(30.0, unsure=0.1).score() < plain
-        and look(30.0, sure=0.1).score() < plain
-        and look(30.0, assumed=50.0).score() < plain
+        second_diameter(seen(squares(40, [(0, 0)]), 45.0), [seen(squares(10, SMALL), 12.0)], MeasureSettings()) is None
     )
-    assert look(30.0, disagreement=0.2).score() < plain < look(30.0, disagreement=0.05).score()
-    assert look(30.0, cells=1).score() < look(30.0, cells=10).score() < plain
-    assert np.isfinite(look(30.0, sure=0.0).score())
 
 
-def test_a_score_by_hand():
-    """ln(0.3 / 0.005), minus 4 times ln(0.05 + 0.15), minus 3.3 times ln 2, plus ln(7 / 10.5)."""
-    expected = np.log(0.3 / 0.005) - 4 * np.log(0.2) - 3.3 * np.log(2) + np.log(7 / 10.5)
-    assert look(30.0, unsure=0.0, disagreement=0.05, assumed=60.0, cells=7).score() == pytest.approx(expected)
+def test_few_small_ones_among_many_are_debris():
+    large = squares(20, [(y, x) for y in (0, 24, 48) for x in range(0, 120, 24)])  # 15 cells, and 6 small ones
+    assert second_diameter(seen(large, 22.0), [seen(squares(6, SMALL), 8.0)], MeasureSettings()) is None
 
 
-def test_typical_diameter_literal():
-    """Areas 1, 1, 4 and 9: of 15 cell pixels the middle one is in the cell of 9."""
-    labels = np.zeros((8, 8), np.int32)
-    labels[0, 0], labels[0, 7], labels[2:4, 0:2], labels[4:7, 4:7] = 1, 2, 3, 5
-    assert typical_diameter(labels) == pytest.approx(2 * np.sqrt(9 / np.pi))
-    assert np.isnan(typical_diameter(np.zeros((8, 8), np.int32)))
+def test_agreement_with_the_nearest_sizes():
+    """The better one of its neighbours; the same size again says nothing, nor does one too far away."""
+    found, settings = seen(LARGE, 28.0), MeasureSettings()
+    half = seen(squares(25, [(0, 0), (0, 30), (60, 60), (60, 90)]), 15.0)
+    assert agreement(found, [half], settings) == 0.5
+    assert agreement(found, [half, seen(LARGE, 50.0)], settings) == 1
+    assert agreement(found, [seen(LARGE, 29.0), seen(LARGE, 28.0 * 4), seen(LARGE, 7.0)], settings) is None
 
 
-def test_specks_do_not_change_the_typical_diameter():
-    labels = np.zeros((200, 200), np.uint16)
-    for number, corner in enumerate(range(0, 200, 40), 1):
-        labels[corner : corner + 30, corner : corner + 30] = number
-    clean = typical_diameter(labels)
-    labels[::10, 199] = np.arange(6, 26)  # four specks for each cell
-    assert typical_diameter(labels) == clean == pytest.approx(2 * np.sqrt(900 / np.pi))
+def test_a_clear_image_agrees_with_itself(finder):
+    """Disks are found alike at the neighbouring sizes; a network that finds other things there does not agree."""
+    assert measure_diameter(disks(40), finder, 40.0).agreement > 0.8

@@ -111,6 +111,13 @@ def test_a_list(folder):
             read_list(folder / name)
 
 
+def test_a_list_that_is_no_plain_text(tmp_path):
+    """Names of files hold no zero bytes, and the system refuses them with a word that names no file."""
+    (tmp_path / "l.txt").write_bytes(b"a.png\nb\0.png\n")
+    with pytest.raises(ImageError, match=r"l\.txt: not a list of files in UTF-8, for it holds zero bytes"):
+        read_list(tmp_path / "l.txt")
+
+
 def test_what_is_no_file(tmp_path):
     """One that calls itself an image is an image that fails, so that the exit code tells; nothing waits, and nothing
     ends the run.

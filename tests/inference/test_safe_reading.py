@@ -154,3 +154,51 @@ def test_a_png_that_crashes_its_decoder(reader, tmp_path):
         reader.open_images(tmp_path / "a.png", ReadOptions())
     cv2.imwrite(str(tmp_path / "b.png"), np.ones((30, 40), np.uint8))
     assert reader.open_images(tmp_path / "b.png", ReadOptions())[0][0].open().pixels.all(), "the next file is read"
+
+
+def test_a_decoder_that_fills_what_is_missing(reader, tmp_path):
+    """JPEG in a small TIFF, whose library gives gray for what the file does not hold."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8), compression="jpeg")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=rf"a.tif: the file is cut short \({len(content) // 2} bytes instead of"):
+        reader.open_images(path, ReadOptions())
+
+
+def test_a_channel_that_the_file_does_not_hold(reader, tmp_path):
+    """OME-XML that tells of a page behind the last one; tifffile gives zeros."""
+    path = tmp_path / "a.ome.tif"
+    pages = "".join(f'<TiffData IFD="{page}" FirstC="{channel}" PlaneCount="1"/>' for channel, page in ((0, 0), (1, 5)))
+    channels = "".join(f'<Channel ID="Channel:0:{channel}" SamplesPerPixel="1"/>' for channel in (0, 1))
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        f"{channels}{pages}</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, np.ones((2, 40, 50), np.uint8), photometric="minisblack", description=xml, metadata=None)
+    with pytest.raises(ImageError, match=r"a.ome.tif: a part of the image is missing .*index 5 out of range"):
+        reader.open_images(path, ReadOptions())
+
+
+def test_a_damaged_tag_that_says_what_pixels_are(reader, tmp_path):
+    """Without it, tifffile takes 8 bits for one."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((40, 50), np.uint8))
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["BitsPerSample"].offset
+    content = bytearray(path.read_bytes())
+    content[place + 2 : place + 4] = b"\xff\xff"  # the type of the tag's value
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a.tif: a part of the image is missing .*TiffTag 258"):
+        reader.open_images(path, ReadOptions())
+
+
+def test_a_complaint_is_passed_on_once(reader, tmp_path):
+    """The library makes it when the file is opened, and when its pixels are read."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.ones((40, 50), np.uint8), description="<OME><OME>", metadata=None)
+    picture = reader.open_images(path, ReadOptions())[0][0].open()
+    assert [warning for warning in picture.warnings if "ParseError" in warning] == [
+        "a.ome.tif: <tifffile.TiffFile 'a.ome.tif'> OME series raised ParseError('no element found: line 1, column 10')"
+    ]

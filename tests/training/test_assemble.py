@@ -12,8 +12,9 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
-from training.assemble import default_storage, main, read_terms
+from training.assemble import default_storage, main
 from training.model_card import BEGIN, END
+from training.terms import read_terms
 
 ENCODER = "test_convnext"
 TRAINING = {
@@ -205,10 +206,10 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "README.md") == 0
     lines = card(manifest).splitlines()
     assert next(x for x in lines if x.startswith("| class0.")).endswith(
-        "| 700 | 10 | 3 | pre-training | F1 0.5000 on 10 images |"
+        "| 700 | 10 | 77,600 | 3 | pre-training | F1 0.5000 on 10 images |"
     )
     assert next(x for x in lines if x.startswith("| class3.")).endswith(
-        "| 700 | 10 | 3 | random weights | F1 0.5000 on 10 images |"
+        "| 700 | 10 | 5,600 | 3 | random weights | F1 0.5000 on 10 images |"
     )
     assert next(x for x in lines if x.startswith("| router.")).endswith("| accuracy 0.9000 on 7 images |")
     assert (
@@ -228,11 +229,33 @@ def test_model_card(manifest, save, runs, tmp_path):
     assert "unclear" not in card(manifest)
 
 
+def test_the_card_says_what_the_networks_have_seen(manifest, runs, save):
+    """Fine-tuned ones with their pre-training; one that knows of more starts with those."""
+    assert assemble(manifest, "--runs", runs) == 0
+    lines = card(manifest).splitlines()
+    assert "Each segmenter has seen 77,600 crops, those of the networks that it started from included." in lines[:30]
+    row = next(x for x in lines if x.startswith("| class0.safetensors")).split(" | ")
+    assert row[4:7] == ["700", "10", "77,600"]
+    assert assemble(manifest, "--class1", save("x.safetensors", 0.9, training={"crops": 2_000_000})) == 0
+    assert "Each segmenter has seen 77,600 to 2,000,000 crops" in card(manifest)
+
+
 def test_sources_of_unclear_terms_are_named(manifest, runs):
     assert assemble(manifest, "--runs", runs) == 0
     assert "unclear terms; ask their publishers before you pass the weights on: blood, blood_pseudo, cells." in card(
         manifest
     )
+
+
+def test_permissive_sources_are_named_as_such(manifest, runs, tmp_path):
+    """All of them, or the sentence is not there."""
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,MIT\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv") == 0
+    first = card(manifest).partition("## Networks")[0]
+    assert "permissive terms, which ask for attribution at most: blood, blood_pseudo, cells." in first
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,GPL-3.0\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv", "--force") == 0
+    assert "permissive" not in card(manifest)
 
 
 def test_known_failures_are_kept(manifest, runs, caplog):

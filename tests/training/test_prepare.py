@@ -487,6 +487,19 @@ def test_merge_rebases_paths(neurips, out, tmp_path):
     assert [r["source"] for r in found.values()] == ["neurips"] * 3 + ["sartorius_cort"]
 
 
+def test_merge_of_permissive_sources(neurips, out, tmp_path, caplog):
+    run("neurips", neurips, out)
+    terms = tmp_path / "terms.csv"
+    terms.write_text("source,terms\nneurips,CC BY-NC 4.0\n")
+    command = ("merge", tmp_path / "all.csv", out / "manifest.csv", "--permissive", "--terms", terms)
+    assert run(*command) == 2 and not (tmp_path / "all.csv").exists()
+    assert "no source has permissive terms" in caplog.text
+    terms.write_text("source,terms\nneurips,CC BY 4.0\n")
+    assert run(*command) == 0 and len(rows(tmp_path / "all.csv")) == len(rows(out / "manifest.csv"))
+    with pytest.raises(SystemExit):
+        run(*command[:4])
+
+
 def test_merge_errors(neurips, out, tmp_path, caplog):
     assert run("neurips", neurips, out) == 0
     assert run("merge", tmp_path / "all.csv", out / "manifest.csv", out / "manifest.csv") == 2

@@ -14,9 +14,10 @@ import pytest
 import tifffile
 
 from inference.reading import read_image
-from training import datasets, prepare
+from training import datasets, prepare, protocol, train, train_router
+from training.manifest import read_manifest
 from training.measure import ablation
-from training.protocol import FINISHED, Step, main, parse_arguments, run_step, share_time, training_steps
+from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -168,6 +169,17 @@ def test_steps_of_the_papers_protocol():
     assert ["--batch 2" in options for options in steps.values()] == [False, False, True, True, True, True, False]
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_options_that_the_commands_know(preset):
+    """And the encoder of pre-training decides on its start: timm's or the package's weights, or random ones."""
+    for step in training_steps(arguments("--preset", preset), {0, 1}, {0, 1}):
+        if step.module != "training.thresholds":
+            module = train if step.module == "training.train" else train_router
+            args = module.parse_arguments([*step.options, "--out", "x"])
+            if step.name == "pretrain":
+                assert args.random_init == (args.encoder == "convnext_atto")
+
+
 def test_hover_has_options_of_its_own():
     """In the cpu preset, before those of the command line, which win."""
     steps = {
@@ -205,6 +217,38 @@ def test_a_finished_step_with_other_options_is_refused(tmp_path):
     assert run_step(Step("router", "", ["--epochs", "3"]), args) == 0
     with pytest.raises(ValueError, match="router: finished with other options"):
         run_step(Step("router", "", ["--epochs", "4"]), args)
+
+
+def test_permissive_sources_alone(manifest, tmp_path, monkeypatch):
+    """All steps and the card have a manifest with the images of nobody else, whatever their split."""
+    lines = manifest.read_text().splitlines()
+    names = {k: ("free", "bound")[k % 2] for k in range(1, len(lines))}
+    mixed = manifest.with_name("mixed.csv")
+    mixed.write_text("\n".join([lines[0], *(lines[k].replace("neurips,", f"{names[k]},") for k in names)]))
+    terms = tmp_path / "terms.csv"
+    terms.write_text("source,terms\nfree,CC0\nbound,CC BY-NC 4.0\n")
+    seen = []
+    monkeypatch.setattr(protocol, "run_steps", lambda args: seen.append(args.manifest) or 1)
+    command = ["--manifest", str(mixed), "--runs", str(tmp_path / "runs"), "--weights", str(tmp_path / "weights")]
+    assert main([*command, "--permissive", "--terms", str(terms)]) == 1
+    assert seen == [tmp_path / "runs" / "permissive.csv"]
+    everything, left = read_manifest(mixed), read_manifest(seen[0])
+    assert [r.image.resolve() for r in left] == [r.image.resolve() for r in everything if r.source == "free"]
+    assert 0 < len(left) < len(everything) and {r.split for r in left} == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ([], "--permissive needs --terms"),
+        (["--terms", "t.csv", "--train-options=--init weights/class0.safetensors"], "--init: a start has seen other"),
+        (["--terms", "t.csv", "--router-options=--init=router.safetensors"], "--init=router.safetensors: a start"),
+    ],
+)
+def test_permissive_refuses_what_nobody_can_know(more, said, capsys):
+    with pytest.raises(SystemExit):
+        arguments("--permissive", *more)
+    assert said in capsys.readouterr().err
 
 
 def test_a_missing_manifest_is_named(tmp_path, caplog):

@@ -12,3 +12,12 @@ def test_places(tmp_path):
     (tmp_path / "pretrain-hover" / "hover.safetensors").touch()
     assert pretrained(tmp_path, "hover") == tmp_path / "pretrain-hover" / "hover.safetensors"
     assert pretrained(tmp_path, "stardist") == tmp_path / "pretrain" / "stardist.safetensors"
+
+
+def test_a_joint_training_itself(tmp_path):
+    """Its networks lie in the folder; a folder of the protocol goes before."""
+    (tmp_path / "hover.safetensors").touch()
+    assert pretrained(tmp_path, "hover") == tmp_path / "hover.safetensors"
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "hover.safetensors").touch()
+    assert pretrained(tmp_path, "hover") == tmp_path / "pretrain" / "hover.safetensors"

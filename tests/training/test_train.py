@@ -316,6 +316,19 @@ def test_fine_tuning_never_hands_on_less_than_it_got(manifest, tmp_path, start, 
     assert (config.validation["step"], config.diameter, config.decoder) == (0, 20.0, {"prob_threshold": 0.4})
 
 
+def test_crops_are_counted_over_all_starts(manifest, tmp_path):
+    """Three steps of 4, another run of 2 from there, which goes on for one more; an old checkpoint before all."""
+    old = tmp_path / "old.safetensors"
+    training = {"steps_done": 5, "batch": 8}
+    save_checkpoint(old, ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 20.0, training=training))
+    seen = []
+    for name, start, steps in (("one", old, 3), ("two", tmp_path / "one/stardist.safetensors", 2), ("two", None, 3)):
+        start = start or tmp_path / "one/stardist.safetensors"
+        assert main(arguments(manifest, tmp_path / name, "--init", start, "--steps", steps)) == 0
+        seen += [read_config(tmp_path / name / f"{kind}.safetensors")[1].crops for kind in ("stardist", "hover")]
+    assert seen == [40 + 12] * 2 + [40 + 12 + 8] * 2 + [40 + 12 + 12] * 2
+
+
 def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):
     """Every so many minutes, here no time at all, and once at the end; the real F1 of untrained networks is low."""
     command = arguments(manifest, tmp_path, "--steps", 2, "--validate-images", 2, "--validate-every", 0)

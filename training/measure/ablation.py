@@ -2,15 +2,16 @@
 
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs
     python -m training.measure.ablation --manifest data/manifest.csv --runs runs --weights weights --csv table4.csv
-    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled
-    --limit 40 python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network
-    --true-size
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --weights weights-unlabelled \\
+        --limit 40
+    python -m training.measure.ablation --manifest data/manifest.csv --weights weights --each-network --true-size
 
 --runs is a folder of training.protocol (training.runs shows its parts; --both-streams fine-tunes what the table needs
-in full). What a network is missing for is a gap, and a remark below the table names it; in "Ours" the pre-trained
-network stands in for it, as in training.protocol. --weights is a folder for predict.py, which gives one line, "weights:
-NAME"; it may be repeated, as for networks trained with and without pseudo labels. --each-network adds a line for each
-of its four networks, which then gets all images: what a wrong route costs.
+in full), or of a joint training: both its networks are of all classes, so that nothing is missing. --trained says below
+the table what each line's networks have seen. What a network is missing for is a gap, and a remark below the table
+names it; in "Ours" the pre-trained network stands in for it, as in training.protocol. --weights is a folder for
+predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks trained with and without pseudo
+labels. --each-network adds a line for each of its four networks, which then gets all images: what a wrong route costs.
 
 Columns: mean F1 at IoU 0.5 (training.measure.f1, corrected) over the images of each cue class of --split, over all of
 them, and, where only some cells of some images are labelled (partial = 1), over the images with complete labels; cells
@@ -38,7 +39,7 @@ from inference.normalisation import NormalisedImage, normalise
 from inference.reading import read_image
 from inference.routing import RouterNetwork, ruled_out
 from inference.segmenter import Segmenter
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, read_config
 from models.classes import CLASSES, ROUTER_FILE
 from training import runs
 from training.command import add_device, command, manual
@@ -107,6 +108,7 @@ class Bench:
         self.device = choose_device(device)
         self.router = cache(RouterNetwork.load)
         self.network = cache(lambda path: Network.load(path, self.device))
+        self.config = cache(lambda path: read_config(path)[1])
 
     def segmenter(self, router: Path, checkpoint: Path) -> Segmenter:
         """This router, which gives the first guess of the cells' size, and this network for every class."""
@@ -198,6 +200,21 @@ def table(results: list[Result], lines: list[Line]) -> str:
     return "\n".join(text)
 
 
+def trained(line: Line, bench: Bench) -> str:
+    """What the networks of a line have seen, starts included, and how long their last trainings took."""
+    classes: dict[str, list[str]] = {}
+    for k, path in enumerate(line.checkpoints):
+        if path:
+            config = bench.config(path)
+            minutes = f" in {config.training['seconds'] / 60:.0f} minutes" if "seconds" in config.training else ""
+            classes.setdefault(
+                f"{config.crops:,} crops, the last {config.training.get('steps_done', 0):,} steps{minutes}", []
+            ).append(str(k))
+    return f"{line.name}: " + "; ".join(
+        seen if len(own) == len(CLASSES) else f"class {', '.join(own)} {seen}" for seen, own in classes.items()
+    )
+
+
 def csv_lines(results: list[Result]) -> list[dict]:
     """A line for each image in each line of the table."""
     return [
@@ -226,6 +243,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--each-network", action="store_true", help="a line for each network of --weights, on the images of all classes"
     )
     add("--true-size", action="store_true", help="take the cells' size from the labels")
+    add("--trained", action="store_true", help="say below the table what the networks have seen")
     add("--limit", type=int, metavar="N", help="a quick look at N images, as equally many of each source as can be")
     add("--csv", type=Path, metavar="FILE", help="write the scores of each image there")
     add_device(parser)
@@ -268,6 +286,8 @@ def main(argv: list[str] | None = None) -> int:
             for result in score_lines(record, lines, router, bench, args.true_size)
         ]
     print(table(results, lines))
+    if args.trained:
+        print("", *(trained(line, bench) for line in lines), sep="\n")
     if args.csv:
         write_table(args.csv, csv_lines(results))
     return 0

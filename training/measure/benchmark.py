@@ -5,8 +5,8 @@
     python -m training.measure.benchmark --images my_images
     python -m training.measure.benchmark --images my_images --throughput
     python -m training.measure.benchmark --paper-sizes --encoder convnext_small
-    python -m training.measure.benchmark --paper-sizes --command "docker run --rm -v {input}:/inputs -v
-    {output}:/outputs cellseg"
+    python -m training.measure.benchmark --paper-sizes \\
+        --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
 
 Images are your own (--images), or are made in the five sizes of the paper's Table 5 (--paper-sizes) or in others
 (--sizes, width x height): crops of real cells sewn together (training.measure.mosaic), from --cells, one of its

@@ -1,7 +1,7 @@
 """Time the decoders against StarDist's compiled code and scikit-image's watershed, on the same maps in the same run.
 
-    pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program itself needs none
-    of them python -m training.measure.decode_speed
+    pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program needs none
+    python -m training.measure.decode_speed
     python -m training.measure.decode_speed --plot decode.png --repeat 5
 
 The maps are made: star-shaped cells, touching each other, painted as labels; the probability and the distances of their

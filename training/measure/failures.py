@@ -163,10 +163,13 @@ def table(title: str, counts: dict[str, Counter]) -> str:
     return text_table(rows)
 
 
-def picture(judged: Judged) -> np.ndarray:
-    """True and predicted outlines side by side under a caption, (H, W, 3) uint8 RGB."""
+def picture(judged: Judged, window: tuple[slice, slice] | None = None) -> np.ndarray:
+    """True and predicted outlines side by side under a caption, (H, W, 3) uint8 RGB.
+
+    window : the rows and columns that are shown [those of `worst_window`]
+    """
     image = to_three_channels(normalise(read_image(judged.case.image).pixels))
-    window = worst_window(judged)
+    window = window or worst_window(judged)
     zoom = PANEL / max(s.stop - s.start for s in window)
     zoom = float(int(zoom)) if zoom >= 1 else zoom  # whole pixels of a small image stay squares
     sides = []

@@ -2,8 +2,9 @@
 
     python -m training.measure.rehearsal team:latest --manifest data/manifest.csv
     python -m training.measure.rehearsal team:latest --images my_images --truth my_labels --csv rehearsal.csv
-    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv --options "--gpus device=0 -m 28G
-    --network none" python -m training.measure.rehearsal localhost/team --engine podman --images my_images
+    python -m training.measure.rehearsal team:latest --manifest data/manifest.csv \\
+        --options "--gpus device=0 -m 28G --network none"
+    python -m training.measure.rehearsal localhost/team --engine podman --images my_images
     python -m training.measure.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
 
 Images are those of a manifest (training.manifest; the lines of --split that have labels) or of a folder, whose true
@@ -12,8 +13,8 @@ measured.
 
 Docker and Podman are given the organiser's own command:
 
-    docker container run OPTIONS --name NAME --rm -v IN/:/workspace/inputs/ -v OUT/:/workspace/outputs/ IMAGE /bin/bash
-    -c "sh predict.sh"
+    docker container run OPTIONS --name NAME --rm -v IN/:/workspace/inputs/ -v OUT/:/workspace/outputs/ IMAGE \\
+        /bin/bash -c "sh predict.sh"
 
 Apptainer and Singularity, with an image file made by `apptainer build team.sif docker-archive:team.tar`, are given
 

@@ -321,7 +321,7 @@ def test_an_image_of_5_gigapixels_is_opened_at_once(tmp_path):
 @pytest.mark.parametrize("axes, words", [("zyx", "7 z planes"), ("tyx", "7 time points"), ("zcyx", "7 z planes")])
 def test_zarr_stacks_are_refused(tmp_path, axes, words):
     shape = (7, 20, 30) if len(axes) == 3 else (7, 2, 20, 30)
-    path = write_zarr(tmp_path, np.zeros(shape, np.uint8), axes, 2, shape)
+    path = write_zarr(tmp_path, np.ones(shape, np.uint8), axes, 2, shape)
     with pytest.raises(ImageError, match=r"a\.ome\.zarr: .*" + words):
         open_image(path)
 

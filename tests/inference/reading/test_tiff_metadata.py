@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from inference.reading import read_image
+from tests.helpers.tags import ASCII, FLOAT, RATIONAL, write_with_tags
 
 PIXELS = np.arange(600, dtype=np.uint16).reshape(20, 30)
 
@@ -57,3 +58,51 @@ def test_aperio(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.svs") as tiff:
         tiff.write(np.zeros((20, 30, 3), np.uint8), tile=(16, 16), description=text, metadata=None, photometric="rgb")
     assert read_image(tmp_path / "a.svs").pixel_size == (0.499, 0.499)
+
+
+@pytest.mark.parametrize(
+    ("length", "unit", "said"),
+    [
+        ("NaN", "nm", "a.ome.tif: its pixel size of nan nm is not understood and is left out"),
+        ("-1", "nm", "a.ome.tif: its pixel size of -1 nm is not understood and is left out"),
+        ("wide", "µm", "a.ome.tif: its pixel size of wide µm is not understood and is left out"),
+        ("1", "parsec", "a.ome.tif: its pixel size of 1 parsec is not understood and is left out"),
+        ("1e300", "µm", "a.ome.tif: its pixel size of 1e+300 µm cannot be true and is left out"),
+        ("2", "pixel", None),
+        ("2", "µm", None),
+    ],
+)
+def test_a_pixel_size_that_is_left_out_is_told(tmp_path, length, unit, said):
+    sizes = {f"PhysicalSize{axis}{end}": value for axis in "XY" for end, value in (("", length), ("Unit", unit))}
+    picture = write(tmp_path / "a.ome.tif", metadata={"axes": "YX", **sizes})
+    assert picture.warnings == ((said,) if said else ())
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [
+        (((1, 0), RATIONAL), True),
+        (((0, 1), RATIONAL), True),
+        ((float("nan"), FLOAT), True),
+        ((float("inf"), FLOAT), True),
+        (((300, 1), RATIONAL), False),
+        ((300.0, FLOAT), False),
+    ],
+)
+def test_a_resolution_that_is_left_out_is_told(tmp_path, value, warned):
+    path = write_with_tags(tmp_path / "a.tif", PIXELS, {282: value, 283: value})
+    said = ("a.tif: its resolution cannot be true and is left out",) if warned else ()
+    assert read_image(path).warnings == said
+
+
+def test_a_resolution_that_is_no_number(tmp_path):
+    path = write_with_tags(tmp_path / "a.tif", PIXELS, {282: ("odd", ASCII)})
+    (warning,) = read_image(path).warnings
+    assert warning.startswith("a.tif: its metadata (channel names, pixel size) are not understood and left out")
+
+
+@pytest.mark.parametrize("unit", [0, 77])
+def test_an_unknown_unit_of_resolution_is_none(tmp_path, unit):
+    picture = read_image(write_with_tags(tmp_path / "a.tif", PIXELS, {296: (unit, None)}))
+    assert picture.resolution == ((3, 2), 1)
+    assert picture.pixel_size is None

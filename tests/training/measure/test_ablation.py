@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.routing import Route
+from models.config import Config
 from training.measure import ablation
 from training.measure.ablation import main
 
@@ -33,6 +34,10 @@ class KnownBench:
 
     def __init__(self, device):
         pass
+
+    def config(self, path):
+        seen = FOUND.get(path.read_text(), 1)
+        return Config(training={"steps_done": seen, "batch": 1000, "seconds": 60 * seen})
 
     def router(self, path):
         answer = int(path.read_text())
@@ -145,6 +150,28 @@ def test_hover_for_class_2_and_separate_pretraining(known, manifest, runs, write
     lines, _ = table(capsys)
     assert lines["ConvNeXt-StarDist pre-trained"][0] == f"{ONE_MISSED:.4f}"
     assert (lines["Ours"][0], lines["Ours, Hover for class 2"][0]) == ("1.0000", f"{HALF:.4f}")
+
+
+def test_a_joint_training_leaves_no_gap(known, manifest, write, tmp_path, capsys):
+    """Its folder, as training.train has written it, and a router from elsewhere."""
+    write("joint/stardist.safetensors", "half")
+    write("joint/hover.safetensors", "perfect")
+    write("shipped/router.safetensors", "1")
+    for k in range(4):
+        write(f"shipped/class{k}.safetensors", ("half", "perfect", "half", "half")[k])
+    assert run(manifest, "--runs", tmp_path / "joint", "--weights", tmp_path / "shipped", "--trained") == 0
+    lines, _ = table(capsys, said := [])
+    assert lines == {
+        "ConvNeXt-StarDist pre-trained": text(HALF, HALF, None, *[HALF] * 3),
+        "ConvNeXt-Hover pre-trained": text(PERFECT, PERFECT, None, *[PERFECT] * 3),
+        "weights: shipped": text(PERFECT, PERFECT, None, *[PERFECT] * 3),
+    }
+    assert said == [
+        "ConvNeXt-StarDist pre-trained: 2,000 crops, the last 2 steps in 2 minutes",
+        "ConvNeXt-Hover pre-trained: 4,000 crops, the last 4 steps in 4 minutes",
+        "weights: shipped: class 0, 2, 3 2,000 crops, the last 2 steps in 2 minutes; "
+        "class 1 4,000 crops, the last 4 steps in 4 minutes",
+    ]
 
 
 def test_weights_folders_have_their_own_routers(known, manifest, runs, write, tmp_path, capsys):

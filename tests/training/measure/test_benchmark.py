@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from inference.reading import Regions, open_image, read_image, stores
-from training.measure import benchmark, rigged
+from training.measure import benchmark, launching, machine, rigged
 from training.measure.benchmark import image_record, main, parse_size, typical
 from training.measure.launching import Launch, fill, split_command
 from training.measure.mosaic import make_image
@@ -37,7 +37,7 @@ if len(sys.argv) > 3:
 
 @pytest.fixture(autouse=True)
 def no_torch(monkeypatch):
-    monkeypatch.setattr(benchmark, "gpu", lambda: "none")
+    monkeypatch.setattr(machine, "gpu", lambda: "none")
 
 
 @pytest.fixture
@@ -210,8 +210,8 @@ def test_typical_run():
 
 
 def test_a_container_has_unknown_memory(images, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark.shutil, "which", lambda program: sys.executable)
-    monkeypatch.setattr(benchmark, "fill", lambda words, source, output: ["true"])
+    monkeypatch.setattr(launching.shutil, "which", lambda program: sys.executable)
+    monkeypatch.setattr(launching, "fill", lambda words, source, output: ["true"])
     assert (
         main(["--images", str(images), "--command", "docker run -v {input}:/inputs -v {output}:/outputs cellseg"]) == 1
     )
@@ -219,7 +219,7 @@ def test_a_container_has_unknown_memory(images, monkeypatch, capsys):
 
 
 def test_placeholders(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark.shutil, "which", lambda program: program)
+    monkeypatch.setattr(launching.shutil, "which", lambda program: program)
     words = split_command("docker run -v {input}/:/in -v '{output}:/out dir' --format {{json}} image")
     assert fill(words, tmp_path / "a b", tmp_path / "o") == [
         "docker",
@@ -264,7 +264,7 @@ def test_encoder(images, monkeypatch, capsys, caplog):
     assert main(["--images", str(images), "--command", look]) == 2
     assert main(["--images", str(images), "--encoder", "convnext_tiny", "--command", "true {input} {output}"]) == 2
     assert caplog.text.count("give both, or neither") == 2
-    assert "{weights}" in benchmark.ENCODER_COMMAND and "{weights}" not in benchmark.DEFAULT_COMMAND
+    assert "{weights}" in benchmark.ENCODER_COMMAND and "{weights}" not in launching.DEFAULT_COMMAND
 
 
 def test_sizes():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from training.measure import benchmark
+from training.measure import machine
 from training.measure.launching import Launch
 from training.measure.rehearsal import engine_words, expect_alone, main, time_table, totals
 
@@ -36,7 +36,7 @@ for path in source.iterdir():
 
 @pytest.fixture(autouse=True)
 def no_torch(monkeypatch):
-    monkeypatch.setattr(benchmark, "gpu", lambda: "none")
+    monkeypatch.setattr(machine, "gpu", lambda: "none")
 
 
 @pytest.fixture

@@ -1,0 +1,112 @@
+"""Where an image shows something, if it lies in empty surroundings: a piece of tissue on glass, a field in the dark.
+
+The contrast, the class and the size of the cells are then told from that part alone, as if it had been cut out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inference.reading import Regions
+
+Box = tuple[slice, slice]  # rows, columns; starts and stops are given, steps are not
+
+
+class Cutout:
+    """A part of the pixels of an image, read as it is asked for.
+
+    Parameters
+    ----------
+    pixels : array of shape (H, W) or (H, W, C), or `inference.reading.Regions`
+    """
+
+    def __init__(self, pixels: "np.ndarray | Regions | Cutout", box: Box):
+        self.pixels, self.box = pixels, box
+        self.shape: tuple[int, ...] = (*(part.stop - part.start for part in box), *pixels.shape[2:])
+        self.ndim: int = pixels.ndim
+        self.dtype: np.dtype = pixels.dtype
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self.pixels[within(self.box, region)]
+
+
+def within(box: Box, region: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The place in the whole image of a region of its part."""
+    rows, columns = (range(whole.start, whole.stop)[part] for whole, part in zip(box, region))
+    return slice(rows.start, rows.stop, rows.step), slice(columns.start, columns.stop, columns.step)
+
+
+@dataclass(frozen=True)
+class ContentSettings:
+    """Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of
+    three to six times their area: glass, darkness and a camera's noise."""
+
+    side: int = 512  # pixels of the longer side at which an image is looked at
+    block: int = 8  # pixels of these; what they show is compared
+    busiest: float = 99.0  # percentile of the blocks' activities that says how active content is
+    active: float = 0.12  # of that; a block with as much shows something
+    quiet: float = 0.06  # of it; the surroundings show less in the mean
+    margin: int = 1  # blocks around what shows something
+    largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
+
+
+def content_box(overview: np.ndarray, settings: ContentSettings = ContentSettings()) -> Box | None:
+    """The rows and columns of the part that shows something, if all around it is empty; None otherwise.
+
+    Parameters
+    ----------
+    overview : normalised image, uint8, (H, W) or (H, W, 3)
+    """
+    activity, size = _activity(overview, settings)
+    if activity.size == 0:
+        return None
+    usual = np.percentile(activity, settings.busiest)
+    busy = activity >= max(settings.active * usual, 1.0)
+    box = _around(_without_specks(busy), settings.margin)
+    if box is None:
+        return None
+    outside = np.ones(activity.shape, bool)
+    outside[box] = False
+    if outside.mean() < 1 - settings.largest_share:
+        return None
+    if activity[outside].mean() > settings.quiet * usual:
+        return None
+    height, width = overview.shape[:2]
+    rows, columns = (
+        slice(math.floor(part.start * size), n if part.stop == blocks else min(math.ceil(part.stop * size), n))
+        for part, blocks, n in zip(box, activity.shape, (height, width))
+    )
+    return rows, columns
+
+
+def _activity(overview: np.ndarray, settings: ContentSettings) -> tuple[np.ndarray, float]:
+    """How much each block varies: standard deviations of the most varied channel, and a block's side in pixels."""
+    height, width = overview.shape[:2]
+    zoom = min(1.0, settings.side / max(height, width))
+    if zoom < 1:
+        small = max(1, round(width * zoom)), max(1, round(height * zoom))
+        overview = cv2.resize(overview, small, interpolation=cv2.INTER_AREA)
+    planes = np.atleast_3d(overview).astype(np.float32)
+    rows, columns = (n // settings.block for n in planes.shape[:2])
+    cut = planes[: rows * settings.block, : columns * settings.block]
+    blocks = cut.reshape(rows, settings.block, columns, settings.block, planes.shape[2])
+    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), settings.block / zoom
+
+
+def _without_specks(busy: np.ndarray) -> np.ndarray:
+    """Blocks with enough busy ones around them: dust on the glass is no content."""
+    around = cv2.boxFilter(busy.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return busy & (around >= 4)
+
+
+def _around(busy: np.ndarray, margin: int) -> Box | None:
+    """The box around all busy blocks and some more on each side; None without any."""
+    if not busy.any():
+        return None
+    parts = []
+    for axis, n in ((1, busy.shape[0]), (0, busy.shape[1])):
+        (own,) = np.nonzero(busy.any(axis=axis))
+        parts.append(slice(max(0, int(own[0]) - margin), min(n, int(own[-1]) + 1 + margin)))
+    return parts[0], parts[1]

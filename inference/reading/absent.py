@@ -1,0 +1,77 @@
+"""Parts of an image that its file does not hold: formats let a program leave out what is empty, and a copy that was cut
+short looks the same.
+"""
+
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.reading.picture import ImageError
+
+if TYPE_CHECKING:
+    import zarr
+    from tifffile import TiffPageSeries
+
+SEPARATORS = re.compile("[./]")  # in the names of chunks
+
+
+def absent_chunks(path: Path, array: "zarr.Array") -> tuple[str, ...]:
+    """A warning, where chunks of a Zarr array (or shards, which hold several) are not there, without the file's name.
+
+    Parameters
+    ----------
+    path : of the folder or ZIP file in which the array lies
+
+    Raises
+    ------
+    ImageError
+        If none is there.
+    """
+    pieces = array.shards or array.chunks
+    grid = tuple(math.ceil(n / piece) for n, piece in zip(array.shape, pieces))
+    absent = math.prod(grid) - sum(_is_chunk(name, array, grid) for name in _files(path, array.path))
+    return _said(path, absent, math.prod(grid), "chunks", f"count as {array.fill_value}")
+
+
+def _is_chunk(name: str, array: "zarr.Array", grid: tuple[int, ...]) -> bool:
+    place = tuple(int(part) for part in SEPARATORS.split(name) if part.isdecimal())
+    inside = len(place) == len(grid) and all(number < count for number, count in zip(place, grid))
+    return inside and array.metadata.encode_chunk_key(place) == name
+
+
+def absent_parts(path: Path, series: "TiffPageSeries") -> tuple[str, ...]:
+    """As `absent_chunks`, of the strips or tiles of a TIFF: a length of 0 says that one is left out."""
+    counts = [count for page in series.pages if page is not None for count in page.databytecounts]
+    return _said(path, counts.count(0), len(counts), "strips or tiles", "are empty")
+
+
+def _said(path: Path, absent: int, every: int, parts: str, meaning: str) -> tuple[str, ...]:
+    if not absent:
+        return ()
+    if absent == every:
+        raise ImageError(
+            f"{path.name}: none of the image's {every} {parts} is there; copy it again from its source, or leave it "
+            "out if it is empty"
+        )
+    said = f"{absent} of {every} {parts} are not there and {meaning}; unless empty parts were left out, copy it again"
+    return (said,)
+
+
+def _files(path: Path, folder: str) -> set[str]:
+    """Names of all files in a folder of a folder or ZIP file, relative to it."""
+    names: Iterable[str]
+    if path.is_dir():
+        base = path / folder
+        names = (
+            os.path.relpath(os.path.join(inside, name), base).replace(os.sep, "/")
+            for inside, _, files in os.walk(base)
+            for name in files
+        )
+        return set(names)
+    start = f"{folder}/" if folder else ""
+    with zipfile.ZipFile(path) as file:
+        return {name[len(start) :] for name in file.namelist() if name.startswith(start)}

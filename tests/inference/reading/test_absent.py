@@ -1,0 +1,86 @@
+"""Parts that a file does not hold are counted: chunks of Zarr arrays in every layout, tiles of sparse TIFFs."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from inference.reading import ImageError, ReadOptions, open_image
+from inference.reading.absent import absent_chunks
+
+PIXELS = np.random.default_rng(0).integers(1, 255, (2, 100, 130), np.uint8)
+
+
+def written(folder, version, separator, shards=None, write_empty=True, pixels=PIXELS):
+    """A group with an array of 2 x 4 x 5 chunks; the files of its chunks."""
+    array = zarr.open_group(folder, mode="w", zarr_format=version).create_array(
+        "0",
+        shape=pixels.shape,
+        chunks=(1, 32, 32),
+        shards=shards,
+        dtype="u1",
+        chunk_key_encoding={"name": "v2" if version == 2 else "default", "separator": separator},
+        config={"write_empty_chunks": write_empty},
+    )
+    array[...] = pixels
+    files = (folder / "0").rglob("*")
+    return sorted(f for f in files if f.is_file() and not f.name.startswith(".z") and f.suffix != ".json")
+
+
+@pytest.mark.parametrize(
+    ("version", "separator", "shards", "parts"),
+    [(2, "/", None, 40), (2, ".", None, 40), (3, "/", None, 40), (3, ".", None, 40), (3, "/", (1, 64, 64), 12)],
+)
+def test_chunks_that_are_not_there(tmp_path, version, separator, shards, parts):
+    """As a folder, as one array of it, and in a ZIP file; other files beside the chunks do not count."""
+    path = tmp_path / "a.zarr"
+    files = written(path, version, separator, shards)
+    assert len(files) == parts
+    (path / "0" / "notes.txt").touch()
+    (path / "0" / "99.99.99").touch()
+    assert absent_chunks(path, zarr.open(path, mode="r")["0"]) == ()
+    files[3].unlink(), files[7].unlink()
+    said = f"2 of {parts} chunks are not there and count as 0; unless empty parts were left out, copy it again"
+    assert absent_chunks(path, zarr.open(path, mode="r")["0"]) == (said,)
+    assert absent_chunks(path / "0", zarr.open(path / "0", mode="r")) == (said,)
+    shutil.make_archive(str(path), "zip", path)
+    with zarr.storage.ZipStore(f"{path}.zip", mode="r") as store:
+        assert absent_chunks(tmp_path / "a.zarr.zip", zarr.open(store, mode="r")["0"]) == (said,)
+
+
+def test_a_warning_names_the_file(tmp_path):
+    files = written(tmp_path / "a.zarr", 3, "/", pixels=np.stack([PIXELS[0], 0 * PIXELS[1]]), write_empty=False)
+    assert len(files) == 20, "the second channel is empty and not written"
+    (warning,) = open_image(tmp_path / "a.zarr" / "0", ReadOptions(z="max")).warnings
+    assert warning.startswith("0: 20 of 40 chunks are not there and count as 0")
+
+
+def test_none_is_there(tmp_path):
+    for file in written(tmp_path / "a.zarr", 2, "."):
+        file.unlink()
+    with pytest.raises(ImageError, match=r"a\.zarr: none of the image's 40 chunks is there; copy it again"):
+        open_image(tmp_path / "a.zarr")
+
+
+def sparse(path, left_out):
+    tiles = (None if number in left_out else PIXELS[0, :16, :16].copy() for number in range(6))
+    tifffile.imwrite(path, tiles, shape=(32, 48), dtype=np.uint8, tile=(16, 16), photometric="minisblack")
+    return path
+
+
+def test_tiles_of_a_sparse_tiff(tmp_path):
+    assert open_image(sparse(tmp_path / "whole.tif", ())).warnings == ()
+    (warning,) = open_image(sparse(tmp_path / "sparse.tif", (2, 5))).warnings
+    assert warning.startswith("sparse.tif: 2 of 6 strips or tiles are not there and are empty")
+    with pytest.raises(ImageError, match=r"none\.tif: none of the image's 2 strips or tiles is there"):
+        open_image(without_bytes(tmp_path / "none.tif"))
+
+
+def without_bytes(path):
+    """A TIFF whose table of lengths holds zeros."""
+    tifffile.imwrite(path, PIXELS[0, :32], rowsperstrip=16, photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["StripByteCounts"].overwrite((0, 0))
+    return path

@@ -1,0 +1,95 @@
+"""The whole way with the shipped weights, on one picture as different people would have stored it.
+
+What counts is the agreement with the labels of the picture as it is: F1 at an IoU of 0.5.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.door import Segmenter
+from inference.finding import images_in
+from training.measure.f1 import f1_score, score_image
+
+IMAGES = Path(__file__).with_name("images")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter()
+
+
+def picture(name):
+    (path,) = (path for path in images_in(IMAGES) if path.stem == name)
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return image if image.ndim == 2 else image[..., ::-1]
+
+
+@pytest.fixture(scope="module")
+def nuclei(segmenter):
+    image = picture("nuclei")[:256, :256]
+    return (image / image.max() * 255).astype(np.uint8), segmenter.segment(image).labels
+
+
+def agreement(truth, labels):
+    return f1_score(*score_image(truth, np.ascontiguousarray(labels))[0])
+
+
+def test_gray_in_three_channels_is_gray(nuclei, segmenter):
+    gray = segmenter.segment(nuclei[0]).labels
+    np.testing.assert_array_equal(segmenter.segment(np.dstack([nuclei[0]] * 3)).labels, gray)
+    assert agreement(nuclei[1], gray) > 0.97
+
+
+@pytest.mark.parametrize("hue", [(0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1), (1, 0.4, 0.2)])
+def test_fluorescence_in_any_hue(nuclei, segmenter, hue):
+    image = np.rint(nuclei[0][..., None] * np.array(hue)).astype(np.uint8)
+    assert agreement(nuclei[1], segmenter.segment(image).labels) >= 0.97
+    jpeg = cv2.imdecode(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1], cv2.IMREAD_COLOR)
+    assert agreement(nuclei[1], segmenter.segment(np.ascontiguousarray(jpeg[..., ::-1])).labels) >= 0.95
+
+
+@pytest.mark.parametrize("times, level", [(3, 0), (6, 0), (3, 20), (6, 20)])
+def test_in_empty_surroundings(nuclei, segmenter, times, level):
+    """A dark field of three and six times its area, black or with a camera's offset and noise."""
+    image, labels = nuclei
+    side = round(256 * np.sqrt(1 + times))
+    canvas = RNG.normal(level, 1, (side, side)).clip(0, 255).astype(np.uint8)
+    place = slice(side - 256 - 9, side - 9), slice(7, 7 + 256)
+    canvas[place] = image
+    found = segmenter.segment(canvas).labels
+    assert agreement(labels, found[place]) >= 0.9
+    outside, everywhere = np.bincount(found.ravel()), np.bincount(found.ravel())
+    outside -= np.bincount(found[place].ravel(), minlength=len(outside))
+    assert not (outside[1:] > everywhere[1:] / 2).any()
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_enlarged(nuclei, segmenter, times):
+    image, labels = nuclei
+    found = segmenter.segment(cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)).labels
+    assert agreement(labels, cv2.resize(found, labels.shape, interpolation=cv2.INTER_NEAREST)) >= 0.9
+
+
+def test_noise_of_a_camera_holds_no_cells(segmenter):
+    assert segmenter.segment(RNG.poisson(200, (400, 500)).astype(np.uint16)).labels.max() == 0
+
+
+def test_nuclei_of_two_sizes(nuclei, segmenter):
+    """Small ones between large ones, as lymphocytes among other cells: the picture, and between its nuclei itself at a
+    fifth of the size."""
+    image, labels = nuclei
+    both, truth = (cv2.resize(part, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_NEAREST) for part in nuclei)
+    small, own = (cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST) for part in nuclei)
+    for top in range(0, 640, 128):
+        for left in range(0, 640, 128):
+            place = slice(top, top + 128), slice(left, left + 128)
+            free = cv2.dilate((truth[place] > 0).astype(np.uint8), np.ones((9, 9))) == 0
+            whole = np.bincount(own.ravel()) == np.bincount(own[free], minlength=own.max() + 1)
+            shown = whole[own] & (own > 0)
+            both[place][shown] = small[shown]
+            truth[place][shown] = own[shown] + 1000 * (top + left // 100 + 1)
+    assert agreement(truth, segmenter.segment(both).labels) >= 0.8

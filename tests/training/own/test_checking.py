@@ -1,0 +1,91 @@
+"""training.own.checking: findings in the log, in a table and in pictures, and which images are left out."""
+
+import csv
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from training.own.checking import check_images, line
+from training.own.checks import Finding
+from training.own.collection import collect
+
+SIDE = 120
+
+
+def disks():
+    labels = np.zeros((SIDE, SIDE), np.uint16)
+    for cell, (y, x) in enumerate(((20, 20), (20, 70), (60, 30), (75, 80), (100, 20)), start=1):
+        cv2.circle(labels, (x, y), 11, cell, -1)
+    return labels
+
+
+@pytest.fixture
+def look(tmp_path, caplog):
+    """Function that looks at one good image and others with the labels given; names that are left, number of those with
+    findings, lines of the log.
+    """
+    caplog.set_level(logging.INFO)
+
+    def check(**labels):
+        image = np.where(disks() > 0, 200, 40).astype(np.uint8)
+        image = (image + np.random.default_rng(0).integers(0, 20, image.shape)).astype(np.uint8)
+        for name, own in {"good": disks(), **labels}.items():
+            cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+            cv2.imwrite(str(tmp_path / f"{name}_label.png"), own)
+        usable, wrong = check_images(collect(tmp_path, tmp_path, None)[0], tmp_path / "checks")
+        return {i.name for i in usable}, wrong, caplog.text
+
+    return check
+
+
+def test_good_labels_leave_no_picture(look, tmp_path):
+    names, wrong, said = look()
+    assert (names, wrong) == ({"good"}, 0)
+    assert not (tmp_path / "checks").exists()
+    assert "1 images, 0 with findings, 0 left out; 5 cells" in said
+
+
+def test_what_cannot_be_right_is_left_out(look):
+    mask = np.where(disks() > 0, 255, 0).astype(np.uint8)
+    names, wrong, said = look(mask=mask, large=np.zeros((SIDE, SIDE + 4), np.uint8), shape=disks()[:90].T)
+    assert (names, wrong) == ({"good"}, 3)
+    assert "0/255 mask" in said and "size: 124x120 pixels for an image of 120x120" in said
+
+
+def test_a_transposed_file_is_told_by_its_shape(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(40 * 30, dtype=np.uint16).reshape(30, 40))
+    cv2.imwrite(str(tmp_path / "a_label.png"), np.ones((40, 30), np.uint8))
+    with pytest.raises(ValueError, match="no image with usable labels"):
+        check_images(collect(tmp_path, tmp_path, None)[0], tmp_path / "checks")
+    assert [p.name for p in sorted((tmp_path / "checks").iterdir())] == ["001_transposed_a.png", "findings.csv"]
+
+
+def test_what_may_be_right_stays_and_is_shown(look, tmp_path):
+    labels = disks()
+    labels[18:22, 18:22] = 0
+    names, wrong, said = look(hole=labels)
+    assert (names, wrong) == ({"good", "hole"}, 1)
+    assert "hole_label.png: holes: cells with holes; fill them, unless they are really there (number 1)" in said
+    (row,) = csv.DictReader(open(tmp_path / "checks/findings.csv", encoding="utf-8"))
+    assert (row["image"], row["kind"], row["left out"], row["cells"]) == ("hole", "holes", "0", "1")
+    shown = cv2.imread(str(tmp_path / "checks/001_holes_hole.png"))
+    red = (shown == (0, 0, 255)).all(axis=2)
+    assert red[:35, :35].any() and not red[40:].any()
+    assert (shown == (0, 255, 0)).all(axis=2)[40:].any()
+
+
+def test_images_without_cells_stay_as_negatives(look):
+    names, wrong, said = look(empty=np.zeros((SIDE, SIDE), np.uint8))
+    assert (names, wrong) == ({"good", "empty"}, 0)
+    assert "1 images without cells, which show what is none" in said
+
+
+def test_many_numbers_are_cut_short():
+    class Image:
+        label = "a.tif"
+
+    assert line(Image, Finding("specks", "t", tuple(range(1, 12)))) == (
+        "a.tif: specks: t (numbers 1, 2, 3, 4, 5, 6, 7, 8 and 3 more)"
+    )

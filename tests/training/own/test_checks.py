@@ -1,0 +1,121 @@
+"""training.own.checks: each thing that may be wrong with labels, drawn, with the numbers of the cells concerned."""
+
+import cv2
+import numpy as np
+import pytest
+
+from training.own.checks import cell_shapes, check_labels
+from training.readers.label_images import RawLabels, as_labels
+
+
+def disks(count=7, side=160, radius=11):
+    """Separate disks numbered from 1."""
+    labels = np.zeros((side, side), np.uint16)
+    for cell in range(count):
+        y, x = divmod(cell, 4)
+        cv2.circle(labels, (20 + 38 * x, 20 + 38 * y), radius, cell + 1, -1)
+    return labels
+
+
+def kinds(labels, **more):
+    return {f.kind: f for f in check_labels(RawLabels(labels, **more))}
+
+
+def test_good_labels_have_no_findings():
+    assert kinds(disks()) == {}
+
+
+def test_no_cells_are_no_finding():
+    assert kinds(np.zeros((9, 9), np.uint16)) == {}
+
+
+def test_touching_cells_are_no_finding():
+    labels = np.zeros((60, 60), np.uint16)
+    labels[10:30, 10:30], labels[10:30, 30:50], labels[30:50, 10:50] = 1, 2, 3
+    assert kinds(labels) == {}
+
+
+def test_a_hole_is_named_and_one_filled_by_another_cell_is_none():
+    labels = disks()
+    labels[18:22, 18:22] = 0
+    labels[18:22, 56:60] = 9
+    found = kinds(labels)
+    assert found.keys() == {"holes"}
+    assert found["holes"].cells == (1,)
+    assert not found["holes"].fatal
+
+
+def test_fragments_are_named():
+    labels = disks()
+    labels[150:155, 150:155] = 3
+    assert kinds(labels)["fragments"].cells == (3,)
+
+
+def test_a_speck_is_small_beside_the_others():
+    labels = disks()
+    labels[140:142, 140:142] = 12
+    assert kinds(labels)["specks"].cells == (12,)
+    assert kinds(disks(radius=2)) == {}
+
+
+@pytest.mark.parametrize("where", [np.s_[:2, 30:50], np.s_[30:50, -1:], np.s_[-2:, 30:50], np.s_[30:50, :1]])
+def test_border_slivers_of_each_side(where):
+    labels = disks(count=1, radius=4)
+    labels[where] = 5
+    assert kinds(labels)["border slivers"].cells == (5,)
+
+
+def test_a_large_cell_at_the_border_is_no_sliver():
+    labels = np.zeros((60, 60), np.uint16)
+    labels[:30, 10:40] = 1
+    assert kinds(labels) == {}
+
+
+def test_interpolated_borders_that_made_more_cells():
+    """Seven cells resized with interpolation: their borders have numbers between theirs and the background's."""
+    labels = (disks() * 8).astype(np.uint16)
+    larger = cv2.resize(labels, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_LINEAR)
+    assert len(np.unique(larger)) > 30
+    found = kinds(larger)
+    assert found.keys() == {"interpolated borders"}
+    assert found["interpolated borders"].fatal
+    nearest = cv2.resize(labels, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_NEAREST)
+    assert kinds(nearest) == {}
+
+
+def test_fractions_are_interpolated_borders():
+    values = cv2.GaussianBlur(disks().astype(np.float32), (0, 0), 0.5)
+    assert [f.kind for f in check_labels(as_labels(values, "x"))] == ["interpolated borders"]
+
+
+def test_jpeg_by_its_file_and_by_its_noise():
+    assert kinds(disks(), lossy=True)["JPEG"].fatal
+    data = cv2.imencode(".jpg", (disks() * 30).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    spoilt = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.uint16)
+    assert [f.fatal for f in kinds(spoilt).values()] == [True]
+
+
+def test_a_mask_of_0_and_255():
+    found = kinds(((disks() > 0) * 255).astype(np.uint16))
+    assert found.keys() == {"0/255 mask"}
+    assert found["0/255 mask"].cells == (255,)
+    assert "7 parts" in found["0/255 mask"].text
+
+
+def test_a_mask_of_kinds():
+    labels = disks()
+    assert kinds(np.where(labels > 0, 1 + labels % 2, 0).astype(np.uint16)).keys() == {"semantic mask"}
+
+
+def test_one_cell_alone_is_no_mask():
+    assert kinds(disks(count=1)) == {}
+
+
+def test_shapes_by_hand():
+    labels = np.zeros((7, 9), np.uint16)
+    labels[0:2, 0:3] = 4
+    labels[3:7, 4:8] = 6
+    labels[4:6, 5:7] = 0
+    four, six = cell_shapes(labels)
+    assert (four.number, four.area, four.hole, four.thin, four.sides) == (4, 6, 0, True, (2, 3))
+    assert (six.number, six.area, six.hole, six.thin, six.sides) == (6, 12, 4, True, (4,))

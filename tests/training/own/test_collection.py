@@ -1,0 +1,63 @@
+"""training.own.collection: images with their labels from folders and manifests, and what is of one field."""
+
+import cv2
+import numpy as np
+import pytest
+
+from training.own.collection import collect, groups_of, unique_names
+
+
+def write(path, value, shape=(6, 8)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full(shape, value, np.uint8))
+
+
+def test_folders(tmp_path):
+    write(tmp_path / "images/x/a.png", 9)
+    write(tmp_path / "images/b.png", 9)
+    write(tmp_path / "images/c.png", 9)
+    write(tmp_path / "labels/x/a_label.png", 3)
+    write(tmp_path / "labels/b.png", 0)
+    found, problems = collect(tmp_path / "images", tmp_path / "labels", None, partial=True)
+    assert [(i.name, i.cells, i.partial) for i in found] == [("b", 0, True), ("x/a", 1, True)]
+    assert problems == []
+
+
+def test_a_damaged_file_leaves_the_others(tmp_path):
+    write(tmp_path / "images/a.png", 9)
+    write(tmp_path / "images/b.png", 9)
+    write(tmp_path / "labels/a.png", 3)
+    (tmp_path / "labels/b.png").write_bytes(b"nothing")
+    found, problems = collect(tmp_path / "images", tmp_path / "labels", None)
+    assert [i.name for i in found] == ["a"]
+    assert len(problems) == 1 and "b.png" in problems[0]
+    (tmp_path / "labels/a.png").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="a.png"):
+        collect(tmp_path / "images", tmp_path / "labels", None)
+
+
+def test_a_manifest_of_all_splits(manifest):
+    found, _ = collect(None, None, manifest)
+    assert len(found) == 10
+    assert {i.name for i in found} >= {"a/0", "b/1"}
+    assert found[0].labels.shape == found[0].picture.shape == (96, 96)
+
+
+def test_names_that_occur_twice():
+    assert unique_names(["a", "b", "a"]) == ["a-1", "b", "a-2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["f1_t001", "f1_t002", "f2_t001"], ["f1", "f1", "f2"]),
+        (["m_frame1_z2", "m_frame2_z1"], ["m", "m"]),
+        (["s1 tile 3", "s1 tile 4", "s2 tile 3"], ["s1", "s1", "s2"]),
+        (["set1", "set2", "set10"], ["set1", "set2", "set10"]),
+        (["cat", "x_float2"], ["cat", "x_float2"]),
+        ([f"{m}_{n}" for m in "abcd" for n in "12"], [m for m in "abcd" for _ in "12"]),
+        ([f"{m}_{n}" for m in "abc" for n in "12"], [f"{m}_{n}" for m in "abc" for n in "12"]),
+    ],
+)
+def test_fields_by_their_names(names, groups):
+    assert groups_of(names) == groups

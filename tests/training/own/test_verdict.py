@@ -1,0 +1,107 @@
+"""training.own.verdict: which network the folder gets, what the router is told, and the words at the end."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from inference.segmenter import Segmenter
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.checksums import write_checksums
+from models.weights_folder import FILES
+from training.own.verdict import OWN_TERMS, Outcome, advice, follow, write_weights
+
+
+def found(*scores):
+    return [SimpleNamespace(f1=score) for score in scores]
+
+
+def outcome(before, after, candidate=Path("c"), others=(0.9, 0.9), honest=True, class_=1):
+    return Outcome(class_, candidate, 7, found(before), found(after), others, honest)
+
+
+@pytest.fixture(scope="module")
+def start(untrained_weights, tmp_path_factory):
+    """A weights folder whose router has a table and whose networks say what they were trained on."""
+    folder = tmp_path_factory.mktemp("start")
+    for name in FILES:
+        model, config = load_checkpoint(untrained_weights / name)
+        table = [[0.5] * 4] * 4 if name.startswith("router") else ()
+        sources = {"old": {"images": 3, "terms": "CC0"}}
+        save_checkpoint(folder / name, model, replace(config, expected_f1=table, sources=sources))
+    write_checksums(folder, FILES)
+    return folder
+
+
+@pytest.fixture
+def candidate(start, tmp_path):
+    """Another network for class 1."""
+    model, config = load_checkpoint(start / "class1.safetensors")
+    model.head.cp.weight.data *= 2
+    save_checkpoint(tmp_path / "hover.safetensors", model, config)
+    return tmp_path / "hover.safetensors"
+
+
+def sums(folder):
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def test_a_better_network_is_placed_in_a_complete_folder(start, candidate, tmp_path):
+    write_weights(start, tmp_path / "out", [outcome(0.5, 0.7, candidate)])
+    Segmenter.from_folder(tmp_path / "out", "cpu", verify=True)
+    changed = {name for name, own in sums(tmp_path / "out").items() if own != sums(start)[name]}
+    assert changed == {"class1.safetensors", "router.safetensors"}
+    config = read_config(tmp_path / "out/class1.safetensors")[1]
+    assert config.sources == {"old": {"images": 3, "terms": "CC0"}, "own": {"images": 7, "terms": OWN_TERMS}}
+    table = read_config(tmp_path / "out/router.safetensors")[1].expected_f1
+    assert table[1] == [0.5, 0.7, 0.5, 0.5] and table[0] == [0.5] * 4
+    assert "| gray | 7 | 1 | 0.500 | 0.700 | 0.900 | 0.900 | yes |" in (tmp_path / "out/MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize("after", [0.4, 0.5, 0.503])
+def test_a_network_that_is_no_better_is_not(start, candidate, tmp_path, after):
+    write_weights(start, tmp_path / "out", [outcome(0.5, after, candidate)])
+    assert sums(tmp_path / "out") == sums(start)
+    Segmenter.from_folder(tmp_path / "out", "cpu", verify=True)
+
+
+def test_the_table_stays_within_0_and_1():
+    assert follow([[0.2, 0.4], [0.2, 0.1]], {0: 0.9, 1: -0.3}) == [[1.0, 0.4], [0.2, 0.0]]
+
+
+def words(*outcomes, class_=None):
+    return "\n".join(advice(Path("mine"), Path("weights"), outcomes, class_))
+
+
+def test_use_it():
+    said = words(outcome(0.5, 0.7))
+    assert "gray: F1 0.500 -> 0.700 on 1 held-out image" in said
+    assert "use it: python predict.py -i my_images -o my_labels --weights mine" in said
+    assert "--route" not in said and "do not use" not in said and "chose the network" not in said
+
+
+def test_the_class_that_was_given_must_be_given_again():
+    assert "--weights mine --route large-colour" in words(outcome(0.5, 0.7, class_=2), class_=2)
+
+
+def test_images_that_chose_the_network_are_no_proof():
+    assert "which also chose the network" in words(outcome(0.5, 0.7, honest=False))
+
+
+@pytest.mark.parametrize("others", [(0.9, 0.88), (0.9, 0.5)])
+def test_what_was_forgotten_is_said(others):
+    assert f"went from 0.900 to {others[1]:.3f}" in words(outcome(0.5, 0.7, others=others))
+    assert "went from" not in words(outcome(0.5, 0.7, others=(0.9, 0.895)))
+
+
+def test_do_not_use_it():
+    for said in (words(outcome(0.5, 0.4)), words(outcome(0.5, 0.5, candidate=None))):
+        assert "gray: no better, F1 0.500 before" in said
+        assert "do not use it: mine holds the networks of weights, unchanged" in said
+
+
+def test_one_better_and_one_worse():
+    said = words(outcome(0.5, 0.7), outcome(0.6, 0.5, class_=3))
+    assert "use it: python" in said and "small colour: no better" in said and "do not" not in said

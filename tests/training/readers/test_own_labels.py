@@ -1,0 +1,122 @@
+"""training.readers.own_labels: which label file is which image's, by the names that other programs give them."""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.readers.own_labels import ENDINGS, find_pairs, read_own_labels
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def found(images, labels):
+    pairs, without = find_pairs(images, labels)
+    return {p.image.name: p.label.name for p in pairs}, [p.name for p in without]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "a.tif",
+        "a.png",
+        "a_label.tiff",
+        "a_labels.tif",
+        "a_mask.png",
+        "a_cp_masks.png",
+        "a_seg.npy",
+        "a.npy",
+        "a_Objects.tiff",
+        "a.geojson",
+        "a_RoiSet.zip",
+        "a.roi",
+        "a-nuclei.tif",
+    ],
+)
+def test_the_names_that_programs_give(tmp_path, label):
+    touch(tmp_path, "images/a.tif", f"labels/{label}", "labels/a_overlay.png")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.tif": label}, [])
+
+
+def test_labels_among_the_images_are_no_images(tmp_path):
+    touch(tmp_path, "a.tif", "a_seg.npy", "a_flows.tif", "b.tif", "b_masks.tif", "c.tif")
+    assert found(tmp_path, tmp_path) == ({"a.tif": "a_seg.npy", "b.tif": "b_masks.tif"}, ["c.tif"])
+
+
+def test_the_file_that_was_changed_last_counts(tmp_path):
+    touch(tmp_path, "images/a.tif", "labels/a_label.tiff", "labels/a_seg.npy")
+    os.utime(tmp_path / "labels/a_label.tiff", (2000, 2000))
+    os.utime(tmp_path / "labels/a_seg.npy", (1000, 1000))
+    assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_label.tiff"}
+    os.utime(tmp_path / "labels/a_seg.npy", (3000, 3000))
+    assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_seg.npy"}
+
+
+def test_a_longer_name_is_another_image(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/a_2.tif", "labels/a_2_cells.tif", "labels/a_nuclei.tif")
+    assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_nuclei.tif", "a_2.tif": "a_2_cells.tif"}
+
+
+def test_sub_folders_are_told_apart(tmp_path):
+    touch(tmp_path, "images/x/a.tif", "images/y/a.tif", "labels/x/a.png", "labels/y/a_mask.png")
+    pairs, _ = find_pairs(tmp_path / "images", tmp_path / "labels")
+    assert [p.label.relative_to(tmp_path / "labels").as_posix() for p in pairs] == ["x/a.png", "y/a_mask.png"]
+
+
+def test_one_coco_file_labels_all_images(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/b.tif")
+    content = {
+        "images": [{"id": 1, "file_name": "b.tif", "height": 2, "width": 2}],
+        "annotations": [{"id": 1, "image_id": 1, "segmentation": [[0, 0, 1, 0, 1, 2, 0, 2]]}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    pairs, without = find_pairs(tmp_path / "images", tmp_path / "coco.json")
+    assert [p.name for p in without] == ["a.tif"]
+    assert pairs[0].read((2, 2)).labels.tolist() == [[1, 0], [1, 0]]
+
+
+def test_each_pair_reads_its_own_file(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, name in ((3, "a"), (5, "b")):
+        touch(tmp_path, f"images/{name}.tif")
+        cv2.imwrite(str(tmp_path / f"{name}_label.png"), np.full((2, 2), number, np.uint8))
+    pairs, _ = find_pairs(tmp_path / "images", tmp_path)
+    assert [p.read((2, 2)).labels.max() for p in pairs] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        ("none", "labels", "no such folder"),
+        ("images", "none", "no such file or folder"),
+        ("empty", "labels", "no images"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, images, labels, words):
+    touch(tmp_path, "images/a.tif", "labels/x.npy")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=words):
+        find_pairs(tmp_path / images, tmp_path / labels)
+
+
+def test_no_label_for_any_image_names_one_that_would_do(tmp_path):
+    touch(tmp_path, "images/a.tif", "labels/x.npy")
+    with pytest.raises(ValueError, match="a_label.tif"):
+        find_pairs(tmp_path / "images", tmp_path / "labels")
+
+
+def test_every_ending_has_a_reader(tmp_path):
+    """A file of nonsense is refused with its name, by whatever library reads it."""
+    for ending in ENDINGS:
+        path = Path(tmp_path / f"a{ending}")
+        path.write_bytes(b"nonsense")
+        with pytest.raises(ValueError, match=f"a{ending}"):
+            read_own_labels(path, (2, 2))

@@ -1,0 +1,130 @@
+"""training.finetune from images to a weights folder, with small untrained networks; the check alone; refusals."""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.segmenter import Segmenter
+from models.classes import CLASSES
+from training import finetune
+from training.finetune import main, plan
+from training.own.collection import OwnImage
+from training.readers.label_images import RawLabels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Five images with bright disks, a sixth without any, and their labels."""
+    folder, rng = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
+    for sub in ("images", "labels"):
+        (folder / sub).mkdir()
+    for number in range(6):
+        labels = np.zeros((96, 96), np.uint16)
+        for cell in range(1, 6 if number else 1):
+            cv2.circle(labels, tuple(rng.integers(10, 86, 2).tolist()), int(rng.integers(6, 11)), cell, -1)
+        image = np.where(labels > 0, 180, 40) + rng.integers(0, 30, labels.shape)
+        cv2.imwrite(str(folder / f"images/{number}.png"), image.astype(np.uint8))
+        cv2.imwrite(str(folder / f"labels/{number}_label.png"), labels)
+    return folder
+
+
+def run(data, out, *more):
+    words = ["--images", data / "images", "--labels", data / "labels", "-o", out, "--device", "cpu", *more]
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def trained(data, untrained_weights, tmp_path_factory):
+    """The folder that a short run writes, and its exit code."""
+    out = tmp_path_factory.mktemp("out") / "my-weights"
+    return out, run(data, out, "--weights", untrained_weights, "--time-budget", "0.05")
+
+
+def test_the_folder_is_complete(trained):
+    Segmenter.from_folder(trained[0], "cpu", verify=True)
+
+
+def test_the_exit_code_is_what_the_table_says(trained):
+    out, code = trained
+    with open(out / "finetune/held_out.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 and all(row["class"] == "binary" for row in rows)
+    gain = sum(float(row["after"]) - float(row["before"]) for row in rows) / len(rows)
+    assert code == (0 if gain >= 0.005 else 1)
+
+
+def test_pictures_and_labels_are_kept_and_the_resume_file_is_not(trained):
+    kept = {p.relative_to(trained[0] / "finetune").as_posix() for p in (trained[0] / "finetune").rglob("*.*")}
+    assert {"worst.png", "others.csv", "class0/manifest.csv", "class0/labels/3_label.tiff"} <= kept
+    assert "class0/resume.safetensors" not in kept
+
+
+def test_a_folder_with_networks_is_not_written_over(data, untrained_weights, caplog):
+    assert run(data, untrained_weights) == 2
+    assert "holds networks already" in caplog.text
+
+
+def test_check_alone_trains_nothing(data, tmp_path, caplog):
+    assert run(data, tmp_path / "out", "--check") == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_finds_something(data, tmp_path):
+    for number in range(6):
+        labels = cv2.imread(str(data / f"labels/{number}_label.png"), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), ((labels > 0) * 255 if number == 2 else labels).astype(np.uint8))
+    code = main(["--images", str(data / "images"), "--labels", str(tmp_path), "--check", "-o", str(tmp_path / "out")])
+    assert code == 1
+    assert (tmp_path / "out/finetune/checks/001_0-255-mask_2.png").exists()
+
+
+def test_formats_are_listed(capsys):
+    assert main(["--formats"]) == 0
+    assert "x_seg.npy" in capsys.readouterr().out
+
+
+def test_an_output_folder_is_needed(capsys):
+    with pytest.raises(SystemExit):
+        main(["--images", "x"])
+    assert "-o is missing" in capsys.readouterr().err
+
+
+def own(name, cells=True):
+    return OwnImage(Path(name), Path(name), name, name, RawLabels(np.full((2, 2), int(cells), np.uint16)))
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """Function that plans for images that the router sends to these classes."""
+
+    def make(classes, given=None):
+        images = [own(f"{n:02}") for n in range(len(classes))]
+        routed = {i.name: c for i, c in zip(images, classes)}
+        monkeypatch.setattr(finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, c))
+        args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0)
+        segmenter = SimpleNamespace(files={c.number: tmp_path / c.file for c in CLASSES})
+        return {task.class_: len(task.images) for task in plan(images, segmenter, args)}
+
+    return make
+
+
+def test_each_network_that_enough_images_reach_is_trained(planned, caplog):
+    assert planned([1] * 6 + [3] * 4 + [0]) == {1: 6, 3: 4}
+    assert "binary: too few images to train it: 10" in caplog.text
+
+
+def test_few_images_of_one_class_are_enough(planned):
+    assert planned([2, 2]) == {2: 2}
+
+
+def test_the_class_given_gets_all(planned):
+    assert planned([1, 1, 3], given="small-colour") == {3: 3}
+
+
+def test_scattered_images_are_refused_with_the_remedy(planned):
+    with pytest.raises(ValueError, match="--class"):
+        planned([0, 1, 1, 3])

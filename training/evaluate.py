@@ -1,0 +1,207 @@
+"""How good the labels are on your own images: one table, and one page with the worst images first.
+
+    python -m training.evaluate --images my_images --labels my_labels -o evaluation
+    python -m training.evaluate --images my_images --labels my_labels --weights my-weights -o evaluation
+    python -m training.evaluate --images my_images --labels my_labels --predictions other_labels -o evaluation
+
+The images are segmented as predict.py does, with the shipped networks or those of --weights; or labels of any program
+are taken from --predictions. True and predicted labels may be of all the formats of training.finetune --formats.
+
+    F1, precision, recall  by the challenge's rules: cells at the image border are left out, mean over the images
+    PQ                     panoptic quality of all cells together
+    AP                     tp / (tp + fp + fn): of all cells together, as StarDist reports it ("accuracy"), and the mean
+                           over the images, as Cellpose does; both count cells at the border
+    errors                 at IoU 0.5: missed, spurious, split, merged, a wrong outline (training.measure.failures)
+
+OUT gets report.html, images.csv (a line an image) and thresholds.csv (a line for each IoU). Where only some cells are
+labelled (--partial), what was found beside them does not count.
+
+Exit code: 0; 1 if an image could not be read; 2 if nothing could be evaluated.
+"""
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.command_line import SHIPPED_WEIGHTS
+from inference.outputs.page import embedded
+from inference.outputs.whole_file import whole_file
+from inference.segmenter import Segmenter
+from models.classes import CLASSES, find_class
+from training.command import DONE, PARTLY, add_device, command, manual
+from training.measure.f1 import Counts, f1_score, precision, recall, score_image
+from training.measure.failures import COLOURS, KINDS, picture
+from training.measure.quality import Matches, average_precision, matches, panoptic_quality
+from training.own.arguments import add_data, own_images
+from training.own.collection import OwnImage, collect
+from training.own.scoring import Found, find_cells
+from training.tables import text_table, write_table
+from training.validation import without_unlabelled
+
+log = logging.getLogger(__name__)
+
+IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
+TEMPLATE = Path(__file__).parent / "own" / "report.html"
+PICTURE = 1400  # pixels; longer side in the report
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An image, by IoU threshold.
+
+    counts : by the challenge's rules
+    matches : with the cells at the border
+    kinds : number of cells of each kind of error
+    """
+
+    found: Found
+    counts: list[Counts]
+    matches: list[Matches]
+    kinds: dict[str, int]
+
+    @classmethod
+    def of(cls, found: Found, ious: Sequence[float]) -> "Evaluated":
+        truth, labels = found.image.labels, found.labels
+        return cls(found, score_image(truth, labels, ious), matches(truth, labels, ious), found.judged().counts)
+
+    @property
+    def f1(self) -> float:
+        """At the first threshold."""
+        return f1_score(*self.counts[0])
+
+    @property
+    def row(self) -> dict:
+        """Of images.csv."""
+        tp, fp, fn = self.matches[0].counts
+        return {
+            "image": self.found.image.name,
+            "class": "" if self.found.class_ is None else CLASSES[self.found.class_].name,
+            "cells": tp + fn,
+            "found": tp + fp,
+            "F1": self.f1,
+            "precision": precision(*self.counts[0]),
+            "recall": recall(*self.counts[0]),
+            "PQ": self.matches[0].panoptic_quality,
+            "AP": self.matches[0].average_precision,
+            **{kind: count for kind, count in self.kinds.items() if kind != "found"},
+        }
+
+
+def threshold_rows(images: Sequence[Evaluated], ious: Sequence[float]) -> list[dict]:
+    """A line for each IoU threshold."""
+    rows = []
+    for n, iou in enumerate(ious):
+        counts, found = [e.counts[n] for e in images], [e.matches[n] for e in images]
+        means = {
+            name: float(np.mean([measure(*c) for c in counts]))
+            for name, measure in (("F1", f1_score), ("precision", precision), ("recall", recall))
+        }
+        rows.append(
+            {
+                "IoU": f"{iou:g}",
+                **means,
+                "PQ": panoptic_quality(found),
+                "AP (StarDist)": average_precision(found),
+                "AP (Cellpose)": float(np.mean([m.average_precision for m in found])),
+            }
+        )
+    return rows
+
+
+def predicted(images: Sequence[OwnImage], args: argparse.Namespace) -> list[Found]:
+    """What the program finds, or what the files of --predictions hold."""
+    if not args.predictions:
+        segmenter = Segmenter.from_folder(args.weights, args.device)
+        return find_cells(segmenter, images, None if args.class_ is None else find_class(args.class_).number)
+    others = {i.image: i for i in collect(args.images, args.predictions, None)[0]}
+    found = []
+    for image in images:
+        if image.image not in others or others[image.image].labels.shape != image.labels.shape:
+            log.error("%s: no labels of its size in %s; it counts as empty", image.name, args.predictions)
+            found.append(Found(image, np.zeros_like(image.labels), None))
+            continue
+        labels = others[image.image].labels
+        found.append(Found(image, without_unlabelled(labels, image.labels) if image.partial else labels, None))
+    return found
+
+
+def write_report(path: Path, title: str, tables: Sequence[dict], images: Sequence[Evaluated]) -> None:
+    """The page: tables with "title", "text" and "rows", then pictures in the order of the images."""
+    import jinja2  # late: only the page needs it
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.tests["float"] = lambda value: isinstance(value, float)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    shown = (
+        {
+            "name": e.found.image.name,
+            "f1": e.f1,
+            "cells": e.row["cells"],
+            "found": e.row["found"],
+            "picture": embedded(picture(e.found.judged()), PICTURE),
+        }
+        for e in images
+    )
+    colours = dict(zip(KINDS, (f"rgb({r},{g},{b})" for r, g, b in COLOURS.tolist())))
+    text = template.render(title=title, tables=tables, images=shown, colours=colours)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = manual("training.evaluate", __doc__)
+    add = parser.add_argument
+    add_data(parser)
+    add("-o", "--out", type=Path, metavar="DIR", help="folder for the page and the tables [tables on the screen alone]")
+    add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks [the shipped ones]")
+    add("--class", dest="class_", metavar="NAME", help="send all images to this class's network [the router decides]")
+    add("--predictions", type=Path, metavar="DIR", help="labels to evaluate, in place of the networks")
+    add("--ious", type=float, nargs="+", default=list(IOUS), metavar="IOU", help="[0.5 0.6 0.7 0.8 0.9]")
+    add_device(parser)
+    args = parser.parse_args(argv)
+    if args.predictions and args.manifest:
+        parser.error("--predictions goes with --images; for a manifest there is training.measure.score")
+    return args
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    images, unread = own_images(args)
+    fitting = [i for i in images if i.labels.shape == i.picture.shape]
+    for image in set(images) - set(fitting):
+        log.error("%s: labels of another size than the image; it is left out", image.label)
+    if not fitting:
+        raise ValueError("no image has labels of its size; pair the right files")
+    done = [Evaluated.of(found, args.ious) for found in predicted(fitting, args)]
+    done.sort(key=lambda e: e.f1)
+    thresholds, rows = threshold_rows(done, args.ious), [e.row for e in done]
+    kinds = sum((Counter(e.kinds) for e in done), Counter())
+    counts = {
+        "cells": sum(r["cells"] for r in rows),
+        "found": sum(r["found"] for r in rows),
+        **{kind: kinds[kind] for kind in KINDS[1:]},
+    }
+    print(text_table(thresholds), text_table([counts]), text_table(rows), sep="\n\n")
+    if args.out:
+        write_table(args.out / "thresholds.csv", thresholds, digits=4)
+        write_table(args.out / "images.csv", rows, digits=4)
+        text = f"{len(done)} images; F1, precision and recall are means over them."
+        tables = [
+            {"title": "Scores", "text": text, "rows": thresholds},
+            {"title": "Cells", "text": "All images together; errors at IoU 0.5.", "rows": [counts]},
+            {"title": "By image", "text": f"At IoU {args.ious[0]:g}.", "rows": rows},
+        ]
+        by = args.predictions or args.weights
+        write_report(args.out / "report.html", f"Labels of {by.name} compared with the true ones", tables, done)
+        log.info("%s: the worst images first", args.out / "report.html")
+    return PARTLY if unread or len(fitting) < len(images) else DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,227 @@
+"""Fine-tune the shipped networks on a few labelled images of your own, in one command.
+
+    python -m training.finetune --images my_images --labels my_labels -o my-weights
+    python predict.py -i more_images -o labels --weights my-weights
+
+Ten to twenty images are a good number, two the least. Labels may be label images, or files of Cellpose, QuPath, ImageJ,
+labelme, COCO, CellProfiler, napari: python -m training.finetune --formats lists them with the names that their files
+must have. An image whose labels are empty shows what is no cell; one without a label file is left out.
+
+What happens:
+
+    check     The labels are looked at, and what is wrong with them is named, with a picture in OUT/finetune/checks.
+              Images whose labels cannot be right are left out. --check does this alone
+    route     Each image goes to the network that predict.py would send it to; those that get at least three are
+              trained. --class sends all to one; predict.py then needs --route
+    split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
+              fields on, other images choose the network than judge it
+    train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Weights are
+              kept near the shipped ones, so that the network goes on to do well on other images. --original mixes in
+              images that it was made from
+    fit       Thresholds and cell size, if that gains on the held-out images too
+    judge     The whole program on the held-out images, before and after, and both networks on other images: those of
+              --original, else made ones (training.synthesize)
+
+OUT then is a complete weights folder, for predict.py, the container, and as --weights of another round. It holds the
+shipped network wherever the fine-tuned one was no better. OUT/finetune has the training, held_out.csv, and worst.png,
+the worst held-out images before and after.
+
+Exit code: 0 if all trained networks are better; 1 if one was not, which the last lines say; with --check, if labels
+look wrong; 2 if nothing could be done.
+"""
+
+import argparse
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from inference.command_line import SHIPPED_WEIGHTS
+from inference.network import Network, choose_device
+from inference.segmenter import Segmenter
+from models.classes import CLASSES, ROUTER_FILE, find_class
+from training.command import DONE, PARTLY, add_device, command, manual, minutes
+from training.datasets import Sample
+from training.own.adapt import SHARE_OF_FIT, Task, adapt
+from training.own.arguments import add_data, own_images
+from training.own.checking import check_images
+from training.own.collection import OwnImage
+from training.own.original import MIXED, made_sample, original_sample
+from training.own.scoring import classes_of, find_cells
+from training.own.split import split_images
+from training.own.verdict import Outcome, advice, draw_worst, write_weights
+from training.readers import own_labels
+from training.tables import text_table, write_table
+from training.validation import validate
+
+log = logging.getLogger(__name__)
+
+CPU_MINUTES, GPU_MINUTES = 15.0, 3.0
+FEWEST_ROUTED = 3  # images with cells for which a network is trained, if the router chose it
+LEAST_TRAINING = 0.3  # of the time budget, however long the rest takes
+SLOWER = 1.2  # judging once more may take this many times as long as it did
+FOLDER = "finetune"  # in the weights folder: the training, the checks, tables and pictures
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = manual("training.finetune", __doc__)
+    add = parser.add_argument
+    add_data(parser)
+    add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; new or empty")
+    add("--check", action="store_true", help="look at the labels alone; with -o the pictures go there")
+    add("--formats", action="store_true", help="list the labels that can be read, and end")
+    add(
+        "--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks to start from [the shipped ones]"
+    )
+    add("--class", dest="class_", metavar="NAME", help="train this class's network on all images [the router decides]")
+    add("--original", type=Path, metavar="CSV", help="manifest of images that the networks were made from, to mix in")
+    add(
+        "--time-budget",
+        type=minutes,
+        metavar="MINUTES",
+        help=f"for everything [{CPU_MINUTES:g}, with a GPU {GPU_MINUTES:g}]",
+    )
+    add("--seed", type=int, default=0, help="of the choice of held-out images and of the training [0]")
+    add_device(parser)
+    args = parser.parse_args(argv)
+    if not (args.out or args.check or args.formats):
+        parser.error("-o is missing: the weights folder to write")
+    return args
+
+
+def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namespace) -> list[Task]:
+    """What is to be trained: a task for each class that enough images reach.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    wanted = None if args.class_ is None else find_class(args.class_).number
+    classes = classes_of(segmenter, images, wanted)
+    reached = Counter(classes[i.name] for i in images if i.cells)
+    log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
+    tasks = []
+    for class_, count in sorted(reached.items()):
+        name = CLASSES[class_].name
+        if wanted is None and count < FEWEST_ROUTED and len(reached) > 1:
+            names = ", ".join(i.name for i in images if i.cells and classes[i.name] == class_)
+            log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
+            continue
+        own = [i for i in images if classes[i.name] == class_]
+        original = original_sample(args.original, class_, ("train",), MIXED) if args.original else []
+        tasks.append(
+            Task(
+                class_,
+                segmenter.files[class_],
+                own,
+                split_images(own, args.seed),
+                [replace(s.record, split="train") for s in original],
+                args.out / FOLDER / f"class{class_}",
+            )
+        )
+    if not tasks:
+        raise ValueError(
+            f"no network gets {FEWEST_ROUTED} images with cells; label more, or send all to one with --class"
+        )
+    return tasks
+
+
+def judges(task: Task) -> list[OwnImage]:
+    """The held-out images that judge: those that did not choose the network, if there are any."""
+    splits = set(task.splits.values())
+    return [i for i in task.images if task.splits[i.name] == ("test" if "test" in splits else "val")]
+
+
+def others(task: Task, args: argparse.Namespace) -> list[Sample]:
+    """Images that the class's network was made for."""
+    sample = original_sample(args.original, task.class_, ("val", "test"), 12) if args.original else []
+    return sample or made_sample(task.class_, task.folder / "made")
+
+
+def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float) -> list[Outcome]:
+    """Train, fit and judge the network of each class that is reached."""
+    device = choose_device(args.device)
+    budget = 60 * (args.time_budget or (GPU_MINUTES if device.type == "cuda" else CPU_MINUTES))
+    segmenter = Segmenter.from_folder(args.weights, args.device)
+    tasks = plan(images, segmenter, args)
+    log.info("judging the networks as they are")
+    asked = time.monotonic()
+    before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
+    samples = [others(task, args) for task in tasks]
+    kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
+    again = SLOWER * (time.monotonic() - asked)
+    left = max(LEAST_TRAINING * budget, budget * (1 - SHARE_OF_FIT) - again - (time.monotonic() - began))
+    outcomes = []
+    for task, found, sample, f1 in zip(tasks, before, samples, kept):
+        share = len(task.images) / sum(len(t.images) for t in tasks)
+        splits = Counter(task.splits.values())
+        log.info(
+            "%s: %d images to train on, %d held out%s",
+            CLASSES[task.class_].name,
+            splits["train"],
+            splits["val"] + splits["test"],
+            f", and {len(task.original)} others mixed in" if task.original else "",
+        )
+        candidate = adapt(task, share * left / 60, share * SHARE_OF_FIT * budget, args.device, args.seed)
+        after, forgot = found, f1
+        if candidate:
+            networks = segmenter.files | {task.class_: candidate}
+            tuned = Segmenter(args.weights / ROUTER_FILE, networks, args.device)
+            after = find_cells(tuned, judges(task), task.class_)
+            forgot = validate(Network.load(candidate, device), sample)
+        honest = splits["test"] > 0
+        outcomes.append(Outcome(task.class_, candidate, splits["train"], found, after, (f1, forgot), honest))
+    return outcomes
+
+
+def report(outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
+    """Tables, picture and the last lines; returns the exit code."""
+    rows = [
+        {
+            "image": b.image.name,
+            "class": o.name,
+            "cells": b.image.cells,
+            "before": round(b.f1, 4),
+            "after": round(a.f1, 4),
+        }
+        for o in outcomes
+        for b, a in zip(o.before, o.after)
+    ]
+    write_table(args.out / FOLDER / "held_out.csv", rows)
+    others = [
+        {"other images for": o.name, "before": round(o.others[0], 4), "after": round(o.others[1], 4)} for o in outcomes
+    ]
+    write_table(args.out / FOLDER / "others.csv", others)
+    draw_worst(args.out / FOLDER / "worst.png", outcomes)
+    print(text_table(rows), text_table(others), sep="\n\n", end="\n\n")
+    log.info("%s: the worst held-out images, before and after", args.out / FOLDER / "worst.png")
+    class_ = None if args.class_ is None else find_class(args.class_).number
+    for line in advice(args.out, args.weights, outcomes, class_):
+        log.info("%s", line)
+    return DONE if all(o.better for o in outcomes) else PARTLY
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    if args.formats:
+        print(own_labels.__doc__)
+        return DONE
+    began = time.monotonic()
+    if args.out and not args.check and (args.out / ROUTER_FILE).exists():
+        raise ValueError(f"{args.out}: holds networks already; give another folder with -o, or remove this one")
+    images, unread = own_images(args)
+    usable, wrong = check_images(images, args.out / FOLDER / "checks" if args.out else None)
+    if args.check:
+        return PARTLY if wrong or unread else DONE
+    args.out.mkdir(parents=True, exist_ok=True)
+    outcomes = finetune(usable, args, began)
+    write_weights(args.weights, args.out, outcomes)
+    return report(outcomes, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,145 @@
+"""Fine-tune the network of one class on one's own images, and fit its decoding: a candidate for a weights folder."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tifffile
+
+from inference.kinds import KINDS
+from inference.network import Network, choose_device
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from training.datasets import Sample, keep_samples, load_samples
+from training.finetune_trainer import FinetuneSettings, FinetuneTrainer
+from training.loop import train
+from training.manifest import Record, write_manifest
+from training.own.collection import OwnImage
+from training.resume import RESUME_FILE
+from training.settings import DEFAULT_DIAMETER
+from training.thresholds import choose, decoded, score_settings
+from training.validation import validate
+
+log = logging.getLogger(__name__)
+
+SOURCE = "own"  # of one's own images, in manifests and in the model card
+OWN_SHARE = 0.5  # of the crops, where others are mixed in
+SHARE_OF_FIT = 0.12  # of the time budget, for the thresholds
+MOST_FITTED = 16  # images
+GAIN = 0.01  # smallest gain in F1 for which a threshold or the working size is changed
+VALIDATIONS = 8  # in a training
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the network of a class is to be trained on.
+
+    class_ : 0 to 3
+    start : its checkpoint
+    images : one's own
+    splits : train, val or test by the image's name
+    original : others to train on beside them
+    folder : for the files of the training
+    """
+
+    class_: int
+    start: Path
+    images: Sequence[OwnImage]
+    splits: Mapping[str, str]
+    original: Sequence[Record]
+    folder: Path
+
+    @property
+    def records(self) -> list[Record]:
+        """One's own images, their labels in files that trainings read."""
+        records = []
+        for image in self.images:
+            label = self.folder / "labels" / f"{image.name}_label.tiff"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(label, image.labels, compression="zlib", metadata=None)
+            records.append(Record(image.image, label, self.splits[image.name], SOURCE, "", image.partial))
+        return records
+
+
+def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int) -> Path | None:
+    """The checkpoint of a network that is better on the images of split val than its start; None if none is.
+
+    Parameters
+    ----------
+    minutes : for the training
+    fit_seconds : for the thresholds and the working size
+
+    Raises
+    ------
+    ValueError
+        As `training.loop.train`.
+    """
+    records = task.records
+    manifest = task.folder / "manifest.csv"
+    write_manifest(manifest, [*records, *task.original])
+    kind, before = read_config(task.start)
+    settings = FinetuneSettings(
+        manifest=manifest,
+        out=task.folder,
+        leave_out=[],
+        init=task.start,
+        stream=kind,
+        source_factors=own_factor(records, task.original),
+        validate_images=len(records),
+        validate_every=minutes / VALIDATIONS,
+        time_budget=minutes,
+        seed=seed,
+        device=device,
+    )
+    with keep_samples():
+        if train(FinetuneTrainer, settings):
+            raise ValueError("the training was stopped; the same command goes on from there")
+        (task.folder / RESUME_FILE).unlink(missing_ok=True)
+        candidate = task.folder / f"{kind}.safetensors"
+        network = Network.load(candidate, choose_device(device))
+        val, rest = (load_samples([r for r in records if r.split == split]) for split in ("val", "train"))
+        fit(candidate, network, val, rest, fit_seconds)
+    after = read_config(candidate)[1]
+    trained = after.validation.get("step", 0) > 0
+    fitted = (after.diameter, after.decoder) != (before.diameter, before.decoder)
+    return candidate if trained or fitted else None
+
+
+def own_factor(own: Sequence[Record], others: Sequence[Record], balance: float = FinetuneSettings.balance):
+    """The factor by which one's own images are drawn OWN_SHARE of the time, as `training.datasets.balanced_weights`
+    takes it."""
+    sizes: dict[str, int] = {}
+    for record in others:
+        sizes[record.source] = sizes.get(record.source, 0) + 1
+    train = sum(record.split == "train" for record in own)
+    if not sizes or not train:
+        return []
+    return [(SOURCE, OWN_SHARE / (1 - OWN_SHARE) * sum(n**balance for n in sizes.values()) / train**balance)]
+
+
+def fit(candidate: Path, network: Network, val: Sequence[Sample], rest: Sequence[Sample], seconds: float) -> None:
+    """Fit thresholds and working size on held-out and training images, and keep them if the held-out ones gain too."""
+    model, config = load_checkpoint(candidate)
+    default = float(config.diameter or DEFAULT_DIAMETER), KINDS[network.kind].Settings(**config.decoder)
+    first = validate(network, val)
+    scores = score_settings(network, in_time([*val, *rest][:MOST_FITTED], seconds), default[0], (default[1],))
+    chosen = choose(scores, default, GAIN)
+    if chosen == default:
+        return
+    network.config = decoded(config, chosen)
+    fitted = validate(network, val)
+    if fitted < first:
+        return
+    log.info("thresholds: held-out F1 %.4f with cells of %g pixels and %s, %.4f before", fitted, *chosen, first)
+    validation = {**config.validation, "f1": fitted}
+    save_checkpoint(candidate, model, replace(network.config, validation=validation))
+
+
+def in_time(samples: Sequence[Sample], seconds: float) -> Iterator[Sample]:
+    """The samples one after the other until the time is up, at least one."""
+    began = time.monotonic()
+    for number, sample in enumerate(samples):
+        if number and time.monotonic() - began > seconds * number / (number + 1):
+            return
+        yield sample

@@ -1,0 +1,28 @@
+"""The options by which commands are told of one's own images and their labels."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from training.own.collection import OwnImage, collect
+
+log = logging.getLogger(__name__)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--images, --labels, --manifest and --partial, for `own_images`."""
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR", help="your images; sub-folders are looked into")
+    add("--labels", type=Path, metavar="DIR", help="their labels, or one COCO file [beside the images]")
+    add("--manifest", type=Path, metavar="CSV", help="in place of both: a manifest (training.manifest), all its splits")
+    add("--partial", action="store_true", help="only some of the cells of each image are labelled")
+
+
+def own_images(args: argparse.Namespace) -> tuple[list[OwnImage], int]:
+    """The images of these arguments that can be read, and the number of others, which the log names."""
+    if bool(args.images) == bool(args.manifest):
+        raise ValueError("give either --images (with --labels) or --manifest")
+    images, problems = collect(args.images, args.labels or args.images, args.manifest, args.partial)
+    for problem in problems:
+        log.error("%s", problem)
+    return images, len(problems)

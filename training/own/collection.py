@@ -1,0 +1,148 @@
+"""Own images with their labels: read once, named, and in groups that belong together."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.reading import Picture, read_image
+from training.manifest import Record, read_manifest
+from training.readers.label_images import RawLabels
+from training.readers.own_labels import Pair, find_pairs, read_own_labels
+
+log = logging.getLogger(__name__)
+
+# What tells frames, planes and parts of one field apart: x_t003, x-z2, x_frame12, x_tile4, x_crop1.
+PART = re.compile(r"[ _.-]+(t|time|z|frame|slice|tile|crop|patch|part)[ _-]?\d+$", re.IGNORECASE)
+NUMBER = re.compile(r"[ _.-]*\d+$")
+FEWEST_GROUPS = 4  # of files that are told apart by a number alone; fewer are taken for a series of single fields
+
+
+@dataclass(frozen=True, eq=False)
+class OwnImage:
+    """An image with its labels.
+
+    image, label : their files
+    name : of the image below the folder of images, without its ending
+    group : images of one group are of one field or movie
+    raw : the labels as they were read
+    partial : only some of the cells are labelled
+    """
+
+    image: Path
+    label: Path
+    name: str
+    group: str
+    raw: RawLabels
+    partial: bool = False
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(H, W) uint16 or uint32, 0 is background."""
+        return self.raw.labels
+
+    @property
+    def cells(self) -> int:
+        """Number of labelled cells."""
+        return int(np.count_nonzero(np.bincount(self.labels.ravel())[1:]))
+
+    @property
+    def picture(self) -> Picture:
+        """The image as predict.py reads it."""
+        return read_image(self.image)
+
+
+def collect(
+    images: Path | None, labels: Path | None, manifest: Path | None, partial: bool = False
+) -> tuple[list[OwnImage], list[str]]:
+    """The images of a folder, or of a manifest, with their labels, and what is wrong with those that cannot be read.
+
+    Parameters
+    ----------
+    images, labels : as of `training.readers.own_labels.find_pairs`
+    manifest : in their place; all of its lines that have labels, whatever their split
+    partial : only some of the cells are labelled; a manifest says so itself
+
+    Raises
+    ------
+    ValueError
+        If there are no images with labels.
+    """
+    if manifest:
+        found, problems = collect_records([r for r in read_manifest(manifest) if r.label])
+    else:
+        pairs, without = find_pairs(images, labels)
+        names = unique_names([pair.image.relative_to(images).with_suffix("").as_posix() for pair in pairs])
+        if without:
+            log.warning("%d images have no labels and are left out: %s", len(without), _some([p.name for p in without]))
+        found, problems = _read_all(pairs, names, [partial] * len(pairs))
+    if not found:
+        raise ValueError("; ".join(problems[:3]) or f"{manifest}: no line has labels; give one that has")
+    return found, problems
+
+
+def collect_records(records: Sequence[Record]) -> tuple[list[OwnImage], list[str]]:
+    """The images of some lines of a manifest, and what is wrong with those that cannot be read."""
+    pairs = [Pair(r.image, r.label, _reader(r.label)) for r in records]
+    names = unique_names([f"{r.source}/{r.image.stem}" if r.source else r.image.stem for r in records])
+    return _read_all(pairs, names, [r.partial for r in records])
+
+
+def _read_all(
+    pairs: Sequence[Pair], names: Sequence[str], partials: Sequence[bool]
+) -> tuple[list[OwnImage], list[str]]:
+    found, problems = [], []
+    for pair, name, group, partial in zip(pairs, names, groups_of(names), partials):
+        try:
+            raw = pair.read(read_image(pair.image).shape)
+            found.append(OwnImage(pair.image, pair.label, name, group, raw, partial))
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _reader(label: Path) -> Callable[[tuple[int, int]], RawLabels]:
+    return lambda shape: read_own_labels(label, shape)
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def unique_names(names: list[str]) -> list[str]:
+    """The names, those that occur more than once with a number behind them."""
+    uses, seen = Counter(names), Counter[str]()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(f"{name}-{seen[name]}" if uses[name] > 1 else name)
+    return unique
+
+
+def groups_of(names: Sequence[str]) -> list[str]:
+    """For each image the field or movie that it is of, as its name tells.
+
+    A number behind t, z, frame, slice, tile, crop or patch is that of a part of a field. A bare number at the end may
+    be a frame's or a field's: it is a frame's where several names without it occur, each several times.
+
+    Examples
+    --------
+    >>> groups_of(["a_t1", "a_t2", "b_t1"])
+    ['a', 'a', 'b']
+    >>> groups_of(["img_1", "img_2", "img_3"])
+    ['img_1', 'img_2', 'img_3']
+    """
+    fields = []
+    for name in names:
+        while PART.search(name):
+            name = PART.sub("", name)
+        fields.append(name)
+    if len(set(fields)) == len(fields):
+        bare = [NUMBER.sub("", name) for name in fields]
+        if min(Counter(bare).values(), default=0) > 1 and len(set(bare)) >= FEWEST_GROUPS:
+            return bare
+    return fields

@@ -1,0 +1,154 @@
+"""What fine-tuning has gained and lost, and the weights folder that follows from it."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from inference.outputs.overlay import write_png
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.checksums import write_checksums
+from models.classes import CLASSES, ROUTER_FILE
+from models.weights_folder import FILES
+from training.assemble import describe, place
+from training.measure.failures import picture, worst_window
+from training.model_card import CARD
+from training.own.adapt import SOURCE
+from training.own.scoring import Found, mean_f1
+
+log = logging.getLogger(__name__)
+
+WORTH = 0.005  # gain in F1 from which on a network replaces the one that it was made of
+FORGOTTEN = 0.01  # loss in F1 on other images from which on the last line warns of it
+SHOWN = 4  # images in the picture
+OWN_TERMS = "of the owner of the images"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one class.
+
+    candidate : checkpoint of the fine-tuned network; None if the training has found none that is better
+    images : number of images that were trained on
+    before, after : what the whole program finds in the held-out images with either network
+    others : what the two networks score on images that the first one was made for; nan where there are none
+    honest : the held-out images did not choose the network
+    """
+
+    class_: int
+    candidate: Path | None
+    images: int
+    before: Sequence[Found]
+    after: Sequence[Found]
+    others: tuple[float, float]
+    honest: bool
+
+    @property
+    def gain(self) -> float:
+        """In mean F1 on the held-out images."""
+        return mean_f1(self.after) - mean_f1(self.before)
+
+    @property
+    def better(self) -> bool:
+        """Whether the fine-tuned network is to be used."""
+        return self.candidate is not None and self.gain >= WORTH
+
+    @property
+    def lost(self) -> float:
+        """On images that the network was made for; nan where that was not measured."""
+        return self.others[0] - self.others[1]
+
+    @property
+    def name(self) -> str:
+        return CLASSES[self.class_].name
+
+
+def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
+    """A complete weights folder: the fine-tuned networks that are better, and of the others those of `start`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(start / name, out / name)
+    if (start / CARD).exists():
+        shutil.copyfile(start / CARD, out / CARD)
+    better = [o for o in outcomes if o.better]
+    for outcome in better:
+        file = CLASSES[outcome.class_].file
+        before = read_config(start / file)[1]
+        sources = {**before.sources, SOURCE: {"images": outcome.images, "terms": OWN_TERMS}}
+        place(outcome.candidate, out / file, sources, before.pretraining or before.training)
+    model, config = load_checkpoint(start / ROUTER_FILE)
+    if better and config.expected_f1:
+        table = follow(config.expected_f1, {o.class_: o.gain for o in better})
+        save_checkpoint(out / ROUTER_FILE, model, replace(config, expected_f1=table), config.storage or "float16")
+    write_checksums(out, FILES)
+    describe(out, None, bool(better), card_note(outcomes))
+
+
+def follow(table: Sequence[Sequence[float]], gains: Mapping[int, float]) -> list[list[float]]:
+    """The router's table of expected F1, in which each network's on its own class has changed by its gain.
+
+    Examples
+    --------
+    >>> follow([[0.5, 0.4], [0.2, 0.9]], {1: 0.2})
+    [[0.5, 0.4], [0.2, 1.0]]
+    """
+    changed = [list(row) for row in table]
+    for class_, gain in gains.items():
+        changed[class_][class_] = round(min(1.0, max(0.0, changed[class_][class_] + gain)), 4)
+    return changed
+
+
+def card_note(outcomes: Sequence[Outcome]) -> str:
+    """The part of the model card on fine-tuning."""
+    lines = [
+        "Fine-tuned by `training.finetune`; F1 on held-out images of one's own, and at the true size on others:\n",
+        "| network | trained on | held out | before | after | others before | after | used |",
+        "|" + " --- |" * 8,
+    ]
+    for o in outcomes:
+        lines.append(
+            f"| {o.name} | {o.images} | {len(o.before)} | {mean_f1(o.before):.3f} | {mean_f1(o.after):.3f} | "
+            f"{o.others[0]:.3f} | {o.others[1]:.3f} | {'yes' if o.better else 'no'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw_worst(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """The held-out images with the lowest F1 after fine-tuning: before above after, each with the truth on the left."""
+    pairs = [pair for o in outcomes for pair in zip(o.before, o.after)]
+    panels = []
+    for before, after in sorted(pairs, key=lambda pair: pair[1].f1)[:SHOWN]:
+        window = worst_window(after.judged())
+        panels += [picture(before.judged("before"), window), picture(after.judged("after"), window)]
+    width = max(panel.shape[1] for panel in panels)
+    write_png(path, np.concatenate([np.pad(p, ((0, 6), (0, width - p.shape[1]), (0, 0))) for p in panels]))
+
+
+def advice(out: Path, start: Path, outcomes: Sequence[Outcome], class_: int | None) -> list[str]:
+    """Lines that say whether to use the folder, and for what."""
+    lines = []
+    for o in outcomes:
+        held = f"{len(o.before)} held-out image{'s' if len(o.before) > 1 else ''}"
+        if not o.better:
+            lines.append(
+                f"{o.name}: no better, F1 {mean_f1(o.before):.3f} before and {mean_f1(o.after):.3f} after on {held}; "
+                f"{out} keeps the network of {start}. More images, other ones, or a longer --time-budget may help"
+            )
+            continue
+        bias = "" if o.honest else ", which also chose the network: expect a little less on others"
+        lines.append(f"{o.name}: F1 {mean_f1(o.before):.3f} -> {mean_f1(o.after):.3f} on {held}{bias}")
+        if o.lost > FORGOTTEN:
+            lines.append(
+                f"{o.name}: on other images F1 went from {o.others[0]:.3f} to {o.others[1]:.3f}; for images unlike "
+                f"yours keep {start}"
+            )
+    better = [o for o in outcomes if o.better]
+    route = "" if class_ is None else f" --route {CLASSES[class_].name.replace(' ', '-')}"
+    if better:
+        lines.append(f"use it: python predict.py -i my_images -o my_labels --weights {out}{route}")
+    else:
+        lines.append(f"do not use it: {out} holds the networks of {start}, unchanged")
+    return lines

@@ -1,0 +1,144 @@
+"""Labels that are stored as an image or an array: TIFF, PNG and others, Cellpose's `_seg.npy`, NumPy's `.npy`."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from inference.reading import ImageError, read_image
+
+JPEG = b"\xff\xd8\xff"
+PICKLED = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
+PICKLED_NAMES = ("ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar")
+
+
+class RawLabels(NamedTuple):
+    """Labels as a file has them.
+
+    labels : (H, W) uint16 or uint32, 0 is background
+    lossy : stored as JPEG, which changes numbers
+    fractions : pixels whose value is no whole number, as an enlargement with interpolation makes them
+    overlap : pixels that several cells claimed; the first one has them
+    """
+
+    labels: np.ndarray
+    lossy: bool = False
+    fractions: int = 0
+    overlap: int = 0
+
+
+def read_label_image(path: Path) -> RawLabels:
+    """Labels of an image file: one number a cell, one index a cell (palette), or one colour a cell.
+
+    Raises
+    ------
+    ValueError
+        If there is no such thing in the file. The message names it and the remedy.
+    """
+    with open(path, "rb") as file:
+        lossy = file.read(3) == JPEG
+    return as_labels(_pixels(path), path)._replace(lossy=lossy)
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """As stored: a palette's indices, not its colours."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".tif", ".tiff"):
+            import tifffile
+
+            return np.squeeze(tifffile.imread(path))
+        if suffix == ".png":
+            from PIL import Image
+
+            with Image.open(path) as image:
+                return np.asarray(image)
+        return read_image(path).pixels
+    except ImageError as error:
+        raise ValueError(f"{path.parent / str(error)}") from None
+    except Exception as error:  # a damaged file makes its library raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: cannot be read as an image ({reason}); save the labels again") from None
+
+
+def read_numpy(path: Path) -> RawLabels:
+    """Labels of a `.npy` file: an array, or the masks of Cellpose's `_seg.npy`.
+
+    Raises
+    ------
+    ValueError
+        As `read_label_image`.
+    """
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            _, _, dtype = read(file)
+            if dtype.hasobject:
+                content = _Harmless(io.BytesIO(file.read())).load()
+                array = (content.item() if isinstance(content, np.ndarray) else content)["masks"]
+            else:
+                file.seek(0)
+                array = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged pickle raises anything
+        raise ValueError(
+            f"{path}: neither an array of labels nor Cellpose's _seg.npy ({error}); save the labels again"
+        ) from None
+    return as_labels(np.squeeze(array), path)
+
+
+class _Harmless(pickle.Unpickler):
+    """Makes arrays of NumPy's, and of everything else an empty thing: a file of labels must not run code."""
+
+    def find_class(self, module: str, name: str):
+        if module in PICKLED and name in PICKLED_NAMES:
+            return super().find_class(module, name)
+        return _Nothing
+
+
+class _Nothing:
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
+def as_labels(array: np.ndarray, path: Path) -> RawLabels:
+    """Labels of an array of any number type; of colours each one is a cell, black is the background.
+
+    Raises
+    ------
+    ValueError
+        If the array is not of shape (H, W) or (H, W, 3 or 4), or has negative or endless values.
+    """
+    if array.ndim == 3 and array.shape[2] in (2, 3, 4):
+        array = array[:, :, 0] if array.shape[2] == 2 else _colours(array[:, :, :3])
+    if array.ndim != 2 or array.dtype.kind not in "buif":
+        raise ValueError(
+            f"{path}: labels must be one plane with a number for each cell, got {array.dtype} of shape {array.shape}; "
+            "save one plane of them"
+        )
+    fractions = 0
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: labels must be numbers, some are infinite or none; save whole numbers")
+        fractions = int((array != np.rint(array)).sum())
+        array = np.rint(array).astype(np.int64)
+    if array.dtype.kind == "i" and array.min(initial=0) < 0:
+        raise ValueError(f"{path}: labels must not be negative, got {array.min()}; 0 is the background")
+    largest = int(array.max(initial=0))
+    if largest >= 2**31:
+        array = np.unique(array, return_inverse=True)[1].reshape(array.shape) + int(array.min() > 0)
+        largest = int(array.max())
+    return RawLabels(array.astype(np.uint16 if largest <= 65535 else np.uint32), fractions=fractions)
+
+
+def _colours(array: np.ndarray) -> np.ndarray:
+    """(H, W) of (H, W, 3): the channel, if all are equal, else a number for each colour, 0 for black."""
+    if (array == array[:, :, :1]).all():
+        return array[:, :, 0]
+    colours, numbers = np.unique(array.reshape(-1, 3), axis=0, return_inverse=True)
+    return numbers.reshape(array.shape[:2]) + int(colours[0].any())
