@@ -41,7 +41,7 @@ from inference.cluster.shipping import pack_file
 from inference.cluster.tasks import Done
 from inference.finding import Found, images_in
 from inference.limits import Limits
-from inference.normalisation import LargeImage
+from inference.normalisation import normalised_image
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.outputs.label_tiff import compressed, rows_of_strip, stored_type, write_label_tiff
 from inference.report import ReportRow
@@ -96,7 +96,7 @@ def alone(side: int = 4096) -> dict:
     numbers = {}
     for name, pixels in (("gray", noise(side)[..., 0]), ("colour", noise(side))):
         began = time.thread_time()
-        assert LargeImage(pixels, Limits(whole_pixels=1)).overview.size, "the overview is made when it is asked for"
+        assert normalised_image(pixels, Limits(whole_pixels=1)).overview.size, "it is made when it is asked for"
         numbers[f"look, {name} (ns)"] = round(1e9 * (time.thread_time() - began) / side**2, 1)
     labels = make_labels(side, 2 * (side // 64) ** 2)
     cells = int(labels.max())

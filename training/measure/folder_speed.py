@@ -13,8 +13,9 @@ Made for each size: a folder of images of real nuclei (training.measure.mosaic),
 The start (imports, networks, the first worker) does not count, nor does StarDist's first image. Run it on an idle
 machine; the first line names its load.
 
-The second table is of processor time, which a busy machine changes little: milliseconds of one thread for an image,
-for the router, for the windows in which the cells are measured, for those that the labels are made of, and for all.
+The second table is of processor time, which other work changes less, though on the second thread of the same core it
+may nearly double it: milliseconds of one thread for an image, for the router, for the windows in which the cells are
+measured, for those that the labels are made of, and for all.
 With --processor-time nothing else is measured.
 
 Exit code: 0; 2 if nothing could be measured.
