@@ -16,6 +16,7 @@ def result_of(labels, folder, **options):
     picture = Picture(np.full(labels.shape, 7, np.uint8), "YX (gray)", pixel_size=(0.5, 0.5))
     segmentation = SimpleNamespace(
         labels=labels,
+        stored=None,
         rows=iter(np.array_split(labels, 3)),
         plan=SimpleNamespace(),
         summary=SimpleNamespace(probabilities=probabilities),
@@ -50,7 +51,7 @@ def test_rows_that_break_off_leave_no_file_open(hard_labels, tmp_path):
         yield hard_labels[:5]
         raise MemoryError
 
-    segmentation = SimpleNamespace(rows=broken(), plan=None)
+    segmentation = SimpleNamespace(stored=None, rows=broken(), plan=None)
     with pytest.raises(MemoryError):
         Result(Path("a.tif"), Picture(hard_labels, "YX"), segmentation, tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
