@@ -11,6 +11,7 @@ import numpy as np
 from inference.looks import Look, common, look_at, matched
 from inference.network import Segmenting
 from inference.normalisation import NormalisedImage
+from inference.two_sizes import FREE, LARGEST
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,14 @@ class MeasureSettings:
     step: float = 1.93  # between the sizes that are tried
     fewest_looks: int = 3
     farthest_step: int = 4  # from the guess, as long as no size is convincing
-    convincing: float = (
-        2.3  # score from which on the best size is taken, if it lies between two others that were tried...
-    )
+    # Score from which on the best size is taken, if it lies between two others that were tried...
+    convincing: float = 2.3
     fewest_cells: int = 4  # ...and shows as many cells
     many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     fewest_missing: int = 8  # missing cells that make a second size...
-    second_share: float = 1.0  # ...if they are as many as those found...
-    second_smaller: float = 2.0  # ...if they are smaller by this factor at least
-    free: float = 0.8  # share of a missing cell that no cell found covers
+    second_share: float = 1.0  # ...if they are as many as those found
     other_size: float = 1.25  # factor from which on a size is another one
 
 
@@ -74,39 +72,37 @@ def measure_diameter(
     tried: dict[int, Look | None] = {}
     while (step := next_step(tried, guess, largest, settings)) is not None:
         tried[step] = look_at(image, network, guess * settings.step**step)
-    looks = [look for look in tried.values() if look]
+    looks = {step: look for step, look in tried.items() if look}
     if not looks:
         return Measurement(guess)
-    best = within_image(best_look(looks, settings).measured)
+    best = within_image(looks[best_step(looks, settings)].measured)
     last = look_at(image, network, best)
     if last is None:
         return Measurement(best)
     diameter = within_image(math.sqrt(best * last.measured))
     # Small things that a Hover network finds beside large cells are as often debris.
-    second = second_diameter(last, looks, settings) if network.kind == "stardist" else None
-    return Measurement(diameter, second, agreement(last, looks, settings))
+    second = second_diameter(last, looks.values(), settings) if network.kind == "stardist" else None
+    return Measurement(diameter, second, agreement(last, looks.values(), settings))
 
 
-def best_look(looks: Sequence[Look], settings: MeasureSettings) -> Look:
-    """The one with the highest score; but where one shows many cells convincingly, these are not parts of a few."""
-    if any(look.cells >= settings.many_cells and look.score() >= settings.convincing for look in looks):
-        looks = [look for look in looks if look.cells >= settings.fewest_cells]
-    return max(looks, key=lambda look: look.score())
+def best_step(looks: Mapping[int, Look], settings: MeasureSettings) -> int:
+    """Of the look with the highest score; but where one shows many cells convincingly, these are not parts of a few."""
+    if any(look.cells >= settings.many_cells and look.score() >= settings.convincing for look in looks.values()):
+        looks = {step: look for step, look in looks.items() if look.cells >= settings.fewest_cells}
+    return max(looks, key=lambda step: looks[step].score())
 
 
 def second_diameter(found: Look, looks: Iterable[Look], settings: MeasureSettings) -> float | None:
     """Of the cells that are missing at the size found, and many at a smaller one; None if there are none."""
-    missing = max(
-        (missing_cells(found, look, settings) for look in looks if look.assumed < found.assumed), key=len, default=[]
-    )
     if found.cells < settings.fewest_cells:
         return None
+    missing = max((missing_cells(found, look) for look in looks if look.assumed < found.assumed), key=len, default=[])
     if len(missing) < max(settings.fewest_missing, settings.second_share * found.cells):
         return None
     return float(np.median(missing))
 
 
-def missing_cells(found: Look, look: Look, settings: MeasureSettings) -> Sequence[float]:
+def missing_cells(found: Look, look: Look) -> Sequence[float]:
     """Diameters of the cells of a look that are much smaller than those found at another size, and lie beside them."""
     both = common(found, look)
     if both is None:
@@ -114,7 +110,7 @@ def missing_cells(found: Look, look: Look, settings: MeasureSettings) -> Sequenc
     pixels = np.bincount(both[1].ravel())
     free = np.bincount(both[1][both[0] == 0], minlength=len(pixels))
     diameters = 2 * np.sqrt(pixels / math.pi)
-    wanted = (free > settings.free * pixels) & (diameters < found.measured / settings.second_smaller)
+    wanted = (free > FREE * pixels) & (diameters < LARGEST * found.measured)
     return diameters[1:][wanted[1:]].tolist()
 
 
@@ -137,10 +133,9 @@ def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, se
     looks = {step: look for step, look in tried.items() if look}
     best, at_the_end, convincing = 0, False, False
     if looks:
-        look = best_look(list(looks.values()), settings)
-        best = next(step for step, own in looks.items() if own is look)
+        best = best_step(looks, settings)
         at_the_end = best in (min(tried), max(tried))
-        convincing = look.score() >= settings.convincing and look.cells >= settings.fewest_cells
+        convincing = looks[best].score() >= settings.convincing and looks[best].cells >= settings.fewest_cells
     if len(tried) >= settings.fewest_looks and convincing and not at_the_end:
         return None
     steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS = 1, 2  # of the two maps
-HOVER_STRIDE = (
-    2  # working pixels per pixel that is learnt and decoded: at a quarter the gaps between touching cells vanish
-)
+# Working pixels per pixel that is learnt and decoded: at a quarter the gaps between touching cells vanish.
+HOVER_STRIDE = 2
 ZOOM = STRIDE // HOVER_STRIDE
 MARGIN = 192  # rows of the decoded maps; ten times the median cell's diameter
 BACKGROUND = -20.0  # logit of the cell probability where no network ran

@@ -189,8 +189,7 @@ class Segmenter:
 
     def choose_class(self, picture: Picture) -> int:
         """Number of the class whose network segments an image if none is given."""
-        image = normalised_image(picture.pixels, self.limits)
-        return self.route(image, ruled_out(picture.pixels, image.gray)).best
+        return self._route(picture, normalised_image(picture.pixels, self.limits)).best
 
     def segment(
         self,
@@ -249,14 +248,18 @@ class Segmenter:
         route = None
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
-        content = image.content
         if class_ is None or diameter is None:
             with clock("route"):
-                route = self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))
+                route = self._route(picture, image)
             class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
             network = self.network(class_)
         if diameter is not None:
             return image, CLASSES[class_], route, network, Measurement(diameter)
         with clock("scale"):
-            return image, CLASSES[class_], route, network, measure_diameter(content, network, guess)
+            return image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess)
+
+    def _route(self, picture: Picture, image: NormalisedImage) -> Route:
+        """The router's answer for what an image shows, by its pixels and by its normalised form."""
+        content = image.content
+        return self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))

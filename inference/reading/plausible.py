@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 DECODED_WHOLE = (sniff.PNG, sniff.JPEG, sniff.BMP, sniff.WEBP, sniff.GIF, sniff.PNM, sniff.JPEG_2000, sniff.AVIF)
 MOST_DEFLATED = 1032  # bytes that a byte of deflate, which PNG is packed with, can stand for
-BLOCK = (
-    8  # pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does
-)
+# Pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does.
+BLOCK = 8
 MOST_CHUNKS = 2**20  # of a Zarr array or TIFF ...
 MOST_UNPACKED = {
     1: 1,

@@ -8,7 +8,7 @@ from inference.diameter import (
     Measurement,
     MeasureSettings,
     agreement,
-    best_look,
+    best_step,
     measure_diameter,
     next_step,
     second_diameter,
@@ -79,10 +79,10 @@ def test_one_large_cell_does_not_outrank_many_convincing_ones():
     large = look(500.0, sure=0.9, unsure=0.0, cells=1)
     crowd, fragments = look(20.0, sure=0.05, cells=26), look(20.0, sure=0.05, cells=14)
     assert large.score() > crowd.score() > settings.convincing and fragments.score() > settings.convincing
-    assert best_look([large, crowd], settings) is crowd
-    assert best_look([large, fragments], settings) is large
+    assert best_step({0: large, -3: crowd}, settings) == -3
+    assert best_step({0: large, -3: fragments}, settings) == 0
     unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
-    assert unconvincing.score() < settings.convincing and best_look([large, unconvincing], settings) is large
+    assert unconvincing.score() < settings.convincing and best_step({0: large, -3: unconvincing}, settings) == 0
 
 
 def seen(labels, assumed, measured=None, corner=(0, 0)):

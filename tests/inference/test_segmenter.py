@@ -119,3 +119,14 @@ def test_an_incomplete_folder_is_refused(tmp_path):
         CheckpointError, match="router.safetensors, class1.safetensors, .* missing; give the folder of all five"
     ):
         Segmenter.from_folder(tmp_path)
+
+
+def test_the_class_alone_is_chosen_as_for_the_labels(segmenter):
+    """The router is asked the same: of colours in empty surroundings, what they show, and without which classes."""
+    pixels = np.zeros((200, 240, 3), np.uint8)
+    pixels[80:120, 100:150] = np.random.default_rng(0).integers(0, 255, (40, 50, 3))
+    embedded = Picture(pixels, "YXS")
+    assert segmenter.choose_class(embedded) == segmenter.segment(embedded).plan.image_class.number == 3
+    alone, for_labels = segmenter._router.asked
+    assert alone == for_labels
+    assert alone[0][0] < 100 and alone[1]

@@ -8,9 +8,8 @@ import numpy as np
 
 from training.readers.listing import Drawing, Entry, Listing, draw, image_files, read_pixels
 
-DARK = (
-    0.5  # share of the value range: medians of this set's dark images are up to 0.17, of its bright gray ones from 0.88
-)
+# Share of the value range: medians of this set's dark images are up to 0.17, of its bright gray ones from 0.88.
+DARK = 0.5
 
 
 def list_dsb2018(folder: Path, source: str) -> Listing:
