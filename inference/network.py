@@ -67,7 +67,17 @@ def best_dtype(device: torch.device) -> torch.dtype:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16
         return torch.float16 if torch.cuda.get_device_capability(device) >= FIRST_TENSOR_CORES else torch.float32
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it. Where AVX-512 has none, PyTorch's library still calls bfloat16
+    supported, but converts every number to float32 and back.
+    """
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    able = torch.cpu.get_capabilities()
+    return able["architecture"] != "x86_64" or able["avx512_bf16"] or able["amx_bf16"]
 
 
 class Segmenting(Protocol):

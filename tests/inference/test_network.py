@@ -71,10 +71,32 @@ def test_the_model_gets_the_number_format(dtype):
     assert made.model.seen == [(1, dtype, "cpu")]
 
 
-def test_the_best_format_is_one_that_the_processor_multiplies():
-    has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    assert best_dtype(CPU) == (torch.bfloat16 if has_bfloat16 else torch.float32)
-    assert Network(Model(), Config(), CPU).dtype == best_dtype(CPU)
+@pytest.mark.parametrize(
+    "architecture, instructions, library, expected",
+    [
+        ("x86_64", {"avx512_bf16"}, True, torch.bfloat16),
+        ("x86_64", {"amx_bf16"}, True, torch.bfloat16),
+        ("x86_64", set(), True, torch.float32),  # AVX-512 alone: the library would convert every number
+        ("x86_64", set(), False, torch.float32),
+        ("aarch64", set(), True, torch.bfloat16),  # there the library asks the processor
+        ("aarch64", set(), False, torch.float32),
+    ],
+)
+def test_the_best_format_is_one_that_the_processor_multiplies(
+    architecture, instructions, library, expected, monkeypatch
+):
+    able = {"architecture": architecture, **{name: name in instructions for name in ("avx512_bf16", "amx_bf16")}}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: library)
+    assert best_dtype(CPU) == expected
+    assert Network(Model(), Config(), CPU).dtype == expected
+
+
+def test_the_processor_at_hand_tells_what_it_multiplies():
+    """The names that PyTorch gives the instructions are those that are asked for."""
+    able = torch.cpu.get_capabilities()
+    assert able["architecture"] != "x86_64" or {"avx512_bf16", "amx_bf16"} <= able.keys()
+    assert best_dtype(CPU) in (torch.bfloat16, torch.float32)
 
 
 def test_a_model_is_made_ready_for_inference():
