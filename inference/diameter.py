@@ -11,6 +11,7 @@ import numpy as np
 from inference.looks import Look, common, look_at, matched
 from inference.network import Segmenting
 from inference.normalisation import NormalisedImage
+from inference.scaling import smallest_shown
 from inference.two_sizes import FREE, LARGEST
 
 
@@ -28,6 +29,8 @@ class MeasureSettings:
     many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
+    guess_weight: float = 0.5  # of |ln(size / guess)|, which is taken from the score
+    near: float = 0.2  # ln(measured / assumed size) up to which the best look is the last one
     fewest_missing: int = 8  # missing cells that make a second size...
     second_share: float = 1.0  # ...if they are as many as those found
     other_size: float = 1.25  # factor from which on a size is another one
@@ -56,8 +59,8 @@ def measure_diameter(
 
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the
     liveliest part of the image at the size that the guess asks for, then at smaller and larger ones, until one of them
-    is convincing and lies between two others. It is followed by a last look at the size that it has measured. Without
-    cells the guess remains.
+    is convincing and lies between two others. Where the cells were of another size than assumed, it is followed by a
+    last look at the size that it has measured. Without cells the guess remains.
 
     Parameters
     ----------
@@ -69,27 +72,50 @@ def measure_diameter(
         return min(max(diameter, settings.smallest), largest)
 
     guess = within_image(guess)
+    sizes = sizes_to_try(guess, smallest_shown(image.shape, network.config.diameter), largest, settings)
     tried: dict[int, Look | None] = {}
-    while (step := next_step(tried, guess, largest, settings)) is not None:
-        tried[step] = look_at(image, network, guess * settings.step**step)
+    while (step := next_step(tried, sizes, settings)) is not None:
+        tried[step] = look_at(image, network, sizes[step])
     looks = {step: look for step, look in tried.items() if look}
     if not looks:
         return Measurement(guess)
-    best = within_image(looks[best_step(looks, settings)].measured)
-    last = look_at(image, network, best)
-    if last is None:
-        return Measurement(best)
-    diameter = within_image(math.sqrt(best * last.measured))
+    best = looks[best_step(looks, sizes, settings)]
+    diameter = within_image(best.measured)
+    if abs(best.change) > settings.near:
+        last = look_at(image, network, diameter)
+        if last is None:
+            return Measurement(diameter)
+        diameter, best = within_image(math.sqrt(diameter * last.measured)), last
     # Small things that a Hover network finds beside large cells are as often debris.
-    second = second_diameter(last, looks.values(), settings) if network.kind == "stardist" else None
-    return Measurement(diameter, second, agreement(last, looks.values(), settings))
+    second = second_diameter(best, looks.values(), settings) if network.kind == "stardist" else None
+    return Measurement(diameter, second, agreement(best, looks.values(), settings))
 
 
-def best_step(looks: Mapping[int, Look], settings: MeasureSettings) -> int:
-    """Of the look with the highest score; but where one shows many cells convincingly, these are not parts of a few."""
+def sizes_to_try(guess: float, smallest: float, largest: float, settings: MeasureSettings) -> dict[int, float]:
+    """Diameters in pixels of the image, by their number of steps from the guess: as far as the image's size allows.
+
+    Parameters
+    ----------
+    smallest : that can be brought to the network's size; smaller ones would all look alike
+    """
+    sizes = {0: max(guess, smallest)}
+    while (size := sizes[min(sizes)]) > smallest * settings.other_size:
+        sizes[min(sizes) - 1] = max(size / settings.step, smallest)
+    while (size := sizes[max(sizes)] * settings.step) <= largest:
+        sizes[max(sizes) + 1] = size
+    return sizes
+
+
+def best_step(looks: Mapping[int, Look], sizes: Mapping[int, float], settings: MeasureSettings) -> int:
+    """Of the look with the highest score, and not too far from the guess; but where one shows many cells convincingly,
+    these are not parts of a few."""
     if any(look.cells >= settings.many_cells and look.score() >= settings.convincing for look in looks.values()):
         looks = {step: look for step, look in looks.items() if look.cells >= settings.fewest_cells}
-    return max(looks, key=lambda step: looks[step].score())
+
+    def rank(step: int) -> float:
+        return looks[step].score() - settings.guess_weight * abs(math.log(sizes[step] / sizes[0]))
+
+    return max(looks, key=rank)
 
 
 def second_diameter(found: Look, looks: Iterable[Look], settings: MeasureSettings) -> float | None:
@@ -125,23 +151,20 @@ def agreement(found: Look, looks: Iterable[Look], settings: MeasureSettings) -> 
     return max((matched(*both) for both in pairs), default=None)
 
 
-def next_step(tried: Mapping[int, Look | None], guess: float, largest: float, settings: MeasureSettings) -> int | None:
+def next_step(tried: Mapping[int, Look | None], sizes: Mapping[int, float], settings: MeasureSettings) -> int | None:
     """Which size to look at next, in steps from the guess; None if it is enough.
 
-    Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end.
+    Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end; once
+    one is convincing, only its neighbours are.
     """
     looks = {step: look for step, look in tried.items() if look}
-    best, at_the_end, convincing = 0, False, False
+    further = {step for step in sizes if abs(step) <= settings.farthest_step}
     if looks:
-        best = best_step(looks, settings)
-        at_the_end = best in (min(tried), max(tried))
-        convincing = looks[best].score() >= settings.convincing and looks[best].cells >= settings.fewest_cells
-    if len(tried) >= settings.fewest_looks and convincing and not at_the_end:
-        return None
-    steps = sorted(range(-settings.farthest_step, settings.farthest_step + 1), key=lambda step: (abs(step), step))
-    if at_the_end:
-        steps += [best - 1, best + 1]
-    return next(
-        (step for step in steps if step not in tried and settings.smallest <= guess * settings.step**step <= largest),
-        None,
-    )
+        best = best_step(looks, sizes, settings)
+        neighbours = {best - 1, best + 1} & sizes.keys() - tried.keys()
+        if looks[best].score() >= settings.convincing and looks[best].cells >= settings.fewest_cells:
+            if not neighbours and len(tried) >= min(settings.fewest_looks, len(sizes)):
+                return None
+            further = neighbours or further
+        further |= neighbours
+    return min(further - tried.keys(), key=lambda step: (abs(step), step), default=None)

@@ -10,7 +10,7 @@ from inference.kinds import KINDS
 from inference.network import Segmenting
 from inference.normalisation import NormalisedImage
 from inference.pipeline import collect, decode, run_network
-from inference.scaling import WorkingImage, working_scale
+from inference.scaling import WorkingImage, smallest_shown, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import WINDOW, Tally
 from inference.views import liveliest_corner, square
@@ -38,9 +38,10 @@ class LookSettings:
 class Look:
     """What a network finds in an image if its cells are assumed to be of a certain size.
 
-    assumed : diameter in pixels of the image
+    assumed : diameter in pixels of the image that was brought to the network's size
     measured : that of the cells found, held within `LookSettings.furthest` of the assumed one
-    change : ln(measured / assumed diameter), before it was held
+    change : ln(measured / assumed diameter), before it was held; 0 for smaller cells where the image may not be
+        enlarged any more
     sure : sum of the probabilities of all points in cells, over the number of all points
     unsure : share of the points that are neither cell nor background
     disagreement : of the shapes that the network predicted with the cells found, 0 or more
@@ -76,9 +77,11 @@ class Look:
 def look_at(
     image: NormalisedImage, network: Segmenting, assumed: float, settings: LookSettings = LookSettings()
 ) -> Look | None:
-    """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size;
-    None if no cells are found."""
+    """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size,
+    or as near to it as the image may be enlarged; None if no cells are found."""
     scale = working_scale(image.shape, network.config.diameter, assumed)
+    smallest = smallest_shown(image.shape, network.config.diameter)
+    assumed = max(assumed, smallest)
     side = max(1, round(settings.probe_side / scale))
     corner = liveliest_corner(image, side)
     probe, reduction = square(image, corner, side, 1 / scale)
@@ -93,10 +96,13 @@ def look_at(
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
     in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     low, high = settings.unsure
+    change, held = math.log(measured / assumed), max(measured, assumed / settings.furthest)
+    if assumed == smallest and measured < assumed:  # no look shows smaller ones any better
+        change, held = 0.0, measured
     return Look(
         assumed,
-        min(max(measured, assumed / settings.furthest), assumed * settings.furthest),
-        math.log(measured / assumed),
+        min(held, assumed * settings.furthest),
+        change,
         float(probability[in_cell].sum() / probability.size),
         float(np.mean((probability > low) & (probability < high))),
         disagreement,
@@ -143,9 +149,11 @@ def common(one: Look, other: Look) -> tuple[np.ndarray, np.ndarray] | None:
 
 def matched(one: np.ndarray, other: np.ndarray) -> float:
     """F1 of two label images (H, W) against each other at an IoU above 0.5, where a cell has one partner at most."""
-    pairs, together = np.unique(np.stack((one, other)).reshape(2, -1), axis=1, return_counts=True)
     areas = [np.bincount(labels.ravel()) for labels in (one, other)]
-    (a, b), inside = pairs, (pairs > 0).all(axis=0)
-    union = areas[0][a[inside]] + areas[1][b[inside]] - together[inside]
+    numbers = one.ravel().astype(np.int64) * len(areas[1]) + other.ravel()  # one for each pair: far faster than columns
+    pairs, together = np.unique(numbers, return_counts=True)
+    a, b = np.divmod(pairs, len(areas[1]))
+    union = areas[0][a] + areas[1][b] - together
+    same = (a > 0) & (b > 0) & (2 * together > union)
     cells = sum(int(np.count_nonzero(area[1:])) for area in areas)
-    return 2 * int(np.count_nonzero(2 * together[inside] > union)) / cells
+    return 2 * int(np.count_nonzero(same)) / cells

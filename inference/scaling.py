@@ -29,8 +29,17 @@ def working_scale(
     ----------
     shape : height and width of the image in pixels
     """
-    limit = max(1.0, min(settings.enlargement, settings.enlarged_pixels / (shape[0] * shape[1])))
-    return min(wanted / diameter, math.sqrt(limit))
+    return min(wanted / diameter, largest_scale(shape, settings))
+
+
+def largest_scale(shape: tuple[int, ...], settings: ScaleSettings = ScaleSettings()) -> float:
+    """Factor by which an image of this height and width may be enlarged, 1 or more."""
+    return math.sqrt(max(1.0, min(settings.enlargement, settings.enlarged_pixels / (shape[0] * shape[1]))))
+
+
+def smallest_shown(shape: tuple[int, ...], wanted: float, settings: ScaleSettings = ScaleSettings()) -> float:
+    """Diameter in pixels of the image of the smallest cells that can be brought to `wanted` ones."""
+    return wanted / largest_scale(shape, settings)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from finder import Finder, look
+from finder import Finder, disks, look
 
 from inference.looks import Look, common, look_at, matched, typical_diameter
 from inference.normalisation import NormalisedImage
@@ -19,6 +19,16 @@ def test_a_measurement_far_from_its_assumption_is_held_back(finder):
     image[250:260, 250:260] = 255
     found = look_at(NormalisedImage(image), finder, 100.0)
     assert found.measured == 50 and found.change < np.log(1 / 4)
+
+
+def test_cells_smaller_than_an_image_is_enlarged_for_are_as_small_as_they_are(finder):
+    """Disks of 6 pixels where those of 14 are the smallest that can be brought to the network's size."""
+    image = disks(6, side=256, gap=2.0)
+    small = look_at(image, finder, 3.0)
+    assert small.assumed == 14 and small.change == 0
+    assert small.measured == pytest.approx(6, rel=0.3)
+    larger = look_at(image, finder, 16.0)
+    assert larger.assumed == 16 and larger.change < -0.6
 
 
 def test_scores():

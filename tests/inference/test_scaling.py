@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.normalisation import NormalisedImage
-from inference.scaling import WorkingImage, _average_rows, working_scale
+from inference.scaling import WorkingImage, _average_rows, largest_scale, smallest_shown, working_scale
 
 RNG = np.random.default_rng(0)
 SHAPES = [(1, 1), (1, 400), (400, 1), (2, 3), (97, 131), (385, 60), (513, 40)]
@@ -94,3 +94,15 @@ def test_row_numbers_beyond_2_to_the_31():
 def test_working_scale(shape, diameter, expected):
     """Shrunk as far as the cells ask for, enlarged to four times the pixels and to 4 megapixels at most."""
     assert working_scale(shape, 28.0, diameter) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "shape, largest", [((256, 256), 2.0), ((1000, 1000), 2.0), ((2000, 1600), 1.118), ((5000, 5000), 1.0)]
+)
+def test_what_is_smaller_than_an_image_may_be_enlarged_for(shape, largest):
+    """Four times its pixels, and to four megapixels."""
+    assert largest_scale(shape) == pytest.approx(largest, rel=1e-3)
+    smallest = smallest_shown(shape, 28.0)
+    assert smallest == pytest.approx(28.0 / largest, rel=1e-3)
+    assert working_scale(shape, 28.0, smallest / 3) == working_scale(shape, 28.0, smallest)
+    assert working_scale(shape, 28.0, smallest * 1.1) < working_scale(shape, 28.0, smallest)
