@@ -5,8 +5,8 @@
 
 A manifest's images lie beside their labels, so predict.py on those folders would segment the labels as well. This
 command takes the images of --split alone and writes OUT/FOLDER/NAME_label.tiff, FOLDER being the one that the image is
-in, where training.measure.score looks for it, and OUT/report.csv with the class, the measured cell diameter and the
-cells of each image.
+in, where training.measure.score looks for it, and OUT/report.csv with the class, the measured cell diameter, the
+cells and the doubts of each image.
 
     python -m training.label --pseudo --weights weights --manifest data/manifest.csv --out data/pseudo
     python -m training.label --pseudo --weights weights --images downloads/release-part1 --source neurips \\
@@ -118,6 +118,8 @@ def report_line(record: Record, result: Segmentation) -> dict:
         "cells": summary.cells,
         "cell_diameter_px": round(plan.diameter, 1),
         "router_diameter_px": round(plan.route.diameter, 1) if plan.route else "",
+        "size_agreement": "" if plan.agreement is None else round(plan.agreement, 3),
+        "doubts": " ".join(plan.doubts),
         "seconds": round(sum(summary.seconds.values()), 2),
     }
 

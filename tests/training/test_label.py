@@ -34,6 +34,8 @@ class CountingSegmenter:
             image_class=CLASSES[0],
             diameter=9.0,
             route=SimpleNamespace(probabilities=(count / 100, 0, 0, 0), diameter=8.0),
+            agreement=0.875,
+            doubts=("size",),
         )
         return SimpleNamespace(labels=labels, plan=plan, summary=SimpleNamespace(cells=count, seconds={"network": 1.0}))
 
@@ -205,6 +207,8 @@ def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
                 "cells": "50",
                 "cell_diameter_px": "9.0",
                 "router_diameter_px": "8.0",
+                "size_agreement": "0.875",
+                "doubts": "size",
                 "seconds": "1.0",
             }
         ]
