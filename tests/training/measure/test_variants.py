@@ -1,0 +1,99 @@
+"""training.measure.variants: what images are turned into, how labels come back, and how they are counted."""
+
+import csv
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from training.manifest import Record
+from training.measure import variants as module
+from training.measure.variants import eight_bit, main, some_of_each, table, variants
+
+
+def squares():
+    labels = np.zeros((60, 80), np.int32)
+    labels[10:30, 10:30], labels[30:50, 45:65] = 1, 2
+    return labels
+
+
+@pytest.mark.parametrize("modality", ["fluorescence", "stained", "phase"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_labels_come_back_to_their_places(modality, colour):
+    """What is bright in a variant is where the image's own squares are."""
+    pixels = (squares() > 0).astype(np.uint8) * 200
+    pixels = cv2.merge([pixels] * 3) if colour else pixels
+    made = list(variants(pixels, modality))
+    assert len(made) == 4 + (not colour) + 3 * (not colour and modality == "fluorescence")
+    for variant in made:
+        bright = np.atleast_3d(variant.pixels).max(axis=2) > 100
+        if variant.name.startswith("surroundings") and modality == "stained":
+            assert variant.pixels.mean() > 100, "glass is bright"
+            continue
+        np.testing.assert_array_equal(variant.back(bright.astype(np.int32)) > 0, squares() > 0, err_msg=variant.name)
+
+
+def test_surroundings_have_the_area():
+    for times in (3, 6):
+        made = module.surrounded(np.zeros((100, 200), np.uint8), "phase", times)
+        assert made.pixels.size / 20000 == pytest.approx(1 + times, rel=0.02)
+
+
+def test_no_image_is_enlarged_beyond_a_limit():
+    names = [variant.name for variant in variants(np.zeros((20, 1500), np.uint8), "phase")]
+    assert "enlarged x2" in names
+    assert "enlarged x4" not in names
+
+
+def test_numbers_become_8_bit():
+    assert eight_bit(np.array([[0, 500, 1000]], np.uint16)).tolist() == [[0, 127, 255]]
+    same = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert eight_bit(same) is same
+    assert eight_bit(np.zeros((2, 2, 5), np.uint16)).shape == (2, 2, 3)
+
+
+def test_images_are_taken_evenly():
+    records = [Record(None, None, "val", "a", modality=str(i)) for i in range(9)]
+    records += [Record(None, None, "val", "b")]
+    assert [r.modality for r in some_of_each(records, 3)] == ["0", "4", "8", ""]
+    assert [r.source for r in some_of_each(records, 1)] == ["a", "b"]
+
+
+def test_table():
+    rows = [{"variant": "blue", "F1": f1} for f1 in (1.0, 0.9, 0.5)] + [{"variant": "cyan", "F1": 1.0}]
+    assert [tuple(line.values()) for line in table(rows)] == [
+        ("blue", 3, "0.800", "0.900", 1),
+        ("cyan", 1, "1.000", "1.000", 0),
+    ]
+
+
+class Threshold:
+    """A stand-in that finds what is brighter than 100 in gray images, and nothing in those of three channels."""
+
+    def segment(self, picture):
+        bright = (
+            (picture.pixels > 100).astype(np.uint8)
+            if picture.pixels.ndim == 2
+            else np.zeros(picture.shape[:2], np.uint8)
+        )
+        return SimpleNamespace(labels=cv2.connectedComponents(bright)[1].astype(np.int32))
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    """Images that hold nothing are left out; what a variant loses is named."""
+    for name, pixels in (("a", squares() > 0), ("b", np.zeros((60, 80)))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8) * 200)
+        cv2.imwrite(str(tmp_path / f"{name}_label.png"), squares().astype(np.uint8))
+    with open(tmp_path / "list.csv", "w", newline="") as file:
+        rows = [[f"{name}.png", f"{name}_label.png", "val", name, "phase"] for name in "ab"]
+        csv.writer(file).writerows([["image", "label", "split", "source", "modality"], *rows])
+    monkeypatch.setattr(module.Segmenter, "from_folder", lambda folder, device: Threshold())
+    assert main([str(tmp_path / "list.csv"), "--weights", "any", "--csv", str(tmp_path / "out.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "three channels: a/a.png  F1 0.00" in printed
+    with open(tmp_path / "out.csv", newline="") as file:
+        scores = {row["variant"]: float(row["F1"]) for row in csv.DictReader(file)}
+    assert scores.pop("three channels") == 0
+    assert set(scores) == {"surroundings x3", "surroundings x6", "enlarged x2", "enlarged x4"}
+    assert set(scores.values()) == {1.0}

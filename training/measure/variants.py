@@ -1,0 +1,171 @@
+"""How far the labels of an image depend on how it is stored and on what is around it.
+
+    python -m training.measure.variants data/manifest.csv --weights weights
+    python -m training.measure.variants data/manifest.csv --weights weights --each 3 --csv variants.csv
+
+Of each source of split "val" some images (--each, evenly over the manifest) are segmented as they are, and then as
+somebody else might have them; what counts is F1 at IoU 0.5 against their own labels, not against the truth:
+
+    three channels    gray in three equal ones
+    blue, cyan, JPEG  fluorescence in a hue, the other channels empty; the last one in blue, of quality 85
+    surroundings      in three and six times its area of darkness (fluorescence), of empty glass (stained), or of its
+                      median (others), with a little noise
+    enlarged          twice and four times as large along each side
+
+Images without cells of their own do not count. Below the table stand the worst of each line. --csv writes all scores.
+
+Exit code: 0; 2 if something could not be read.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from inference.door import picture_of
+from inference.reading import read_image
+from inference.segmenter import Segmenter
+from training.command import add_device, command, manual, positive
+from training.manifest import Record, read_manifest
+from training.measure.f1 import f1_score, score_image
+from training.tables import text_table, write_table
+
+NOISE = 1.0  # gray levels, standard deviation of the surroundings
+LARGEST_SIDE = 4096  # pixels; no image is enlarged beyond it
+GOOD = 0.9
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An image as somebody else might have it.
+
+    pixels : uint8, (H, W) or (H, W, 3)
+    back : its labels -> those of the image as it is
+    """
+
+    name: str
+    pixels: np.ndarray
+    back: Callable[[np.ndarray], np.ndarray] = lambda labels: labels
+
+
+def eight_bit(pixels: np.ndarray) -> np.ndarray:
+    """An image whose values are above 255 divided so that they are not; (H, W) or its first three channels."""
+    pixels = pixels if pixels.ndim == 2 else pixels[..., :3]
+    largest = float(pixels.max(initial=0))
+    return pixels if pixels.dtype == np.uint8 else (pixels * (255 / max(largest, 1.0))).clip(0, 255).astype(np.uint8)
+
+
+def variants(pixels: np.ndarray, modality: str) -> Iterator[Variant]:
+    """All that an image (H, W) or (H, W, 3), uint8, of this modality may be turned into."""
+    gray = pixels.ndim == 2
+    if gray:
+        yield Variant("three channels", cv2.merge([pixels] * 3))
+    if gray and modality == "fluorescence":
+        nothing = np.zeros_like(pixels)
+        blue = cv2.merge([nothing, nothing, pixels])
+        yield Variant("blue", blue)
+        yield Variant("cyan", cv2.merge([nothing, pixels, pixels]))
+        stored = cv2.imencode(".jpg", blue[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+        yield Variant("blue JPEG", np.ascontiguousarray(cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]))
+    for times in (3, 6):
+        yield surrounded(pixels, modality, times)
+    for times in (2, 4):
+        if times * max(pixels.shape[:2]) <= LARGEST_SIDE:
+            yield enlarged(pixels, times)
+
+
+def surrounded(pixels: np.ndarray, modality: str, times: int) -> Variant:
+    """In `times` its area of what is empty, near the lower left corner."""
+    height, width = pixels.shape[:2]
+    larger = tuple(math.ceil(n * math.sqrt(1 + times)) for n in (height, width))
+    top, left = larger[0] - height - 9, 7
+    percentile = {"fluorescence": 1, "stained": 99}.get(modality, 50)
+    level = np.percentile(pixels.reshape(height * width, -1), percentile, axis=0)
+    canvas = np.random.default_rng(times).normal(level, NOISE, (*larger, level.size)).clip(0, 255).astype(np.uint8)
+    canvas = canvas[..., 0] if pixels.ndim == 2 else canvas
+    place = slice(top, top + height), slice(left, left + width)
+    canvas[place] = pixels
+    return Variant(f"surroundings x{times}", canvas, lambda labels: np.ascontiguousarray(labels[place]))
+
+
+def enlarged(pixels: np.ndarray, times: int) -> Variant:
+    """`times` as large along each side, smoothly."""
+    larger = cv2.resize(pixels, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    middle = slice(times // 2, None, times)
+    return Variant(f"enlarged x{times}", larger, lambda labels: np.ascontiguousarray(labels[middle, middle]))
+
+
+def some_of_each(records: Sequence[Record], each: int) -> list[Record]:
+    """So many records of each source, evenly over them."""
+    chosen = []
+    for source in dict.fromkeys(record.source for record in records):
+        own = [record for record in records if record.source == source]
+        chosen += [own[i] for i in sorted({round(x) for x in np.linspace(0, len(own) - 1, min(each, len(own)))})]
+    return chosen
+
+
+def measure(records: Sequence[Record], segmenter: Segmenter) -> list[dict]:
+    """A row for each variant of each image: source, image, variant and F1."""
+    rows = []
+    for record in tqdm(records, unit="image", disable=None):
+        pixels = eight_bit(read_image(record.image).pixels)
+        own = segmenter.segment(picture_of(pixels)).labels
+        if not own.any():
+            continue
+        for variant in variants(pixels, record.modality):
+            found = variant.back(segmenter.segment(picture_of(variant.pixels)).labels)
+            f1 = f1_score(*score_image(own, found)[0])
+            rows.append({"source": record.source, "image": record.image.name, "variant": variant.name, "F1": f1})
+    return rows
+
+
+def table(rows: Sequence[dict]) -> list[dict]:
+    """A line for each variant: images, mean and lowest F1, and how many are not good."""
+    lines = []
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        scores = [row["F1"] for row in rows if row["variant"] == name]
+        lines.append(
+            {
+                "variant": name,
+                "images": len(scores),
+                "mean F1": f"{np.mean(scores):.3f}",
+                "median": f"{np.median(scores):.3f}",
+                f"below {GOOD}": sum(score < GOOD for score in scores),
+            }
+        )
+    return lines
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    records = some_of_each([record for record in read_manifest(args.manifest, "val") if record.label], args.each)
+    rows = measure(records, Segmenter.from_folder(args.weights, args.device))
+    if not rows:
+        raise ValueError(f"{args.manifest}: no cells are found in any of the {len(records)} images")
+    print(text_table(table(rows)))
+    for row in sorted((row for row in rows if row["F1"] < GOOD), key=lambda row: row["F1"]):
+        print(f"{row['variant']}: {row['source']}/{row['image']}  F1 {row['F1']:.2f}")
+    if args.csv:
+        write_table(args.csv, rows, 4)
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = manual("training.measure.variants", __doc__)
+    add = parser.add_argument
+    add("manifest", type=Path, help="CSV file of labelled images")
+    add("--weights", type=Path, required=True, metavar="DIR", help="folder with the five networks")
+    add("--each", type=positive, default=1, metavar="N", help="images of each source [1]")
+    add("--csv", type=Path, metavar="FILE", help="write all scores there")
+    add_device(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
