@@ -31,7 +31,8 @@ def test_labels_come_back_to_their_places(modality, colour):
         if variant.name.startswith("surroundings") and modality == "stained":
             assert variant.pixels.mean() > 100, "glass is bright"
             continue
-        np.testing.assert_array_equal(variant.back(bright.astype(np.int32)) > 0, squares() > 0, err_msg=variant.name)
+        wrong = (variant.back(bright.astype(np.int32)) > 0) != (squares() > 0)
+        assert wrong.mean() <= (0.01 if "JPEG" in variant.name else 0), variant.name
 
 
 def test_surroundings_have_the_area():
@@ -72,12 +73,8 @@ class Threshold:
     """A stand-in that finds what is brighter than 100 in gray images, and nothing in those of three channels."""
 
     def segment(self, picture):
-        bright = (
-            (picture.pixels > 100).astype(np.uint8)
-            if picture.pixels.ndim == 2
-            else np.zeros(picture.shape[:2], np.uint8)
-        )
-        return SimpleNamespace(labels=cv2.connectedComponents(bright)[1].astype(np.int32))
+        bright = (picture.pixels if picture.pixels.ndim == 2 else np.zeros(picture.shape[:2])) > 100
+        return SimpleNamespace(labels=cv2.connectedComponents(bright.astype(np.uint8))[1].astype(np.int32))
 
 
 def test_command(tmp_path, monkeypatch, capsys):
