@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.reading.picture import ImageError
-from inference.reading.sniff import IMAGE_SUFFIXES, SHARED, ZARR_SUFFIX, kind_of
+from inference.reading.sniff import IMAGE_ENDINGS, SHARED, ZARR_SUFFIX, kind_of
 
 # Names, without their ending, of what this program, Cellpose, Omnipose, ilastik and others write beside images
 RESULT = re.compile(
@@ -112,9 +112,9 @@ def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Foun
         if reason := _named_out(path) if not any_name else "":
             yield Skipped(path, reason)
         elif reason := _no_file(path):
-            yield found if path.suffix.lower() in IMAGE_SUFFIXES else Skipped(path, reason)
+            yield found if _calls_itself_an_image(path) else Skipped(path, reason)
         elif path.is_dir() and not _is_zarr(path):
-            if root is None and path.suffix.lower() in IMAGE_SUFFIXES:
+            if root is None and _calls_itself_an_image(path):
                 yield found
             elif root is None:
                 yield Skipped(path, "a folder; --recursive goes into it")
@@ -174,16 +174,19 @@ def _named_out(path: Path) -> str:
 def _no_image(path: Path) -> str:
     """Why a file is left out for its content; "" for an image, and for a file that calls itself one, which fails
     aloud."""
-    ending = path.suffix.lower()
-    if ending in IMAGE_SUFFIXES or path.is_dir():
+    if _calls_itself_an_image(path) or path.is_dir():
         return ""
     try:
         kind = kind_of(path)
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
-    if kind is None or ending not in SHARED.get(kind, (ending,)):
+    if kind is None or kind in SHARED:  # which hold anything
         return "not an image"
     return ""
+
+
+def _calls_itself_an_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMAGE_ENDINGS)
 
 
 def _most(skipped: list[Skipped]) -> str:

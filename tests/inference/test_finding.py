@@ -175,6 +175,14 @@ def test_named_ones_where_one_may_not_look(stranger):
     assert names(find_images([closed / "a.png", closed, stranger / "in" / "a.png"])) == ["a.png", "closed", "a.png"]
 
 
+def test_a_damaged_file_that_calls_itself_an_image(tmp_path):
+    """It fails, where as "not an image" it would be missing from the results and the exit code would be 0."""
+    damaged = ["a.tif", "b.zarr.zip", "c.nd2", "d.lif", "e.ims", "f.OIB"]
+    for name in (*damaged, "g.zip", "h.txt"):
+        (tmp_path / name).write_bytes(b"half of it")
+    assert names(find_images([tmp_path])) == damaged
+
+
 def test_a_folder_that_calls_itself_an_image(tmp_path):
     """It is an image that fails, unless it is gone into."""
     for name in ("day 1", "dir.png"):
