@@ -28,7 +28,8 @@ def read(path: Path, kind: str) -> list[Series]:
     types = {reader.get_channel_pixel_type(channel) for channel in range(lengths[1])}
     type_ = max(types, key=lambda name: np.dtype(PIXELS[name][0]).itemsize)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
-    image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], {})
+    none: dict = {}
+    image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
         replace(_scene(reader, scene, place, lengths, type_, kind, image), warnings=warnings)
         for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)

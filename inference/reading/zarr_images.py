@@ -90,7 +90,8 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
     array = group[dataset["path"]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
     letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
-    labels, not_labels = understood(lambda: _labels(attributes), ())
+    none: tuple[str, ...] = ()
+    labels, not_labels = understood(lambda: _labels(attributes), none)
     size, no_size = understood(lambda: _pixel_size(axes, [scales, dataset]), None)
     return Series(
         _chunks(path, array),
