@@ -61,7 +61,7 @@ def threads_follow_quota() -> None:
     """
     processors = usable_processors()
     if processors < (os.cpu_count() or 1):
-        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
             os.environ.setdefault(name, str(processors))
 
 

@@ -99,11 +99,12 @@ def test_threads_follow_the_quota_but_not_against_the_user(monkeypatch):
     monkeypatch.setattr(machine, "usable_processors", lambda: 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         monkeypatch.setenv(name, "0")  # so that what is there is brought back after the test
         monkeypatch.delenv(name)
     machine.threads_follow_quota()
     assert os.environ["OMP_NUM_THREADS"] == "5" and os.environ["NUMBA_NUM_THREADS"] == "2"
+    assert os.environ["OPENCV_FOR_THREADS_NUM"] == "2"
 
 
 def test_ulimit(monkeypatch):
