@@ -15,7 +15,7 @@ from inference.ahead import ahead
 from inference.claims import Claims, NotOurs, make_folder
 from inference.dry_run import dry_run
 from inference.finding import Found, Skipped
-from inference.machine import threads_follow_quota
+from inference.machine import lacks_memory, too_little_memory
 from inference.naming import result_names
 from inference.opened import open_all
 from inference.outputs.whole_file import remove_leftovers
@@ -38,7 +38,6 @@ HASH_DIGITS = 12  # of the weights, in the report
 
 def run(request: Request) -> int:
     """Segment everything that is asked for; returns the exit code."""
-    threads_follow_quota()
     try:
         images, skipped = request.find()
         names = result_names(images, request.names)
@@ -71,8 +70,13 @@ def run(request: Request) -> int:
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
             return finish(request, segment(report, page), skipped, report)
-    except (OSError, ValueError) as error:
-        log.error("%s", error)
+    except (OSError, ValueError, ImportError, MemoryError) as error:
+        if lacks_memory(error):
+            log.error("%s", too_little_memory())
+        elif isinstance(error, ImportError):
+            raise
+        else:
+            log.error("%s", error)
         return NOTHING_DONE
 
 

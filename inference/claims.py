@@ -1,6 +1,7 @@
 """Which files a run may write: nobody loses a file that is not a result of the same image by this program."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -8,8 +9,11 @@ from pathlib import Path
 
 from inference.provenance import Provenance
 
-HEADS = (b"status,", b"[")  # how a report begins, as CSV and as JSON
-PAGE_HEAD = b"<!doctype html"
+HEADS = {  # how the files of these options begin: a report as CSV or JSON, a page
+    "--report": re.compile(rb'status,image,|\[\s*(\{"status": |\])'),
+    "--page": re.compile(rb'<!DOCTYPE html>\s.*<meta name="generator" content="multistream-cellseg">', re.DOTALL),
+}
+HEAD_BYTES = 200  # in which that is found
 SYSTEM = ("/dev/", "/proc/")  # where a name may stand for any file that is open
 
 
@@ -108,9 +112,11 @@ class Claims:
         )
 
     def _refuse_input(self, name: str, path: Path) -> None:
-        if os.path.realpath(path) in self.inputs:
+        place = Path(os.path.realpath(path))
+        if not {str(place), *map(str, place.parents)}.isdisjoint(self.inputs):
             raise NotOurs(
-                f"{name}: {path} is an image of this run and is not written over; choose another output folder with -o"
+                f"{name}: {path} is an image of this run, or in one, and is not written over; choose another output "
+                "folder with -o"
             )
 
     def check_table(self, option: str, path: Path, results: Collection[tuple[Path, str]] = ()) -> None:
@@ -123,8 +129,8 @@ class Claims:
         Raises
         ------
         NotOurs
-            If it is an image of this run, also by another name, a folder, a device, has the name of a result, or is a
-            file that is no report or page.
+            If it is an image of this run, also by another name, or in the folder of one, a folder, a device, has the
+            name of a result, or is a file that is no report or page.
         OSError
             If it cannot be written.
         """
@@ -139,10 +145,11 @@ class Claims:
         make_folder(path.parent, option)
         if path.exists() and not self.overwrite:
             with open(path, "rb") as file:
-                start = file.read(len(PAGE_HEAD)).lower()
-            if start and not start.startswith((*HEADS, PAGE_HEAD)):
+                start = file.read(HEAD_BYTES)
+            if start and not HEADS[option].match(start):
                 raise NotOurs(
-                    f"{option} {path}: there is a file that is no report; --overwrite replaces it, or give another name"
+                    f"{option} {path}: there is a file that is no {option.strip('-')} of this program; --overwrite "
+                    "replaces it, or give another name"
                 )
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(f"{option} {path}: no permission to write there; give another place")

@@ -3,9 +3,6 @@
 import argparse
 import logging
 import math
-import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +20,7 @@ from inference.reading.options import AXES, parse_axes, parse_channels, parse_pl
 from inference.request import SPLIT_PIXELS, Request
 from inference.safe_reading import READ_SECONDS, ReadLimits
 from inference.sensitivity import SENSITIVITIES
-from inference.streams import EscapingFormatter, secure_streams
+from inference.streams import EscapingFormatter
 from models.classes import CLASSES, find_class
 
 Value = TypeVar("Value")
@@ -362,15 +359,3 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted; finished label files are complete")
         return INTERRUPTED
-
-
-def start() -> None:
-    """The program, from start to exit."""
-    secure_streams()
-    # As Ctrl-C; the first process of a container would ignore it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = main()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # all files are closed by now; taking PyTorch down in order would cost another half second

@@ -8,6 +8,7 @@ from tempfile import gettempdir
 import numpy as np
 
 from inference import __version__
+from inference.lengths import LARGEST
 from inference.limits import LIMITS
 from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
@@ -125,8 +126,8 @@ class Segmenter:
         """
         if sensitivity not in SENSITIVITIES:
             raise ValueError(f"sensitivity {sensitivity!r}: expected one of {', '.join(SENSITIVITIES)}")
-        if diameter is not None and not diameter >= 1:
-            raise ValueError(f"diameter {diameter!r}: expected at least 1 pixel")
+        if diameter is not None and not 1 <= diameter <= LARGEST:
+            raise ValueError(f"diameter {diameter!r}: expected 1 to {LARGEST} pixels")
         if isinstance(image, np.ndarray):
             source, picture = Path("array"), picture_of(image, channels, pixel_size)
         else:

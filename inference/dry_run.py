@@ -8,6 +8,7 @@ from inference.finding import Found
 from inference.reading import Image, ReadOptions
 from inference.report import ReportRow
 from inference.safe_reading import SafeReader
+from inference.streams import escaped
 
 # As docs/results.md measures them, on two cores without a GPU, for cells of the size that the networks are trained
 # with.
@@ -42,7 +43,7 @@ def dry_run(
             images, _ = reader.open_images(found.path, options)
         except Exception as error:  # whatever is wrong with one file, the others are to be told too
             rows.append(ReportRow(f"failed: {error}", file))
-            print(f"cannot be done: {error}")
+            print(escaped(f"cannot be done: {error}"))
             continue
         for image in images:
             view, planes = image.views[0], len(image.views)
@@ -55,13 +56,13 @@ def dry_run(
             largest = max(largest, memory)
             owner = owners.setdefault(results[0], file)
             status = "to be done" if owner == file else f"failed: {results[0]} is also that of {owner}"
-            print(
+            said = (
                 f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> "
-                f"{', '.join(map(str, results))}; about "
-                f"{_time(seconds)}, {memory:.0f} MB" + (f"; {status}" if status != "to be done" else "")
+                f"{', '.join(map(str, results))}; about {_time(seconds)}, {memory:.0f} MB"
             )
+            print(escaped(said + (f"; {status}" if status != "to be done" else "")))
             for warning in view.warnings:
-                print(f"  warning: {warning}")
+                print(escaped(f"  warning: {warning}"))
             rows.append(
                 ReportRow(
                     status,

@@ -1,5 +1,6 @@
 """Which image files a run takes: files, folders, patterns and lists; and what it leaves out, with the reason."""
 
+import errno
 import glob
 import os
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.reading.picture import ImageError
-from inference.reading.sniff import IMAGE_SUFFIXES, SHARED, ZARR_SUFFIX, kind_of
+from inference.reading.sniff import IMAGE_ENDINGS, SHARED, ZARR_SUFFIX, kind_of
 
 # Names, without their ending, of what this program, Cellpose, Omnipose, ilastik and others write beside images
 RESULT = re.compile(
@@ -42,8 +43,9 @@ def find_images(
 ) -> tuple[list[Found], list[Skipped]]:
     """All images of the inputs, those of a folder in the order of their names, each one once.
 
-    A file that is named is taken, whatever it is. In folders and patterns the content decides, and results of an
-    earlier run are left out.
+    What is named is taken, whatever it is: a link to nothing, a pipe, or what may not be opened, is an image that
+    fails, so that the others are done. In folders and patterns the content decides, and results of an earlier run are
+    left out.
 
     Parameters
     ----------
@@ -61,8 +63,11 @@ def find_images(
         if os.path.isfile(source) or os.path.isdir(source) and _is_zarr(source):
             entries.append(Found(source))
         elif os.path.isdir(source):  # unlike that of a Path, this does not raise where one may not look
-            entries += _walk(sorted(source.iterdir()), source if recursive else None, any_name)
-        elif not source.is_symlink() and (matches := sorted(glob.glob(str(source), recursive=True))):
+            inside = _inside(source)
+            entries += [Found(source)] if inside is None else _walk(inside, source if recursive else None, any_name)
+        elif _is_there(source):
+            entries.append(Found(source))
+        elif matches := sorted(glob.glob(str(source), recursive=True)):
             entries += _walk(list(map(Path, matches)), None, any_name)
         else:
             raise ImageError(
@@ -107,19 +112,17 @@ def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Foun
         if reason := _named_out(path) if not any_name else "":
             yield Skipped(path, reason)
         elif reason := _no_file(path):
-            yield found if path.suffix.lower() in IMAGE_SUFFIXES else Skipped(path, reason)
+            yield found if _calls_itself_an_image(path) else Skipped(path, reason)
         elif path.is_dir() and not _is_zarr(path):
-            if root is None:
+            if root is None and _calls_itself_an_image(path):
+                yield found
+            elif root is None:
                 yield Skipped(path, "a folder; --recursive goes into it")
             elif path.is_symlink() and os.path.realpath(path) in set(map(os.path.realpath, path.parents)):
                 yield Skipped(path, "a link to a folder that it is in")
             else:
-                try:
-                    inside = sorted(path.iterdir())
-                except OSError as error:
-                    yield Skipped(path, f"a folder that cannot be opened ({error.strerror})")
-                else:
-                    yield from _walk(inside, root, any_name)
+                inside = _inside(path)
+                yield from [found] if inside is None else _walk(inside, root, any_name)
         elif reason := _no_image(path):
             yield Skipped(path, reason)
         else:
@@ -135,8 +138,28 @@ def _no_file(path: Path) -> str:
     return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a pipe, socket or device"
 
 
+def _is_there(path: Path) -> bool:
+    """Whether something has this name, or it is not to be told because a folder around it is closed."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.EACCES
+    return True
+
+
+def _inside(folder: Path) -> list[Path] | None:
+    """What a folder holds, by name; None for one that cannot be opened, which is then an image that fails."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return None
+
+
 def _is_zarr(folder: Path) -> bool:
-    return folder.suffix.lower() == ZARR_SUFFIX or kind_of(folder) is not None
+    try:
+        return folder.suffix.lower() == ZARR_SUFFIX or kind_of(folder) is not None
+    except OSError:  # of a closed folder
+        return False
 
 
 def _named_out(path: Path) -> str:
@@ -151,16 +174,19 @@ def _named_out(path: Path) -> str:
 def _no_image(path: Path) -> str:
     """Why a file is left out for its content; "" for an image, and for a file that calls itself one, which fails
     aloud."""
-    ending = path.suffix.lower()
-    if ending in IMAGE_SUFFIXES or path.is_dir():
+    if _calls_itself_an_image(path) or path.is_dir():
         return ""
     try:
         kind = kind_of(path)
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
-    if kind is None or ending not in SHARED.get(kind, (ending,)):
+    if kind is None or kind in SHARED:  # which hold anything
         return "not an image"
     return ""
+
+
+def _calls_itself_an_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMAGE_ENDINGS)
 
 
 def _most(skipped: list[Skipped]) -> str:

@@ -18,7 +18,7 @@ class Length:
 
     def pixels(self, file: str, picture: Picture) -> float:
         """The length in pixels of a picture. Raises ImageError where a length in micrometres meets a file without a
-        pixel size."""
+        pixel size, or with so small pixels that it is more than LARGEST."""
         if not self.micrometres:
             return self.value
         if picture.pixel_size is None:
@@ -27,7 +27,13 @@ class Length:
                 "them; give --diameter in pixels"
             )
         y, x = picture.pixel_size
-        return max(1.0, self.value / (y * x) ** 0.5)
+        pixels = max(1.0, self.value / (y * x) ** 0.5)
+        if pixels > LARGEST:
+            raise ImageError(
+                f"{file}: {self.value:g} µm are {pixels:.0f} of its pixels, more than {LARGEST}; give --diameter in "
+                "pixels, or correct the pixel size in the file"
+            )
+        return pixels
 
 
 def parse_length(text: str) -> Length:

@@ -2,13 +2,21 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import resource  # early, as nothing can be imported any more where memory has run out
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 MEMORY_INFO = Path("/proc/meminfo")
 STATUS = Path("/proc/self/status")
+# As the system's loader, PyTorch, OpenCV and safetensors say it.
+NO_MEMORY = re.compile("failed to map segment|annot allocate memory|can't allocate memory|Insufficient memory")
 UNLIMITED = 2**60  # bytes; version 1 of cgroups says "no limit" by a number near 2^63
 
 
@@ -21,6 +29,21 @@ def available_memory(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP, inf
     found = [_system_memory(info), *_cgroup_memory(cgroups, membership), *_ulimits()]
     known = [max(0, size) for size in found if size is not None]
     return min(known, default=None)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it was memory that an error is for want of."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
+
+
+def too_little_memory() -> str:
+    """What is said where the program itself, without any image, finds no room."""
+    left = available_memory()
+    return (
+        "not enough memory for the program itself"
+        + (f" ({left / 2**20:.0f} MB are left)" if left is not None else "")
+        + "; raise the container's memory limit, or ulimit -v and -d"
+    )
 
 
 def usable_processors(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
@@ -38,7 +61,7 @@ def threads_follow_quota() -> None:
     """
     processors = usable_processors()
     if processors < (os.cpu_count() or 1):
-        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
             os.environ.setdefault(name, str(processors))
 
 
@@ -73,9 +96,7 @@ def _entry(file: Path, name: str) -> int:
 
 
 def _ulimits() -> Iterator[int]:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return
     for limit, used in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
         soft = resource.getrlimit(limit)[0]

@@ -2,12 +2,12 @@
 
 import errno
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.machine import lacks_memory
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
 from inference.reading.picture import ImageError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from inference.outputs.result import Result
 
 log = logging.getLogger(__name__)
-
-NO_MEMORY = re.compile("can't allocate memory|Insufficient memory")  # as PyTorch and OpenCV say it
 
 
 @contextmanager
@@ -105,10 +103,10 @@ def warn_of(name: str, result: "Result") -> None:
 
 def describe(name: str, error: Exception) -> str:
     """One line that names the file and says what to do."""
+    if lacks_memory(error):
+        return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
     if isinstance(error, CheckpointError):
         return f"{name}: {error}"
-    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
-        return f"{name}: not enough memory for this image; close other programs, or cut the image into parts"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"{name}: the names of its results would be too long; give the file a shorter name"
     if isinstance(error, OSError):

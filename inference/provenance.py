@@ -9,9 +9,11 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from inference.reading.folders import files_in
 
 PROGRAM = "multistream-cellseg"
 DIGITS = 16  # of a digest, 64 bits
@@ -22,8 +24,6 @@ TAG = re.compile(
     rf"{PROGRAM} (?P<version>\S+) image:(?P<image>\w+) settings:(?P<settings>\w+) source:(?P<source>\w+) "
     r"files:(?P<files>\S*)( earlier:(?P<earlier>\S*))?"
 )
-PARTNERS = re.compile(rb'FileName="([^"]+)"')  # in the OME-XML of a set of files
-PARTNER_BYTES = 2**22  # at both ends of a file, where OME-XML is looked for
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,18 @@ def settings_digest(settings: Mapping[str, object], weights: Path) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Path, partners: Iterable[Path] = ()) -> str:
     """Of a file's content, or of a folder's. Of files above 64 MB only samples are read, with their length and time of
     change.
 
-    Partner files that the OME-XML of a TIFF names count with their length and time, as do all files in a folder, of
-    which small ones (the metadata) are read.
+    Files in a folder count with their length and time, and small ones (the metadata) are read; so do `partners`, the
+    other files that hold parts of the image.
     """
     digest = _hash()
+    for partner in sorted(partners):
+        digest.update(_stamp(partner, path.parent))
     if path.is_dir():
-        for file in sorted(_files_in(path)):
+        for file in sorted(files_in(path)):
             digest.update(_stamp(file, path))
             if file.name.startswith(".z") or file.suffix == ".json":
                 digest.update(file.read_bytes())
@@ -115,22 +117,12 @@ def file_digest(path: Path) -> str:
     size = path.stat().st_size
     with open(path, "rb") as opened:
         if size <= WHOLE_FILE:
-            content = opened.read()
-            digest.update(content)
-            ends = content[:PARTNER_BYTES] + content[-PARTNER_BYTES:]
+            digest.update(opened.read())
         else:
             digest.update(_stamp(path, path.parent))
             for number in range(SAMPLES):
                 opened.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
                 digest.update(opened.read(SAMPLE_BYTES))
-            opened.seek(0)
-            ends = opened.read(PARTNER_BYTES)
-            opened.seek(-PARTNER_BYTES, os.SEEK_END)
-            ends += opened.read()
-    if ends[:2] in (b"II", b"MM"):
-        for name in sorted(set(PARTNERS.findall(ends))):
-            partner = path.with_name(os.path.basename(os.fsdecode(name)))
-            digest.update(_stamp(partner, path.parent) if partner != path and partner.is_file() else name)
     return digest.hexdigest()
 
 
@@ -140,13 +132,7 @@ def _hash():
 
 def _stamp(file: Path, folder: Path) -> bytes:
     found = file.stat()
-    return f"{file.relative_to(folder)} {found.st_size} {found.st_mtime_ns};".encode("utf-8", "surrogateescape")
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    for base, _, names in os.walk(folder):
-        for name in names:
-            file = Path(base, name)
-            if not stat.S_ISREG(file.stat().st_mode):
-                raise OSError(f"{name} in it is not a file but a pipe, socket or device")
-            yield file
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{file.name} in it is not a file but a pipe, socket or device")
+    name = os.path.relpath(file, folder)
+    return f"{name} {found.st_size} {found.st_mtime_ns};".encode("utf-8", "surrogateescape")

@@ -20,6 +20,7 @@ from inference.machine import available_memory, data_bytes
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, open_images
 from inference.reading.opening import OTHER_READER, READERS
+from inference.reading.picture import partners_of
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
 from inference.reading.stores import Deferred, fits_in_memory
@@ -57,7 +58,7 @@ def work(connection: Connection) -> None:
             _refuse_losses(path, complaints)
             return {
                 "images": list(map(_description, images)),
-                "digest": file_digest(path),
+                "digest": file_digest(path, partners_of(images)),
                 "loaded": [m for m in LATE if m in sys.modules],
             }, None
         image, plane = images[request[1]], request[2]

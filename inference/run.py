@@ -171,11 +171,11 @@ class Run:
             pixel_size_um=str(pixel_size) if pixel_size else None,
         )
         claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
-        if request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width)):
-            row = replace(row, cells=count_cells(labels))
+        whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
+        if whole and (cells := count_cells(labels)) is not None:
             if self.page:
-                self.page.add_kept(row.image, row.cells)
-            return row
+                self.page.add_kept(row.image, cells)
+            return replace(row, cells=cells)
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)

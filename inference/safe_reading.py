@@ -15,6 +15,7 @@ import numpy as np
 from inference.nursery import Child, Nursery
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, Picture, ReadOptions, open_images
+from inference.reading.picture import partners_of
 
 WORK = f"{__package__}.reader_process:work"  # of each process
 READ_SECONDS = 120.0  # without an answer, for opening a file or reading a part of it
@@ -55,7 +56,8 @@ class SafeReader:
             pixels are read.
         """
         if self._nursery is None:
-            return open_images(path, options), file_digest(path)
+            images = open_images(path, options)
+            return images, file_digest(path, partners_of(images))
         try:
             child = self._nursery.child(self._loaded)
         except OSError:  # killed, as by a system without memory: one more try

@@ -112,6 +112,18 @@ def test_other_weights_are_done_anew(tmp_path, run, image, untrained_weights):
     assert run("--resume", weights=other)[1] == {"a.png": "done"}
 
 
+def test_labels_that_were_damaged_are_done_anew(tmp_path, run, image, labels):
+    image("a.png")
+    run()
+    path, right = tmp_path / "out" / "a_label.tiff", labels("a")
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].dataoffsets[0] + tiff.pages[0].databytecounts[0] // 2
+    data = bytearray(path.read_bytes())
+    data[place : place + 9] = bytes(9)
+    path.write_bytes(data)
+    assert run("--resume") == (0, {"a.png": "done"}) and np.array_equal(labels("a"), right)
+
+
 # Files of others
 
 

@@ -5,7 +5,6 @@ to stop.
 import json
 import logging
 import math
-import os
 import signal
 import time
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from inference.machine import usable_processors
 from inference.network import choose_device
 from training.datasets import Sample
 from training.distributed import Team
@@ -36,7 +36,7 @@ def default_workers(device: torch.device) -> int:
     """Processes that make crops: what is left of the cores that this process may use."""
     if device.type == "cpu":
         return 1
-    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
+    return max(1, min(MOST_WORKERS, usable_processors() - 1))
 
 
 class StepSampler:

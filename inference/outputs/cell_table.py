@@ -12,6 +12,7 @@ from inference.outputs.pixel_size import PixelSize
 from inference.outputs.shapes import measure_intensities, measure_shapes
 from inference.outputs.spreadsheet import spreadsheet_safe
 from inference.outputs.whole_file import whole_file
+from inference.streams import escaped
 
 CellTable = Mapping[str, np.ndarray]  # column -> (cells,)
 LENGTHS = ("perimeter", "axis_major_length", "axis_minor_length", "equivalent_diameter_area")
@@ -51,7 +52,7 @@ def write_cell_table(path: Path, table: CellTable) -> None:
     """Write the columns as CSV; numbers with six significant digits, whole numbers whole."""
     with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(map(spreadsheet_safe, table))
+        writer.writerow(spreadsheet_safe(escaped(name)) for name in table)
         cells = len(next(iter(table.values())))
         for first in range(0, cells, ROWS):
             writer.writerows(zip(*(_texts(column[first : first + ROWS]) for column in table.values())))

@@ -174,10 +174,15 @@ def holds_labels(path: Path, shape: tuple[int, ...]) -> bool:
         return False
 
 
-def count_cells(path: Path) -> int:
-    """The largest number in a label TIFF, of which a strip or tile at a time is in memory."""
+def count_cells(path: Path) -> int | None:
+    """The largest number in a label TIFF, of which a strip or tile at a time is in memory; None where one of them is
+    damaged.
+    """
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
-        parts = (part for page in tiff.pages for part, *_ in page.segments() if part is not None)
-        return max((int(part.max()) for part in parts), default=0)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            parts = (part for page in tiff.pages for part, *_ in page.segments() if part is not None)
+            return max((int(part.max()) for part in parts), default=0)
+    except Exception:  # of codecs, which raise many kinds
+        return None

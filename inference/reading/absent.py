@@ -3,13 +3,12 @@ short looks the same.
 """
 
 import math
-import os
 import re
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.reading.folders import files_in
 from inference.reading.picture import ImageError
 
 if TYPE_CHECKING:
@@ -63,15 +62,9 @@ def _said(path: Path, absent: int, every: int, parts: str, meaning: str) -> tupl
 
 def _files(path: Path, folder: str) -> set[str]:
     """Names of all files in a folder of a folder or ZIP file, relative to it."""
-    names: Iterable[str]
     if path.is_dir():
         base = path / folder
-        names = (
-            os.path.relpath(os.path.join(inside, name), base).replace(os.sep, "/")
-            for inside, _, files in os.walk(base)
-            for name in files
-        )
-        return set(names)
+        return {file.relative_to(base).as_posix() for file in files_in(base)}
     start = f"{folder}/" if folder else ""
     with zipfile.ZipFile(path) as file:
         return {name[len(start) :] for name in file.namelist() if name.startswith(start)}

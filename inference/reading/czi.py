@@ -1,10 +1,12 @@
 """Zeiss CZI, through pylibCZIrw, which is Zeiss's own libCZI: every scene at full resolution, tiles put together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from pylibCZIrw import czi
 
+from inference.reading.harmless import understood
 from inference.reading.series import Series
 from inference.reading.stores import Planes
 from inference.reading.units import micrometres
@@ -26,9 +28,10 @@ def read(path: Path, kind: str) -> list[Series]:
     types = {reader.get_channel_pixel_type(channel) for channel in range(lengths[1])}
     type_ = max(types, key=lambda name: np.dtype(PIXELS[name][0]).itemsize)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
-    image = reader.metadata["ImageDocument"]["Metadata"]
+    none: dict = {}
+    image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
-        _scene(reader, scene, place, lengths, type_, kind, image)
+        replace(_scene(reader, scene, place, lengths, type_, kind, image), warnings=warnings)
         for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
     ]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 from pydicom.pixels import apply_color_lut, pixel_array
 
+from inference.reading.harmless import understood
 from inference.reading.picture import ImageError
 from inference.reading.series import Series
 from inference.reading.units import micrometres
@@ -31,15 +32,17 @@ def read(path: Path, kind: str) -> list[Series]:
     samples = data.SamplesPerPixel > 1 or palette
     axes = ("T" if "FrameTime" in data or "FrameTimeVector" in data else "?") * (frames > 1) + "YX" + "S" * samples
     inverted = data.PhotometricInterpretation == "MONOCHROME1"
+    size, warnings = understood(lambda: _pixel_size(data), None)
     return [
         Series(
             pixels,
             axes,
             kind,
             colours="RGB" if samples else "",
-            pixel_size=_pixel_size(data),
+            pixel_size=size,
             inverted=inverted,
             notes=("0 is white: inverted",) if inverted else (),
+            warnings=warnings,
         )
     ]
 

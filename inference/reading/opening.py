@@ -158,7 +158,7 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Ima
         return replace(picture, pixels=_whole(path, picture.pixels)) if small else picture
 
     views = tuple(view(entries, () if i else warnings) for i, entries in enumerate(stack_entries(axes, stack)))
-    return Image(suffix, series.name, tuple(stack.values()), "".join(stack), views, load)
+    return Image(suffix, series.name, tuple(stack.values()), "".join(stack), views, load, series.partners)
 
 
 def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tuple[int | None, Choice]:

@@ -1,7 +1,8 @@
 """What reading gives: pixels with all that is known of them, or one clear error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class Image:
     stack_axes : of the stack, "T", "Z", "TZ" or ""
     views : the planes, in the order of the stack, with pixels of which none has been read yet
     load : gives a view's plane, its pixels in memory where they are few
+    partners : other files that hold parts of the file's images
     """
 
     suffix: str
@@ -69,6 +71,7 @@ class Image:
     stack_axes: str
     views: tuple[Picture, ...]
     load: Callable[[Picture], Picture]
+    partners: tuple[Path, ...] = ()
 
     def open(self, number: int = 0) -> Picture:
         """A plane of the stack, from 0."""
@@ -84,6 +87,11 @@ class Image:
     def planes(self) -> Iterator[Picture]:
         """The planes one after the other; none is kept."""
         return map(self.load, self.views)
+
+
+def partners_of(images: Iterable[Image]) -> set[Path]:
+    """The other files that hold parts of the images of a file."""
+    return {partner for image in images for partner in image.partners}
 
 
 def resolution_of(pixel_size: tuple[float, float]) -> Resolution:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 DECODED_WHOLE = (sniff.PNG, sniff.JPEG, sniff.BMP, sniff.WEBP, sniff.GIF, sniff.PNM, sniff.JPEG_2000, sniff.AVIF)
+PILLOW = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")  # its names of those
 MOST_DEFLATED = 1032  # bytes that a byte of deflate, which PNG is packed with, can stand for
 # Pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does.
 BLOCK = 8
@@ -130,7 +131,7 @@ def size_in_header(path: Path) -> tuple[int, int, int] | None:
 
     Image.MAX_IMAGE_PIXELS = None  # its own limit; ours is the memory
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW) as image:
             return image.height, image.width, BITS.get(image.mode, 32)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError, MemoryError):
         return None  # the decoder says what is wrong with it

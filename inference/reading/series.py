@@ -3,6 +3,7 @@ later."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Series:
     convert, converted, inverted : as `inference.reading.regions.Regions` has them
     notes : what was decided in reading, for the line that says how
     warnings : without the file's name
+    partners : other files that hold parts of the file's images
     """
 
     store: Any
@@ -43,3 +45,4 @@ class Series:
     inverted: bool = False
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    partners: tuple[Path, ...] = ()

@@ -100,6 +100,8 @@ IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
     ".czi",
     ZARR_SUFFIX,
 )
+# Of files that call themselves images, whatever is in them.
+IMAGE_ENDINGS = (*IMAGE_SUFFIXES, ".zarr.zip", ".nd2", ".lif", *(e for endings in SHARED.values() for e in endings))
 ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # their lengths in bytes
 START = 512  # bytes that are looked at

@@ -20,6 +20,7 @@ ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any oth
 # Names of a slide's further pictures.
 NOT_AN_IMAGE = re.compile(r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE)
 THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
+MICRO_MANAGER_INDEX = "NDTiff.index"
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
 MANY_ROWS = 32  # ... and so many "rows"
 
@@ -33,7 +34,16 @@ def read(path: Path, kind: str) -> list[Series]:
             check_tables(path, series.keyframe)
         whole = stores.fits_in_memory(sum(series.nbytes for series in tiff.series))
         kept, notes = _full_images(path, tiff)
-        return [_series(path, tiff, number, notes, whole) for number in kept]
+        partners = _partners(path, tiff)
+        return [replace(_series(path, tiff, number, notes, whole), partners=partners) for number in kept]
+
+
+def _partners(path: Path, tiff: TiffFile) -> tuple[Path, ...]:
+    """Other files that the planes lie in, and Micro-Manager's index of them."""
+    pages = (page for series in tiff.series for page in series.pages if page is not None)
+    files = {Path(page.parent.filehandle.path) for page in pages if page.parent is not tiff}
+    index = path.with_name(MICRO_MANAGER_INDEX)
+    return tuple(sorted(files | ({index} if index.exists() else set())))
 
 
 def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:

@@ -1,11 +1,12 @@
 """What a TIFF's metadata tell of an image: names of channels, the size of a pixel."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tifffile
 from tifffile import TiffFile, TiffPage
 
+from inference.reading.harmless import understood
 from inference.reading.picture import Resolution
 from inference.reading.units import LARGEST_PIXEL, micrometres
 
@@ -32,13 +33,8 @@ class Details:
 
 def details(tiff: TiffFile, number: int) -> Details:
     """What is known of the series `number` of a file. What is not understood costs nobody the labels."""
-    try:
-        return _details(tiff, number)
-    except Exception as error:  # of whatever programs write into metadata
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        return Details(
-            warnings=(f"its metadata (channel names, pixel size) are not understood and left out ({reason})",)
-        )
+    known, warnings = understood(lambda: _details(tiff, number), Details())
+    return replace(known, warnings=known.warnings + warnings)
 
 
 def _details(tiff: TiffFile, number: int) -> Details:

@@ -8,6 +8,7 @@ import zarr
 
 from inference.reading import sniff
 from inference.reading.absent import absent_chunks
+from inference.reading.harmless import understood
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
@@ -89,16 +90,24 @@ def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> S
     array = group[dataset["path"]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
     letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
-    labels = tuple(str(channel.get("label", "")) for channel in attributes.get("omero", {}).get("channels", ()))
+    none: tuple[str, ...] = ()
+    labels, not_labels = understood(lambda: _labels(attributes), none)
+    size, no_size = understood(lambda: _pixel_size(axes, [scales, dataset]), None)
     return Series(
         _chunks(path, array),
         letters,
         "OME-Zarr",
         name or str(scales.get("name", "")),
-        labels if any(labels) else (),
-        pixel_size=_pixel_size(axes, [scales, dataset]),
-        warnings=absent_chunks(path, array),
+        labels,
+        pixel_size=size,
+        warnings=(*absent_chunks(path, array), *not_labels, *no_size),
     )
+
+
+def _labels(attributes: dict) -> tuple[str, ...]:
+    """Names of the channels; () where none has one."""
+    labels = tuple(str(channel.get("label", "")) for channel in attributes.get("omero", {}).get("channels", ()))
+    return labels if any(labels) else ()
 
 
 def _pixel_size(axes: list[dict], transformed: list[dict]) -> tuple[float, float] | None:
@@ -107,6 +116,8 @@ def _pixel_size(axes: list[dict], transformed: list[dict]) -> tuple[float, float
     scaled = False
     for transform in (t for part in transformed for t in part.get("coordinateTransformations", ())):
         if transform.get("type") == "scale":
+            if len(transform["scale"]) != len(axes):
+                raise ValueError(f"a scale of {len(transform['scale'])} numbers for {len(axes)} axes")
             scale = scale * transform["scale"]
             scaled = True
     sizes = {axis["name"].casefold(): micrometres(length, axis.get("unit") or "") for axis, length in zip(axes, scale)}

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from inference.claims import Claims, NotOurs, make_folder
+from inference.outputs.page import TEMPLATE
 
 
 @pytest.fixture
@@ -124,26 +125,46 @@ def test_images_of_the_run_are_never_written_over(tmp_path, claims):
         claim(tmp_path, Claims(inputs, "0.1.0", "", overwrite=True))
 
 
+PAGE = TEMPLATE.read_text(encoding="utf-8").split("{% endmacro %}")[1].lstrip()  # as it begins when it is filled in
+
+
 @pytest.mark.parametrize(
-    ("content", "fine"),
+    ("option", "content", "fine"),
     [
-        ("", True),
-        ("status,image\n", True),
-        ("[\n]", True),
-        ("<!DOCTYPE html>\n", True),
-        ("my notes", False),
-        ("\x89PNG", False),
+        ("--report", "", True),
+        ("--report", "status,image,labels\n", True),
+        ("--report", "[\n]", True),
+        ("--report", '[\n {"status": "done", "image": "a.png"}\n]\n', True),
+        ("--page", PAGE, True),
+        ("--report", PAGE, False),
+        ("--page", "status,image,labels\n", False),
+        ("--page", "<!DOCTYPE html><p>my page</p>", False),
+        ("--report", "status,patient\n", False),
+        ("--report", '[{"id": 1}]', False),
+        ("--report", "my notes", False),
+        ("--report", "\x89PNG", False),
     ],
 )
-def test_the_place_of_a_report(tmp_path, claims, content, fine):
+def test_the_place_of_a_report(tmp_path, claims, option, content, fine):
     (tmp_path / "r.csv").write_text(content)
     if fine:
-        claims.check_table("--report", tmp_path / "r.csv")
+        claims.check_table(option, tmp_path / "r.csv")
     else:
-        with pytest.raises(NotOurs, match="--report .*r.csv: there is a file that is no report"):
-            claims.check_table("--report", tmp_path / "r.csv")
-        replace(claims, overwrite=True).check_table("--report", tmp_path / "r.csv")
+        with pytest.raises(NotOurs, match=f"{option} .*r.csv: there is a file that is no {option[2:]} of this program"):
+            claims.check_table(option, tmp_path / "r.csv")
+        replace(claims, overwrite=True).check_table(option, tmp_path / "r.csv")
     assert (tmp_path / "r.csv").read_text() == content
+
+
+def test_nothing_is_written_into_an_image_that_is_a_folder(tmp_path, claims):
+    inputs = {os.path.realpath(tmp_path / "x.zarr")}
+    (tmp_path / "x.zarr").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "x.zarr")
+    for folder in ("x.zarr", "link"):
+        with pytest.raises(NotOurs, match="or in one, and is not written over"):
+            Claims(inputs, "", "", overwrite=True).check_table("--report", tmp_path / folder / ".zattrs")
+        with pytest.raises(NotOurs, match="or in one, and is not written over"):
+            claim(tmp_path / folder, Claims(inputs, "0.1.0", "", overwrite=True))
 
 
 def test_places_that_are_none(tmp_path, claims):

@@ -100,7 +100,9 @@ def test_arrays(shape, channels, expected, axes):
         (np.zeros((4, 5, 7)), {}, "7 channels: choose up to 3"),
         (np.zeros((4, 5, 3)), {"channels": [3]}, r"channels \[3\]: the array has the shape \(4, 5, 3\)"),
         (np.zeros((4, 5)), {"sensitivity": "much"}, "'much': expected one of lowest"),
-        (np.zeros((4, 5)), {"diameter": 0}, "diameter 0: expected at least 1 pixel"),
+        (np.zeros((4, 5)), {"diameter": 0}, "diameter 0: expected 1 to 100000 pixels"),
+        (np.zeros((4, 5)), {"diameter": float("inf")}, "diameter inf: expected 1 to 100000 pixels"),
+        (np.zeros((4, 5)), {"diameter": float("nan")}, "diameter nan: expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"route": "pink"}, "'pink' is no class"),
     ],
 )

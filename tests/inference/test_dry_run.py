@@ -64,3 +64,11 @@ def test_nothing_is_read_but_what_tells_the_shape(tmp_path, capsys):
     path.write_bytes(data)
     rows, _ = said(tmp_path, capsys)
     assert rows[0].status == "to be done"
+
+
+def test_names_that_play_tricks(tmp_path, capsys):
+    np.save(tmp_path / "x", np.zeros((9, 9), np.uint8))
+    (tmp_path / "x.npy").rename(tmp_path / "a\x1b[2J\n.npy")
+    (tmp_path / "b\x1b[2J.png").write_bytes(b"nothing")
+    _, lines = said(tmp_path, capsys)
+    assert len(lines) == 3 and all("\\x1b[2J" in line and "\x1b" not in line for line in lines[:2])

@@ -1,6 +1,7 @@
 """Which files a run takes, and the reason for everything that it leaves out."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -137,17 +138,66 @@ def test_what_is_no_file(tmp_path):
     }
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
-def test_a_link_to_where_one_may_not_look(tmp_path):
-    (tmp_path / "closed").mkdir()
-    (tmp_path / "closed" / "a.png").touch()
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.png").symlink_to(tmp_path / "closed" / "a.png")
-    (tmp_path / "closed").chmod(0)
-    try:
-        assert len(find_images([tmp_path / "in"])[0]) == 1
-    finally:
-        (tmp_path / "closed").chmod(0o700)
+@pytest.fixture
+def stranger():
+    """A folder in which somebody who is not root looks around."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, closed = Path(folder), Path(folder) / "closed"
+        root.chmod(0o755)
+        for name in ("in", "in/sub", "closed"):
+            (root / name).mkdir()
+        for name in ("in/a.png", "in/sub/b.png", "closed/a.png"):
+            cv2.imwrite(str(root / name), PIXELS)
+        (root / "in" / "link.png").symlink_to(closed / "a.png")
+        closed.chmod(0), (root / "in" / "sub").chmod(0)
+        mine = os.geteuid()
+        if mine == 0:
+            os.seteuid(12345)
+        try:
+            yield root
+        finally:
+            os.seteuid(mine)
+            closed.chmod(0o700), (root / "in" / "sub").chmod(0o700)
+
+
+def names(found):
+    return [image.path.name for image in found[0]]
+
+
+def test_links_and_folders_where_one_may_not_look(stranger):
+    """A closed folder within a folder is an image that fails only if its images were asked for."""
+    assert names(find_images([stranger / "in"])) == ["a.png", "link.png"]
+    assert names(find_images([stranger / "in"], recursive=True)) == ["a.png", "link.png", "sub"]
+
+
+def test_named_ones_where_one_may_not_look(stranger):
+    closed = stranger / "closed"
+    assert names(find_images([closed / "a.png", closed, stranger / "in" / "a.png"])) == ["a.png", "closed", "a.png"]
+
+
+def test_a_damaged_file_that_calls_itself_an_image(tmp_path):
+    """It fails, where as "not an image" it would be missing from the results and the exit code would be 0."""
+    damaged = ["a.tif", "b.zarr.zip", "c.nd2", "d.lif", "e.ims", "f.OIB"]
+    for name in (*damaged, "g.zip", "h.txt"):
+        (tmp_path / name).write_bytes(b"half of it")
+    assert names(find_images([tmp_path])) == damaged
+
+
+def test_a_folder_that_calls_itself_an_image(tmp_path):
+    """It is an image that fails, unless it is gone into."""
+    for name in ("day 1", "dir.png"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "a.png"), PIXELS)
+    assert names(find_images([tmp_path])) == ["dir.png"]
+    assert [str(image.folder) for image in find_images([tmp_path], recursive=True)[0]] == ["day 1", "dir.png"]
+
+
+def test_what_is_named_and_no_file_does_not_end_the_run(tmp_path):
+    """As where a shell fills in a pattern."""
+    cv2.imwrite(str(tmp_path / "a.png"), PIXELS)
+    (tmp_path / "gone.png").symlink_to("nowhere"), (tmp_path / "circle.png").symlink_to("circle.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert names(find_images(sorted(tmp_path.iterdir()))) == ["a.png", "circle.png", "gone.png", "pipe"]
 
 
 def test_folders_that_are_linked_into_themselves(tmp_path):

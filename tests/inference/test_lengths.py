@@ -36,3 +36,10 @@ def test_pixels():
     assert parse_length("12").pixels("a.tif", PICTURE) == 12 and parse_length("0.1um").pixels("a.tif", PICTURE) == 1
     with pytest.raises(ImageError, match=r"a\.tif: .*size of its pixels.*--diameter in pixels"):
         parse_length("12um").pixels("a.tif", Picture(np.zeros((4, 4), np.uint8), "YX"))
+
+
+def test_a_pixel_size_that_makes_it_too_long():
+    tiny = Picture(np.zeros((4, 4), np.uint8), "YX", pixel_size=(1e-4, 1e-4))
+    assert parse_length("10um").pixels("a.tif", tiny) == pytest.approx(100_000)
+    with pytest.raises(ImageError, match=r"a\.tif: 11 µm are 110000 of its pixels, more than 100000"):
+        parse_length("11um").pixels("a.tif", tiny)

@@ -1,10 +1,15 @@
 """Memory and processors that a container's limits leave, from made files of both versions of cgroups."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from inference import machine
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -67,15 +72,39 @@ def test_processors(system, monkeypatch, member, files, expected):
     assert machine.usable_processors(*system(files, member)) == expected
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
+@pytest.mark.parametrize("kilobytes", [250_000, 700_000])
+def test_too_little_memory_for_the_program_is_said_in_one_line(tmp_path, kilobytes):
+    """NumPy cannot be loaded, or PyTorch."""
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 4 255\n" + bytes(16))
+    program = f"{sys.executable} {ROOT / 'predict.py'} -i {tmp_path / 'a.pgm'} -o {tmp_path / 'out'}"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v {kilobytes}; {program}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: not enough memory for the program itself")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_threads_are_told_before_libraries_make_theirs():
+    """NumPy makes its own when it is imported."""
+    code = "import sys, inference.start as start; print(sorted({'numpy', 'cv2', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_threads_follow_the_quota_but_not_against_the_user(monkeypatch):
     monkeypatch.setattr(machine, "usable_processors", lambda: 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         monkeypatch.setenv(name, "0")  # so that what is there is brought back after the test
         monkeypatch.delenv(name)
     machine.threads_follow_quota()
     assert os.environ["OMP_NUM_THREADS"] == "5" and os.environ["NUMBA_NUM_THREADS"] == "2"
+    assert os.environ["OPENCV_FOR_THREADS_NUM"] == "2"
 
 
 def test_ulimit(monkeypatch):

@@ -68,14 +68,24 @@ def test_a_large_file_that_changes(tmp_path, place):
 
 
 def test_partner_files_count(tmp_path):
-    """Planes of a set of OME-TIFF files are in files beside the one that is named."""
-    xml = '<OME><TiffData FileName="b.ome.tif"/></OME>'
-    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((4, 4), np.uint8), description=xml, metadata=None)
-    alone = file_digest(tmp_path / "a.ome.tif")
-    (tmp_path / "b.ome.tif").write_bytes(b"one")
-    first = file_digest(tmp_path / "a.ome.tif")
-    (tmp_path / "b.ome.tif").write_bytes(b"three")
-    assert len({alone, first, file_digest(tmp_path / "a.ome.tif")}) == 3
+    """By length and time, as those of a folder."""
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_bytes(b"one")
+    alone, first = (file_digest(tmp_path / "a.tif", partners) for partners in ((), [tmp_path / "b.tif"]))
+    (tmp_path / "b.tif").write_bytes(b"three")
+    longer = file_digest(tmp_path / "a.tif", [tmp_path / "b.tif"])
+    os.utime(tmp_path / "b.tif", (5, 5))
+    assert len({alone, first, longer, file_digest(tmp_path / "a.tif", [tmp_path / "b.tif"])}) == 4
+
+
+def test_a_linked_folder_counts_and_a_circle_ends(tmp_path):
+    folder, other = tmp_path / "a.zarr", tmp_path / "data"
+    folder.mkdir(), other.mkdir()
+    (other / "0.0").write_bytes(b"1")
+    (folder / "0").symlink_to(other), (folder / "1").symlink_to(folder)
+    first = file_digest(folder)
+    (other / "0.0").write_bytes(b"12")
+    assert file_digest(folder) != first
 
 
 def test_folders(tmp_path):

@@ -202,3 +202,34 @@ def test_a_complaint_is_passed_on_once(reader, tmp_path):
     assert [warning for warning in picture.warnings if "ParseError" in warning] == [
         "a.ome.tif: <tifffile.TiffFile 'a.ome.tif'> OME series raised ParseError('no element found: line 1, column 10')"
     ]
+
+
+@pytest.mark.parametrize(
+    "told, name",
+    [
+        ('FileName="b.ome.tif"', "b.ome.tif"),
+        ("FileName='c.tif'", "c.tif"),
+        ('FileName="sub/d&amp;e.tif"', "sub/d&e.tif"),
+    ],
+)
+def test_partner_files_count_however_they_are_named(tmp_path, told, name):
+    """The digest of a set of OME-TIFF files changes with each file that pixels are read from."""
+    plane = '<TiffData IFD="0" FirstC="{}" PlaneCount="1"><UUID {}>urn:uuid:{}</UUID></TiffData>'
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0"><Pixels '
+        'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        + plane.format(0, 'FileName="a.ome.tif"', 0)
+        + plane.format(1, told, 1)
+        + "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((40, 50), np.uint8), description=xml, metadata=None)
+    partner = tmp_path / name
+    partner.parent.mkdir(exist_ok=True)
+    digests = set()
+    for value in (1, 2):
+        tifffile.imwrite(partner, np.full((40, 50), value, np.uint8))
+        os.utime(partner, (value, value))
+        (image,), digest = SafeReader().open_images(tmp_path / "a.ome.tif", ReadOptions())
+        assert image.open().pixels[..., 1].max() == value
+        digests.add(digest)
+    assert len(digests) == 2

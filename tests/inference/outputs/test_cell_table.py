@@ -65,3 +65,9 @@ def test_no_cells(tmp_path):
 def test_numbers(tmp_path, value, text):
     write_cell_table(tmp_path / "a.csv", {"x": np.array([value])})
     assert (tmp_path / "a.csv").read_text() == f"x\n{text}\n"
+
+
+def test_names_that_are_no_text(tmp_path):
+    """As a file's metadata may call a channel."""
+    write_cell_table(tmp_path / "a.csv", {"=1\ud800\x1b\n": np.ones(2)})
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines() == ["'=1\\ud800\\x1b\\n", "1", "1"]

@@ -154,6 +154,8 @@ def test_holds_labels(tmp_path, tiled):
     for shape, name in (((600, 700), "a_label.tiff"), ((700, 601), "a_label.tiff"), ((700, 600), "b_label.tiff")):
         assert not holds_labels(tmp_path / name, shape)
     data = path.read_bytes()
+    path.write_bytes(data[:2000] + bytes(50) + data[2050:])
+    assert count_cells(path) is None, "damaged within"
     for size in (0, 4, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
         assert not holds_labels(path, (700, 600)), f"{size} of {len(data)} bytes"

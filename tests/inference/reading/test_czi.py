@@ -58,6 +58,13 @@ def test_colours(tmp_path, tissue, monkeypatch):
     assert np.array_equal(open_image(tmp_path / "a.czi").pixels[5:30, 7:60], tissue[5:30, 7:60])
 
 
+def test_metadata_that_are_no_metadata(stack, monkeypatch):
+    monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
+    picture = read_image(stack, ReadOptions(z=2))
+    assert np.array_equal(picture.pixels, PIXELS[:, 1].transpose(1, 2, 0)) and not picture.channels
+    assert any("are not understood and left out" in warning for warning in picture.warnings)
+
+
 def test_a_damaged_file_is_named(stack):
     stack.write_bytes(stack.read_bytes()[:700])
     with pytest.raises(ImageError, match=r"a\.czi: damaged or unsupported CZI"):

@@ -76,3 +76,19 @@ def test_what_is_not_read_is_named_with_the_way_out(gray_dcm, gray):
     data.save_as(gray_dcm)
     with pytest.raises(ImageError, match="no picture in it"):
         read_image(gray_dcm)
+
+
+def test_a_pixel_size_that_is_none(tmp_path, gray):
+    """Written here; a single number where the standard asks for two."""
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.Rows, data.Columns = gray.shape
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 7, 0, 1
+    data.PhotometricInterpretation, data.PixelData = "MONOCHROME2", gray.tobytes()
+    data.PixelSpacing = [0.5]
+    data.preamble = bytes(128)
+    data.save_as(tmp_path / "a.dcm")
+    picture = read_image(tmp_path / "a.dcm")
+    assert np.array_equal(picture.pixels, gray) and picture.pixel_size is None and len(picture.warnings) == 1

@@ -126,3 +126,24 @@ def test_a_group_that_does_not_say_which_array_is_the_image(tmp_path):
         group.create_array(name, shape=(4, 4), dtype="u1")
     with pytest.raises(ImageError, match=r"a\.zarr: a Zarr group of 2 arrays.*a\.zarr/(?:raw|masks)"):
         read_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize(
+    "scale, omero",
+    [
+        (["a", "b"], {}),
+        ([1.0], {}),
+        ({"x": 1}, {}),
+        ([0.5, 0.5], ["odd"]),
+        ([0.5, 0.5], {"channels": ["odd"]}),
+    ],
+)
+def test_metadata_that_are_not_understood_are_left_out(tmp_path, scale, omero):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=PIXELS[0], chunks=(20, 20))
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    group.attrs.update({"multiscales": [{"axes": axes, "datasets": [dataset]}], "omero": omero})
+    picture = read_image(tmp_path / "a.zarr")
+    assert np.array_equal(picture.pixels, PIXELS[0]) and len(picture.warnings) == 1
+    assert "are not understood and left out" in picture.warnings[0]
