@@ -42,7 +42,8 @@ def test_views_know_their_size():
         view, label, log_diameter = shown(views, number)
         bright = float((view[0] > view[0].mean()).float().mean()) * 224**2
         cells = bright / (math.pi / 4 * math.exp(log_diameter) ** 2)
-        assert view.shape == (3, 224, 224) and label in (0, NO_CLASS)
+        assert view.shape == (3, 224, 224)
+        assert label in (0, NO_CLASS)
         checked += label == 0 and 3 < cells < 5  # noise, gain and the like blur the threshold in some views
     assert checked >= 15
 
@@ -54,8 +55,12 @@ def test_close_ups_have_no_class_and_all_sizes():
     drawn = [shown(views, number)[1:] for number in range(80)]
     whole = [math.exp(size) for label, size in drawn if label == 3]
     close = [math.exp(size) for label, size in drawn if label == NO_CLASS]
-    assert 20 <= len(close) <= 45 and min(close) >= 40 * 0.256 * 0.875 and max(close) <= 160 and np.ptp(close) > 80
-    assert 40 * 0.256 * 0.875 / math.sqrt(6) <= min(whole) and max(whole) <= 40 * 0.256 * 1.2
+    assert 20 <= len(close) <= 45
+    assert min(close) >= 40 * 0.256 * 0.875
+    assert max(close) <= 160
+    assert np.ptp(close) > 80
+    assert 40 * 0.256 * 0.875 / math.sqrt(6) <= min(whole)
+    assert max(whole) <= 40 * 0.256 * 1.2
 
 
 def test_empty_surroundings(monkeypatch):
@@ -67,7 +72,8 @@ def test_empty_surroundings(monkeypatch):
     views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0)
     view, label, log_diameter = shown(views, 0)
     level = float(view[0].median())
-    assert label == 0 and np.mean(np.abs(view[0].numpy() - level) < 20 / 255) > 0.75
+    assert label == 0
+    assert np.mean(np.abs(view[0].numpy() - level) < 20 / 255) > 0.75
     assert math.exp(log_diameter) == pytest.approx(40 / math.sqrt(6), rel=0.25)
 
 

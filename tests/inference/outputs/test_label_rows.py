@@ -21,10 +21,12 @@ def rows(request, tmp_path):
 
 
 def test_stored_rows_can_be_read_twice_and_at_the_same_time(rows):
-    assert rows.shape == (7, 5) and rows.cells == 34
+    assert rows.shape == (7, 5)
+    assert rows.cells == 34
     for one, other in zip(rows, rows):
         assert np.array_equal(one, other)
-    assert np.array_equal(rows.array(), LABELS) and np.array_equal(rows.array(), LABELS)
+    assert np.array_equal(rows.array(), LABELS)
+    assert np.array_equal(rows.array(), LABELS)
 
 
 def test_the_store_leaves_no_file(tmp_path):
@@ -53,8 +55,10 @@ def test_renumbered_twice(rows):
     numbers[[3, 5, 34]] = 1, 2, 3
     once = rows.renumbered(numbers)
     twice = once.renumbered(np.array([0, 0, 1, 2], np.int32))
-    assert once.cells == 3 and np.array_equal(once.array(), numbers[LABELS])
-    assert twice.cells == 2 and np.array_equal(np.argwhere(twice.array()), [[1, 0], [6, 4]])
+    assert once.cells == 3
+    assert np.array_equal(once.array(), numbers[LABELS])
+    assert twice.cells == 2
+    assert np.array_equal(np.argwhere(twice.array()), [[1, 0], [6, 4]])
 
 
 def test_bands_are_no_larger_than_asked_for(monkeypatch):
@@ -64,4 +68,5 @@ def test_bands_are_no_larger_than_asked_for(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_array_of_another_type(rows, dtype):
-    assert rows.array(dtype).dtype == dtype and np.array_equal(rows.array(dtype), LABELS)
+    assert rows.array(dtype).dtype == dtype
+    assert np.array_equal(rows.array(dtype), LABELS)

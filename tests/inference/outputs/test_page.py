@@ -88,18 +88,16 @@ def test_a_browser_draws_the_pictures(written, program, tmp_path):
 def test_the_page_is_one_file_and_its_texts_are_text(written, program):
     dom = in_browser(program, written)
     table = Table(dom)
-    assert (
-        table.outside == []
-        and "<b>a9" not in written.read_text()
-        and "cells in &lt;plate&gt; &amp; others" in written.read_text()
-    )
+    assert table.outside == []
+    assert "<b>a9" not in written.read_text()
+    assert "cells in &lt;plate&gt; &amp; others" in written.read_text()
     rows = [row for row in table.rows if row]
-    assert (
-        rows[1][0] == "<b>a9.tif"
-        and rows[1][3:6] == ["fluorescence", "111", "20.5 px6.25 µm"]
-        and rows[1][7] == "unsure & dim"
-    )
-    assert rows[3][7] == "x.tif: the file is empty" and "4 images, 156 cells" in dom and "1 failed" in dom
+    assert rows[1][0] == "<b>a9.tif"
+    assert rows[1][3:6] == ["fluorescence", "111", "20.5 px6.25 µm"]
+    assert rows[1][7] == "unsure & dim"
+    assert rows[3][7] == "x.tif: the file is empty"
+    assert "4 images, 156 cells" in dom
+    assert "1 failed" in dom
     assert [path.name for path in written.parent.iterdir() if path.suffix == ".html"] == ["page.html"]
 
 
@@ -111,7 +109,10 @@ def test_pictures_are_small_and_whole(written):
 
 def test_sizes():
     counts = count_sizes(np.array([1, 1, 2, 315, 10**9]))
-    assert len(counts) == BINS and sum(counts) == 5 and counts[0] == 2 and counts[-1] == 1
+    assert len(counts) == BINS
+    assert sum(counts) == 5
+    assert counts[0] == 2
+    assert counts[-1] == 1
     assert counts[int(np.log2(np.sqrt(4 * 315 / np.pi)) * page.BINS_PER_OCTAVE)] == 1
     assert count_sizes(np.array([], int)) == (0,) * BINS
 

@@ -61,7 +61,8 @@ def test_corners_alone_are_kept(tmp_path, monkeypatch):
 def test_more_cells_than_a_batch(many_cells, tmp_path, monkeypatch):
     labels, _ = many_cells
     found = traced(labels, tmp_path, monkeypatch)
-    assert len(found) == 90_000 and (shapely.area(found) == 9).all()
+    assert len(found) == 90_000
+    assert (shapely.area(found) == 9).all()
     assert rings_of(found[301])[0].tolist() == [[4, 4], [7, 4], [7, 7], [4, 7]]
 
 
@@ -74,4 +75,5 @@ def test_the_largest_ring(hard_labels, tmp_path, monkeypatch):
 def test_no_cells(tmp_path):
     rows = LabelRows.of(np.zeros((4, 5), np.int32))
     with stored_polygons(rows, Extents.measure(rows), tmp_path) as store:
-        assert len(store) == 0 and list(store) == []
+        assert len(store) == 0
+        assert list(store) == []

@@ -79,7 +79,8 @@ def test_columns_are_named_after_the_channels():
     rows = LabelRows.of(np.ones((2, 2), np.int32))
     pixels = np.arange(8).reshape(2, 2, 2)
     found = measure_intensities(rows, Extents.measure(rows), pixels, ("DAPI", "WGA"))
-    assert found["intensity_mean-DAPI"].tolist() == [3] and found["intensity_max-WGA"].tolist() == [7]
+    assert found["intensity_mean-DAPI"].tolist() == [3]
+    assert found["intensity_max-WGA"].tolist() == [7]
 
 
 def test_pixels_that_are_no_numbers_count_as_0():

@@ -17,7 +17,9 @@ def test_a_table_in_both_forms(tmp_path, suffix):
     path = tmp_path / f"r.{suffix}"
     write_table(path, [{"image": "a.png", "cells": 3}, {"image": "b.png", "status": "failed: x"}])
     first, second = read(path)
-    assert first["image"] == "a.png" and int(first["cells"]) == 3 and second["status"] == "failed: x"
+    assert first["image"] == "a.png"
+    assert int(first["cells"]) == 3
+    assert second["status"] == "failed: x"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])

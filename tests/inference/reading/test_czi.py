@@ -31,7 +31,8 @@ def test_channels_and_planes(stack):
 def test_regions(stack, monkeypatch):
     monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
     pixels = open_image(stack, ReadOptions(z=3)).pixels
-    assert not isinstance(pixels, np.ndarray) and pixels.shape == (40, 50, 2)
+    assert not isinstance(pixels, np.ndarray)
+    assert pixels.shape == (40, 50, 2)
     expected = PIXELS[:, 2].transpose(1, 2, 0)
     for place in ((slice(3, 17), slice(20, 50)), (slice(0, 40, 3), slice(1, 50, 4)), (slice(30, 99), slice(None))):
         assert np.array_equal(pixels[place], expected[place])
@@ -53,7 +54,8 @@ def test_colours(tmp_path, tissue, monkeypatch):
     with czi.create_czi(str(tmp_path / "a.czi")) as file:
         file.write(np.ascontiguousarray(tissue[..., ::-1]))
     picture = read_image(tmp_path / "a.czi")
-    assert np.array_equal(picture.pixels, tissue) and "RGB" in picture.axes
+    assert np.array_equal(picture.pixels, tissue)
+    assert "RGB" in picture.axes
     monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
     assert np.array_equal(open_image(tmp_path / "a.czi").pixels[5:30, 7:60], tissue[5:30, 7:60])
 

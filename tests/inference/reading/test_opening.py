@@ -33,14 +33,17 @@ def test_lossy_files_have_the_right_shape_and_channel_order(tmp_path, suffix):
     red = np.zeros((32, 48, 3), np.uint8)
     red[..., 0] = 200
     pixels = read_image(write(tmp_path / f"a.{suffix}", red)).pixels
-    assert pixels.shape == red.shape and pixels[..., 0].min() > 180 and pixels[..., 1:].max() < 40
+    assert pixels.shape == red.shape
+    assert pixels[..., 0].min() > 180
+    assert pixels[..., 1:].max() < 40
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float16, np.float32, np.float64, bool])
 def test_every_tiff_dtype(tmp_path, dtype):
     pixels = (GRAY > 100) if dtype is bool else GRAY.astype(dtype)
     read = read_image(write(tmp_path / "a.tif", pixels)).pixels
-    assert read.shape == GRAY.shape and np.array_equal(read.astype(float), pixels.astype(float))
+    assert read.shape == GRAY.shape
+    assert np.array_equal(read.astype(float), pixels.astype(float))
 
 
 def test_16_bit_png(tmp_path):
@@ -111,7 +114,8 @@ def test_bad_files_are_named_with_the_remedy(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(ImageError, match=words) as error:
         read_image(path)
-    assert "cells 1.tif" in str(error.value) and ("copy" in str(error.value) or "export" in str(error.value))
+    assert "cells 1.tif" in str(error.value)
+    assert "copy" in str(error.value) or "export" in str(error.value)
 
 
 def test_missing_file_and_cut_tiff(tmp_path):
@@ -264,20 +268,24 @@ def test_regions_of_a_large_file_are_those_of_the_whole(tmp_path, monkeypatch, k
     make, expected = LARGE[kind]
     path = make(tmp_path)
     whole = read_image(path)
-    assert (
-        isinstance(whole.pixels, np.ndarray)
-        and whole.pixels.dtype == expected.dtype
-        and np.array_equal(whole.pixels, expected)
-    )
+    assert isinstance(whole.pixels, np.ndarray)
+    assert whole.pixels.dtype == expected.dtype
+    assert np.array_equal(whole.pixels, expected)
     monkeypatch.setattr(images, "WHOLE_BYTES", 0)
     picture = open_image(path)
     pixels = picture.pixels
     assert (picture.axes, picture.resolution, picture.warnings) == (whole.axes, whole.resolution, whole.warnings)
-    assert picture.shape == expected.shape[:2] and pixels.shape == expected.shape and pixels.dtype == expected.dtype
-    assert pixels.ndim == expected.ndim and isinstance(pixels, Regions) and not isinstance(pixels.store, np.ndarray)
+    assert picture.shape == expected.shape[:2]
+    assert pixels.shape == expected.shape
+    assert pixels.dtype == expected.dtype
+    assert pixels.ndim == expected.ndim
+    assert isinstance(pixels, Regions)
+    assert not isinstance(pixels.store, np.ndarray)
     for place in PLACES:
         region = pixels[place]
-        assert region.dtype == expected.dtype and region.flags.c_contiguous and np.array_equal(region, expected[place])
+        assert region.dtype == expected.dtype
+        assert region.flags.c_contiguous
+        assert np.array_equal(region, expected[place])
     assert np.array_equal(read_image(path).pixels, expected)
 
 
@@ -286,7 +294,8 @@ def test_a_large_compressed_strip_is_read_whole(tmp_path, monkeypatch):
     path = write(tmp_path / "a.tif", SLIDE, photometric="rgb", rowsperstrip=150, compression="zlib")
     monkeypatch.setattr(images, "WHOLE_BYTES", 0)
     monkeypatch.setattr(images, "CHUNK_BYTES", 50_000)
-    assert isinstance(open_image(path).pixels, np.ndarray) and np.array_equal(open_image(path).pixels, SLIDE)
+    assert isinstance(open_image(path).pixels, np.ndarray)
+    assert np.array_equal(open_image(path).pixels, SLIDE)
 
 
 def test_a_region_of_a_tiled_file_reads_only_its_tiles(tmp_path, monkeypatch):
@@ -314,7 +323,8 @@ def test_an_image_of_5_gigapixels_is_opened_at_once(tmp_path):
     array = zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(100_000, 50_000), chunks=(512, 512), dtype="u1")
     array[99_990:, 49_990:] = 7
     pixels = open_image(tmp_path / "a.zarr").pixels
-    assert pixels.shape == (100_000, 50_000) and pixels.nbytes == 5_000_000_000
+    assert pixels.shape == (100_000, 50_000)
+    assert pixels.nbytes == 5_000_000_000
     assert pixels[99_980:, 49_980:].sum() == 700
 
 

@@ -33,8 +33,10 @@ def path(request, tmp_path, monkeypatch):
 )
 def test_planes_and_projections(path, z, t, expected):
     picture = read_image(path, ReadOptions(z=z, t=t))
-    assert picture.pixels.dtype == np.uint16 and np.array_equal(picture.pixels, expected)
-    assert " of 3" in picture.axes and " of 4" in picture.axes
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(picture.pixels, expected)
+    assert " of 3" in picture.axes
+    assert " of 4" in picture.axes
 
 
 def test_each_plane_of_a_stack(path):
@@ -43,7 +45,8 @@ def test_each_plane_of_a_stack(path):
     planes = [plane.pixels[:, :] for plane in image.planes()]
     assert np.array_equal(np.reshape(planes, TZYX.shape), TZYX)
     (image,) = open_images(path, ReadOptions(z="max", t="each"))
-    assert image.stack == (3,) and image.stack_axes == "T"
+    assert image.stack == (3,)
+    assert image.stack_axes == "T"
     assert np.array_equal([plane.pixels[:, :] for plane in image.planes()], TZYX.max(axis=1))
 
 
@@ -82,9 +85,8 @@ def test_the_axes_can_be_overridden(path):
 )
 def test_pages_without_a_meaning_get_one(shape, axes, options, expected):
     named, warnings = name_axes("a.tif", shape, axes, options)
-    assert named == expected and bool(warnings) == (options == ReadOptions()), (
-        "2 to 4 pages are channels, but not in silence"
-    )
+    assert named == expected
+    assert bool(warnings) == (options == ReadOptions()), "2 to 4 pages are channels, but not in silence"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,8 @@ def test_a_projection_holds_two_planes_at_a_time():
 
     assert (reduce_planes(taken(), planes, "max") == 49).all()
     mean = reduce_planes(taken(), planes, "mean")
-    assert (mean == 24).all() and mean.dtype == np.uint8, "24.5 to the even one"
+    assert (mean == 24).all(), "24.5 to the even one"
+    assert mean.dtype == np.uint8
 
 
 def test_a_plane_of_a_stack_reads_only_its_own_part_of_the_file(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from inference.reading import ImageError, ReadOptions, open_images, read_image, 
 
 def difference(path, expected):
     read = read_image(path).pixels
-    assert read.shape == expected.shape and read.dtype == expected.dtype
+    assert read.shape == expected.shape
+    assert read.dtype == expected.dtype
     return np.abs(read.astype(int) - expected)
 
 
@@ -145,11 +146,13 @@ def test_numpy(tmp_path, monkeypatch, shape, axes):
     for name, stored in (("c.npy", array), ("f.npy", np.asfortranarray(array))):
         np.save(tmp_path / name, stored)
         picture = read_image(tmp_path / name)
-        assert np.array_equal(picture.pixels, expected) and picture.axes.startswith(axes + " ")
+        assert np.array_equal(picture.pixels, expected)
+        assert picture.axes.startswith(axes + " ")
         with monkeypatch.context() as small:
             small.setattr(stores, "WHOLE_BYTES", 0)
             region = open_images(tmp_path / name)[0].open().pixels
-            assert not isinstance(region, np.ndarray) and np.array_equal(region[3:17, 2:30], expected[3:17, 2:30])
+            assert not isinstance(region, np.ndarray)
+            assert np.array_equal(region[3:17, 2:30], expected[3:17, 2:30])
 
 
 def test_numpy_arrays_that_are_no_images(tmp_path):

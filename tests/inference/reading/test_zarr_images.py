@@ -43,7 +43,9 @@ def test_bioio(tmp_path, version):
     writer.write_full_volume(data)
     picture = read_image(tmp_path / "a.ome.zarr", ReadOptions(z=2, channels=(("gfp",), ("dapi",))))
     assert np.array_equal(picture.pixels, data[::-1, 1].transpose(1, 2, 0))
-    assert picture.pixel_size == (0.25, 0.5) and picture.channels == ("GFP", "DAPI") and picture.format == "OME-Zarr"
+    assert picture.pixel_size == (0.25, 0.5)
+    assert picture.channels == ("GFP", "DAPI")
+    assert picture.format == "OME-Zarr"
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -102,7 +104,8 @@ def test_zipped(tmp_path, inside, monkeypatch):
     write_image(zarr.open_group(tmp_path / "in" / "a.ome.zarr", mode="w"), version=3)
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" if inside else tmp_path / "in" / "a.ome.zarr")
     picture = read_image(tmp_path / "packed.zip")
-    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0)) and picture.pixel_size == (0.25, 0.5)
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
+    assert picture.pixel_size == (0.25, 0.5)
     monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
     assert np.array_equal(open_image(tmp_path / "packed.zip").pixels[3:9, 5:45], picture.pixels[3:9, 5:45])
 

@@ -60,8 +60,10 @@ def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
     trial, training = trainings.told
     both = ["--batch", "2", "--device", "cpu", "--batch", "7", "--validate-images", "0"]
     assert training[:8] == trial[:8] == both, "without selection: the last network is what comes back"
-    assert trial[trial.index("--steps") + 1] == "20" and "--time-budget" not in trial
-    assert 60 * float(training[-1]) == pytest.approx(360, abs=5) and training[-2] == "--time-budget"
+    assert trial[trial.index("--steps") + 1] == "20"
+    assert "--time-budget" not in trial
+    assert 60 * float(training[-1]) == pytest.approx(360, abs=5)
+    assert training[-2] == "--time-budget"
     assert "10 steps in 1.50 s, of which 0.25 s waiting for data" in caplog.text
     assert not (there / "trial").exists()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["SHA256SUMS", "device.log", "results.tar.000"]
@@ -71,12 +73,14 @@ def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize("end", [1, RuntimeError("no such operation"), ValueError("no image")])
 def test_a_trial_that_fails_ends_it(there, tmp_path, monkeypatch, caplog, end):
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(end)) == 3
-    assert "nothing was trained" in caplog.text and not (tmp_path / "out").exists()
+    assert "nothing was trained" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_little_time(there, tmp_path, monkeypatch, caplog):
     assert run("--seconds", "79", monkeypatch=monkeypatch, trainings=Trainings(0)) == 3
-    assert "of 79 s are left; give more --seconds" in caplog.text and not (tmp_path / "out").exists()
+    assert "of 79 s are left; give more --seconds" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_gpu(there, monkeypatch, caplog):
@@ -89,7 +93,8 @@ def test_what_a_broken_training_has_written_comes_back(there, tmp_path, monkeypa
     """And what a training was killed in comes back by `send`; resume files stay."""
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(0, RuntimeError("gone"))) == 1
     first = (tmp_path / "out/results.tar.000").read_bytes()
-    assert b"joint/stardist.safetensors" in first and b"resume" not in first
+    assert b"joint/stardist.safetensors" in first
+    assert b"resume" not in first
     assert main(["send", "--out", str(tmp_path / "again"), "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
     assert sorted(p.name for p in (tmp_path / "again").glob("results*")) == ["results.tar.001", "results.tar.002"]
     assert "still there: send --first 3" in caplog.text
