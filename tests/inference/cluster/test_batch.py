@@ -102,6 +102,7 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     assert_equal_runs(tmp_path, "one", "many")
     assert (tmp_path / "page.html").read_text() == page
     labels = {row["image"]: tifffile.imread(tmp_path / "many" / row["labels"]) for row in found if row["labels"]}
+    assert len(labels) == 3
     assert all(label.max() > 3 for label in labels.values())
     (tmp_path / "in" / "c.png").unlink(), (tmp_path / "many" / "b_label.tiff").unlink()
     options = ("--dask", workers.scheduler.address, "--dask-files", sent, "--resume", *alike)

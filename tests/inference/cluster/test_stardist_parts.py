@@ -92,7 +92,10 @@ def test_split_at_a_line_that_no_box_crosses():
     assert not len(lower)
     assert tied, "the second touches the first"
     assert split(undecided, -math.inf, 155)[1].tolist() == [0, 1, 2], "of the first band nothing depends on one above"
-    assert split(undecided, 95, math.inf)[0].tolist() == [0, 1, 2] or split(undecided, 95, math.inf)[1].size
+    upper, lower, tied = split(undecided, 95, math.inf)
+    assert (upper.tolist(), lower.tolist(), tied) == ([0, 1], [2], False), (
+        "of the last band nothing depends on one below"
+    )
 
 
 def test_seams_are_of_neighbours_and_longer_where_a_band_is_tied():

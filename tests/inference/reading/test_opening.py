@@ -115,7 +115,7 @@ def test_bad_files_are_named_with_the_remedy(tmp_path, content, words):
     with pytest.raises(ImageError, match=words) as error:
         read_image(path)
     assert "cells 1.tif" in str(error.value)
-    assert "copy" in str(error.value) or "export" in str(error.value)
+    assert "; copy it again" in str(error.value)
 
 
 def test_missing_file_and_cut_tiff(tmp_path):

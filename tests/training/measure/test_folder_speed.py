@@ -30,7 +30,9 @@ def test_stardists_pipeline_writes_labels(tmp_path, untrained_weights):
     assert tifffile.imread(images[0]).shape == (128, 128)
     network = Network.load(untrained_weights / "class0.safetensors", torch.device("cpu"))
     assert stardist_pipeline(images, network, tmp_path / "out") > 0
-    assert all(tifffile.imread(path).max() > 0 for path in (tmp_path / "out").iterdir())
+    written = list((tmp_path / "out").iterdir())
+    assert len(written) == 3
+    assert all(tifffile.imread(path).max() > 0 for path in written)
 
 
 def test_too_few_images():
