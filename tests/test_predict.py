@@ -170,7 +170,7 @@ def test_route(images, tmp_path, untrained_weights, route):
         )
         == 0
     )
-    (row,) = csv.DictReader(report.open())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     assert row["class"] == CLASSES[int(route)].name
     assert row["class_probability"] == ""
 
@@ -181,7 +181,7 @@ def test_report_and_overlay(images, tmp_path, untrained_weights):
         run("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--overlay", "--report", report)
         == 0
     )
-    (row,) = csv.DictReader(report.open())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     labels = tifffile.imread(out / row["labels"])
     assert int(row["cells"]) == labels.max()
     assert (row["height"], row["width"]) == ("300", "200")
@@ -197,7 +197,7 @@ def test_diameter(images, tmp_path, untrained_weights):
     report = tmp_path / "r.csv"
     common = ("-i", images / "tissue.jpg", "-o", tmp_path / "o", "--weights", untrained_weights, "--report", report)
     assert run(*common, "--diameter", "56") == 0
-    (row,) = csv.DictReader(report.open())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     assert float(row["cell_diameter_px"]) == 56
     assert float(row["scale"]) == 0.5
 
@@ -474,7 +474,9 @@ def test_a_large_image_has_the_labels_of_a_small_one(slides, tmp_path, untrained
     limits = request.getfixturevalue("nothing_is_small")
     assert run_within(limits, *arguments, "-o", tmp_path / "rows", "--report", tmp_path / "r.json") == 0
     assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == sorted(SLIDES)
-    for row in json.loads((tmp_path / "r.json").read_text()):
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert len(report) == len(SLIDES)
+    for row in report:
         whole, labels = (
             check_labels(tmp_path / kind / row["labels"], SLIDES[row["labels"]]) for kind in ("whole", "rows")
         )
@@ -506,7 +508,7 @@ def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weight
             )
             == 0
         )
-        (row,) = csv.DictReader((tmp_path / f"{route}.csv").open())
+        (row,) = csv.DictReader((tmp_path / f"{route}.csv").read_text().splitlines())
         assert 0 < int(row["seam_cells"]) < int(row["cells"])
 
 

@@ -1,6 +1,7 @@
 """TIFF and its relatives (OME, ImageJ, BigTIFF, pyramids, slide scanners), through tifffile."""
 
 import re
+import weakref
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -188,5 +189,7 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
         return deferred
     import zarr  # late: takes a second
 
-    again = TiffFile(path)  # open until the picture is gone
-    return stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    again = TiffFile(path)
+    chunks = stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    weakref.finalize(chunks, again.close)  # the file is open until the picture is gone
+    return chunks

@@ -44,16 +44,13 @@ class Table(HTMLParser):
 @pytest.fixture
 def written(tmp_path):
     picture = np.full((40, 60, 3), (255, 0, 0), np.uint8)
-    result = Page(tmp_path / "page.html", "cells in <plate> & others")
-    for name, kind, cells in (("a10.tif", "gray", 5), ("<b>a9.tif", "fluorescence", 111), ("a1.tif", "gray", 40)):
-        pictures = embedded(picture, 20), embedded(picture, 30)
-        result.add(
-            PageEntry(
-                name, None, kind, cells, 20.5, 6.25, ("unsure & dim",), *pictures, count_sizes(np.full(cells, 300))
-            )
-        )
-    result.add(PageEntry("x.tif", "x.tif: the file is empty"))
-    result.write()
+    pictures = embedded(picture, 20), embedded(picture, 30)
+    with Page(tmp_path / "page.html", "cells in <plate> & others") as result:
+        for name, kind, cells in (("a10.tif", "gray", 5), ("<b>a9.tif", "fluorescence", 111), ("a1.tif", "gray", 40)):
+            sizes = count_sizes(np.full(cells, 300))
+            result.add(PageEntry(name, None, kind, cells, 20.5, 6.25, ("unsure & dim",), *pictures, sizes))
+        result.add(PageEntry("x.tif", "x.tif: the file is empty"))
+        result.write()
     return tmp_path / "page.html"
 
 
@@ -118,5 +115,6 @@ def test_sizes():
 
 
 def test_a_run_without_images(tmp_path):
-    Page(tmp_path / "a.html", "nothing").write()
+    with Page(tmp_path / "a.html", "nothing") as result:
+        result.write()
     assert "0 images, 0 cells" in (tmp_path / "a.html").read_text()

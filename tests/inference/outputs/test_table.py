@@ -9,7 +9,8 @@ from inference.outputs.table import GrowingTable, write_table
 
 
 def read(path):
-    return json.loads(path.read_text()) if path.suffix == ".json" else list(csv.DictReader(path.open()))
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])

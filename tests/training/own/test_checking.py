@@ -69,7 +69,7 @@ def test_what_may_be_right_stays_and_is_shown(look, tmp_path):
     names, wrong, said = look(hole=labels)
     assert (names, wrong) == ({"good", "hole"}, 1)
     assert "hole_label.png: holes: cells with holes; fill them, unless they are really there (number 1)" in said
-    (row,) = csv.DictReader(open(tmp_path / "checks/findings.csv", encoding="utf-8"))
+    (row,) = csv.DictReader((tmp_path / "checks/findings.csv").read_text(encoding="utf-8").splitlines())
     assert (row["image"], row["kind"], row["left out"], row["cells"]) == ("hole", "holes", "0", "1")
     shown = cv2.imread(str(tmp_path / "checks/001_holes_hole.png"))
     red = (shown == (0, 0, 255)).all(axis=2)
