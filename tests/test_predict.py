@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,11 +26,10 @@ from inference import batch
 from inference import run as running
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
-from inference.outputs import label_png, overlay
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import holds_labels, write_label_tiff
 from inference.provenance import Provenance
-from inference.reading import stores as image_files
+from inference.reading.stores import StoreSettings
 from models.classes import CLASSES
 from tests.helpers.readers import InThisProcess
 
@@ -365,9 +365,8 @@ def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, 
     assert re.fullmatch(r"2 images, \d+ cells, 1 failed; results are in .*out", lines[-1])
 
 
-def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights, monkeypatch):
+def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights):
     """One of a format that cannot hold the image, which is not a failure."""
-    monkeypatch.setattr(label_png, "MOST_PIXELS", 10)
     arguments = (
         "-i",
         images / "float.tiff",
@@ -379,7 +378,8 @@ def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights, mo
         "28",
         "--png",
     )
-    assert run(*arguments, "--page", tmp_path / "p.html", "--report", tmp_path / "r.json") == 0
+    tables = ("--page", tmp_path / "p.html", "--report", tmp_path / "r.json")
+    assert run_within(Limits(png_pixels=10), *arguments, *tables) == 0
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert row["status"] == "done"
     assert "float_label.png is not written: a PNG has no room" in row["warnings"]
@@ -440,8 +440,7 @@ def nothing_is_small(monkeypatch):
     """Images of more than 1,000 pixels are read by region; limits by which they are normalised and their labels written
     so.
     """
-    monkeypatch.setattr(image_files, "WHOLE_BYTES", 1000)
-    monkeypatch.setattr(batch, "SafeReader", InThisProcess)
+    monkeypatch.setattr(batch, "SafeReader", partial(InThisProcess, settings=StoreSettings(whole_bytes=1000)))
     return Limits(whole_pixels=1000, labels_in_memory=1000)
 
 
@@ -517,11 +516,10 @@ def test_a_zarr_folder_is_an_image(slides, tmp_path, untrained_weights):
     check_labels(tmp_path / "c_label.tiff", (600, 300))
 
 
-def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, nothing_is_small, monkeypatch):
-    monkeypatch.setattr(overlay, "WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(overlay, "SMALL_PIXELS", 7000)
+def test_the_overlay_of_a_large_image_is_reduced(images, tmp_path, untrained_weights, nothing_is_small):
+    limits = replace(nothing_is_small, shown_pixels=1000, small_pixels=7000)
     options = ("--weights", untrained_weights, "--overlay", "--overlay-colour", "yellow", "--diameter", "28")
-    assert run_within(nothing_is_small, "-i", images / "tissue.jpg", "-o", tmp_path, *options) == 0
+    assert run_within(limits, "-i", images / "tissue.jpg", "-o", tmp_path, *options) == 0
     drawn = cv2.imread(str(tmp_path / "tissue_overlay.png"))
     labels = tifffile.imread(tmp_path / "tissue_label.tiff")
     assert drawn.shape == (100, 66, 3)

@@ -78,7 +78,7 @@ def test_pixels(reader, tmp_path, shape, dtype):
 
 def test_regions(reader, tmp_path):
     """A part of a large file, also every n-th pixel of it."""
-    side = int((2 * stores.WHOLE_BYTES) ** 0.5)
+    side = int((2 * stores.STORE_SETTINGS.whole_bytes) ** 0.5)
     array = zarr.create_array(tmp_path / "a.zarr", shape=(side, side), chunks=(1024, 1024), dtype="uint8", fill_value=7)
     array[5:9, 6:8] = 1
     pixels = reader.open_images(tmp_path / "a.zarr", ReadOptions())[0][0].open().pixels

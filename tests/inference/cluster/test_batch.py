@@ -19,7 +19,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from hooks import Hooks
 
 from inference.cluster.batch import together
-from inference.cluster.connection import NoCluster, worker_places
+from inference.cluster.connection import NoCluster, connected, worker_places
 from inference.cluster.file import File
 from inference.command_line import main
 from inference.finding import Found
@@ -183,12 +183,17 @@ def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, imag
     assert [row["status"] for row in rows] == ["kept", "done"]
 
 
-def test_no_scheduler_there(tmp_path, run, image, caplog, monkeypatch):
-    monkeypatch.setattr("inference.cluster.connection.CONNECT_SECONDS", 0.5)
+def test_no_scheduler_there():
+    with pytest.raises(NoCluster, match="no Dask scheduler answers there"):
+        with connected("tcp://127.0.0.1:9", "cpu", seconds=0.5):
+            pass
+
+
+def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
     image("a.png")
-    code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "tcp://127.0.0.1:9"])
+    code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "local:0"])
     assert code == 2
-    assert "no Dask scheduler answers there" in caplog.text
+    assert "local:0" in caplog.text
 
 
 def test_files_whose_results_might_have_the_same_names_are_done_together():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from skimage.segmentation import find_boundaries
 
-from inference.outputs import cellpose_seg
 from inference.outputs.cellpose_seg import write_cellpose_seg
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.refusal import OutputRefused
@@ -28,11 +27,10 @@ def test_masks_and_outlines(hard_labels, tmp_path):
     assert found["ismanual"].shape == (9,)
 
 
-def test_outlines_across_bands(blobs, tmp_path, monkeypatch):
+def test_outlines_across_bands(blobs, tmp_path):
     labels = blobs(1)
     write_cellpose_seg(tmp_path / "whole.npy", LabelRows.of(labels), Path("a"), 1.0)
-    monkeypatch.setattr(cellpose_seg, "ROWS", 7)
-    write_cellpose_seg(tmp_path / "bands.npy", LabelRows.of(labels), Path("a"), 1.0)
+    write_cellpose_seg(tmp_path / "bands.npy", LabelRows.of(labels), Path("a"), 1.0, band_rows=7)
     assert np.array_equal(read(tmp_path / "whole.npy")["outlines"], read(tmp_path / "bands.npy")["outlines"])
 
 

@@ -1,10 +1,11 @@
 """Label rows: read again and again, in regular bands, with other numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bands import bands_of
 
-from inference.outputs import label_rows
 from inference.outputs.label_rows import LabelRows, LabelStore
 
 LABELS = np.arange(35, dtype=np.int32).reshape(7, 5)
@@ -61,9 +62,9 @@ def test_renumbered_twice(rows):
     assert np.array_equal(np.argwhere(twice.array()), [[1, 0], [6, 4]])
 
 
-def test_bands_are_no_larger_than_asked_for(monkeypatch):
-    monkeypatch.setattr(label_rows, "BAND_PIXELS", 10)
-    assert [band.shape for band in LabelRows.of(LABELS)] == [(2, 5), (2, 5), (2, 5), (1, 5)]
+def test_bands_are_no_larger_than_asked_for():
+    rows = replace(LabelRows.of(LABELS), band_pixels=10)
+    assert [band.shape for band in rows] == [(2, 5), (2, 5), (2, 5), (1, 5)]
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])

@@ -6,7 +6,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from inference.outputs import label_tiff
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import colour_table, count_cells, holds_labels, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
@@ -129,11 +128,10 @@ def test_the_same_labels_make_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("tiled", [False, True])
-def test_bigtiff_where_the_labels_need_it(tmp_path, monkeypatch, tiled):
+def test_bigtiff_where_the_labels_need_it(tmp_path, tiled):
     labels = numbered((600, 700), 5)
     for limit, big in ((2 * labels.size, False), (2 * labels.size - 1, True)):
-        monkeypatch.setattr(label_tiff, "BIG_TIFF_BYTES", limit)
-        with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled)) as tiff:
+        with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled, classic_bytes=limit)) as tiff:
             assert tiff.is_bigtiff == big
             assert np.array_equal(tiff.asarray(), labels)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.outputs import overlay
+from inference.limits import Limits
 from inference.outputs.overlay import (
     COLOURS,
     OverlayStyle,
@@ -119,15 +119,14 @@ def test_an_even_image_and_one_without_numbers_are_black():
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int32])
-def test_a_large_image_is_shown_in_small(monkeypatch, channels, dtype):
-    monkeypatch.setattr(overlay, "WHOLE_PIXELS", 100)
-    monkeypatch.setattr(overlay, "SMALL_PIXELS", 90)
+def test_a_large_image_is_shown_in_small(channels, dtype):
+    limits = Limits(shown_pixels=100, small_pixels=90)
     shape = (31, 25) if channels is None else (31, 25, channels)
     pixels = np.broadcast_to(np.linspace(0, 200, 31)[:, None].reshape(31, 1, *(1,) * (len(shape) - 2)), shape).astype(
         dtype
     )
-    assert reduction((31, 25)) == 3
-    shown = own_picture(pixels, photograph=False)
+    assert reduction((31, 25), limits) == 3
+    shown = own_picture(pixels, photograph=False, limits=limits)
     assert shown.shape == ((10, 8) if channels in (None, 1) else (10, 8, 3))
     assert (np.diff(shown[:, 0].astype(int).reshape(10, -1)[:, 0]) > 0).all()
 

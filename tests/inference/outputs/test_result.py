@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from inference.limits import Limits
 from inference.outputs.filters import CellFilter
 from inference.outputs.result import Result
 from inference.reading import Picture
@@ -28,7 +29,7 @@ def result_of(labels, folder, **options):
 def test_only_wanted_cells_are_left_and_keep_what_is_known_of_them(hard_labels, tmp_path, in_memory):
     pytest.importorskip("shapely")
     wanted = CellFilter(min_area=10, max_area=30, exclude_border=True)  # of the areas 20, 1, 40, 9, 18, 15, 34, 34, 31
-    with result_of(hard_labels, tmp_path, labels_in_memory=in_memory, wanted=wanted) as result:
+    with result_of(hard_labels, tmp_path, limits=Limits(labels_in_memory=in_memory), wanted=wanted) as result:
         kept = [cell for cell in range(2, 10) if 10 <= np.count_nonzero(hard_labels == cell) <= 30]
         assert kept
         assert result.found == 9
@@ -45,7 +46,7 @@ def test_only_wanted_cells_are_left_and_keep_what_is_known_of_them(hard_labels, 
 
 
 def test_without_a_filter_all_cells_are_there(hard_labels, tmp_path):
-    with result_of(hard_labels, tmp_path, labels_in_memory=0) as result:
+    with result_of(hard_labels, tmp_path, limits=Limits(labels_in_memory=0)) as result:
         assert np.array_equal(result.labels.array(), hard_labels)
         assert len(result.table["label"]) == 9
 
@@ -57,5 +58,5 @@ def test_rows_that_break_off_leave_no_file_open(hard_labels, tmp_path):
 
     segmentation = SimpleNamespace(stored=None, rows=broken(), plan=None)
     with pytest.raises(MemoryError):
-        Result(Path("a.tif"), Picture(hard_labels, "YX"), segmentation, tmp_path, 0)
+        Result(Path("a.tif"), Picture(hard_labels, "YX"), segmentation, tmp_path, Limits(labels_in_memory=0))
     assert list(tmp_path.iterdir()) == []

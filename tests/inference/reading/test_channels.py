@@ -6,6 +6,7 @@ import tifffile
 
 from inference.reading import ImageError, ReadOptions, open_image, read_image
 from inference.reading.channels import choose_channels
+from inference.reading.stores import StoreSettings
 
 NAMES = ("Hoechst 33342", "WGA-488", "Actin 568", "Mito 647")
 RNG = np.random.default_rng(0)
@@ -104,14 +105,11 @@ def test_merged_channels_weigh_alike(tmp_path):
     assert np.array_equal(both[..., 0], merged)
 
 
-def test_merged_regions_of_a_large_file_are_those_of_the_whole(tmp_path, monkeypatch):
-    from inference.reading import stores
-
+def test_merged_regions_of_a_large_file_are_those_of_the_whole(tmp_path):
     path = write(tmp_path / "a.ome.tif", tile=(16, 16), compression="zlib")
     options = ReadOptions(channels=((1, 2, 4), (3,)))
     whole = read_image(path, options).pixels
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    pixels = open_image(path, options).pixels
+    pixels = open_image(path, options, StoreSettings(whole_bytes=0)).pixels
     assert not isinstance(pixels, np.ndarray)
     assert pixels.shape == (20, 30, 2)
     assert np.array_equal(pixels[3:17, 5:29], whole[3:17, 5:29])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image
+from inference.reading.stores import StoreSettings
 
 RNG = np.random.default_rng(0)
 
@@ -46,12 +47,12 @@ def test_libtiff(program, tissue, tmp_path, options):
         "subifd,tile,pyramid,compression=deflate",
     ],
 )
-def test_libvips(program, tissue, tissue_png, tmp_path, monkeypatch, save):
+def test_libvips(program, tissue, tissue_png, tmp_path, save):
     """At full resolution, whole and by region."""
     program("vips", "copy", tissue_png, f"{tmp_path / 'a.tif'}[{save}]")
     assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    assert np.array_equal(open_image(tmp_path / "a.tif").pixels[11:60, 5:90], tissue[11:60, 5:90])
+    regions = open_image(tmp_path / "a.tif", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[11:60, 5:90], tissue[11:60, 5:90])
 
 
 @pytest.mark.parametrize(

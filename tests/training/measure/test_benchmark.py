@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import Regions, open_image, read_image, stores
+from inference.reading import Regions, open_image, read_image
+from inference.reading.stores import StoreSettings
 from training.measure import benchmark, launching, machine, rigged
 from training.measure.benchmark import image_record, main, parse_size, typical
 from training.measure.launching import Launch, fill, split_command
@@ -304,13 +305,13 @@ def test_plot(program, images, tmp_path):
     assert both.shape[1] > 1.5 * alone.shape[1], "a panel for the memory, where it is known"
 
 
-def test_large_images_are_made_in_tiles_and_read_by_region(tmp_path, monkeypatch):
+def test_large_images_are_made_in_tiles_and_read_by_region(tmp_path):
     """Equal to the image in one piece; nothing but its tiles is read for a region."""
     sources, _ = benchmark.read_cells(benchmark.ROOT / "tests/images", "colour")
     args = benchmark.parse_arguments(["--sizes", "700x1100", "--seed", "3"])
     benchmark.make_images(args, tmp_path / "made")
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    pixels = open_image(tmp_path / "made" / "colour_700x1100.tif").pixels
+    made = tmp_path / "made" / "colour_700x1100.tif"
+    pixels = open_image(made, settings=StoreSettings(whole_bytes=0)).pixels
     image = make_image(sources, 1100, 700, 3)
     assert isinstance(pixels, Regions)
     assert np.array_equal(pixels[:, :], image)
