@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from training import router_views
 from training.datasets import Sample
 from training.manifest import Record
-from training.router_views import NO_CLASS, ViewDataset, class_balanced_weights
+from training.router_views import NO_CLASS, ViewDataset, ViewSettings, class_balanced_weights
 
 
 def disks(side, radius, cue_class, channels=3):
@@ -63,13 +62,10 @@ def test_close_ups_have_no_class_and_all_sizes():
     assert max(whole) <= 40 * 0.256 * 1.2
 
 
-def test_empty_surroundings(monkeypatch):
+def test_empty_surroundings():
     """An image in a view of six times its area: a sixth of the view shows it, the rest is nearly of one colour."""
-    monkeypatch.setattr(router_views, "SURROUNDED", 1.0)
-    monkeypatch.setattr(router_views, "SURROUNDINGS", (6.0, 6.001))
-    monkeypatch.setattr(router_views, "CLOSE_UPS", 0.0)
-    monkeypatch.setattr(router_views, "WHOLE_VIEW_CHANGES", ())
-    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0)
+    settings = ViewSettings(close_ups=0.0, surrounded=1.0, surroundings=(6.0, 6.001), whole_view_changes=())
+    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0, settings=settings)
     view, label, log_diameter = shown(views, 0)
     level = float(view[0].median())
     assert label == 0

@@ -19,13 +19,11 @@ from training.synthetic import labels as ordering
 CELLS = [kind for kind in synthesize.KINDS if kind != "negative"]
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(synthesize, "SIDES", (96, 160))
+SIDES = ("--sides", "96", "160")
 
 
 def scene(kind, seed=0):
-    return synthesize.make(kind, np.random.default_rng(seed))
+    return synthesize.make(kind, np.random.default_rng(seed), (96, 160))
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -187,7 +185,7 @@ def test_the_shares_hold_at_every_length_and_fewer_kinds_share_anew():
 
 
 def test_command_writes_a_manifest_that_training_reads(tmp_path):
-    assert synthesize.main([str(tmp_path), "--images", "22", "--seed", "5", "--val-share", "0.5"]) == 0
+    assert synthesize.main([str(tmp_path), "--images", "22", "--seed", "5", "--val-share", "0.5", *SIDES]) == 0
     with open(tmp_path / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image", "label", "split", "source", "modality", "partial"]
@@ -204,7 +202,7 @@ def test_command_writes_a_manifest_that_training_reads(tmp_path):
 
 def test_a_seed_is_a_data_set_and_a_longer_one_begins_alike(tmp_path):
     for name, seed, images in (("a", 1, 6), ("b", 1, 9), ("c", 2, 6)):
-        assert synthesize.main([str(tmp_path / name), "--images", str(images), "--seed", str(seed)]) == 0
+        assert synthesize.main([str(tmp_path / name), "--images", str(images), "--seed", str(seed), *SIDES]) == 0
     files = {name: sorted(p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*.png")) for name in "abc"}
     assert len(files["a"]) == 12
     assert set(files["a"]) < set(files["b"])

@@ -22,21 +22,18 @@ def test_each_way_changes_one_thing():
 def test_times_are_those_of_one_window(monkeypatch):
     """A clock on which every call takes a second."""
     ticks = iter(range(1000))
-    monkeypatch.setattr(network_speed, "WINDOW", 32)
     monkeypatch.setattr(network_speed.time, "perf_counter", lambda: next(ticks))
     own = next(ways(torch.device("cpu")))
-    row = measure("convnext_atto", torch.device("cpu"), network_speed.replace(own, batch=4), 3)
+    row = measure("convnext_atto", torch.device("cpu"), network_speed.replace(own, batch=4), 3, window=32)
     assert row["ms/window"] == 250
     assert row["first s"] == 1
     assert row["windows"] == 4
 
 
-def test_table(monkeypatch, capsys):
-    monkeypatch.setattr(network_speed, "WINDOW", 32)
+def test_table(capsys):
     threads = torch.get_num_threads()
-    assert (
-        main(["--encoder", "convnext_atto", "test_convnext", "--repeat", "1", "--no-compile", "--device", "cpu"]) == 0
-    )
+    options = ["--repeat", "1", "--no-compile", "--device", "cpu", "--window", "32"]
+    assert main(["--encoder", "convnext_atto", "test_convnext", *options]) == 0
     assert torch.get_num_threads() == threads
     printed = capsys.readouterr().out
     lines = [line.split() for line in printed.splitlines() if "convnext" in line]

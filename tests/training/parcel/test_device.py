@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import sys
+import time
 
 import pytest
 
@@ -21,9 +22,14 @@ def there(tmp_path, monkeypatch, caplog):
     (work / "options.json").write_text(json.dumps(["--batch", "2"]))
     for name, path in (("WORK", work), ("RUNS", work / "runs"), ("TRIAL", work / "trial")):
         monkeypatch.setattr(device, name, path)
-    monkeypatch.setattr(device, "BEGAN", device.time.time())
+    began(monkeypatch, 0)
     monkeypatch.chdir(tmp_path)
     return work
+
+
+def began(monkeypatch, seconds):
+    """The parcel's main program was started so long ago."""
+    monkeypatch.setenv("PARCEL_BEGAN", str(time.time() - seconds))
 
 
 class Trainings:
@@ -53,7 +59,7 @@ def run(*words, monkeypatch=None, trainings=None):
 
 def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
     """What the check took and what sending will take is not trained; later options win."""
-    monkeypatch.setattr(device, "BEGAN", device.time.time() - 100)
+    began(monkeypatch, 100)
     trainings = Trainings(0, 0)
     words = ("--seconds", "500", "--reserve", "40", "--", "--batch", "7")
     assert run(*words, monkeypatch=monkeypatch, trainings=trainings) == 0
@@ -114,7 +120,7 @@ def test_networks_and_their_start_are_scored(there, manifest, networks, monkeypa
     assert scored == [str(joint / "hover.safetensors"), str(joint / "stardist.safetensors"), options[-1]]
     assert all("on 2 images" in message for message in caplog.messages)
     caplog.clear()
-    monkeypatch.setattr(device, "BEGAN", device.time.time() - 501)
+    began(monkeypatch, 501)
     device.score_networks(args, options)
     assert [m.partition(": ")[2] for m in caplog.messages] == ["no time left to score it"] * 3
 
@@ -140,11 +146,9 @@ def test_any_command_of_the_project(there):
 
 def test_little_shared_memory_is_named(monkeypatch, tmp_path, caplog):
     """Where it cannot be enlarged; a loader that dies of it says nothing."""
-    monkeypatch.setattr(device, "SHARED_MEMORY", tmp_path)
-    monkeypatch.setattr(device, "SHARED_ROOM", 2**62)
     monkeypatch.setattr(device.subprocess, "run", lambda command, **_: command)
     with caplog.at_level(logging.WARNING):
-        device.make_room()
+        device.make_room(tmp_path, room=2**62)
     assert "train with -- --workers 0" in caplog.text
 
 
