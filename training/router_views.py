@@ -34,20 +34,14 @@ WHOLE_VIEW_CHANGES = tuple(
 class ViewSettings:
     """Which views are drawn."""
 
-    zoom: tuple[float, float] = (
-        0.875,
-        1.2,
-    )  # of a whole view over that at inference; 0.875 shows all of the shorter side
+    # Of a whole view over the one at inference; at 0.875 it shows the shorter side in full.
+    zoom: tuple[float, float] = (0.875, 1.2)
     close_ups: float = 0.4  # share of the views that show a part of the image at a size where the cells are...
-    close_up_diameter: tuple[float, float] = (
-        5.0,
-        160.0,
-    )  # ...of this diameter in pixels, all sizes (log) equally often
+    # ...of this diameter in pixels, all sizes (log) equally often.
+    close_up_diameter: tuple[float, float] = (5.0, 160.0)
     surrounded: float = 0.3  # share of the whole views in which the image lies in empty surroundings...
-    surroundings: tuple[float, float] = (
-        1.0,
-        6.0,
-    )  # ...of so many times its area: tissue on glass, a colony in the dark
+    # ...of so many times its area with them: tissue on glass, a colony in the dark.
+    surroundings: tuple[float, float] = (1.0, 6.0)
     close_up_changes: tuple = CLOSE_UP_CHANGES  # of the intensities: (probability, change)
     whole_view_changes: tuple = WHOLE_VIEW_CHANGES
 

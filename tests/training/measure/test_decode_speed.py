@@ -20,8 +20,6 @@ from training.measure.decode_speed import (
 )
 
 SMALL = Cases(side=256, cells=30, growth_sides=(128, 256), white_grid=30)
-
-
 EASY = Goals(decode=0.0, watershed=0.0)
 
 
