@@ -1,4 +1,7 @@
-"""Files in processes of their own: the same pixels as in this one, and what a file does to its decoder stays there."""
+"""Files in processes of their own: the same pixels as in this one, and what a file does to its decoder stays there.
+
+The other side is inference.reader_process.
+"""
 
 import base64
 import os

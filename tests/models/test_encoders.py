@@ -1,5 +1,8 @@
 """Our ConvNeXt, EfficientNet-Lite and ResNet18 against timm's and torchvision's: the same names, the same function.
-Programs start without either."""
+Programs start without either.
+
+They are in models.convnext, models.efficientnet and models.resnet.
+"""
 
 import subprocess
 import sys

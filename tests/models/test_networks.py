@@ -1,4 +1,7 @@
-"""The networks: one base tester, a few lines for each of them (paper, section 2.2)."""
+"""The networks: one base tester, a few lines for each of them (paper, section 2.2).
+
+They are in models.stardist, models.hover, models.router and models.unet.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""training.assemble: which networks it takes, what it replaces, checksums, storage, and the model card."""
+"""training.assemble: which networks it takes, what it replaces, checksums, storage, and the model card.
+
+The card is made by training.model_card.
+"""
 
 import hashlib
 import subprocess

@@ -1,4 +1,7 @@
-"""training.prepare: each layout on small files as they are published, the errors, and what is written."""
+"""training.prepare: each layout on small files as they are published, the errors, and what is written.
+
+The layouts are read by training.readers.
+"""
 
 import csv
 import logging

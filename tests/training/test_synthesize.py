@@ -1,4 +1,7 @@
-"""Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality."""
+"""Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality.
+
+What draws them is in training.synthetic.
+"""
 
 import csv
 import subprocess

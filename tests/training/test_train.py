@@ -1,4 +1,7 @@
-"""training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting."""
+"""training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting.
+
+Most of it is in training.trainer, for segmenters and router alike.
+"""
 
 import csv
 import logging

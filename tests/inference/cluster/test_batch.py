@@ -1,4 +1,7 @@
-"""Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies."""
+"""Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies.
+
+All modules of inference.cluster take part in them.
+"""
 
 import json
 import logging

@@ -1,4 +1,7 @@
-"""Reading every common kind of file, whole and region by region, and one clear error for every bad one."""
+"""Reading every common kind of file, whole and region by region, and one clear error for every bad one.
+
+What readers hand over, inference.reading.series, is tested here and with each reader.
+"""
 
 import cv2
 import numpy as np

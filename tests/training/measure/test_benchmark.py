@@ -1,5 +1,7 @@
 """training.measure.benchmark with small programs in place of the real one: numbers, tables, files, failures, exit
 codes.
+
+The programs are started by training.measure.launching.
 """
 
 import argparse
