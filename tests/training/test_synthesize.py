@@ -224,7 +224,9 @@ def test_colours_are_written_in_order(tmp_path):
     assert read_image(label).pixels.dtype == np.uint16
 
 
-@pytest.mark.parametrize("flags", [["--images", "0"], ["--val-share", "2"], ["--kinds", "neurites"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "flags", [["--images", "0"], ["--val-share", "2"], ["--kinds", "neurites"], ["--seed", "-1"], ["--sides", "9", "8"]]
+)
 def test_wrong_flags_end_with_a_message(tmp_path, flags):
     with pytest.raises(SystemExit) as end:
         synthesize.main([str(tmp_path), *flags])
