@@ -150,11 +150,11 @@ def open_page(request: Request) -> Iterator["Page"]:
 
     assert request.page is not None
     request.page.parent.mkdir(parents=True, exist_ok=True)
-    page = Page(request.page, f"Cells in {', '.join(map(str, request.sources)) or request.listed}")
-    try:
-        yield page
-    finally:
+    with Page(request.page, f"Cells in {', '.join(map(str, request.sources)) or request.listed}") as page:
         try:
-            page.write()
-        except OSError as error:  # the labels are done all the same
-            log.error("%s: the page cannot be written (%s)", request.page, error.strerror)
+            yield page
+        finally:
+            try:
+                page.write()
+            except OSError as error:  # the labels are done all the same
+                log.error("%s: the page cannot be written (%s)", request.page, error.strerror)

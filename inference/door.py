@@ -139,7 +139,7 @@ class Segmenter:
             sensitivity=SENSITIVITIES[sensitivity],
         )
         wanted = CellFilter(min_size, max_size, exclude_border)
-        with Result(source, picture, segmentation, Path(gettempdir()), LIMITS.labels_in_memory, wanted) as result:
+        with Result(source, picture, segmentation, Path(gettempdir()), LIMITS, wanted) as result:
             return Cells(result.labels.array(), result.table, result.plan.image_class.name, result.plan.diameter)
 
 

@@ -12,6 +12,9 @@ class Limits:
     band_pixels: int = 2**23  # that are looked at in one go; OpenCV's histogram counts in float32, exact up to 2^24
     overview_side: int = 1024  # pixels at least on the shorter side of a large image's overview
     labels_in_memory: int = 2**26  # pixels; the labels of a larger image are written as they come
+    png_pixels: int = 2**28  # of labels that are encoded as a PNG in one go
+    shown_pixels: int = 2**25  # an image up to this size is shown in full in an overlay, a larger one in small:
+    small_pixels: int = 2**24  # on this many pixels at most
     # Hover's maps, decoded band by band; see `inference.hover`
     decoded_pixels: int = 2**23  # in a band and its margins; the watershed takes some 60 bytes for each
     fewest_decoded_rows: int = 256  # in a band without its margins

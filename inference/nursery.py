@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 
 MOST_MESSAGE = 2**16  # bytes
+CLOSING_SECONDS = 10  # that a nursery may take to end its children
 THREADED = ("torch", "numba")  # a process that has imported these may have threads that a copy of it would lack
 
 
@@ -54,6 +56,7 @@ class Nursery:
     def __init__(self, work: str):
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
+        process = None
         with theirs:
             if sys.platform == "linux" and threading.active_count() == 1 and not set(THREADED) & set(sys.modules):
                 if not os.fork():
@@ -64,16 +67,17 @@ class Nursery:
                     f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; "
                     f"main({theirs.fileno()}, {work!r})"
                 )
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     [sys.executable, "-c", command], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
                 )
+        self._close = weakref.finalize(self, _close, self._ours, process)
 
     def child(self, loaded: Collection[str] = ()) -> Child:
         """A new process, whose nursery has the modules `loaded`. Raises OSError if there is no nursery any more."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             number = self.ask(b"fork " + " ".join(loaded).encode(), theirs.fileno())
-        return Child(Connection(ours.detach()), self, number)
+            return Child(Connection(ours.detach()), self, number)
 
     def ask(self, request: bytes, *files: int) -> bytes:
         """The nursery's answer. Raises OSError if there is none."""
@@ -89,8 +93,19 @@ class Nursery:
         return int(self.ask(b"memory")) * 1024
 
     def close(self) -> None:
-        """End the nursery and all of its children."""
-        self._ours.close()
+        """End the nursery and all of its children; so it ends when nobody refers to it any more, too."""
+        self._close()
+
+
+def _close(ours: socket.socket, process: subprocess.Popen | None) -> None:
+    ours.close()  # which tells the nursery to end
+    if process is None:
+        return
+    try:
+        process.wait(CLOSING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def main(control: int, work: str) -> None:

@@ -23,7 +23,7 @@ from inference.reading.opening import OTHER_READER, READERS
 from inference.reading.picture import partners_of
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
-from inference.reading.stores import Deferred, fits_in_memory
+from inference.reading.stores import STORE_SETTINGS, Deferred
 
 PIECE = 2**26  # bytes of pixels that are sent at once
 ROOM = 2**28  # bytes beside the pixels: libraries that are loaded late, their tables and threads
@@ -64,7 +64,7 @@ def work(connection: Connection) -> None:
         image, plane = images[request[1]], request[2]
         if request[0] == "load":
             view = image.views[plane].pixels
-            if isinstance(view.store, Deferred) and not fits_in_memory(view.nbytes):
+            if isinstance(view.store, Deferred) and not STORE_SETTINGS.fits_in_memory(view.nbytes):
                 check_memory(path, view.shape[:2], view.nbytes)
             pixels = image.open(plane).pixels
             _refuse_losses(path, complaints)

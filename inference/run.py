@@ -274,7 +274,7 @@ class Run:
                 picture,
                 segmentation,
                 request.folder,
-                request.limits.labels_in_memory,
+                request.limits,
                 wanted,
                 request.style,
             )

@@ -38,10 +38,11 @@ def test_slurm_jobs_are_workers_with_a_gpu_and_a_task_at_a_time():
     for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=8", "#SBATCH --gpus=1", "export OMP_NUM_THREADS=8"):
         assert line in script
     words = shlex.split(script[-1])
-    assert words[:3] == ["apptainer", "exec", "--nv"] and words[words.index("-m") + 1].startswith(
-        "distributed.cli.dask_w"
-    )
-    assert address in words and words[words.index("--nthreads") + 1] == "1" and "--nworkers" not in words
+    assert words[:3] == ["apptainer", "exec", "--nv"]
+    assert words[words.index("-m") + 1].startswith("distributed.cli.dask_w")
+    assert address in words
+    assert words[words.index("--nthreads") + 1] == "1"
+    assert "--nworkers" not in words
 
 
 @pytest.mark.parametrize("part", [1, 20])
@@ -51,7 +52,8 @@ def test_each_job_of_an_array_does_its_part(stand_in, tmp_path, part):
     subprocess.run(["bash", FILES / "array.sh"], env=environment, check=True)
     words = (tmp_path / "said").read_text().splitlines()
     program = words[words.index("/workspace/predict.py") + 1 :]
-    assert program[program.index("--part") + 1] == f"{part}/20" and "OMP_NUM_THREADS=8" in words
+    assert program[program.index("--part") + 1] == f"{part}/20"
+    assert "OMP_NUM_THREADS=8" in words
     assert program[program.index("--report") + 1] == f"/shared/labels/report-{part}.csv"
     assert "--array=1-20 " in (FILES / "array.sh").read_text()
 
@@ -70,7 +72,8 @@ def test_ssh_starts_a_worker_for_each_gpu_and_the_run(stand_in, tmp_path):
     worker = "-m distributed.cli.dask_worker tcp://head:99 --nthreads 1 --death-timeout 60"
     assert {f"0 {worker}", f"1 {worker}", f"none {worker}"} <= set(said)
     assert "none -m distributed.cli.dask_scheduler --host head --port 99" in said
-    assert "none /program/predict.py -i plate -o labels --dask tcp://head:99" in said and len(said) == 5
+    assert "none /program/predict.py -i plate -o labels --dask tcp://head:99" in said
+    assert len(said) == 5
 
 
 def test_kubernetes_objects_fit_together():

@@ -86,9 +86,11 @@ def test_an_image_that_was_replaced_is_done_anew(tmp_path, run, image, labels):
     assert run()[0] == 0
     a, b = labels("a"), labels("b")
     (tmp_path / "in" / "a.png").rename(tmp_path / "c"), (tmp_path / "in" / "b.png").rename(tmp_path / "in" / "a.png")
-    assert run("--resume") == (0, {"a.png": "done"}) and np.array_equal(labels("a"), b)
+    assert run("--resume") == (0, {"a.png": "done"})
+    assert np.array_equal(labels("a"), b)
     (tmp_path / "c").rename(tmp_path / "in" / "a.png")
-    assert run("--resume") == (0, {"a.png": "done"}) and np.array_equal(labels("a"), a)
+    assert run("--resume") == (0, {"a.png": "done"})
+    assert np.array_equal(labels("a"), a)
     assert run("--resume") == (0, {"a.png": "kept"})
 
 
@@ -98,7 +100,8 @@ def test_an_image_that_was_replaced_is_done_anew(tmp_path, run, image, labels):
 def test_other_options_are_done_anew(run, image, option):
     image("a.png")
     run()
-    assert run("--resume", *option)[1] == {"a.png": "done"} and run("--resume", *option)[1] == {"a.png": "kept"}
+    assert run("--resume", *option)[1] == {"a.png": "done"}
+    assert run("--resume", *option)[1] == {"a.png": "kept"}
 
 
 def test_other_weights_are_done_anew(tmp_path, run, image, untrained_weights):
@@ -133,13 +136,12 @@ def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image
     tifffile.imwrite(truth, np.ones((96, 128), np.uint16))
     before = truth.read_bytes()
     code, told = run(out="in")
-    assert (
-        code == 1
-        and told["b.png"] == "done"
-        and "not written by this version of this program; --overwrite" in told["a.png"]
-    )
+    assert code == 1
+    assert told["b.png"] == "done"
+    assert "not written by this version of this program; --overwrite" in told["a.png"]
     assert truth.read_bytes() == before
-    assert run("--overwrite", out="in")[0] == 0 and truth.read_bytes() != before
+    assert run("--overwrite", out="in")[0] == 0
+    assert truth.read_bytes() != before
     assert run(out="in")[0] == 0, "now it is ours"
 
 
@@ -150,7 +152,8 @@ def test_two_calls_do_not_write_over_each_other(tmp_path, run, image, labels):
     (tmp_path / "in" / "exp1.png").unlink()
     image("exp1.bmp", np.fliplr(COINS))
     code, told = run()
-    assert code == 2 and "exp1_label.tiff holds the labels of another image" in told["exp1.bmp"]
+    assert code == 2
+    assert "exp1_label.tiff holds the labels of another image" in told["exp1.bmp"]
     assert np.array_equal(labels("exp1"), first)
 
 
@@ -167,10 +170,13 @@ def test_the_others_are_done(tmp_path, run, image, labels):
     (source / "gone.tif").symlink_to("nowhere")
     (source / "circle.tif").symlink_to("circle.tif")
     code, told = run()
-    assert code == 1 and {name for name, status in told.items() if status == "done"} == {"a.png", "z.png"}
+    assert code == 1
+    assert {name for name, status in told.items() if status == "done"} == {"a.png", "z.png"}
     failed = {name: status for name, status in told.items() if status.startswith("failed: ")}
     assert set(failed) == {"crash.png", "pipe.tif", "zero.tif", "gone.tif", "circle.tif"}
-    assert all(name in status for name, status in failed.items()) and labels("a").max() > 3 < labels("z").max()
+    assert all(name in status for name, status in failed.items())
+    assert labels("a").max() > 3
+    assert labels("z").max() > 3
 
 
 def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
@@ -188,7 +194,9 @@ def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
     )
     tifffile.imwrite(source / "0.ome.tif", COINS, description=xml, metadata=None)
     code, told = run()
-    assert code == 2 and all("a part of the image is missing" in status for status in told.values()) and len(told) == 2
+    assert code == 2
+    assert all("a part of the image is missing" in status for status in told.values())
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(
@@ -205,7 +213,9 @@ def test_half_an_ome_tiff_and_a_missing_partner(tmp_path, run):
 def test_harmless_metadata_costs_no_labels(tmp_path, run, labels, tags):
     write_with_tags(tmp_path / "in" / "a.tif", COINS, tags)
     code, told = run()
-    assert code == 0 and told == {"a.tif": "done"} and labels("a").shape == COINS.shape
+    assert code == 0
+    assert told == {"a.tif": "done"}
+    assert labels("a").shape == COINS.shape
 
 
 def test_names_that_are_no_text_or_play_tricks(tmp_path, run, image, capfd):
@@ -214,17 +224,16 @@ def test_names_that_are_no_text_or_play_tricks(tmp_path, run, image, capfd):
         shutil.copy(tmp_path / "x.png", os.fsencode(tmp_path / "in") + b"/" + name)
     assert run("--page", tmp_path / "p.html")[0] == 0
     assert run(report=tmp_path / "r.csv")[0] == 0
-    assert "'=1+1.png" in (tmp_path / "r.csv").read_text() and len(list((tmp_path / "out").iterdir())) == 3
+    assert "'=1+1.png" in (tmp_path / "r.csv").read_text()
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 def test_limits_of_the_user(run, image):
     image("a.png"), image("small.png", COINS[:30])
     code, told = run("--max-pixels", "1e4")
-    assert (
-        code == 1
-        and told["small.png"] == "done"
-        and "128x96 pixels are more than the 10000 of --max-pixels" in told["a.png"]
-    )
+    assert code == 1
+    assert told["small.png"] == "done"
+    assert "128x96 pixels are more than the 10000 of --max-pixels" in told["a.png"]
     code, told = run("--timeout", "1e-3", "--overwrite")
     assert code == 2
 
@@ -238,8 +247,10 @@ def test_a_report_does_not_go_over_what_is_there(tmp_path, run, image, caplog, p
     (tmp_path / "notes.csv").write_text("my notes")
     before = (tmp_path / "in" / "a.png").read_bytes()
     arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(tmp_path / place)]
-    assert main(arguments) == 2 and main([*arguments, "--dry-run"]) == 2
-    assert "--report" in caplog.text and (tmp_path / "in" / "a.png").read_bytes() == before
+    assert main(arguments) == 2
+    assert main([*arguments, "--dry-run"]) == 2
+    assert "--report" in caplog.text
+    assert (tmp_path / "in" / "a.png").read_bytes() == before
     assert (tmp_path / "notes.csv").read_text() == "my notes"
 
 
@@ -266,7 +277,8 @@ def test_weights_that_changed(tmp_path, run, image, untrained_weights, caplog):
     arguments = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--weights", str(weights), "--route", "0"]
     for options in ([], ["--verify-weights"]):
         caplog.clear()
-        assert main(arguments + options) == 2 and "class0.safetensors: damaged or another weights file" in caplog.text
+        assert main(arguments + options) == 2
+        assert "class0.safetensors: damaged or another weights file" in caplog.text
 
 
 # Streams
@@ -282,7 +294,8 @@ def test_the_work_goes_on_whatever_becomes_of_the_streams(tmp_path, image, run, 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert done.returncode == 0 and sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+    assert done.returncode == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a_label.tiff",
         "b_label.tiff",
     ]

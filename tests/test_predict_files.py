@@ -57,7 +57,8 @@ def test_several_inputs_a_pattern_and_a_list(tmp_path, run):
         cv2.imwrite(str(tmp_path / name), COINS)
     (tmp_path / "list.txt").write_text("c.png\nlost.png\n")
     code, written, rows = run("-i", tmp_path / "a.png", tmp_path / "b?.png", "--list", tmp_path / "list.txt")
-    assert code == 1 and list(written) == [f"{n}_label.tiff" for n in ("a", "b1", "b2", "c")]
+    assert code == 1
+    assert list(written) == [f"{n}_label.tiff" for n in ("a", "b1", "b2", "c")]
     assert {row["image"]: row["status"][:6] for row in rows} == {
         "a.png": "done",
         "b1.png": "done",
@@ -74,11 +75,14 @@ def test_recursive_keeps_the_structure_and_skips_are_in_the_report(tmp_path, run
         cv2.imwrite(str(tmp_path / "in" / name), COINS)
     (tmp_path / "in" / "notes.txt").write_text("x")
     code, written, rows = run("-i", tmp_path / "in")
-    assert code == 0 and list(written) == ["a_label.tiff"]
+    assert code == 0
+    assert list(written) == ["a_label.tiff"]
     assert sorted(row["status"].split(":")[0] for row in rows) == ["done", "skipped", "skipped", "skipped"]
-    assert "3 files and folders skipped" in caplog.text and "--recursive" in caplog.text
+    assert "3 files and folders skipped" in caplog.text
+    assert "--recursive" in caplog.text
     code, written, rows = run("-i", tmp_path / "in", "--recursive")
-    assert code == 0 and list(written) == ["a_label.tiff", "day 1/a_label.tiff"]
+    assert code == 0
+    assert list(written) == ["a_label.tiff", "day 1/a_label.tiff"]
     assert {row["image"] for row in rows if row["status"] == "done"} == {"a.png", "day 1/a.png"}
 
 
@@ -91,7 +95,9 @@ def test_names(tmp_path, run, caplog):
     assert list(run("-i", tmp_path / "a.b.png")[1]) == ["a.b_label.tiff", "a.c_label.tiff"]
     tifffile.imwrite(tmp_path / "a.b.tif", COINS)
     shutil.rmtree(tmp_path / "out")
-    assert run("-i", tmp_path / "*.*") == (2, {}, []) and "a.b.png and" in caplog.text and "--full-names" in caplog.text
+    assert run("-i", tmp_path / "*.*") == (2, {}, [])
+    assert "a.b.png and" in caplog.text
+    assert "--full-names" in caplog.text
     assert list(run("-i", tmp_path / "*.*", "--full-names")[1]) == [
         f"{n}_label.tiff" for n in ("a.b.png", "a.b.tif", "a.c.png")
     ]
@@ -103,12 +109,16 @@ def test_every_position(tmp_path, run):
     pixels = [COINS.astype(np.uint16), np.zeros((50, 60), np.uint16), COINS[:60].astype(np.uint16)]
     path = write_positions(tmp_path / "a.ome.tif", *pixels)
     code, written, rows = run("-i", path)
-    assert code == 0 and [labels.shape for labels in written.values()] == [(96, 128), (50, 60), (60, 128)]
-    assert list(written) == ["a_s1_label.tiff", "a_s2_label.tiff", "a_s3_label.tiff"] and len(rows) == 3
+    assert code == 0
+    assert [labels.shape for labels in written.values()] == [(96, 128), (50, 60), (60, 128)]
+    assert list(written) == ["a_s1_label.tiff", "a_s2_label.tiff", "a_s3_label.tiff"]
+    assert len(rows) == 3
     before = written.pop("a_s3_label.tiff")
     shutil.rmtree(tmp_path / "out")
     code, written, rows = run("-i", path, "--series", "3")
-    assert code == 0 and list(written) == ["a_s3_label.tiff"] and np.array_equal(written["a_s3_label.tiff"], before)
+    assert code == 0
+    assert list(written) == ["a_s3_label.tiff"]
+    assert np.array_equal(written["a_s3_label.tiff"], before)
     assert rows[0]["series"].startswith("3")
 
 
@@ -122,10 +132,13 @@ def test_channels(tmp_path, run, caplog):
     tifffile.imwrite(tmp_path / "b.tif", COINS)
     _, written, _ = run("-i", path, "--channels", "x")
     _, alone, _ = run("-i", tmp_path / "b.tif")
-    assert np.array_equal(written["a_label.tiff"], alone["b_label.tiff"]) and written["a_label.tiff"].max() > 5
+    assert np.array_equal(written["a_label.tiff"], alone["b_label.tiff"])
+    assert written["a_label.tiff"].max() > 5
     assert "a.ome.tif: read as OME-TIFF, CYX (x of 4), 128x96 pixels of uint8" in caplog.text
     code, _, rows = run("-i", path)
-    assert code == 2 and "4 channels (1 w, 2 x, 3 y, 4 z)" in rows[0]["status"] and "--channels" in rows[0]["status"]
+    assert code == 2
+    assert "4 channels (1 w, 2 x, 3 y, 4 z)" in rows[0]["status"]
+    assert "--channels" in rows[0]["status"]
     assert run("-i", path, "--channels", "y+z,x")[0] == 0
 
 
@@ -135,16 +148,18 @@ def test_a_stack_of_labels(tmp_path, run):
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
     code, written, rows = run("-i", tmp_path / "a.ome.tif", "--z", "each", "--overlay")
     labels = written["a_label.tiff"]
-    assert code == 0 and labels.shape == stack.shape and labels[1].max() == 0 and rows[0]["planes"] == 3
-    assert (
-        rows[0]["cells"] == labels.max() == len(np.unique(labels)) - 1
-        and labels[2][labels[2] > 0].min() == labels[0].max() + 1
-    )
+    assert code == 0
+    assert labels.shape == stack.shape
+    assert labels[1].max() == 0
+    assert rows[0]["planes"] == 3
+    assert rows[0]["cells"] == labels.max() == len(np.unique(labels)) - 1
+    assert labels[2][labels[2] > 0].min() == labels[0].max() + 1
     assert {p.name for p in (tmp_path / "out").glob("*.png")} == {f"a_z{z}_overlay.png" for z in (1, 2, 3)}
     assert run("-i", tmp_path / "a.ome.tif", "--z", "each", "--resume")[2][0]["status"] == "kept"
     for how in ("1", "max", "mean"):
         code, written, _ = run("-i", tmp_path / "a.ome.tif", "--z", how, "--resume")
-        assert code == 0 and written["a_label.tiff"].shape == COINS.shape
+        assert code == 0
+        assert written["a_label.tiff"].shape == COINS.shape
         (tmp_path / "out" / "a_label.tiff").unlink()
     assert run("-i", tmp_path / "a.ome.tif")[0] == 2
 
@@ -162,7 +177,9 @@ def test_a_damaged_plane_fails_its_stack_and_nothing_is_left(tmp_path, run):
     path.write_bytes(data)
     cv2.imwrite(str(tmp_path / "b.png"), COINS)
     code, written, rows = run("-i", path, tmp_path / "b.png", "--t", "each")
-    assert code == 1 and list(written) == ["b_label.tiff"] and [row["status"][:4] for row in rows] == ["fail", "done"]
+    assert code == 1
+    assert list(written) == ["b_label.tiff"]
+    assert [row["status"][:4] for row in rows] == ["fail", "done"]
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["b_label.tiff"]
 
 
@@ -170,17 +187,20 @@ def test_a_diameter_in_micrometres(tmp_path, run):
     tifffile.imwrite(tmp_path / "a.ome.tif", COINS, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
     cv2.imwrite(str(tmp_path / "b.png"), COINS)
     code, _, rows = run("-i", tmp_path / "a.ome.tif", tmp_path / "b.png", "--diameter", "14um")
-    assert code == 1 and rows[0]["cell_diameter_px"] == 28 and "size of its pixels" in rows[1]["status"]
+    assert code == 1
+    assert rows[0]["cell_diameter_px"] == 28
+    assert "size of its pixels" in rows[1]["status"]
     with tifffile.TiffFile(tmp_path / "out" / "a_label.tiff") as tiff:
-        assert (
-            tiff.pages[0].tags["XResolution"].value == (20_000, 1) and tiff.pages[0].tags["ResolutionUnit"].value == 3
-        )
+        assert tiff.pages[0].tags["XResolution"].value == (20_000, 1)
+        assert tiff.pages[0].tags["ResolutionUnit"].value == 3
 
 
 def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), COINS)
     code, written, rows = run("-i", tmp_path / "a.png", "--dry-run")
-    assert code == 0 and not (tmp_path / "out").exists() and rows[0]["status"] == "to be done"
+    assert code == 0
+    assert not (tmp_path / "out").exists()
+    assert rows[0]["status"] == "to be done"
     assert "a.png: PNG, YX (gray), 128x96 pixels of uint8 -> a_label.tiff" in capsys.readouterr().out
     program = [
         sys.executable,
@@ -210,7 +230,8 @@ def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
 def test_wrong_options(tmp_path, run, capsys, arguments, words):
     with pytest.raises(SystemExit) as error:
         run("-i", tmp_path, *arguments)
-    assert error.value.code == 2 and words in capsys.readouterr().err
+    assert error.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_no_input_at_all(run, capsys):

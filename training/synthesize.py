@@ -20,14 +20,14 @@ import numpy as np
 from numpy.random import Generator
 from tqdm import tqdm
 
-from training.command import command, manual
+from training.command import command, manual, positive
 from training.manifest import SYNTHETIC_PREFIX, Record, write_manifest
 from training.synthetic import fluorescence, negatives, stained, transmitted
 from training.synthetic.fields import Scene
 
 log = logging.getLogger(__name__)
 
-SIDES = 256, 640  # pixels
+SIDES = 256, 640  # pixels, the least and the most
 # Kind of image: (what draws it, its share)
 KINDS = {
     "two_channels": (fluorescence.two_channels, 0.18),
@@ -44,10 +44,10 @@ KINDS = {
 }
 
 
-def make(kind: str, rng: Generator) -> Scene:
-    """One image of a kind, of random size; drawn again if a kind that has cells came out without one."""
+def make(kind: str, rng: Generator, sides: tuple[int, int] = SIDES) -> Scene:
+    """One image of a kind, of random size within `sides`; drawn again if a kind that has cells came out without one."""
     while True:
-        shape = tuple(int(side) for side in rng.integers(SIDES[0], SIDES[1] + 1, 2))
+        shape = tuple(int(side) for side in rng.integers(sides[0], sides[1] + 1, 2))
         scene = KINDS[kind][0](rng, shape)
         if kind == "negative" or scene.labels.any():
             return scene
@@ -85,7 +85,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND", help=f"{', '.join(KINDS)} [all]"
     )
+    add("--sides", nargs=2, type=positive, default=SIDES, metavar="PIXELS", help="the least and the most [256 640]")
     args = parser.parse_args(argv)
+    if args.sides[0] > args.sides[1]:
+        parser.error("--sides: give the least number of pixels first")
     if args.images < 1 or args.seed < 0 or not 0 <= args.val_share <= 1:
         parser.error("--images must be at least 1, --seed at least 0, --val-share between 0 and 1")
     return args
@@ -97,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     cv2.setNumThreads(1)
     records, seen = [], Counter()
     for number, kind in enumerate(tqdm(choose_kinds(args.images, args.kinds), unit="image", disable=None)):
-        scene = make(kind, np.random.default_rng([args.seed, number]))
+        scene = make(kind, np.random.default_rng([args.seed, number]), tuple(args.sides))
         source = f"{SYNTHETIC_PREFIX}{kind}"
         image, label = save(args.out / source, f"{number:06d}", scene)
         val = int((seen[kind] + 1) * args.val_share) > int(seen[kind] * args.val_share)

@@ -24,7 +24,7 @@ class NoCluster(ValueError):
 
 
 @contextmanager
-def connected(address: str, device: str) -> Iterator["Client"]:
+def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> Iterator["Client"]:
     """A client of the cluster.
 
     Parameters
@@ -32,6 +32,7 @@ def connected(address: str, device: str) -> Iterator["Client"]:
     address : of the scheduler, such as "tcp://10.0.0.5:8786"; "local" for a worker on each GPU or core of this machine,
         "local:4" for four
     device : "auto", "cpu" or "cuda"; which of them "local" means
+    seconds : that a scheduler may take to answer
 
     Raises
     ------
@@ -48,7 +49,7 @@ def connected(address: str, device: str) -> Iterator["Client"]:
             yield client
         return
     try:
-        client = Client(address, timeout=CONNECT_SECONDS)
+        client = Client(address, timeout=seconds)
     except (OSError, TimeoutError, ValueError) as error:
         raise NoCluster(
             f"--dask {address}: no Dask scheduler answers there ({_short(error)}); start one with 'dask scheduler', or "

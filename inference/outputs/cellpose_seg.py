@@ -16,13 +16,14 @@ MOST_PIXELS = 2**28  # the format holds all labels and outlines in one piece
 ROWS = 256  # looked at in one go
 
 
-def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: float) -> None:
+def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: float, band_rows: int = ROWS) -> None:
     """Write masks, outlines and what else Cellpose asks for; flows are not in it.
 
     Parameters
     ----------
     image : the image's file, which Cellpose opens
     diameter : typical diameter of the cells in pixels
+    band_rows : that are looked at in one go
 
     Raises
     ------
@@ -37,7 +38,7 @@ def write_cellpose_seg(path: Path, labels: LabelRows, image: Path, diameter: flo
     dtype = np.dtype(label_type(labels.cells))
     content = {
         "masks": _Later(lambda: labels.array(dtype)),
-        "outlines": _Later(lambda: _outlines(labels, dtype)),
+        "outlines": _Later(lambda: _outlines(labels, dtype, band_rows)),
         "chan_choose": [0, 0],
         "ismanual": np.zeros(labels.cells, bool),
         "filename": str(image),
@@ -64,10 +65,10 @@ class _Later:
         return self._make().__reduce_ex__(protocol)
 
 
-def _outlines(labels: LabelRows, dtype: np.dtype) -> np.ndarray:
+def _outlines(labels: LabelRows, dtype: np.dtype, band_rows: int) -> np.ndarray:
     """The numbers of the cells' border pixels, 0 elsewhere: (H, W)."""
     outlines = np.empty(labels.shape, dtype)
-    for top, block in labels.regular(ROWS, 1):
+    for top, block in labels.regular(band_rows, 1):
         border = inner_border(np.pad(block, ((0, 0), (1, 1))))
         outlines[top : top + len(border)] = np.where(border, block[1:-1], 0)
     return outlines

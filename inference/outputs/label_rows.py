@@ -42,6 +42,7 @@ class LabelRows:
     read : gives the bands from top to bottom, int32 of shape (n, W), anew at each call
     numbers : (old cells + 1,) int32, a new number for each one that `read` gives, or None
     strips : the same labels as a label TIFF may have them, or None
+    band_pixels : that are looked at in one go
     """
 
     shape: tuple[int, int]
@@ -49,6 +50,7 @@ class LabelRows:
     read: Callable[[], Iterator[np.ndarray]]
     numbers: np.ndarray | None = None
     strips: Strips | None = None
+    band_pixels: int = BAND_PIXELS
 
     @classmethod
     def of_strips(cls, strips: Strips, shape: tuple[int, int], cells: int) -> "LabelRows":
@@ -72,8 +74,8 @@ class LabelRows:
         return replace(self, numbers=numbers.astype(np.int32), cells=int(numbers.max()), strips=None)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The bands, of any height up to `BAND_PIXELS`, int32 (n, W)."""
-        step = max(1, BAND_PIXELS // self.shape[1])
+        """The bands, of any height up to `band_pixels`, int32 (n, W)."""
+        step = max(1, self.band_pixels // self.shape[1])
         for band in self.read():
             for top in range(0, len(band), step):
                 part = band[top : top + step]

@@ -41,6 +41,7 @@ def write_label_tiff(
     image: str = "",
     channels: Sequence[str] = (),
     software: str = "multistream-cellseg",
+    classic_bytes: int = BIG_TIFF_BYTES,
 ) -> None:
     """Write labels, a page for each plane, zlib-compressed, BigTIFF when needed.
 
@@ -54,6 +55,7 @@ def write_label_tiff(
     image : name of the image, and of the position in its file
     channels : names of the channels that were segmented
     software : the tag of this name, see `inference.provenance`
+    classic_bytes : of labels; more need BigTIFF
 
     Notes
     -----
@@ -84,7 +86,7 @@ def write_label_tiff(
     else:
         rows = rows_of_strip(shape, dtype)
         data, options["rowsperstrip"] = _strips(planes, dtype, rows), rows
-    big = len(planes) * height * width * dtype.itemsize > BIG_TIFF_BYTES
+    big = len(planes) * height * width * dtype.itemsize > classic_bytes
     with whole_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<", ome=True) as file:
         file.write(
             data,

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from inference.distances import distance_inside
+from inference.limits import LIMITS, Limits
 from inference.normalisation import bands, to_three_channels
 from inference.outputs.borders import inner_border
 from inference.outputs.whole_file import whole_file
 
-WHOLE_PIXELS = 2**25  # an image up to this size is shown in full, a larger one in small:
-SMALL_PIXELS = 2**24  # on this many pixels at most
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
 SPREAD = 96  # of 255; an 8-bit image whose values lie this far apart is shown as it is
 CHROMA_WEIGHT = 0.5  # thin lines are told from what is below by their lightness first
@@ -65,13 +64,13 @@ def parse_colour(text: str) -> tuple[int, int, int] | None:
     raise ValueError(f"no colour: {text!r}; give one of auto, {', '.join(COLOURS)}, or a number like #ff8000")
 
 
-def reduction(shape: tuple[int, int]) -> int:
+def reduction(shape: tuple[int, int], limits: Limits = LIMITS) -> int:
     """Pixels of the image per pixel of the overlay, along each axis."""
     pixels = math.prod(shape)
-    return 1 if pixels <= WHOLE_PIXELS else min(math.ceil(math.sqrt(pixels / SMALL_PIXELS)), *shape)
+    return 1 if pixels <= limits.shown_pixels else min(math.ceil(math.sqrt(pixels / limits.small_pixels)), *shape)
 
 
-def own_picture(pixels, photograph: bool) -> np.ndarray:
+def own_picture(pixels, photograph: bool, limits: Limits = LIMITS) -> np.ndarray:
     """The image as people know it: 8-bit images that fill their range as they are, others stretched.
 
     Parameters
@@ -84,7 +83,7 @@ def own_picture(pixels, photograph: bool) -> np.ndarray:
     uint8, (h, w) or (h, w, 3), smaller than the image by `reduction`, without what is left over; two channels become
     red and green.
     """
-    small = np.concatenate(list(_reduced(pixels, reduction(pixels.shape[:2]))))
+    small = np.concatenate(list(_reduced(pixels, reduction(pixels.shape[:2], limits))))
     planes = [small] if small.ndim == 2 else [np.ascontiguousarray(small[..., c]) for c in range(small.shape[2])]
     groups = [planes] if photograph else [[plane] for plane in planes]
     shown = [_stretch(plane, *_limits(group, pixels.dtype)) for group in groups for plane in group]

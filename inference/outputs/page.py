@@ -76,7 +76,8 @@ def embedded(picture: np.ndarray, side: int) -> str:
 
 
 class Page:
-    """Collects the entries of a run, in an unnamed file beside the page, and writes the page at the end.
+    """Collects the entries of a run, in an unnamed file beside the page, and writes the page at the end. A context: the
+    file lasts as long.
 
     Parameters
     ----------
@@ -152,6 +153,12 @@ class Page:
         stream.enable_buffering(16)
         with whole_file(self.path) as partial, open(partial, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(stream)
+
+    def __enter__(self) -> "Page":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._entries.close()
 
     def _read(self) -> Iterator[dict]:
         for _, start in sorted(self._places):

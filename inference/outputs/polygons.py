@@ -11,7 +11,7 @@ import numpy as np
 
 from inference.compiled import compiled
 from inference.outputs.extents import BOTTOM, Extents
-from inference.outputs.label_rows import BAND_PIXELS, LabelRows
+from inference.outputs.label_rows import LabelRows
 
 BATCH = 4096  # cells
 
@@ -26,7 +26,7 @@ def trace(labels: LabelRows, extents: Extents) -> Iterator[tuple[np.ndarray, np.
     pixels; (0, 0) is the corner of the image.
     """
     waiting = np.zeros((0, 6), np.int64)
-    for top, block in labels.regular(max(1, BAND_PIXELS // (4 * labels.shape[1])), 1):
+    for top, block in labels.regular(max(1, labels.band_pixels // (4 * labels.shape[1])), 1):
         waiting = np.concatenate([waiting, _edges(block, top)])
         done = extents.box[waiting[:, 0], BOTTOM] <= top + len(block) - 2
         if done.any():

@@ -66,7 +66,7 @@ def _outlines(path: Path, result: "Result") -> None:
 def _png(path: Path, result: "Result") -> None:
     from inference.outputs.label_png import write_label_png
 
-    write_label_png(path, result.labels)
+    write_label_png(path, result.labels, result.limits.png_pixels)
 
 
 PRODUCTS = {

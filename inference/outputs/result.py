@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.limits import Limits
 from inference.outputs.cell_table import CellTable, measure_cells
 from inference.outputs.extents import Extents
 from inference.outputs.filters import EVERY_CELL, CellFilter, new_numbers
@@ -29,7 +30,7 @@ class Result:
     picture : as it was read
     segmentation : its rows are read here, all of them
     folder : for files without names
-    labels_in_memory : pixels; the labels of a larger image are kept in a file
+    limits : what is held in memory, and shown in full
     wanted : which cells are kept
     style : how the overlay is drawn
     """
@@ -40,11 +41,11 @@ class Result:
         picture: Picture,
         segmentation: "Segmentation",
         folder: Path,
-        labels_in_memory: int,
+        limits: Limits,
         wanted: CellFilter = EVERY_CELL,
         style: OverlayStyle = PLAIN,
     ):
-        self.source, self.picture, self.style, self._folder = source, picture, style, folder
+        self.source, self.picture, self.style, self.limits, self._folder = source, picture, style, limits, folder
         self.plan: Plan = segmentation.plan
         self._open = ExitStack()
         height, width = picture.shape
@@ -52,7 +53,7 @@ class Result:
             if segmentation.stored is not None:
                 labels = segmentation.stored
                 list(segmentation.rows)
-            elif height * width <= labels_in_memory:
+            elif height * width <= limits.labels_in_memory:
                 labels = LabelRows.of(segmentation.labels)
             else:
                 labels = self._open.enter_context(LabelStore(folder)).add(segmentation.rows, picture.shape)
@@ -105,9 +106,10 @@ class Result:
     @cached_property
     def shown(self) -> np.ndarray:
         """The image as people know it, see `inference.outputs.overlay.own_picture`."""
-        return own_picture(self.picture.pixels, self.photograph)
+        return own_picture(self.picture.pixels, self.photograph, self.limits)
 
     @cached_property
     def overlay(self) -> np.ndarray:
         """The picture with the cells' outlines, (h, w, 3) uint8."""
-        return draw_overlay(self.shown, self.labels.thinned(reduction(self.labels.shape)), self.style)
+        labels = self.labels.thinned(reduction(self.labels.shape, self.limits))
+        return draw_overlay(self.shown, labels, self.style)

@@ -9,7 +9,7 @@ import numpy as np
 
 from inference.compiled import compiled
 from inference.outputs.extents import BOTTOM, LEFT, RIGHT, TOP, Extents
-from inference.outputs.label_rows import BAND_PIXELS, LabelRows
+from inference.outputs.label_rows import LabelRows
 
 MARGIN = 2  # rows above and below that the perimeter depends on
 
@@ -32,7 +32,7 @@ def measure_shapes(labels: LabelRows, extents: Extents) -> dict[str, np.ndarray]
     first = np.concatenate([[0], np.cumsum(heights)])  # of each cell in the list of all rows of all cells
     ends = np.empty((first[-1], 2), np.int64)  # leftmost and rightmost pixel
     ends[:] = (labels.shape[1], -1)
-    height = max(1, BAND_PIXELS // labels.shape[1])
+    height = max(1, labels.band_pixels // labels.shape[1])
     for top, block in labels.regular(height, MARGIN):
         _add_rows(block, top, extents.box, first, moments, ends)
         _add_perimeter(block, perimeter)
@@ -82,7 +82,7 @@ def measure_intensities(labels: LabelRows, extents: Extents, pixels, channels: S
     )
     sums = np.zeros((labels.cells + 1, count))
     lows, highs = np.full(sums.shape, np.inf), np.full(sums.shape, -np.inf)
-    for top, band in labels.regular(max(1, BAND_PIXELS // (labels.shape[1] * count))):
+    for top, band in labels.regular(max(1, labels.band_pixels // (labels.shape[1] * count))):
         block = np.asarray(pixels[top : top + len(band), :]).reshape(*band.shape, count)
         if block.dtype.kind == "f":
             block = np.nan_to_num(block, nan=0, posinf=0, neginf=0)

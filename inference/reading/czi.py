@@ -8,7 +8,7 @@ from pylibCZIrw import czi
 
 from inference.reading.harmless import understood
 from inference.reading.series import Series
-from inference.reading.stores import Planes
+from inference.reading.stores import Planes, StoreSettings
 from inference.reading.units import micrometres
 
 PIXELS = {
@@ -20,7 +20,7 @@ PIXELS = {
 }
 
 
-def read(path: Path, kind: str) -> list[Series]:
+def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     """The scenes of a file."""
     reader = czi.CziReader(str(path))  # open until the last picture is gone
     box = reader.total_bounding_box_no_pyramid

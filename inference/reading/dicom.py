@@ -9,10 +9,11 @@ from pydicom.pixels import apply_color_lut, pixel_array
 from inference.reading.harmless import understood
 from inference.reading.picture import ImageError
 from inference.reading.series import Series
+from inference.reading.stores import StoreSettings
 from inference.reading.units import micrometres
 
 
-def read(path: Path, kind: str) -> list[Series]:
+def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     """The picture of a file, decoded."""
     data = pydicom.dcmread(path)
     if "PixelData" not in data:

@@ -13,10 +13,10 @@ from inference.reading.planes import choose_planes, name_axes, say_planes, stack
 from inference.reading.regions import Regions
 from inference.reading.series import Series
 from inference.reading.sniff import CZI, DICOM, TIFF, UNREADABLE, ZARR, ZIPPED_ZARR, kind_of
-from inference.reading.stores import Deferred, fits_in_memory
+from inference.reading.stores import STORE_SETTINGS, Deferred, StoreSettings
 from inference.reading.units import is_plausible
 
-READERS = {  # modules with a function read(path, kind) -> list[Series]; imported when a file needs them
+READERS = {  # modules with a function read(path, kind, settings) -> list[Series]; imported when a file needs them
     TIFF: "tiff",
     ZARR: "zarr_images",
     ZIPPED_ZARR: "zarr_images",
@@ -26,15 +26,15 @@ READERS = {  # modules with a function read(path, kind) -> list[Series]; importe
 OTHER_READER = "raster"
 
 
-def read_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
+def read_image(path: Path, options: ReadOptions = DEFAULT, settings: StoreSettings = STORE_SETTINGS) -> Picture:
     """As `open_image`, but with all pixels in memory."""
-    picture = open_image(path, options)
+    picture = open_image(path, options, settings)
     if isinstance(picture.pixels, np.ndarray):
         return picture
     return replace(picture, pixels=picture.pixels[:, :])
 
 
-def open_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
+def open_image(path: Path, options: ReadOptions = DEFAULT, settings: StoreSettings = STORE_SETTINGS) -> Picture:
     """The only plane of a file that holds one image, or the one that `options` choose.
 
     Raises
@@ -42,7 +42,7 @@ def open_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
     ImageError
         As `open_images`, and if there are several images or planes.
     """
-    images = open_images(path, options)
+    images = open_images(path, options, settings)
     planes = sum(len(image.views) for image in images)
     if planes > 1:
         raise ImageError(
@@ -51,7 +51,7 @@ def open_image(path: Path, options: ReadOptions = DEFAULT) -> Picture:
     return images[0].open()
 
 
-def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
+def open_images(path: Path, options: ReadOptions = DEFAULT, settings: StoreSettings = STORE_SETTINGS) -> list[Image]:
     """The images of a file: positions, scenes or series, each at full resolution, thumbnails and labels of slides left
     out.
 
@@ -66,16 +66,16 @@ def open_images(path: Path, options: ReadOptions = DEFAULT) -> list[Image]:
         for, or asks for a choice that they do not make. The message names the way out.
     """
     path = Path(path)
-    every = _read_series(path)
+    every = _read_series(path, settings)
     numbers = options.series or range(1, len(every) + 1)
     if missing := [n for n in numbers if n > len(every)]:
         raise ImageError(
             f"{path.name}: there is no --series {missing[0]}; choose 1 to {len(every)}, the images that the file holds"
         )
-    return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options) for n in numbers]
+    return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options, settings) for n in numbers]
 
 
-def _read_series(path: Path) -> list[Series]:
+def _read_series(path: Path, settings: StoreSettings) -> list[Series]:
     try:
         if not path.is_dir() and not path.stat().st_size:
             raise ImageError(f"{path.name}: the file is empty; copy it again from its source")
@@ -93,7 +93,7 @@ def _read_series(path: Path) -> list[Series]:
         )
     reader = import_module(f"{__package__}.{READERS.get(kind or ZARR, OTHER_READER)}")
     try:
-        found = reader.read(path, kind)
+        found = reader.read(path, kind, settings)
     except (ImageError, MemoryError):
         raise
     except ImportError as error:
@@ -117,7 +117,7 @@ def _read_series(path: Path) -> list[Series]:
     return found
 
 
-def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Image:
+def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settings: StoreSettings) -> Image:
     """Choose channels and planes of a series."""
     if series.pixel_size and not is_plausible(series.pixel_size):
         said = f"its pixel size of {series.pixel_size[1]:g} µm cannot be true and is left out"
@@ -154,7 +154,8 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions) -> Ima
         )
 
     def load(picture: Picture) -> Picture:
-        small = isinstance(series.store, (np.ndarray, Deferred)) or fits_in_memory(picture.pixels.nbytes)
+        deferred = isinstance(series.store, (np.ndarray, Deferred))
+        small = deferred or settings.fits_in_memory(picture.pixels.nbytes)
         return replace(picture, pixels=_whole(path, picture.pixels)) if small else picture
 
     views = tuple(view(entries, () if i else warnings) for i, entries in enumerate(stack_entries(axes, stack)))

@@ -17,7 +17,7 @@ PNG_HEADER_BYTES = 4096  # in which a resolution is looked for
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 
 
-def read(path: Path, kind: str) -> list[Series]:
+def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
     """The image of a file, decoded."""
     return [DECODERS.get(kind, _opencv)(path, kind)]
 

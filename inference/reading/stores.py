@@ -10,13 +10,20 @@ import numpy as np
 
 from inference.reading.picture import ImageError
 
-WHOLE_BYTES = 2**28  # decoded; a larger picture is read region by region where its format allows
-CHUNK_BYTES = 2**28  # decoded; a file with a larger strip or tile cannot be, and is read whole
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What is read whole. The pixels do not depend on these."""
+
+    whole_bytes: int = 2**28  # decoded; a larger picture is read region by region where its format allows
+    chunk_bytes: int = 2**28  # decoded; a file with a larger strip or tile cannot be, and is read whole
+
+    def fits_in_memory(self, decoded_bytes: int) -> bool:
+        """Whether a picture of so many bytes is read whole, not region by region."""
+        return decoded_bytes <= self.whole_bytes
 
 
-def fits_in_memory(decoded_bytes: int) -> bool:
-    """Whether a picture of so many bytes is read whole, not region by region."""
-    return decoded_bytes <= WHOLE_BYTES
+STORE_SETTINGS = StoreSettings()
 
 
 @dataclass(frozen=True)

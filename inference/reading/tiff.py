@@ -1,6 +1,7 @@
 """TIFF and its relatives (OME, ImageJ, BigTIFF, pyramids, slide scanners), through tifffile."""
 
 import re
+import weakref
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -25,17 +26,17 @@ FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by 
 MANY_ROWS = 32  # ... and so many "rows"
 
 
-def read(path: Path, kind: str) -> list[Series]:
+def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
     """The images of a file."""
     with TiffFile(path) as tiff:
         if not tiff.series:
             raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
         for series in tiff.series:
             check_tables(path, series.keyframe)
-        whole = stores.fits_in_memory(sum(series.nbytes for series in tiff.series))
+        whole = settings.fits_in_memory(sum(series.nbytes for series in tiff.series))
         kept, notes = _full_images(path, tiff)
         partners = _partners(path, tiff)
-        return [replace(_series(path, tiff, number, notes, whole), partners=partners) for number in kept]
+        return [replace(_series(path, tiff, number, notes, whole, settings), partners=partners) for number in kept]
 
 
 def _partners(path: Path, tiff: TiffFile) -> tuple[Path, ...]:
@@ -77,7 +78,9 @@ def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]
     return kept, (f"left out: {', '.join(left_out)} (thumbnail or label)",) if left_out else ()
 
 
-def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], whole: bool) -> Series:
+def _series(
+    path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], whole: bool, settings: stores.StoreSettings
+) -> Series:
     source = tiff.series[number]
     page = source.keyframe
     known = details(tiff, number)
@@ -92,7 +95,7 @@ def _series(path: Path, tiff: TiffFile, number: int, notes: tuple[str, ...], who
     if axes != source.axes and "S" not in source.axes:
         notes = (*notes, "its last axis taken for channels")
     series = Series(
-        _store(path, tiff, number, whole),
+        _store(path, tiff, number, whole, settings),
         axes,
         _format(tiff),
         source.name if len(tiff.series) > 1 else "",
@@ -178,7 +181,7 @@ def _check_ends(path: Path, series: TiffPageSeries) -> None:
             )
 
 
-def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
+def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: stores.StoreSettings):
     """The pixels of a series, which is read whole or by what is asked for."""
     series = tiff.series[number]
 
@@ -194,9 +197,11 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool):
     if series.dataoffset is not None:
         offset, shape, dtype = series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder)
         return stores.Mapped(shape, dtype, lambda: np.memmap(path, dtype, "r", offset, shape))
-    if np.prod(series.keyframe.chunks) * series.dtype.itemsize > stores.CHUNK_BYTES:
+    if np.prod(series.keyframe.chunks) * series.dtype.itemsize > settings.chunk_bytes:
         return deferred
     import zarr  # late: takes a second
 
-    again = TiffFile(path)  # open until the picture is gone
-    return stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    again = TiffFile(path)
+    chunks = stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    weakref.finalize(chunks, again.close)  # the file is open until the picture is gone
+    return chunks

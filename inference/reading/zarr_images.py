@@ -12,7 +12,7 @@ from inference.reading.harmless import understood
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import Series
-from inference.reading.stores import Chunks
+from inference.reading.stores import Chunks, StoreSettings
 from inference.reading.units import micrometres
 from inference.reading.whole_chunks import checked
 
@@ -21,7 +21,7 @@ UNTOLD = "TCZYX"  # of an array whose axes have no names, the last ones
 WAY_OUT = "export it again, or save it as TIFF"
 
 
-def read(path: Path, kind: str | None) -> list[Series]:
+def read(path: Path, kind: str | None, settings: StoreSettings) -> list[Series]:
     """The images of a folder or ZIP file."""
     try:
         node = _open(path, kind)

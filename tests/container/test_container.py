@@ -137,7 +137,8 @@ def check_labels(target: Path, shapes: dict[str, tuple[int, int]]) -> dict[str, 
     assert names_in(target) == set(shapes)
     labels = {name: tifffile.imread(target / name) for name in shapes}
     for name, array in labels.items():
-        assert array.shape == shapes[name] and array.dtype == np.uint16, name
+        assert array.shape == shapes[name], name
+        assert array.dtype == np.uint16, name
         assert set(np.unique(array)) - {0} == set(range(1, int(array.max()) + 1)), (
             f"{name}: cells are not numbered 1..n"
         )
@@ -300,7 +301,8 @@ def test_hostile_flags(inputs, tmp_path):
     """No writable file but the results', a user without a name or a home, no capabilities, 64 MB of shared memory."""
     target = folder(tmp_path / "out", 0o777)
     done = run(*HOSTILE, *folders(inputs, target), command=("sh", "predict.sh", "/inputs", "/outputs", "-v"))
-    assert done.returncode == 0 and "compiled for this run only" not in done.stderr
+    assert done.returncode == 0
+    assert "compiled for this run only" not in done.stderr
     check_labels(target, SHAPES)
     if os.geteuid() == 0:
         assert {owner(target / name) for name in SHAPES} == {(STRANGER, STRANGER)}
@@ -327,8 +329,10 @@ def test_nothing_is_compiled_at_run_time(tmp_path):
     lookups, hits = (
         sum(f"[cache] {what} loaded" in line for line in done.stdout.splitlines()) for what in ("index", "data")
     )
-    assert done.returncode == 0 and lookups == hits > 3
-    assert " saved to " not in done.stdout and "compiled for this run only" not in done.stderr
+    assert done.returncode == 0
+    assert lookups == hits > 3
+    assert " saved to " not in done.stdout
+    assert "compiled for this run only" not in done.stderr
 
 
 def test_options(one_input, tmp_path):
@@ -338,7 +342,8 @@ def test_options(one_input, tmp_path):
         *folders(one_input, target),
         command=("sh", "predict.sh", "/inputs", "/outputs", "--overlay", "--route", "1", "-v"),
     )
-    assert done.returncode == 0 and "compiled for this run only" not in done.stderr
+    assert done.returncode == 0
+    assert "compiled for this run only" not in done.stderr
     assert names_in(target) == {"TINY_label.tiff", "TINY_overlay.png"}
     assert cv2.imread(str(target / "TINY_overlay.png")).shape == (3, 5, 3)
 
@@ -351,7 +356,8 @@ def test_bad_files_among_good_ones(one_input, tmp_path):
     tifffile.imwrite(one_input / "stack.tif", np.zeros((9, 20, 30), np.uint8), metadata={"axes": "ZYX"}, imagej=True)
     target = folder(tmp_path / "out", 0o777)
     done = run(*folders(one_input, target))
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     check_labels(target, {"TINY_label.tiff": SHAPES["TINY_label.tiff"]})
     errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
     for name in ("broken.png", "empty.tif", "stack.tif"):
@@ -361,14 +367,18 @@ def test_bad_files_among_good_ones(one_input, tmp_path):
 
 def test_empty_input_folder(tmp_path):
     done = run(*folders(folder(tmp_path / "in"), folder(tmp_path / "out", 0o777)))
-    assert done.returncode == 2 and "no images in this folder" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "no images in this folder" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_output_folder_that_is_not_writable(one_input, tmp_path):
     """One line that names the folder, before any work."""
     done = run(*HOSTILE, *folders(one_input, folder(tmp_path / "out", 0o555)))
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 2 and line.startswith("error: ") and "/outputs" in line
+    assert done.returncode == 2
+    assert line.startswith("error: ")
+    assert "/outputs" in line
     assert names_in(tmp_path / "out") == set()
 
 
@@ -394,7 +404,8 @@ def test_sigterm(inputs, tmp_path):
         remove(name)
         process.wait()
     written = names_in(target)
-    assert code in (130, 143) and "Traceback" not in log.read_text(), log.read_text()
+    assert code in (130, 143), log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
     assert 0 < len(written) < MANY
     check_labels(target, {name: (3, 5) for name in written})
     assert all(n.endswith("_label.tiff") for n in written)

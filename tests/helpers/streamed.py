@@ -39,7 +39,8 @@ def assert_numbered(labels, tally):
 def assert_matching(labels, expected):
     """Every cell has its partner at an IoU of 0.99; cells below 100 pixels may differ by one."""
     cells = int(expected.max())
-    assert labels.shape == expected.shape and labels.max() == cells
+    assert labels.shape == expected.shape
+    assert labels.max() == cells
     ((tp, fp, fn),) = match_counts(expected, labels, (0.99,))
     assert (tp, fp, fn) == (cells, 0, 0)
 

@@ -53,7 +53,8 @@ def test_bright_backgrounds_keep_their_colours():
     stained = 1 - nuclei()[:, :, None] * np.float32([0.2, 0.6, 0.8])
     assert channel_of_one_hue(stained) is None
     assert channel_of_one_hue((1 - 0.3 * nuclei())[:, :, None] * np.float32([1, 0.9, 0.5])) is None
-    assert is_dark(nuclei().reshape(-1, 1)) and not is_dark(stained.reshape(-1, 3))
+    assert is_dark(nuclei().reshape(-1, 1))
+    assert not is_dark(stained.reshape(-1, 3))
 
 
 def test_nothing_to_tell_a_hue_by():

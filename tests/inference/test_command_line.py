@@ -46,7 +46,8 @@ def test_a_route_is_a_number_or_a_name(text, class_):
 def test_a_wrong_route_is_told_the_right_ones(capsys):
     with pytest.raises(SystemExit) as stopped:
         request("--route", "7")
-    assert stopped.value.code == 2 and "'7' is no class of images; give one of 0 (binary)" in capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "'7' is no class of images; give one of 0 (binary)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "101", "1e9", "nan", "inf", "1.5", "wide"])

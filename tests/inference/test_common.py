@@ -35,7 +35,8 @@ def test_the_contrast_is_that_of_all_pixels_of_a_kind(plate):
     pictures = [open_image(found.path) for found in files[:4]]
     common = measure_common(files, InThisProcess(), None, request(same_contrast=True))
     assert common.ends_of(pictures[0]) == Normalisation.measure(np.concatenate(wells)).ends
-    assert len(common.ends_of(pictures[3])) == 3 and common.diameter is None
+    assert len(common.ends_of(pictures[3])) == 3
+    assert common.diameter is None
     dim = normalised_image(wells[1], ends=common.ends_of(pictures[1]))[:, :]
     assert dim.max() < 40 < normalised_image(wells[1])[:, :].max()
 
@@ -58,7 +59,8 @@ def test_the_diameter_is_the_median(plate):
 
 def test_nothing_is_measured_unless_it_is_asked_for(plate):
     common = measure_common(plate[0], InThisProcess(), None, request())
-    assert common.diameter is None and common.ends_of(open_image(plate[0][0].path)) is None
+    assert common.diameter is None
+    assert common.ends_of(open_image(plate[0][0].path)) is None
 
 
 def test_no_file_can_be_read(tmp_path):
@@ -66,7 +68,8 @@ def test_no_file_can_be_read(tmp_path):
     common = measure_common(
         [Found(tmp_path / "a.png")], InThisProcess(), None, request(same_contrast=True, same_diameter=True)
     )
-    assert common.diameter is None and common.ends == {}
+    assert common.diameter is None
+    assert common.ends == {}
 
 
 def test_noise_alone_remains_nothing(plate):

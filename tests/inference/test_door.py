@@ -38,10 +38,12 @@ def test_arrays_files_and_the_command_line_give_the_same(segmenter, tissue, untr
     assert main([str(o) for o in ("-i", tmp_path / "a.png", "-o", tmp_path, *options)]) == 0
     for image in (tissue, tmp_path / "a.png", str(tmp_path / "a.png")):
         labels, table = segmenter.segment(image, diameter=28, min_size=20, exclude_border=True)
-        assert np.array_equal(labels, tifffile.imread(tmp_path / "a_label.tiff")) and labels.dtype == np.int32
+        assert np.array_equal(labels, tifffile.imread(tmp_path / "a_label.tiff"))
+        assert labels.dtype == np.int32
         with open(tmp_path / "a_cells.csv", newline="") as file:
             rows = list(csv.DictReader(file))
-        assert list(rows[0]) == list(table) and len(rows) == labels.max() > 3
+        assert list(rows[0]) == list(table)
+        assert len(rows) == labels.max() > 3
         np.testing.assert_allclose(
             [float(row["intensity_mean-green"]) for row in rows], table["intensity_mean-green"], rtol=1e-5
         )
@@ -68,7 +70,9 @@ def test_pixel_sizes_give_micrometres(segmenter, tissue):
 
 def test_facts(segmenter):
     facts = segmenter.facts
-    assert facts.version and facts.device in ("cpu", "cuda:0", "cuda") and len(facts.weights["gray"]) == 12
+    assert facts.version
+    assert facts.device in ("cpu", "cuda:0", "cuda")
+    assert len(facts.weights["gray"]) == 12
     assert set(facts.scores) == {"binary", "gray", "large colour", "small colour"}
 
 
@@ -86,7 +90,8 @@ def test_facts(segmenter):
 def test_arrays(shape, channels, expected, axes):
     image = np.arange(np.prod(shape)).reshape(shape)
     picture = picture_of(image, channels)
-    assert picture.pixels.shape == expected and picture.axes == axes
+    assert picture.pixels.shape == expected
+    assert picture.axes == axes
     if channels:
         assert np.array_equal(picture.pixels, np.squeeze(image[:, :, channels]))
 

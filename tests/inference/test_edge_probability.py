@@ -16,7 +16,9 @@ def test_probability_is_stardists(blobs, seed):
     """
     labels = blobs(seed)
     ours, theirs = edge_probability(labels), edt_prob(labels.astype(np.uint16))
-    assert ours.dtype == np.float32 and ours.min() == 0 and ours.max() == 1
+    assert ours.dtype == np.float32
+    assert ours.min() == 0
+    assert ours.max() == 1
     compared = 0
     for cell in np.unique(labels)[1:]:
         mask = labels == cell

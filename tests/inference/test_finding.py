@@ -54,7 +54,8 @@ TAKEN = ["a.png", "b.dat", "broken.tif", "cells.nd2", "cells.oib", "gone.png", "
 
 def test_a_folder(folder):
     images, skipped = find_images([folder])
-    assert [found.path.name for found in images] == TAKEN and {found.folder for found in images} == {Path()}
+    assert [found.path.name for found in images] == TAKEN
+    assert {found.folder for found in images} == {Path()}
     reasons = {entry.path.name: entry.reason for entry in skipped}
     assert {name for name, reason in reasons.items() if reason == "hidden"} == {".hidden.png", "._a.png"}
     results = {name for name, reason in reasons.items() if "name is that of a result" in reason}
@@ -73,7 +74,8 @@ def test_recursive_keeps_the_structure(folder):
 
 def test_a_challenge_takes_every_name(folder):
     images, skipped = find_images([folder], any_name=True)
-    assert len(images) == len(TAKEN) + 7 and {entry.path.name for entry in skipped} == {
+    assert len(images) == len(TAKEN) + 7
+    assert {entry.path.name for entry in skipped} == {
         "day 1",
         "empty folder",
         "notes.txt",
@@ -208,4 +210,5 @@ def test_folders_that_are_linked_into_themselves(tmp_path):
         for other in ("a", "b", "c"):
             (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
     images, skipped = find_images([tmp_path], recursive=True)
-    assert len(images) == 3 and any(entry.reason == "a link to a folder that it is in" for entry in skipped)
+    assert len(images) == 3
+    assert any(entry.reason == "a link to a folder that it is in" for entry in skipped)

@@ -20,7 +20,8 @@ def test_every_class_has_a_kind():
 @pytest.mark.parametrize("name", KINDS)
 def test_settings_are_frozen_and_their_grid_holds_the_defaults(name):
     settings = KINDS[name].Settings
-    assert dataclasses.fields(settings) and settings() in settings.grid()
+    assert dataclasses.fields(settings)
+    assert settings() in settings.grid()
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings().anything = 1
 
@@ -36,11 +37,15 @@ def test_activation_by_hand():
     """StarDist's probability is a sigmoid; Hover's logit the difference of cell and background; both in float32."""
     half = torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)
     prob, dist = KINDS["stardist"].activate(half, torch.full((1, RAYS, 2, 2), -3.0))
-    assert prob.dtype == torch.float32 and (prob == 0.5).all() and (dist == -3).all()
+    assert prob.dtype == torch.float32
+    assert (prob == 0.5).all()
+    assert (dist == -3).all()
     logit, hv = KINDS["hover"].activate(
         torch.tensor([[[[1.0]], [[4.0]]]], dtype=torch.bfloat16), torch.full((1, 2, 1, 1), 0.25)
     )
-    assert logit.dtype == torch.float32 and logit.tolist() == [[[[3.0]]]] and (hv == 0.25).all()
+    assert logit.dtype == torch.float32
+    assert logit.tolist() == [[[[3.0]]]]
+    assert (hv == 0.25).all()
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -33,7 +33,8 @@ def test_wrong(text):
 
 def test_pixels():
     assert parse_length("12um").pixels("a.tif", PICTURE) == 24, "of the area that a pixel has"
-    assert parse_length("12").pixels("a.tif", PICTURE) == 12 and parse_length("0.1um").pixels("a.tif", PICTURE) == 1
+    assert parse_length("12").pixels("a.tif", PICTURE) == 12
+    assert parse_length("0.1um").pixels("a.tif", PICTURE) == 1
     with pytest.raises(ImageError, match=r"a\.tif: .*size of its pixels.*--diameter in pixels"):
         parse_length("12um").pixels("a.tif", Picture(np.zeros((4, 4), np.uint8), "YX"))
 

@@ -103,7 +103,8 @@ def test_threads_follow_the_quota_but_not_against_the_user(monkeypatch):
         monkeypatch.setenv(name, "0")  # so that what is there is brought back after the test
         monkeypatch.delenv(name)
     machine.threads_follow_quota()
-    assert os.environ["OMP_NUM_THREADS"] == "5" and os.environ["NUMBA_NUM_THREADS"] == "2"
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+    assert os.environ["NUMBA_NUM_THREADS"] == "2"
     assert os.environ["OPENCV_FOR_THREADS_NUM"] == "2"
 
 

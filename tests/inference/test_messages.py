@@ -1,4 +1,7 @@
-"""What is said of an image names its file and what to do, on one line."""
+"""What is said of an image names its file and what to do, on one line.
+
+inference.outputs.refusal is among it; each kind of inference.outputs.products is written in tests/test_predict.py.
+"""
 
 import errno
 import logging

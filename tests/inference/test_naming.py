@@ -36,7 +36,8 @@ def test_the_ending_goes(name, expected):
 
 
 def test_names_that_used_to_overwrite_each_other():
-    assert names("a.b.tif", "a.c.tif") == ["a.b", "a.c"] and names("a.b.tif") == ["a.b"]
+    assert names("a.b.tif", "a.c.tif") == ["a.b", "a.c"]
+    assert names("a.b.tif") == ["a.b"]
 
 
 def test_images_that_differ_in_the_ending_alone_are_named_before_anything_runs():

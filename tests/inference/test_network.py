@@ -51,8 +51,10 @@ def network(model, device=CPU, dtype=torch.float32, batch=None):
 
 def test_maps_are_numpy_arrays_of_the_whole_batch():
     prob, dist = network(Model(), batch=2)(windows(5))
-    assert prob.shape == (5, 1, 8, 16) and prob.dtype == np.float32
-    assert dist.shape == (5, RAYS, 8, 16) and dist.dtype == np.float32
+    assert prob.shape == (5, 1, 8, 16)
+    assert prob.dtype == np.float32
+    assert dist.shape == (5, RAYS, 8, 16)
+    assert dist.dtype == np.float32
     np.testing.assert_allclose(prob[:, 0, 0, 0], 1 / (1 + np.exp(-np.arange(5) * 40 / 255)), rtol=1e-6)
     assert dist[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0], "two windows at a time"
 
@@ -110,7 +112,8 @@ def test_a_model_is_made_ready_for_inference():
 def test_without_memory_the_batch_is_halved_for_good(caplog):
     made = network(Model(most=3), batch=16)
     prob, _ = made(windows(6))
-    assert made.batch == 2 and [n for n, *_ in made.model.seen] == [6, 6, 4, 2, 2, 2]
+    assert made.batch == 2
+    assert [n for n, *_ in made.model.seen] == [6, 6, 4, 2, 2, 2]
     np.testing.assert_allclose(prob[:, 0, 0, 0], 1 / (1 + np.exp(-np.arange(6) * 40 / 255)), rtol=1e-6)
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
         f"not enough GPU memory: going on with {n} windows at a time" for n in (8, 4, 2)
@@ -123,9 +126,11 @@ def test_without_memory_the_batch_is_halved_for_good(caplog):
 def test_without_memory_for_one_window_the_cpu_takes_over(caplog):
     made = network(Model(), device=ELSEWHERE, batch=1)
     prob, _ = made(windows(2))
-    assert made.device == CPU and made.dtype == best_dtype(CPU)
+    assert made.device == CPU
+    assert made.dtype == best_dtype(CPU)
     assert [place for *_, place in made.model.seen] == ["meta", "cpu", "cpu"]
-    assert prob.shape == (2, 1, 8, 16) and np.isfinite(prob).all()
+    assert prob.shape == (2, 1, 8, 16)
+    assert np.isfinite(prob).all()
     assert caplog.text.count("not enough GPU memory for a single window: going on with the CPU") == 1
 
 
@@ -166,7 +171,8 @@ def test_a_gpus_batch_follows_its_free_memory(monkeypatch, free_gib, batch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 0))
     monkeypatch.setattr(Model, "to", lambda self, *_, **__: self)
     made = network(Model(), device=torch.device("cuda"))
-    assert made.batch == batch and made.overlaps
+    assert made.batch == batch
+    assert made.overlaps
 
 
 def test_a_driver_that_is_too_old(monkeypatch, caplog):
@@ -188,9 +194,11 @@ def test_a_driver_that_is_too_old(monkeypatch, caplog):
     with pytest.raises(ValueError, match="no usable GPU .*too old"):
         choose_device("cuda")
     caplog.clear()
-    assert choose_device("cpu") == CPU and not caplog.text
+    assert choose_device("cpu") == CPU
+    assert not caplog.text
 
 
 def test_no_gpu_at_all_is_nothing_to_speak_of(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == CPU and not caplog.text
+    assert choose_device("auto") == CPU
+    assert not caplog.text

@@ -47,7 +47,9 @@ def test_normalise_special_images():
     equal = np.repeat(GRAY[:, :, None], 3, axis=2)
     assert np.array_equal(normalise(equal), normalise(GRAY))
     two = normalise(np.dstack((GRAY, GRAY[::-1])))
-    assert two.shape == (20, 30, 3) and two[..., 2].max() == 0 and np.array_equal(two[..., 0], normalise(GRAY))
+    assert two.shape == (20, 30, 3)
+    assert two[..., 2].max() == 0
+    assert np.array_equal(two[..., 0], normalise(GRAY))
     assert to_three_channels(GRAY).shape == (20, 30, 3)
 
 
@@ -69,7 +71,9 @@ def test_one_hue_is_gray_to_the_pixel():
     hue = np.dstack((gray // 4, gray, np.zeros_like(gray)))
     assert np.array_equal(normalise(hue), normalise(gray))
     two = normalise(np.dstack((gray, RNG.integers(0, 9, gray.shape, np.uint8), gray.T)))
-    assert two.shape == (80, 80, 3) and two[..., 1].max() == 0 and np.array_equal(two[..., 0], normalise(gray))
+    assert two.shape == (80, 80, 3)
+    assert two[..., 1].max() == 0
+    assert np.array_equal(two[..., 0], normalise(gray))
 
 
 def test_normalise_counts_exactly_above_2_to_the_24_pixels():
@@ -84,7 +88,8 @@ def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape):
     pixels = picture(shape, dtype)
     expected = normalise(pixels)
     image = normalised_image(regions(pixels), SMALL)
-    assert isinstance(image, LargeImage) and image.shape == shape[:2]
+    assert isinstance(image, LargeImage)
+    assert image.shape == shape[:2]
     assert np.array_equal(image[:, :], expected)
     height, width = shape[:2]
     middle = slice(height // 3, height // 3 + 50), slice(width // 4, 900)
@@ -138,6 +143,10 @@ def test_overview_is_the_image_in_small(shape):
 
 def test_a_small_image_is_its_own_overview():
     image = normalised_image(GRAY)
-    assert image.reduction == 1 and np.array_equal(image.overview, normalise(GRAY)) and image[2:5, 3:4].shape == (3, 1)
+    assert image.reduction == 1
+    assert np.array_equal(image.overview, normalise(GRAY))
+    assert image[2:5, 3:4].shape == (3, 1)
     array = NormalisedImage(GRAY)
-    assert np.array_equal(array[:, :], GRAY) and array.overview is not None and array.reduction == 1
+    assert np.array_equal(array[:, :], GRAY)
+    assert array.overview is not None
+    assert array.reduction == 1

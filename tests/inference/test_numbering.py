@@ -16,7 +16,8 @@ def test_by_hand():
     first = number(np.array([[0, 3, 3], [1, 3, 0]], np.int32))
     number.learn(np.array([0.4], np.float32))
     second = number(np.array([[1, 4, 0]], np.int32))
-    assert first.tolist() == [[0, 1, 1], [2, 1, 0]] and second.tolist() == [[2, 3, 0]]
+    assert first.tolist() == [[0, 1, 1], [2, 1, 0]]
+    assert second.tolist() == [[2, 3, 0]]
     assert tally.cells == 3
     assert np.concatenate(tally.probabilities).tolist() == pytest.approx([0.3, 0.1, 0.4])
 

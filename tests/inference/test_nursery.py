@@ -66,6 +66,22 @@ def test_without_the_nursery_its_children_end():
     assert child.end() == ""
     with pytest.raises(OSError):
         nursery.child()
+    assert_ends(number)
+
+
+def test_a_nursery_that_nobody_refers_to_ends():
+    nursery = Nursery(ECHO)
+    child = nursery.child()
+    child.connection.send("a")
+    number = child.connection.recv()[1]
+    connection = child.connection  # the child would end with it
+    del nursery, child
+    assert_ends(number)
+    connection.close()
+
+
+def assert_ends(number):
+    """Within a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

@@ -20,13 +20,15 @@ def test_painting_is_stardists(seed):
     assert np.mean((labels > 0) != (theirs > 0)) < 0.01  # pixels on an edge, and fragments that we clear
     from stardist.matching import matching
 
-    assert matching(theirs, labels, thresh=0.9).f1 > 0.97 and matching(theirs, labels, thresh=0.5).f1 > 0.99
+    assert matching(theirs, labels, thresh=0.9).f1 > 0.97
+    assert matching(theirs, labels, thresh=0.5).f1 > 0.99
 
 
 def test_paint_literal():
     square = Candidates(np.ones(1, np.float32), np.array([[2, 3]], np.float32), np.full((1, 4), 1.5, np.float32))
     labels, count = paint(square, (5, 7))
-    assert count == 1 and labels.tolist() == [
+    assert count == 1
+    assert labels.tolist() == [
         [0, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 1, 0, 0, 0],
         [0, 0, 1, 1, 1, 0, 0],
@@ -37,7 +39,10 @@ def test_paint_literal():
 
 def test_first_cell_keeps_the_pixels_and_hidden_cells_get_no_number():
     labels, count = paint(disks([[10, 10], [10, 10], [10, 16]], [5, 3, 5]), (30, 30))
-    assert count == 2 and set(np.unique(labels)) == {0, 1, 2} and labels[10, 14] == 1 and labels[10, 20] == 2
+    assert count == 2
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert labels[10, 14] == 1
+    assert labels[10, 20] == 2
 
 
 def test_a_cell_that_is_cut_in_two_keeps_its_larger_fragment():
@@ -50,7 +55,9 @@ def test_a_cell_that_is_cut_in_two_keeps_its_larger_fragment():
     )
     labels, count = paint(cells, (40, 60))
     columns = np.nonzero((labels == 2).any(axis=0))[0]
-    assert count == 2 and columns.max() < 30 and columns.min() <= 12
+    assert count == 2
+    assert columns.max() < 30
+    assert columns.min() <= 12
 
 
 def test_keep_largest_fragment_against_scikit_image():
@@ -72,14 +79,16 @@ def test_painting_at_another_size():
     labels, _ = paint(disks([[24.5, 24.5]], [10]), (100, 100), (0.5, 0.5))
     y, x = np.nonzero(labels)
     assert labels.sum() == pytest.approx(math.pi * 400, rel=0.02)
-    assert y.mean() == pytest.approx(49.5, abs=0.05) and x.mean() == pytest.approx(49.5, abs=0.05)
+    assert y.mean() == pytest.approx(49.5, abs=0.05)
+    assert x.mean() == pytest.approx(49.5, abs=0.05)
 
 
 def test_more_than_65535_cells():
     y, x = np.mgrid[0:520, 0:520].reshape(2, -1)[:, :66_000] * 4 + 2
     cells = disks(np.stack((y, x), axis=1), np.full(66_000, 1.2), prob=np.linspace(1, 0.5, 66_000))
     labels, count = paint(suppress(cells, 0.4), (2100, 2100))
-    assert count == 66_000 == labels.max() and np.all(np.bincount(labels.ravel())[1:] > 0)
+    assert count == 66_000 == labels.max()
+    assert np.all(np.bincount(labels.ravel())[1:] > 0)
 
 
 def test_row_numbers_beyond_2_to_the_31():
@@ -88,7 +97,9 @@ def test_row_numbers_beyond_2_to_the_31():
     canvas = np.zeros((400, 200), np.int32)
     first_row = 2**23 * 1000 - 100_500 - 200  # of a label image a thousand times as large as the working image, along y
     assert paint_onto(canvas, first_row, Candidates(cells.prob, cells.points, cells.dist), (0.001, 1.0), 5) == 6
-    assert canvas.max() == 6 and (canvas[:, 50] == 6).all() and first_row > 2**31
+    assert canvas.max() == 6
+    assert (canvas[:, 50] == 6).all()
+    assert first_row > 2**31
 
 
 def test_nothing_and_polygons_outside():

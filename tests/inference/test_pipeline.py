@@ -43,7 +43,9 @@ def test_labels_are_the_same_with_and_without_overlap(class_, untrained_weights,
     monkeypatch.setattr(Network, "overlaps", True)
     network.batch = 3
     found, tally, seconds = labels()
-    assert expected.max() > 10 and np.array_equal(found, expected) and tally == counts
+    assert expected.max() > 10
+    assert np.array_equal(found, expected)
+    assert tally == counts
     assert set(seconds) == {"scale", "network", "wait", "decode"}
 
 
@@ -102,7 +104,8 @@ def test_shipped_networks(name, stream_number, shipped):
         "nuclei.tif",
         0,
     ):  # what networks make of images of other classes may be next to nothing
-        assert cells > 20 and seam_cells > 0
+        assert cells > 20
+        assert seam_cells > 0
 
 
 @pytest.mark.parametrize(

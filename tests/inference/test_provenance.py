@@ -28,7 +28,8 @@ def test_files_of_others(tmp_path, software):
 
 def test_no_tiff(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0 and no more")
-    assert Provenance.of(tmp_path / "a.tif") is None and Provenance.of(tmp_path / "none.tif") is None
+    assert Provenance.of(tmp_path / "a.tif") is None
+    assert Provenance.of(tmp_path / "none.tif") is None
 
 
 def test_same_labels():
@@ -49,7 +50,8 @@ def test_content_decides_and_not_name_or_time(tmp_path):
         (tmp_path / name).write_bytes(content)
     os.utime(tmp_path / "b.png", (1, 1))
     a, b, c = (file_digest(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
-    assert a == b != c and len(a) == 16
+    assert a == b != c
+    assert len(a) == 16
 
 
 @pytest.mark.parametrize("place", [0, 1_000_000, 2**26 + 100_000 - 1])

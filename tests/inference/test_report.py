@@ -16,11 +16,12 @@ def test_tolerance():
 def test_the_stopwatchs_columns_are_the_last_ones_and_left_out_of_a_brief_report():
     row = ReportRow("done", "a.png", cells=3, stages={"read": 1.23456}, seconds=4.5, weights="0f41")
     names, brief = list(row.columns()), list(row.columns(brief=True))
-    assert names[: len(brief)] == brief and {"seconds", "peak_memory_mb", *STAGE_COLUMNS.values()} <= set(
-        names[len(brief) :]
-    )
-    assert row.columns()["read_seconds"] == 1.235 and row.columns()["write_seconds"] is None
-    assert names.index("warnings") < names.index("tolerance_seconds") and "class" in brief
+    assert names[: len(brief)] == brief
+    assert {"seconds", "peak_memory_mb", *STAGE_COLUMNS.values()} <= set(names[len(brief) :])
+    assert row.columns()["read_seconds"] == 1.235
+    assert row.columns()["write_seconds"] is None
+    assert names.index("warnings") < names.index("tolerance_seconds")
+    assert "class" in brief
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
@@ -33,7 +34,9 @@ def test_a_stopped_run_has_a_report(tmp_path, suffix, brief):
         raise KeyboardInterrupt
     with open(path, newline="") as file:
         first, second = json.load(file) if suffix == "json" else csv.DictReader(file)
-    assert first["image"].endswith("=a.png") and int(first["cells"]) == 3 and second["status"] == "failed: damaged"
+    assert first["image"].endswith("=a.png")
+    assert int(first["cells"]) == 3
+    assert second["status"] == "failed: damaged"
     assert ("seconds" in first) != brief
 
 

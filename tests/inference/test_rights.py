@@ -72,4 +72,5 @@ def test_root_stays_root_where_the_owner_could_not_go_on(tmp_path, calls, monkey
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(rights, "_unreadable", lambda paths, owner: "/root/weights")
     become_owner(Folder(tmp_path))
-    assert not calls and f"the owner of {tmp_path} may not read /root/weights" in caplog.text
+    assert not calls
+    assert f"the owner of {tmp_path} may not read /root/weights" in caplog.text

@@ -1,4 +1,7 @@
-"""Files in processes of their own: the same pixels as in this one, and what a file does to its decoder stays there."""
+"""Files in processes of their own: the same pixels as in this one, and what a file does to its decoder stays there.
+
+The other side is inference.reader_process.
+"""
 
 import base64
 import os
@@ -49,11 +52,10 @@ def test_as_in_this_process(reader, stack):
     path, planes = stack
     options = ReadOptions(z="each")
     (here,), ((there,), digest) = open_images(path, options), reader.open_images(path, options)
-    assert len(digest) == 16 and (there.suffix, there.stack, there.stack_axes) == (here.suffix, (3,), "Z") == (
-        here.suffix,
-        here.stack,
-        "Z",
-    )
+    assert len(digest) == 16
+    assert there.suffix == here.suffix
+    assert there.stack == here.stack == (3,)
+    assert there.stack_axes == "Z"
     for ours, theirs, plane in zip(here.views, there.views, planes, strict=True):
         assert (theirs.reading, theirs.resolution, theirs.pixel_size, theirs.warnings) == (
             ours.reading,
@@ -61,7 +63,8 @@ def test_as_in_this_process(reader, stack):
             ours.pixel_size,
             ours.warnings,
         )
-        assert theirs.pixels.shape == ours.pixels.shape and theirs.pixels.dtype == ours.pixels.dtype
+        assert theirs.pixels.shape == ours.pixels.shape
+        assert theirs.pixels.dtype == ours.pixels.dtype
         assert np.array_equal(there.load(theirs).pixels, plane)
 
 
@@ -72,16 +75,19 @@ def test_pixels(reader, tmp_path, shape, dtype):
     tifffile.imwrite(tmp_path / "a.tif", pixels)
     (image,), _ = reader.open_images(tmp_path / "a.tif", ReadOptions())
     found = image.open().pixels
-    assert found.dtype == dtype and np.array_equal(found, pixels)
+    assert found.dtype == dtype
+    assert np.array_equal(found, pixels)
 
 
 def test_regions(reader, tmp_path):
     """A part of a large file, also every n-th pixel of it."""
-    side = int((2 * stores.WHOLE_BYTES) ** 0.5)
+    side = int((2 * stores.STORE_SETTINGS.whole_bytes) ** 0.5)
     array = zarr.create_array(tmp_path / "a.zarr", shape=(side, side), chunks=(1024, 1024), dtype="uint8", fill_value=7)
     array[5:9, 6:8] = 1
     pixels = reader.open_images(tmp_path / "a.zarr", ReadOptions())[0][0].open().pixels
-    assert isinstance(pixels, RemoteRegions) and pixels.ndim == 2 and pixels.nbytes == side * side
+    assert isinstance(pixels, RemoteRegions)
+    assert pixels.ndim == 2
+    assert pixels.nbytes == side * side
     assert np.array_equal(pixels[4:7, 5:8], [[7, 7, 7], [7, 1, 1], [7, 1, 1]])
     assert np.array_equal(pixels[5:9:3, 5:9:2], [[7, 1], [7, 1]])
     assert pixels[3:3, :].shape == (0, side)

@@ -27,7 +27,8 @@ def test_parts_are_those_of_the_whole(shape, scale, channels):
     assert working.shape == tuple(max(1, round(n * scale)) for n in shape)
     assert working.sizes.scale == (height / shape[0], width / shape[1])
     whole = working.rows(0, height)
-    assert whole.shape == (height, width, 3) and whole.dtype == np.uint8
+    assert whole.shape == (height, width, 3)
+    assert whole.dtype == np.uint8
     for part in (1, 3, 50):
         parts = [working.rows(top, min(top + part, height)) for top in range(0, height, part)]
         assert np.array_equal(np.concatenate(parts), whole)

@@ -69,7 +69,8 @@ def test_stardist_is_that_of_the_whole(seed, working_shape, look):
     prob, dist = star_maps(working_shape, seed, **LOOKS[look])
     expected, cells = at_once(prob, dist, Sizes(shape, working_shape), Settings())
     labels, tally, _ = stream(prob, dist, working_shape, shape)
-    assert same_cells(labels, expected) and tally.cells == cells
+    assert same_cells(labels, expected)
+    assert tally.cells == cells
     assert_numbered(labels, tally)
     assert cells > 3 or min(working_shape) < 40
 
@@ -79,8 +80,10 @@ def test_stardist_hands_on_rows_before_the_last_tile_and_keeps_few():
     shape = (3000, 100)
     _, _, bands = stream(*star_maps(shape, 0), shape, shape)
     heights = [len(band) for band in bands]
-    assert len(heights) >= len(spans(shape[0])) - 1 and sum(heights) == 3000
-    assert max(heights[:-1]) < STEP + LONGEST_RAY and heights[-1] < 2 * STEP + LONGEST_RAY
+    assert len(heights) >= len(spans(shape[0])) - 1
+    assert sum(heights) == 3000
+    assert max(heights[:-1]) < STEP + LONGEST_RAY
+    assert heights[-1] < 2 * STEP + LONGEST_RAY
 
 
 def one_star(shape, point, radius, prob=0.9):
@@ -96,7 +99,9 @@ def test_a_large_stardist_cell_is_one_cell_or_is_reported(radius, cells_cut):
     shape = (1300, 900)
     labels, tally, _ = stream(*one_star(shape, (120, 110), radius), shape, shape)
     reach = min(radius, LONGEST_RAY)
-    assert tally.cells == labels.max() == 1 and tally.cut_cells == cells_cut and tally.seam_cells == 1
+    assert tally.cells == labels.max() == 1
+    assert tally.cut_cells == cells_cut
+    assert tally.seam_cells == 1
     assert labels.sum() == pytest.approx(RAYS / 2 * reach**2 * np.sin(2 * np.pi / RAYS), rel=0.01)
 
 
@@ -119,7 +124,9 @@ def test_stardist_counts_the_cells_across_seams():
         )
     )
     labels, tally, _ = stream(prob, dist, shape, shape)
-    assert tally.cells == 5 and tally.seam_cells == 2 and tally.cut_cells == 0
+    assert tally.cells == 5
+    assert tally.seam_cells == 2
+    assert tally.cut_cells == 0
 
 
 def test_cells_have_the_probabilities_of_their_centres():
@@ -131,7 +138,8 @@ def test_cells_have_the_probabilities_of_their_centres():
         prob[0][place] = value
     labels, tally, bands = stream(prob, dist, shape, shape)
     probabilities = np.concatenate(tally.probabilities)
-    assert len(bands) > 1 and len(probabilities) == 4
+    assert len(bands) > 1
+    assert len(probabilities) == 4
     for (y, x), value in centres.items():
         if value != 0.55:
             assert probabilities[labels[4 * y + 1, 4 * x + 1] - 1] == np.float32(value)
@@ -151,7 +159,9 @@ def test_no_maps_at_all():
     shape, tally = (1100, 600), Tally()
     empty = [(tile, None) for tile in tile_image(*shape)]
     labels = np.concatenate(list(stardist.rows(iter(empty), Settings(), Sizes((2000, 700), shape), tally)))
-    assert labels.shape == (2000, 700) and labels.max() == 0 and tally == Tally()
+    assert labels.shape == (2000, 700)
+    assert labels.max() == 0
+    assert tally == Tally()
 
 
 # Maps from labels
@@ -177,7 +187,8 @@ def test_distances_by_hand():
     labels[2, 1] = 7
     labels[1:4, 4:8] = 3
     distances = star_distances(labels, 4)
-    assert distances.shape == (5, 9, 4) and distances.dtype == np.float32
+    assert distances.shape == (5, 9, 4)
+    assert distances.dtype == np.float32
     np.testing.assert_allclose(distances[2, 1], [0.5, 0.5, 0.5, 0.5])
     np.testing.assert_allclose(distances[1, 5], [2.5, 2.5, 1.5, 0.5])
     assert not distances[labels == 0].any()
@@ -208,7 +219,8 @@ def test_more_labels_than_16_bits_hold(many_cells):
     """All cells are alike, so label 65,536 + n is not taken for label n."""
     labels, cell_by_cell = many_cells
     distances = cell_by_cell(star_distances(labels, 4))
-    assert np.all(distances[:, 1, :, 1] == 1.5) and not distances[:, 3].any()
+    assert np.all(distances[:, 1, :, 1] == 1.5)
+    assert not distances[:, 3].any()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +247,8 @@ def test_rays_agree_with_their_cells():
     rays = star_distances(TWO_CELLS, stride=STRIDE).transpose(2, 0, 1)
     probability = np.full((1, 16, 32), 0.5, np.float32)
     found, difference = disagreement(TWO_CELLS, probability, rays)
-    assert found.shape == (16, 32) and difference == 0
+    assert found.shape == (16, 32)
+    assert difference == 0
     assert 0.2 < disagreement((TWO_CELLS > 0).astype(np.int32), probability, rays)[1] < 1
     assert disagreement(TWO_CELLS, probability, 1.25 * rays)[1] == pytest.approx(0.25, rel=1e-5)
     assert disagreement(np.zeros((64, 128), np.int32), probability, rays)[1] == 0

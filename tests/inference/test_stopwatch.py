@@ -57,4 +57,5 @@ def test_a_timed_function(now):
         return 2 * n
 
     clock = Stopwatch()
-    assert clock.timed("work", work)(3) == 6 and clock.seconds == {"work": 3}
+    assert clock.timed("work", work)(3) == 6
+    assert clock.seconds == {"work": 3}

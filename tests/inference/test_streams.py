@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_escaped(text, expected):
-    assert escaped(text) == expected and escaped(text).encode()
+    assert escaped(text) == expected
+    assert escaped(text).encode()
 
 
 def test_a_log_line_is_one_line_and_a_traceback_is_not_garbled():
@@ -35,7 +36,9 @@ def test_a_log_line_is_one_line_and_a_traceback_is_not_garbled():
     except ValueError:
         record = logging.LogRecord("x", logging.ERROR, "", 0, "%s: failed", ("a\nb.tif",), sys.exc_info())
     lines = EscapingFormatter("%(message)s").format(record).splitlines()
-    assert lines[0] == "a\\nb.tif: failed" and lines[1].startswith("Traceback") and lines[-1] == "two lines"
+    assert lines[0] == "a\\nb.tif: failed"
+    assert lines[1].startswith("Traceback")
+    assert lines[-1] == "two lines"
 
 
 class Broken(io.StringIO):

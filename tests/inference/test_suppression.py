@@ -19,7 +19,8 @@ def test_threshold_on_two_disks(apart, common):
     apart/20.
     """
     pair = disks([[30, 30], [30, 30 + apart]], [10, 10])
-    assert len(suppress(pair, common - 0.02).prob) == 1 and len(suppress(pair, common + 0.02).prob) == 2
+    assert len(suppress(pair, common - 0.02).prob) == 1
+    assert len(suppress(pair, common + 0.02).prob) == 2
 
 
 def test_a_small_cell_within_a_large_one_falls_by_the_smaller_area():
@@ -32,7 +33,8 @@ def test_order_of_candidates_does_not_matter():
     shuffled = np.random.default_rng(0).permutation(400)
     other = Candidates(stars.prob[shuffled], stars.points[shuffled], stars.dist[shuffled])
     a, b = suppress(stars, 0.4), suppress(other, 0.4)
-    assert np.array_equal(a.points, b.points) and np.all(np.diff(a.prob) <= 0)
+    assert np.array_equal(a.points, b.points)
+    assert np.all(np.diff(a.prob) <= 0)
 
 
 def slow_suppress(cells, threshold):
@@ -73,7 +75,8 @@ def test_deciding_in_bands_is_deciding_at_once(seed, bands):
         assert np.all(state[: len(survivors)] == SURVIVOR)
         survivors, undecided = pool[state == SURVIVOR], pool[state == UNDECIDED]
         waited += len(undecided)
-    assert len(undecided) == 0 and waited > 0
+    assert len(undecided) == 0
+    assert waited > 0
     assert sorted(survivors.points.tolist()) == sorted(suppress(stars, 0.4).points.tolist())
 
 

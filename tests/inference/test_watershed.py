@@ -81,7 +81,8 @@ def test_boundary_strength_of_a_step_and_of_a_ramp():
     hv = np.zeros((2, 20, 80), np.float32)
     hv[1] = np.tile(np.linspace(-1, 1, 40), 2)
     strength = boundary_strength(hv, 5)
-    assert strength[10, 39] == pytest.approx(1, abs=0.15) and strength[10, 40] == pytest.approx(1, abs=0.15)
+    assert strength[10, 39] == pytest.approx(1, abs=0.15)
+    assert strength[10, 40] == pytest.approx(1, abs=0.15)
     assert strength[:, 5:35].max() == 0
 
 
@@ -93,7 +94,9 @@ def test_a_change_across_its_axis_is_a_border(plane):
     hv = np.zeros((2, 20, 20), np.float32)
     hv[plane] = steps[None, :] if plane == 0 else steps[:, None]
     strength = boundary_strength(hv, 5) if plane == 0 else boundary_strength(hv, 5).T
-    assert strength[:, 9:11] == pytest.approx(1, abs=1e-5) and not strength[:, :7].any() and not strength[:, 13:].any()
+    assert strength[:, 9:11] == pytest.approx(1, abs=1e-5)
+    assert not strength[:, :7].any()
+    assert not strength[:, 13:].any()
     hv[plane] = steps[:, None] if plane == 0 else steps[None, :]
     assert not boundary_strength(hv, 5).any()
 
@@ -109,7 +112,8 @@ def test_the_smallest_marker_counts():
         decode_hover(np.ones((20, 44), np.float32), hv, WatershedSettings(min_marker=size + more))[0].max()
         for more in (0, 1)
     ]
-    assert size > 6 and found == [2, 1]
+    assert size > 6
+    assert found == [2, 1]
 
 
 def touching_cells():
@@ -122,10 +126,12 @@ def test_decode_separates_touching_rectangles():
     labels = touching_cells()
     found, begins = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
     assert set(np.unique(found)) == {0, 1, 2, 3}
-    assert [10 <= row <= 13 for row in begins] == [True, True, False] and 40 <= begins[2] <= 43
+    assert [10 <= row <= 13 for row in begins] == [True, True, False]
+    assert 40 <= begins[2] <= 43
     for cell in (1, 2, 3):
         values, counts = np.unique(found[labels == cell], return_counts=True)
-        assert counts.max() / (labels == cell).sum() > 0.95 and values[counts.argmax()] > 0
+        assert counts.max() / (labels == cell).sum() > 0.95
+        assert values[counts.argmax()] > 0
     assert np.array_equal(found > 0, labels > 0)
 
 
@@ -135,7 +141,8 @@ def test_decoded_cells_are_whole_and_numbered_without_gaps():
 
     labels = label(ndimage.binary_opening(coins() > 120, iterations=2)).astype(np.int32)
     found, begins = decode_hover((labels > 0).astype(np.float32), hover_maps(labels))
-    assert len(begins) == found.max() > 20 and len(np.unique(found)) == len(begins) + 1
+    assert len(begins) == found.max() > 20
+    assert len(np.unique(found)) == len(begins) + 1
     assert label(found, connectivity=1).max() == len(begins)
     for cell, row in enumerate(begins, 1):
         assert (found[row] == cell).any(), "a marker begins within its cell"

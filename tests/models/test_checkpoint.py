@@ -50,7 +50,9 @@ def refused(path):
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)
     message = str(caught.value)
-    assert str(path) in message and "\n" not in message and isinstance(caught.value, ValueError)
+    assert str(path) in message
+    assert "\n" not in message
+    assert isinstance(caught.value, ValueError)
     return message
 
 
@@ -58,7 +60,8 @@ def test_quantise_by_hand():
     """Each output channel has its own scale; its largest weight becomes 127, the others are rounded."""
     weight = torch.tensor([[127.0, -50.4, 0.0], [0.0, 0.0, 0.0], [-0.5, 0.25, 0.001]])
     stored, scale = quantise(weight)
-    assert stored.dtype == torch.int8 and scale.dtype == torch.float32
+    assert stored.dtype == torch.int8
+    assert scale.dtype == torch.float32
     assert stored.tolist() == [[127, -50, 0], [0, 0, 0], [-127, 64, 0]]
     torch.testing.assert_close(scale, torch.tensor([1.0, 1e-12 / 127, 0.5 / 127]))
     torch.testing.assert_close(dequantise(stored, scale)[0], torch.tensor([127.0, -50.0, 0.0]))

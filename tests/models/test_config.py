@@ -28,4 +28,5 @@ def test_crops_that_a_network_has_seen():
     own, pretraining = {"steps_done": 7, "batch": 4}, {"steps_done": 10, "batch": 16}
     assert Config(training=own | {"crops": 1000}, pretraining=pretraining).crops == 1000
     assert Config(training=own, pretraining=pretraining).crops == 188
-    assert Config(training=own).crops == 28 and Config().crops == 0
+    assert Config(training=own).crops == 28
+    assert Config().crops == 0

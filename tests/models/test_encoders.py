@@ -1,5 +1,8 @@
 """Our ConvNeXt, EfficientNet-Lite and ResNet18 against timm's and torchvision's: the same names, the same function.
-Programs start without either."""
+Programs start without either.
+
+They are in models.convnext, models.efficientnet and models.resnet.
+"""
 
 import subprocess
 import sys
@@ -44,7 +47,8 @@ def test_initial_weights_are_like_timms():
     theirs = timm.create_model("convnext_atto", features_only=True).state_dict()
     for name, value in ConvNeXt("convnext_atto").state_dict().items():
         if value.numel() > 1000:
-            assert value.std().item() == pytest.approx(theirs[name].std().item(), rel=0.1) and abs(value.mean()) < 0.005
+            assert value.std().item() == pytest.approx(theirs[name].std().item(), rel=0.1)
+            assert abs(value.mean()) < 0.005
         elif value.ndim == 1:
             assert torch.equal(value, theirs[name])
 
@@ -59,7 +63,8 @@ def test_pretrained_weights_are_adopted(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", without_download)
     encoder, channels, *_ = make_encoder("convnext_atto", pretrained=True)
-    assert isinstance(encoder, ConvNeXt) and channels == (40, 80, 160, 320)
+    assert isinstance(encoder, ConvNeXt)
+    assert channels == (40, 80, 160, 320)
     assert all(torch.equal(value, created[0].state_dict()[name]) for name, value in encoder.state_dict().items())
 
 

@@ -1,4 +1,7 @@
-"""The networks: one base tester, a few lines for each of them (paper, section 2.2)."""
+"""The networks: one base tester, a few lines for each of them (paper, section 2.2).
+
+They are in models.stardist, models.hover, models.router and models.unet.
+"""
 
 import pytest
 import torch
@@ -66,7 +69,8 @@ class NetworkTests:
         loaded, found = load_checkpoint(path)
         assert torch.equal(random_state, torch.get_rng_state())
         assert (type(loaded), found) == (self.kind, config)
-        assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+        assert not loaded.training
+        assert not any(p.requires_grad for p in loaded.parameters())
         assert all(t.dtype == torch.float32 for t in loaded.state_dict().values() if t.is_floating_point())
         before, after = network.state_dict(), loaded.state_dict()
         assert all(torch.equal(before[name], after[name]) for name in before if before[name].ndim < 2)
@@ -101,7 +105,8 @@ class SegmenterTests(NetworkTests):
             scales = [
                 p for name, p in self.kind(ENCODER, layer_scale=asked).named_parameters() if name.endswith("gamma")
             ]
-            assert scales and all(torch.allclose(p, torch.tensor(expected)) for p in scales)
+            assert scales
+            assert all(torch.allclose(p, torch.tensor(expected)) for p in scales)
 
     def test_paper_size(self):
         """ConvNeXt-small, 512x512: [3, 3, 27, 3] blocks, features of 96 channels at 1/4. Without weights or
@@ -123,8 +128,11 @@ class TestStarDist(SegmenterTests):
     kind, channels = ConvNeXtStarDist, (1, 32)
 
     def check_maps(self, maps, batch, height, width):
-        assert maps.prob.shape == (batch, 1, height, width) and maps.dist.shape == (batch, 32, height, width)
-        assert maps.prob.min() >= 0 and maps.prob.max() <= 1 and maps.dist.min() >= 0
+        assert maps.prob.shape == (batch, 1, height, width)
+        assert maps.dist.shape == (batch, 32, height, width)
+        assert maps.prob.min() >= 0
+        assert maps.prob.max() <= 1
+        assert maps.dist.min() >= 0
 
     def test_other_numbers_of_rays(self):
         assert ConvNeXtStarDist(ENCODER, rays=8)(torch.rand(2, 3, 32, 32)).dist.shape == (2, 8, 32, 32)
@@ -151,7 +159,8 @@ class TestRouter(NetworkTests):
     kind, config, sizes = Router, {}, ((224, 224),)
 
     def check_maps(self, maps, batch, height, width):
-        assert maps.classes.shape == (batch, 4) and maps.log_diameter.shape == (batch,)
+        assert maps.classes.shape == (batch, 4)
+        assert maps.log_diameter.shape == (batch,)
 
 
 @pytest.mark.parametrize("factor", (2, 4))

@@ -29,7 +29,8 @@ def test_weights_and_running_averages_are_means(tmp_path):
         torch.testing.assert_close(value.float(), (one[name].float() + two[name].float()) / 2, rtol=2e-3, atol=1e-4)
     assert any(not torch.equal(one[name], two[name]) for name in one)
     config = load_checkpoint(tmp_path / "new" / "mean.safetensors")[1]
-    assert config.training["averaged"] == ["1.safetensors", "2.safetensors"] and config.crops == 16
+    assert config.training["averaged"] == ["1.safetensors", "2.safetensors"]
+    assert config.crops == 16
     assert config.decoder == {"prob_threshold": 0.2}
 
 
@@ -37,4 +38,5 @@ def test_weights_and_running_averages_are_means(tmp_path):
 def test_networks_that_do_not_belong_together(tmp_path, caplog, other):
     paths = [write(tmp_path / "1.safetensors", 1), write(tmp_path / "2.safetensors", 2, **other)]
     assert main([*map(str, paths), "--out", str(tmp_path / "mean.safetensors")]) == 2
-    assert "1.safetensors: another kind" in caplog.text and not (tmp_path / "mean.safetensors").exists()
+    assert "1.safetensors: another kind" in caplog.text
+    assert not (tmp_path / "mean.safetensors").exists()

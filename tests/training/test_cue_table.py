@@ -61,11 +61,14 @@ def test_contact_sheets(manifest):
     ]
     sheet = cv2.imread(str(out / "class3_small_colour.png"))
     height, width = sheet.shape[:2]
-    assert width == SHEET_COLUMNS * 160 and height == 174
+    assert width == SHEET_COLUMNS * 160
+    assert height == 174
     assert (sheet[:, 160:] == 0).all()
     # BGR; the outline of the cell, and nothing above and below the fitted image.
     yellow = (sheet == (0, 255, 255)).all(axis=2)
-    assert yellow.any() and not yellow[:32].any() and not yellow[128:].any()
+    assert yellow.any()
+    assert not yellow[:32].any()
+    assert not yellow[128:].any()
 
 
 def test_a_sheet_spreads_over_the_sources(manifest):
@@ -78,17 +81,20 @@ def test_a_sheet_spreads_over_the_sources(manifest):
     manifest.write_text("\n".join(lines))
     rows = [judge(record) for record in labelled_records(manifest, None)]
     picked = pick_balanced(rows, SHEET_IMAGES)
-    assert len(picked) == SHEET_IMAGES and sum(r.source == "rare" for r in picked) == 3
+    assert len(picked) == SHEET_IMAGES
+    assert sum(r.source == "rare" for r in picked) == 3
 
 
 def test_splits(manifest, caplog):
     assert run(manifest, "--split", "val") == 0
     assert len((manifest.parent / "out" / "cues.csv").read_text().splitlines()) == 2
     assert run(manifest, "--split", "unlabelled") == 2
-    assert "no line of these splits has labels" in caplog.text and "training.label" in caplog.text
+    assert "no line of these splits has labels" in caplog.text
+    assert "training.label" in caplog.text
 
 
 def test_a_missing_label_is_named(manifest, caplog):
     (manifest.parent / "3_label.png").unlink()
     assert run(manifest) == 2
-    assert "3_label.png" in caplog.text and "line 5" in caplog.text
+    assert "3_label.png" in caplog.text
+    assert "line 5" in caplog.text

@@ -64,7 +64,9 @@ def test_unlabelled_surroundings_count_less():
     """Where only some cells are labelled: full weight in and near a labelled cell, a fifth elsewhere."""
     labels = square((80, 80), 30, 30, 20).astype(np.int32)
     weight = certainty(labels, 20.0)
-    assert np.all(weight[labels > 0] == 1) and weight[26, 40] == 1 and weight[40, 55] == 1
+    assert np.all(weight[labels > 0] == 1)
+    assert weight[26, 40] == 1
+    assert weight[40, 55] == 1
     assert weight[10, 10] == weight[40, 70] == np.float32(0.2)
 
 
@@ -72,7 +74,8 @@ def test_source_factors():
     """Two sources of four images each, one of them drawn a third as often; a source without a factor is not touched."""
     sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "aaaabbbb"]
     weights = balanced_weights(sources, 0.5, {"a": 1 / 3})
-    assert weights[:4].sum() == pytest.approx(0.25) and weights[4:].sum() == pytest.approx(0.75)
+    assert weights[:4].sum() == pytest.approx(0.25)
+    assert weights[4:].sum() == pytest.approx(0.75)
 
 
 def test_crops_travel_in_few_bytes():
@@ -89,7 +92,8 @@ def test_sources_are_balanced():
     sources = [Sample(Record(None, None, "train", source), None, None, 10.0, 0) for source in "a" * 9 + "b"]
     for exponent, share in ((1.0, 0.9), (0.5, 0.75), (0.0, 0.5)):
         weights = balanced_weights(sources, exponent)
-        assert weights[:9].sum() == pytest.approx(share) and weights.sum() == pytest.approx(1)
+        assert weights[:9].sum() == pytest.approx(share)
+        assert weights.sum() == pytest.approx(1)
         sources_of = CropDataset(sources, 32, 10.0, balance=exponent)
         assert np.array_equal(sources_of.weights, weights)
 
@@ -102,8 +106,8 @@ def test_gray_stays_gray(rng):
     for pixels, equal in ((gray, True), (colour, False)):
         data = CropDataset([sample(pixels, labels)], 64, 28.0)
         crops = [data[i]["image"].numpy() for i in range(40)]
-        assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == equal
-        assert all(c.shape == (3, 64, 64) and c.dtype == np.uint8 for c in crops)
+        assert {bool((c == c[0]).all()) for c in crops} == {equal}
+        assert {(c.shape, c.dtype) for c in crops} == {((3, 64, 64), np.dtype(np.uint8))}
 
 
 def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
@@ -120,7 +124,7 @@ def test_gray_stored_as_colour_stays_gray(rng, tmp_path):
         found = load_sample(Record(tmp_path / f"{name}.png", tmp_path / "labels.png", "train", "a"))
         assert found.pixels.shape == shape
         crops = [CropDataset([found], 64, 28.0)[i]["image"].numpy() for i in range(20)]
-        assert all(np.array_equal(c[0], c[1]) and np.array_equal(c[0], c[2]) for c in crops) == (name == "gray")
+        assert {bool((c == c[0]).all()) for c in crops} == {name == "gray"}
 
 
 def test_targets_follow_the_crop():
@@ -147,7 +151,8 @@ def test_zoom_covers_its_range():
     assert np.mean(areas > 0) > ON_CELL - 0.08  # rare as the cell is
     factors = np.sqrt(4 * areas[areas > 0] / np.pi) / 20
     whole = factors[factors > 0.45]
-    assert whole.min() < 0.56 and 1.85 < whole.max() <= 2.1
+    assert whole.min() < 0.56
+    assert 1.85 < whole.max() <= 2.1
     assert np.median(whole) == pytest.approx(1, abs=0.15)
 
 
@@ -157,7 +162,8 @@ def test_small_images_share_a_crop():
     small = sample(np.full(labels.shape, 90, np.uint8), labels)
     data = CropDataset([small], 128, small.diameter, zoom=(1.0, 1.0))
     _, cells, known = data._crop(data.samples[0], 128, np.random.default_rng(0))
-    assert len(np.unique(cells)) - 1 == 4 and known.sum() == 4 * 16 * 16
+    assert len(np.unique(cells)) - 1 == 4
+    assert known.sum() == 4 * 16 * 16
 
 
 def test_images_are_kept_while_their_files_stay(tmp_path):
@@ -171,5 +177,6 @@ def test_images_are_kept_while_their_files_stay(tmp_path):
         assert first is again
         cv2.imwrite(str(labels), np.zeros((8, 8), np.uint8))
         (changed,) = load_samples([record])
-        assert changed is not first and not changed.labels.any()
+        assert changed is not first
+        assert not changed.labels.any()
     assert load_samples([record])[0] is not changed

@@ -52,7 +52,8 @@ def test_the_exit_code_is_what_the_table_says(trained):
     out, code = trained
     with open(out / "finetune/held_out.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 and all(row["class"] == "binary" for row in rows)
+    assert len(rows) == 2
+    assert all(row["class"] == "binary" for row in rows)
     gain = sum(float(row["after"]) - float(row["before"]) for row in rows) / len(rows)
     assert code == (0 if gain >= 0.005 else 1)
 

@@ -1,4 +1,7 @@
-"""training.prepare: each layout on small files as they are published, the errors, and what is written."""
+"""training.prepare: each layout on small files as they are published, the errors, and what is written.
+
+The layouts are read by training.readers.
+"""
 
 import csv
 import logging
@@ -43,7 +46,8 @@ def rows(manifest):
         found = list(csv.DictReader(file))
     for row in found:
         for path in (row["image"], row["label"]):
-            assert not path.startswith("/") and (manifest.parent / path).exists()
+            assert not path.startswith("/")
+            assert (manifest.parent / path).exists()
     return {row["image"].rsplit("/", 1)[-1]: row for row in found}
 
 
@@ -209,7 +213,8 @@ def test_sartorius_keeps_a_sample_on_one_side(source, out):
     sides = [
         {r["split"] for n, r in rows(out / "manifest.csv").items() if int(n[:4]) % 3 == sample} for sample in range(3)
     ]
-    assert all(len(side) == 1 for side in sides) and len(set.union(*sides)) == 2
+    assert all(len(side) == 1 for side in sides)
+    assert len(set.union(*sides)) == 2
 
 
 def test_runs_by_hand():
@@ -258,7 +263,9 @@ def test_dsb2018(source, out, caplog):
     }
     assert np.array_equal(tifffile.imread(out / "images/aa.tiff"), GRAY)  # single channel, so class 0 by the cue rules
     labels = tifffile.imread(out / "labels/aa_label.tiff")
-    assert labels.max() == 2 and (labels == 1).sum() == 6 and (labels == 2).sum() == 5
+    assert labels.max() == 2
+    assert (labels == 1).sum() == 6
+    assert (labels == 2).sum() == 5
     assert "1 pixels (images: 1)" in caplog.text
 
 
@@ -345,7 +352,8 @@ def test_every_problem_is_reported_and_nothing_written(neurips, out, caplog):
     }
     for name, words in expected.items():
         assert sum(m.startswith(f"{neurips / name}: ") and words in m for m in messages) == 1, (name, messages)
-    assert len(messages) == len(expected) + 1 and "10 problems" in messages[-1]
+    assert len(messages) == len(expected) + 1
+    assert "10 problems" in messages[-1]
 
 
 def test_an_earlier_manifest_survives_a_refusal(neurips, out):
@@ -362,7 +370,8 @@ def test_labels_are_not_published_if_another_image_is_damaged(source, out, caplo
     dsb2018(source, "bb", rgba(GRAY), np.s_[1:3, 1:4])
     (source / "bb/masks/mask0.png").write_bytes(b"not a PNG")
     assert run("dsb2018", source, out) == 2
-    assert not out.exists() and errors(caplog)[0].startswith(str(source / "bb/masks/mask0.png"))
+    assert not out.exists()
+    assert errors(caplog)[0].startswith(str(source / "bb/masks/mask0.png"))
 
 
 def test_skip_leaves_out_what_is_at_fault(neurips, out):
@@ -375,7 +384,8 @@ def test_skip_leaves_out_what_is_at_fault(neurips, out):
 @pytest.mark.parametrize("layout", ["neurips", "cellpose", "omnipose", "sartorius", "dsb2018", "shared", "pairs"])
 def test_no_such_folder(source, out, caplog, layout):
     assert run(layout, source, out) == 2
-    assert len(errors(caplog)) == 2 and str(source) in errors(caplog)[0]
+    assert len(errors(caplog)) == 2
+    assert str(source) in errors(caplog)[0]
 
 
 def test_sartorius_errors_name_the_line(source, out, caplog):
@@ -417,7 +427,9 @@ def test_manifest_errors_name_the_line(source, out, caplog):
     )
     assert run("shared", source, out) == 2
     text = "\n".join(errors(caplog))
-    assert "lost.png: no such file" in text and "line 3: split must be" in text and "line 4: split unlabelled" in text
+    assert "lost.png: no such file" in text
+    assert "line 3: split must be" in text
+    assert "line 4: split unlabelled" in text
     (source / "manifest.csv").write_text("image,split\na.png,train\n")
     assert run("shared", source, out) == 2
     assert "no column label, source" in errors(caplog)[-2]
@@ -455,7 +467,9 @@ def test_labels_are_zlib_tiff_of_the_smallest_type(tmp_path, count, dtype):
     with tifffile.TiffFile(entry.label) as tiff:
         assert tiff.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         labels = tiff.asarray()
-    assert labels.dtype == dtype and labels.max() == count and maker.overlap == maker.hidden == 0
+    assert labels.dtype == dtype
+    assert labels.max() == count
+    assert maker.overlap == maker.hidden == 0
 
 
 def test_split_is_the_same_everywhere_and_moves_no_image():
@@ -492,10 +506,12 @@ def test_merge_of_permissive_sources(neurips, out, tmp_path, caplog):
     terms = tmp_path / "terms.csv"
     terms.write_text("source,terms\nneurips,CC BY-NC 4.0\n")
     command = ("merge", tmp_path / "all.csv", out / "manifest.csv", "--permissive", "--terms", terms)
-    assert run(*command) == 2 and not (tmp_path / "all.csv").exists()
+    assert run(*command) == 2
+    assert not (tmp_path / "all.csv").exists()
     assert "no source has permissive terms" in caplog.text
     terms.write_text("source,terms\nneurips,CC BY 4.0\n")
-    assert run(*command) == 0 and len(rows(tmp_path / "all.csv")) == len(rows(out / "manifest.csv"))
+    assert run(*command) == 0
+    assert len(rows(tmp_path / "all.csv")) == len(rows(out / "manifest.csv"))
     with pytest.raises(SystemExit):
         run(*command[:4])
 

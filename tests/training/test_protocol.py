@@ -67,7 +67,8 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     runs, weights = tmp_path / "runs", tmp_path / "weights"
     command = ["--manifest", str(manifest), "--runs", str(runs), "--weights", str(weights), "--preset", "smoke"]
     assert main(command) == 0
-    assert len(reads) == 24 and set(reads.values()) == {1}, "twelve images and their labels, by all the steps"
+    assert len(reads) == 24, "twelve images and their labels"
+    assert set(reads.values()) == {1}, "once, for all the steps"
     assert sorted(p.name for p in weights.iterdir()) == [
         "MODEL_CARD.md",
         "SHA256SUMS",
@@ -140,7 +141,8 @@ def test_steps():
     assert steps["class1-hover/thresholds"] == "runs/class1-hover/hover.safetensors --manifest m.csv --classes 1"
     assert "--stream both" in steps["pretrain"]
     assert "--stream hover --classes 1 --init runs/pretrain/hover.safetensors" in steps["class1-hover"]
-    assert "--validate-images 0" in steps["class3-stardist"] and "--validate-images" not in steps["class2-stardist"]
+    assert "--validate-images 0" in steps["class3-stardist"]
+    assert "--validate-images" not in steps["class2-stardist"]
 
 
 def test_steps_of_the_papers_protocol():
@@ -186,9 +188,8 @@ def test_hover_has_options_of_its_own():
         s.name: s.options
         for s in training_steps(arguments("--preset", "cpu", "--finetune-options", "--lr 1e-5"), {0, 1}, {0, 1})
     }
-    assert "--diameter" in steps["class1-hover"] and not any(
-        "--diameter" in steps[k] for k in ("pretrain", "class0-stardist")
-    )
+    assert "--diameter" in steps["class1-hover"]
+    assert not any("--diameter" in steps[k] for k in ("pretrain", "class0-stardist"))
     assert [steps["class1-hover"][i + 1] for i, word in enumerate(steps["class1-hover"]) if word == "--lr"] == [
         "3e-4",
         "7e-4",
@@ -234,7 +235,8 @@ def test_permissive_sources_alone(manifest, tmp_path, monkeypatch):
     assert seen == [tmp_path / "runs" / "permissive.csv"]
     everything, left = read_manifest(mixed), read_manifest(seen[0])
     assert [r.image.resolve() for r in left] == [r.image.resolve() for r in everything if r.source == "free"]
-    assert 0 < len(left) < len(everything) and {r.split for r in left} == {"train", "val"}
+    assert 0 < len(left) < len(everything)
+    assert {r.split for r in left} == {"train", "val"}
 
 
 @pytest.mark.parametrize(

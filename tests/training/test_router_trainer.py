@@ -24,9 +24,8 @@ def test_measurement_by_hand():
     assert measurement.accuracy == 0.5
     assert measurement.score == pytest.approx(0.5 - 0.5 * (math.log(2) + math.log(4)) / 3)
     figures = measurement.figures()
-    assert figures["diameter_factor"] == pytest.approx(2) and figures["mean_diameter_factor"] == pytest.approx(
-        200 ** (1 / 3), rel=1e-3
-    )
+    assert figures["diameter_factor"] == pytest.approx(2)
+    assert figures["mean_diameter_factor"] == pytest.approx(200 ** (1 / 3), rel=1e-3)
 
 
 def test_measure_takes_the_path_of_inference(router_manifest, monkeypatch):
@@ -50,12 +49,14 @@ def test_measure_takes_the_path_of_inference(router_manifest, monkeypatch):
         )
     )
     found = measure(Router(), samples)
-    assert np.diag(found.confusion).tolist() == [3, 0, 0, 2] and found.confusion.sum() == 5
+    assert np.diag(found.confusion).tolist() == [3, 0, 0, 2]
+    assert found.confusion.sum() == 5
     assert sorted(found.errors) == pytest.approx(sorted(abs(math.log(10 / s.diameter)) for s in samples[:4]))
 
 
 def test_fewer_images_than_a_batch():
-    assert steps_an_epoch(6, 64) == 1 and steps_an_epoch(6, 2) == 3
+    assert steps_an_epoch(6, 64) == 1
+    assert steps_an_epoch(6, 2) == 3
 
 
 def test_learning_rate_of_the_paper():

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from training import router_views
 from training.datasets import Sample
 from training.manifest import Record
-from training.router_views import NO_CLASS, ViewDataset, class_balanced_weights
+from training.router_views import NO_CLASS, ViewDataset, ViewSettings, class_balanced_weights
 
 
 def disks(side, radius, cue_class, channels=3):
@@ -42,7 +41,8 @@ def test_views_know_their_size():
         view, label, log_diameter = shown(views, number)
         bright = float((view[0] > view[0].mean()).float().mean()) * 224**2
         cells = bright / (math.pi / 4 * math.exp(log_diameter) ** 2)
-        assert view.shape == (3, 224, 224) and label in (0, NO_CLASS)
+        assert view.shape == (3, 224, 224)
+        assert label in (0, NO_CLASS)
         checked += label == 0 and 3 < cells < 5  # noise, gain and the like blur the threshold in some views
     assert checked >= 15
 
@@ -54,20 +54,22 @@ def test_close_ups_have_no_class_and_all_sizes():
     drawn = [shown(views, number)[1:] for number in range(80)]
     whole = [math.exp(size) for label, size in drawn if label == 3]
     close = [math.exp(size) for label, size in drawn if label == NO_CLASS]
-    assert 20 <= len(close) <= 45 and min(close) >= 40 * 0.256 * 0.875 and max(close) <= 160 and np.ptp(close) > 80
-    assert 40 * 0.256 * 0.875 / math.sqrt(6) <= min(whole) and max(whole) <= 40 * 0.256 * 1.2
+    assert 20 <= len(close) <= 45
+    assert min(close) >= 40 * 0.256 * 0.875
+    assert max(close) <= 160
+    assert np.ptp(close) > 80
+    assert 40 * 0.256 * 0.875 / math.sqrt(6) <= min(whole)
+    assert max(whole) <= 40 * 0.256 * 1.2
 
 
-def test_empty_surroundings(monkeypatch):
+def test_empty_surroundings():
     """An image in a view of six times its area: a sixth of the view shows it, the rest is nearly of one colour."""
-    monkeypatch.setattr(router_views, "SURROUNDED", 1.0)
-    monkeypatch.setattr(router_views, "SURROUNDINGS", (6.0, 6.001))
-    monkeypatch.setattr(router_views, "CLOSE_UPS", 0.0)
-    monkeypatch.setattr(router_views, "WHOLE_VIEW_CHANGES", ())
-    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0)
+    settings = ViewSettings(close_ups=0.0, surrounded=1.0, surroundings=(6.0, 6.001), whole_view_changes=())
+    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0, settings=settings)
     view, label, log_diameter = shown(views, 0)
     level = float(view[0].median())
-    assert label == 0 and np.mean(np.abs(view[0].numpy() - level) < 20 / 255) > 0.75
+    assert label == 0
+    assert np.mean(np.abs(view[0].numpy() - level) < 20 / 255) > 0.75
     assert math.exp(log_diameter) == pytest.approx(40 / math.sqrt(6), rel=0.25)
 
 
@@ -75,21 +77,22 @@ def test_an_image_without_cells_teaches_no_class_and_no_size():
     empty = disks(64, 10, 3)
     empty = dataclasses.replace(empty, labels=np.zeros_like(empty.labels), diameter=math.nan)
     views = ViewDataset([disks(64, 10, 3), empty], 0)
-    for number in range(20):
-        view = views[number]
-        assert math.isnan(view["log_diameter"]) == (view["sample"] == 1)
-        assert view["sample"] == 0 or view["class"] == NO_CLASS
+    drawn = [views[number] for number in range(20)]
+    assert {int(view["sample"]) for view in drawn} == {0, 1}
+    assert {int(view["class"]) for view in drawn if view["sample"] == 1} == {NO_CLASS}
+    assert all(math.isnan(view["log_diameter"]) == (view["sample"] == 1) for view in drawn)
 
 
 def test_whole_views_keep_the_cues():
     """Gray stays gray and colour colour, however the intensities change."""
     gray, colour = ViewDataset([disks(64, 10, 0, channels=1)], 0), ViewDataset([disks(64, 10, 3)], 0)
-    for number in range(40):
-        view, label, _ = shown(gray, number)
-        assert label == NO_CLASS or torch.equal(view[0], view[1]) and torch.equal(view[0], view[2])
-        view, label, _ = shown(colour, number)
-        saturation = float(((view.amax(0) - view.amin(0)) / view.amax(0).clamp(min=1e-3)).mean())
-        assert label == NO_CLASS or saturation > 0.1
+    for views, low, high in ((gray, 0.0, 0.0), (colour, 0.1, 1.0)):
+        drawn = [shown(views, number) for number in range(40)]
+        whole = [view for view, label, _ in drawn if label != NO_CLASS]
+        assert len(whole) > 10
+        saturations = [float(((v.amax(0) - v.amin(0)) / v.amax(0).clamp(min=1e-3)).mean()) for v in whole]
+        assert min(saturations) >= low
+        assert max(saturations) <= high
 
 
 def test_views_are_repeatable():

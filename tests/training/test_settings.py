@@ -51,6 +51,7 @@ def test_what_decides():
 def test_what_the_start_brings():
     settings = SegmenterSettings.of(parse_arguments(WORDS))
     start = Config({"encoder": "convnext_atto"}, 36.0)
-    assert settings.completed(None).diameter == 28.0 and settings.completed(None).encoder == "convnext_small"
+    assert settings.completed(None).diameter == 28.0
+    assert settings.completed(None).encoder == "convnext_small"
     assert (settings.completed(start).encoder, settings.completed(start).diameter) == ("convnext_atto", 36.0)
     assert dataclasses.replace(settings, diameter=20.0).completed(start).diameter == 20.0

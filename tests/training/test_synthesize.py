@@ -1,4 +1,7 @@
-"""Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality."""
+"""Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality.
+
+What draws them is in training.synthetic.
+"""
 
 import csv
 import subprocess
@@ -19,20 +22,19 @@ from training.synthetic import labels as ordering
 CELLS = [kind for kind in synthesize.KINDS if kind != "negative"]
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(synthesize, "SIDES", (96, 160))
+SIDES = ("--sides", "96", "160")
 
 
 def scene(kind, seed=0):
-    return synthesize.make(kind, np.random.default_rng(seed))
+    return synthesize.make(kind, np.random.default_rng(seed), (96, 160))
 
 
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("seed", range(3))
 def test_cells_are_numbered_without_gaps_and_in_one_piece(kind, seed):
     labels = scene(kind, seed).labels
-    assert labels.min() == 0 and labels.max() > 0
+    assert labels.min() == 0
+    assert labels.max() > 0
     assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
     assert all(ndimage.label(labels == cell)[1] == 1 for cell in range(1, labels.max() + 1))
 
@@ -42,9 +44,11 @@ def test_cells_are_numbered_without_gaps_and_in_one_piece(kind, seed):
 def test_pixels_fit_labels_and_storage_follows_the_modality(kind, seed):
     made = scene(kind, seed)
     assert made.pixels.shape[:2] == made.labels.shape
-    assert 96 <= min(made.labels.shape) and max(made.labels.shape) <= 160
+    assert 96 <= min(made.labels.shape)
+    assert max(made.labels.shape) <= 160
     if made.modality != "fluorescence":
-        assert made.pixels.dtype == np.uint8 and made.pixels.shape[2:] == (3,)
+        assert made.pixels.dtype == np.uint8
+        assert made.pixels.shape[2:] == (3,)
     elif made.pixels.ndim == 3:
         assert made.pixels.dtype == np.uint8
     else:
@@ -84,7 +88,8 @@ def test_red_cells_and_platelets_are_seen_but_not_labelled(monkeypatch):
 def test_two_channels_leave_the_third_empty():
     rng = np.random.default_rng(3)
     empty = [(synthesize.make("two_channels", rng).pixels.reshape(-1, 3).max(0) < 25).sum() for _ in range(12)]
-    assert max(empty) == 1 and np.mean(np.array(empty) == 1) > 0.5  # the others have free hues
+    assert max(empty) == 1
+    assert np.mean(np.array(empty) == 1) > 0.5  # the others have free hues
 
 
 def test_tidy_keeps_the_largest_piece_and_counts_anew():
@@ -102,13 +107,15 @@ def test_inner_distance_is_measured_within_a_cell():
 def test_scattered_disks_keep_their_distance():
     centres, radii = layouts.scatter(np.random.default_rng(0), (200, 200), np.full(60, 9.0), 1.0, 0.5)
     gaps = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(centres))
-    assert len(centres) > 20 and gaps.min() >= 18
+    assert len(centres) > 20
+    assert gaps.min() >= 18
 
 
 def test_a_colony_packs_rods_of_one_width():
     labels = ordering.tidy(layouts.colony(np.random.default_rng(1), (160, 160), 10.0, 30.0))
     depth = ordering.deepest(labels, ordering.inner_distance(labels))[1:]
-    assert len(depth) > 15 and 3 <= np.median(depth) <= 5.5
+    assert len(depth) > 15
+    assert 3 <= np.median(depth) <= 5.5
     assert np.bincount(labels.ravel())[1:].max() < 10 * 30 * 1.7
 
 
@@ -128,8 +135,12 @@ def test_the_cell_in_front_has_the_label():
             rim=0,
             spread=0,
         )
-    assert labels[20, 20] == 2 and labels[10, 10] == 1 and labels[30, 30] == 2 and labels[2, 2] == 0
-    assert (signal > 0)[labels > 0].all() and not signal[labels == 0].any()
+    assert labels[20, 20] == 2
+    assert labels[10, 10] == 1
+    assert labels[30, 30] == 2
+    assert labels[2, 2] == 0
+    assert (signal > 0)[labels > 0].all()
+    assert not signal[labels == 0].any()
     assert signal[20, 20] > signal[16, 34]  # light of the cell behind shines through
 
 
@@ -144,11 +155,13 @@ def test_noise_of_the_camera_has_its_variance():
 @pytest.mark.parametrize("scale, deviation", [(1, 1.0), (4, 1.3), (12, 1.3)])
 def test_noise_is_as_wide_and_strong_as_asked(scale, deviation):
     field = fields.noise(np.random.default_rng(0), (400, 400), scale)
-    assert field.dtype == np.float32 and field.shape == (400, 400)
+    assert field.dtype == np.float32
+    assert field.shape == (400, 400)
     assert field.std() == pytest.approx(deviation, rel=0.08)
     apart = np.corrcoef(field[:, : -3 * scale].ravel(), field[:, 3 * scale :].ravel())[0, 1]
     near = np.corrcoef(field[:, :-1].ravel(), field[:, 1:].ravel())[0, 1]
-    assert abs(apart) < 0.1 and (near > 0.8 if scale > 1 else abs(near) < 0.05)
+    assert abs(apart) < 0.1
+    assert near > 0.8 if scale > 1 else abs(near) < 0.05
 
 
 def test_wide_blur_is_a_gaussian():
@@ -175,11 +188,12 @@ def test_the_shares_hold_at_every_length_and_fewer_kinds_share_anew():
 
 
 def test_command_writes_a_manifest_that_training_reads(tmp_path):
-    assert synthesize.main([str(tmp_path), "--images", "22", "--seed", "5", "--val-share", "0.5"]) == 0
+    assert synthesize.main([str(tmp_path), "--images", "22", "--seed", "5", "--val-share", "0.5", *SIDES]) == 0
     with open(tmp_path / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image", "label", "split", "source", "modality", "partial"]
-    assert len(rows) == 22 and {row["partial"] for row in rows} == {"0"}
+    assert len(rows) == 22
+    assert {row["partial"] for row in rows} == {"0"}
     assert {row["source"] for row in rows} == {f"synthetic_{kind}" for kind in synthesize.KINDS}
     assert 6 <= sum(row["split"] == "val" for row in rows) <= 11
     for split in ("train", "val"):
@@ -191,12 +205,14 @@ def test_command_writes_a_manifest_that_training_reads(tmp_path):
 
 def test_a_seed_is_a_data_set_and_a_longer_one_begins_alike(tmp_path):
     for name, seed, images in (("a", 1, 6), ("b", 1, 9), ("c", 2, 6)):
-        assert synthesize.main([str(tmp_path / name), "--images", str(images), "--seed", str(seed)]) == 0
+        assert synthesize.main([str(tmp_path / name), "--images", str(images), "--seed", str(seed), *SIDES]) == 0
     files = {name: sorted(p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*.png")) for name in "abc"}
-    assert len(files["a"]) == 12 and set(files["a"]) < set(files["b"])
+    assert len(files["a"]) == 12
+    assert set(files["a"]) < set(files["b"])
     same = [(tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files["a"]]
     other = [(tmp_path / "a" / f).read_bytes() == (tmp_path / "c" / f).read_bytes() for f in files["a"]]
-    assert all(same) and not any(other)
+    assert all(same)
+    assert not any(other)
 
 
 def test_colours_are_written_in_order(tmp_path):
@@ -204,10 +220,13 @@ def test_colours_are_written_in_order(tmp_path):
     pixels[..., 0], pixels[..., 1] = 200, 100  # red and green
     image, label = synthesize.save(tmp_path, "x", synthesize.Scene(pixels, np.full((4, 5), 7, np.int32), "stained"))
     assert np.array_equal(read_image(image).pixels, pixels)
-    assert (read_image(label).pixels == 7).all() and read_image(label).pixels.dtype == np.uint16
+    assert (read_image(label).pixels == 7).all()
+    assert read_image(label).pixels.dtype == np.uint16
 
 
-@pytest.mark.parametrize("flags", [["--images", "0"], ["--val-share", "2"], ["--kinds", "neurites"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "flags", [["--images", "0"], ["--val-share", "2"], ["--kinds", "neurites"], ["--seed", "-1"], ["--sides", "9", "8"]]
+)
 def test_wrong_flags_end_with_a_message(tmp_path, flags):
     with pytest.raises(SystemExit) as end:
         synthesize.main([str(tmp_path), *flags])

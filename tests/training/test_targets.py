@@ -35,7 +35,8 @@ def test_targets_of_a_crop(blobs):
         around = probability[4 * i + 1 : 4 * i + 3, 4 * j + 1 : 4 * j + 3]
         assert targets["prob"][0, i, j] == pytest.approx(around.mean())
     cell, hv = hover.targets(labels)
-    assert np.array_equal(targets["cell"], cell) and np.array_equal(targets["hv"], hv)
+    assert np.array_equal(targets["cell"], cell)
+    assert np.array_equal(targets["hv"], hv)
 
 
 @pytest.mark.parametrize("side", (10, 12, 14))
@@ -53,7 +54,8 @@ def test_a_crop_that_one_cell_fills():
     """There is no pixel outside, and OpenCV's distances to nothing are infinite or not, as the processor has it."""
     targets = make_targets(np.ones((32, 32), np.int32), np.ones((32, 32), np.float32))
     assert all(np.isfinite(array).all() for array in targets.values())
-    assert np.all(targets["prob"] == 1) and np.all(targets["cell"] == 1)
+    assert np.all(targets["prob"] == 1)
+    assert np.all(targets["cell"] == 1)
     huge = np.full((8, 12), 1.8e19, np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cv2, "distanceTransform", lambda *_: huge)

@@ -71,7 +71,8 @@ def test_each_window_once_a_size_and_scores_by_hand(manifest):
     network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
     scores = score_settings(network, samples, 20.0)
     assert network.windows == 2 * 3
-    assert {size for size, _ in scores} == {20.0, 16.0, 25.0} and len(scores) == 3 * len(Settings.grid())
+    assert {size for size, _ in scores} == {20.0, 16.0, 25.0}
+    assert len(scores) == 3 * len(Settings.grid())
     assert all(scores[size, s] == float(s.prob_threshold < PEAK) for size in (20.0, 25.0) for s in Settings.grid())
 
 
@@ -92,7 +93,8 @@ def test_a_replayed_pass_equals_a_pass(manifest):
     expected = segment_at(sample.pixels, network, 1.0)
     replay = Replay(Unsure())
     passes = [segment_at(sample.pixels, replay.with_settings(settings), 1.0) for _ in range(3)]
-    assert expected.max() == 4 and all(np.array_equal(expected, labels) for labels in passes)
+    assert expected.max() == 4
+    assert all(np.array_equal(expected, labels) for labels in passes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting."""
+"""training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting.
+
+Most of it is in training.trainer, for segmenters and router alike.
+"""
 
 import csv
 import logging
@@ -197,7 +200,8 @@ def test_two_processes(manifest, tmp_path, end):
     command = arguments(manifest, tmp_path, "--stream", "stardist", "--validate-images", 2, "--log-every", 1, *end)
     told, codes = zip(*run_two(TOLD, command, command))
     assert codes == (0, 0)
-    assert told[0] == told[1] and told[0].split()[::2] == ["2", "2"]
+    assert told[0] == told[1]
+    assert told[0].split()[::2] == ["2", "2"]
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["1", "2"]
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["2"]
     assert load_checkpoint(tmp_path / "stardist.safetensors")[1].training["steps_done"] == 2
@@ -218,7 +222,8 @@ def test_two_processes_share_a_validation_and_its_figure_is_exact(manifest, whol
     )
     command = arguments(manifest, two, *options, "--validate-images", 3)
     told, codes = zip(*run_two(script, command, command))
-    assert codes == (0, 0) and [text.split()[0] for text in told] == ["2", "1"]
+    assert codes == (0, 0)
+    assert [text.split()[0] for text in told] == ["2", "1"]
     first, expected = (rows(folder / "validation.csv")[0] for folder in (two, one))
     assert (first["step"], first["f1"], first["images"]) == ("0", expected["f1"], "3")
 
@@ -237,8 +242,10 @@ def test_a_process_that_dies_ends_the_others(manifest, tmp_path):
     )
     command = arguments(manifest, tmp_path, "--stream", "stardist", "--steps", 6)
     (said, code), (_, died) = run_two(script, command, command)
-    assert died == 9 and code == 2
-    assert said.count("another process of this training has ended") == 1 and "goes on from the last resume file" in said
+    assert died == 9
+    assert code == 2
+    assert said.count("another process of this training has ended") == 1
+    assert "goes on from the last resume file" in said
 
 
 def test_machines_that_do_not_share_the_folder(manifest, whole_run, tmp_path):
@@ -261,7 +268,8 @@ class ScriptedScores:
         self.scores, self.seen = list(scores), []
 
     def __call__(self, network, samples, on_image):
-        assert isinstance(network, Network) and len(samples) == 2
+        assert isinstance(network, Network)
+        assert len(samples) == 2
         self.seen.append((network.kind, network.model.unet.deepest[0].weight.detach().float().clone()))
         return self.scores.pop(0)
 
@@ -386,7 +394,8 @@ def test_missing_class(manifest, tmp_path, caplog):
 def test_log_names_images_and_result(manifest, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         main(arguments(manifest, tmp_path, "--steps", 0, "--stream", "hover"))
-    assert "6 images, 0 without cells, 2 sources" in caplog.text and "done: 0 steps" in caplog.text
+    assert "6 images, 0 without cells, 2 sources" in caplog.text
+    assert "done: 0 steps" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -401,7 +410,8 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
 def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
     with pytest.raises(SystemExit) as stopped:
         main(arguments(manifest, tmp_path, *option))
-    assert stopped.value.code == 2 and said in capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog):

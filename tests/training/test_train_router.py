@@ -63,7 +63,8 @@ def state(out):
 
 def assert_equal(one, other):
     (tensors, log), (others, other_log) = state(one), state(other)
-    assert log == other_log and tensors.keys() == others.keys()
+    assert log == other_log
+    assert tensors.keys() == others.keys()
     assert all(torch.equal(tensors[name], others[name]) for name in tensors)
 
 
@@ -76,8 +77,10 @@ def test_what_a_run_leaves(manifest, tmp_path, capsys):
     assert {
         name: config.validation[name] for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")
     } == {name: float(best[name]) for name in ("score", "accuracy", "diameter_factor", "mean_diameter_factor")}
-    assert config.validation["images"] == 4 and config.validation["step"] == int(best["step"])
-    assert config.training["steps_done"] in (3, 6) and config.training["manifest"] == "manifest.csv"
+    assert config.validation["images"] == 4
+    assert config.validation["step"] == int(best["step"])
+    assert config.training["steps_done"] in (3, 6)
+    assert config.training["manifest"] == "manifest.csv"
     with open(tmp_path / "confusion.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert sum(int(n) for row in rows[1:] for n in row[1:5]) == 4
@@ -109,7 +112,8 @@ def test_size_counts_in_the_selection(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr(router_trainer, "measure", scripted)
     assert main(arguments(manifest, tmp_path, "--epochs", 3)) == 0
     model, config = load_checkpoint(tmp_path / "router.safetensors")
-    assert config.validation["step"] == 6 and config.validation["score"] == pytest.approx(0.75 - 0.05)
+    assert config.validation["step"] == 6
+    assert config.validation["score"] == pytest.approx(0.75 - 0.05)
     assert torch.equal(model.network.fc.bias, scripted.seen[1])
 
 
@@ -168,7 +172,8 @@ def test_other_arguments_do_not_resume(manifest, tmp_path, caplog):
 def test_damaged_resume_file(manifest, tmp_path, caplog):
     (tmp_path / "resume.safetensors").write_bytes(b"cut off")
     assert main(arguments(manifest, tmp_path)) == 2
-    assert "resume.safetensors: not a resume file" in caplog.text and "remove it" in caplog.text
+    assert "resume.safetensors: not a resume file" in caplog.text
+    assert "remove it" in caplog.text
 
 
 def test_resume_file_of_another_version(manifest, tmp_path, caplog):
@@ -216,7 +221,8 @@ def test_missing_validation_images_are_named(manifest, tmp_path, caplog):
 def test_a_time_budget_must_be_positive(manifest, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments(manifest, tmp_path, "--time-budget", -1))
-    assert stopped.value.code == 2 and "must be more than 0 minutes" in capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "must be more than 0 minutes" in capsys.readouterr().err
 
 
 def test_the_resume_file_is_written_once_at_the_end(manifest, tmp_path, monkeypatch):
@@ -230,7 +236,9 @@ def test_a_loss_that_is_no_number_names_the_images(manifest, tmp_path, monkeypat
     monkeypatch.setattr(router_trainer, "router_loss", lambda out, *_: {"class": out.classes.sum() * math.nan})
     assert main(arguments(manifest, tmp_path)) == 2
     named = set(re.findall(r"(\d)\.png", caplog.text))
-    assert "step 1: loss terms" in caplog.text and 1 <= len(named) <= 2 and named <= set("456789")
+    assert "step 1: loss terms" in caplog.text
+    assert 1 <= len(named) <= 2
+    assert named <= set("456789")
 
 
 def test_images_without_cells(manifest, tmp_path):

@@ -104,7 +104,8 @@ def test_image_without_cells():
     empty = Sample(sample(labels).record, np.ascontiguousarray(shade), labels, median_diameter(labels), 0)
     assert math.isnan(empty.diameter)
     oracle = Oracle(26.0)
-    assert validate(oracle, [empty]) == 1 and oracle.sizes == [(64, 96)]
+    assert validate(oracle, [empty]) == 1
+    assert oracle.sizes == [(64, 96)]
 
 
 def test_partly_labelled_images():
@@ -145,7 +146,9 @@ def test_wrapped_network(kind):
     torch.manual_seed(0)
     model = kind("test_convnext").train()
     network = Network(model, Config(diameter=26.0), torch.device("cpu"), torch.float32)
-    assert network.model is model and not model.training and network.kind == kind.kind
+    assert network.model is model
+    assert not model.training
+    assert network.kind == kind.kind
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     first, second = network(windows)
     expected = model.coarse(torch.from_numpy(windows).permute(0, 3, 1, 2) / 255)

@@ -28,6 +28,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -53,14 +54,28 @@ from training.tables import text_table
 
 log = logging.getLogger(__name__)
 
-SIDE = 2048  # pixels
-CELLS = 2000
-GROWTH_SIDES = (1024, 2048, 4096, 8192)
-WHITE_GRID = 837  # 837 * 837 is 700,569
 MEAN_RADIUS = 0.43  # of the distance between two centres, so that most cells touch their neighbours
 SETTINGS = stardist.Settings()
 
-GOAL_DECODE, GOAL_F1, GOAL_WATERSHED, GOAL_WHITE = 10.0, 0.99, 5.0, 5.0  # times as fast, F1, times as fast, seconds
+
+@dataclass(frozen=True)
+class Cases:
+    """What is timed."""
+
+    side: int = 2048  # pixels
+    cells: int = 2000
+    growth_sides: tuple[int, ...] = (1024, 2048, 4096, 8192)
+    white_grid: int = 837  # 837 * 837 is 700,569
+
+
+@dataclass(frozen=True)
+class Goals:
+    """What is to be reached."""
+
+    decode: float = 10.0  # times as fast
+    f1: float = 0.99
+    watershed: float = 5.0  # times as fast
+    white: float = 5.0  # seconds at most
 
 
 def random_stars(centres: np.ndarray, radius: float, rng: np.random.Generator) -> Candidates:
@@ -155,14 +170,14 @@ def best_time(function: Callable, *arguments, repeat: int) -> tuple[float, np.nd
     return fastest, result
 
 
-def compare_decoders(repeat: int) -> dict:
+def compare_decoders(repeat: int, cases: Cases, goals: Goals) -> dict:
     """The line "cells"."""
-    labels = make_labels(SIDE, CELLS)
+    labels = make_labels(cases.side, cases.cells)
     prob, dist = make_maps(labels)
     ours, found = best_time(decode, prob, dist, labels.shape, repeat=repeat)
     theirs, expected = best_time(decode_by_stardist, prob, dist, labels.shape, repeat=repeat)
     f1 = [f1_score(*counts) for counts in match_counts(expected, found, (0.5, 0.9))]
-    met = theirs / ours >= GOAL_DECODE and f1[0] > GOAL_F1
+    met = theirs / ours >= goals.decode and f1[0] > goals.f1
     return {
         "case": "cells",
         "candidates": int((prob > SETTINGS.prob_threshold).sum()),
@@ -171,34 +186,34 @@ def compare_decoders(repeat: int) -> dict:
         "theirs": theirs,
         "ratio": theirs / ours,
         "agreement": f"F1 {f1[0]:.4f} at IoU 0.5, {f1[1]:.4f} at 0.9",
-        "goal": f"{GOAL_DECODE:.0f} times, F1 {GOAL_F1}",
+        "goal": f"{goals.decode:.0f} times, F1 {goals.f1}",
         "met": met,
     }
 
 
-def time_white(repeat: int) -> dict:
+def time_white(repeat: int, cases: Cases, goals: Goals) -> dict:
     """The line "white"."""
-    shape = (WHITE_GRID * STRIDE,) * 2
-    ours, found = best_time(decode, *white_maps(WHITE_GRID), shape, repeat=repeat)
+    shape = (cases.white_grid * STRIDE,) * 2
+    ours, found = best_time(decode, *white_maps(cases.white_grid), shape, repeat=repeat)
     return {
         "case": "white",
-        "candidates": WHITE_GRID**2,
+        "candidates": cases.white_grid**2,
         "cells": int(found.max()),
         "ours": ours,
-        "goal": f"{GOAL_WHITE:.0f} s",
-        "met": ours < GOAL_WHITE,
+        "goal": f"{goals.white:.0f} s",
+        "met": ours < goals.white,
     }
 
 
-def compare_watersheds(repeat: int) -> dict:
+def compare_watersheds(repeat: int, cases: Cases, goals: Goals) -> dict:
     """The line "watershed"."""
     from skimage.segmentation import watershed
 
-    energy, markers, mask = landscape(make_labels(SIDE, CELLS))
+    energy, markers, mask = landscape(make_labels(cases.side, cases.cells))
     ours, found = best_time(flooded, energy, markers, mask, repeat=repeat)
     theirs, expected = best_time(lambda: watershed(energy, markers, mask=mask), repeat=repeat)
     same = np.mean(found[mask] == expected[mask])
-    met = theirs / ours >= GOAL_WATERSHED and np.array_equal(found > 0, expected > 0)
+    met = theirs / ours >= goals.watershed and np.array_equal(found > 0, expected > 0)
     return {
         "case": "watershed",
         "cells": int(found.max()),
@@ -206,16 +221,16 @@ def compare_watersheds(repeat: int) -> dict:
         "theirs": theirs,
         "ratio": theirs / ours,
         "agreement": f"{same:.2%} of the cell pixels",
-        "goal": f"{GOAL_WATERSHED:.0f} times",
+        "goal": f"{goals.watershed:.0f} times",
         "met": met,
     }
 
 
-def growth(repeat: int) -> list[dict]:
-    """A line for each size of GROWTH_SIDES, with as many cells a pixel in each."""
+def growth(repeat: int, cases: Cases) -> list[dict]:
+    """A line for each size of `growth_sides`, with as many cells a pixel in each."""
     rows = []
-    for side in GROWTH_SIDES:
-        labels = make_labels(side, round(CELLS * (side / SIDE) ** 2))
+    for side in cases.growth_sides:
+        labels = make_labels(side, round(cases.cells * (side / cases.side) ** 2))
         cells = int(labels.max())
         decoding, _ = best_time(decode, *make_maps(labels), labels.shape, repeat=repeat)
         flooding, _ = best_time(flooded, *landscape(labels), repeat=repeat)
@@ -267,24 +282,28 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    args = parse_arguments(argv)
+    return measure(parse_arguments(argv))
+
+
+def measure(args: argparse.Namespace, cases: Cases = Cases(), goals: Goals = Goals()) -> int:
+    """Print the tables; the exit code."""
     if args.plot:
         import_pyplot()  # now, not after minutes of measuring
     place = machine()
     try:
-        cases = [compare_decoders(args.repeat), time_white(args.repeat), compare_watersheds(args.repeat)]
+        lines = [each(args.repeat, cases, goals) for each in (compare_decoders, time_white, compare_watersheds)]
     except ImportError as error:
         raise ValueError(
             f"{error.name} is not installed, and nothing can be compared without it: pip install stardist scikit-image"
         ) from None
-    shown = [{**case, "met": "yes" if case["met"] else "NO"} for case in cases]
+    shown = [{**line, "met": "yes" if line["met"] else "NO"} for line in lines]
     print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{text_table(shown)}")
     if not args.no_growth:
-        rows = [{**row} for row in growth(args.repeat)]
+        rows = [{**row} for row in growth(args.repeat, cases)]
         print(f"\n{text_table(rows)}")
         if args.plot:
             write_plot(args.plot, rows, place)
-    return 0 if all(case["met"] for case in cases) else 1
+    return 0 if all(line["met"] for line in lines) else 1
 
 
 if __name__ == "__main__":

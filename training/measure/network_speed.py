@@ -62,14 +62,16 @@ def ways(device: torch.device) -> Iterator[Way]:
 
 
 @torch.inference_mode()
-def measure(encoder: str, device: torch.device, way: Way, repeat: int) -> dict[str, str | int | float]:
-    """A line of the table."""
+def measure(
+    encoder: str, device: torch.device, way: Way, repeat: int, window: int = WINDOW
+) -> dict[str, str | int | float]:
+    """A line of the table, for windows of `window` pixels on each side."""
     torch.manual_seed(0)
     torch.set_num_threads(way.threads)
     layout = torch.channels_last if way.channels_last else torch.contiguous_format
     network = ConvNeXtStarDist(encoder, layer_scale=0.5).eval().to(device=device, dtype=way.dtype, memory_format=layout)
     coarse = torch.compile(network.coarse) if way.compiled else network.coarse
-    windows = torch.rand(way.batch, 3, WINDOW, WINDOW).to(device=device, dtype=way.dtype, memory_format=layout)
+    windows = torch.rand(way.batch, 3, window, window).to(device=device, dtype=way.dtype, memory_format=layout)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds = []
@@ -105,6 +107,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add_device(parser)
     add("--repeat", type=positive, default=5, metavar="N", help="calls of which the median counts [5]")
+    add("--window", type=positive, default=WINDOW, metavar="PIXELS", help=f"a multiple of 32 [{WINDOW}: the program's]")
     add("--no-compile", action="store_true", help="leave torch.compile out, which needs a C++ compiler and a minute")
     return parser.parse_args(argv)
 
@@ -116,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         device, place = choose_device(args.device), machine()
         tried = [way for way in ways(device) if not (way.compiled and args.no_compile)]
-        rows = [measure(encoder, device, way, args.repeat) for encoder in args.encoder for way in tried]
+        rows = [measure(encoder, device, way, args.repeat, args.window) for encoder in args.encoder for way in tried]
     finally:
         torch.set_num_threads(threads)
     print(f"machine: {place}\n\n{text_table(rows)}")

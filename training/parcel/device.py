@@ -37,7 +37,7 @@ from training.parcel.parts import split
 
 log = logging.getLogger(__name__)
 
-BEGAN = float(os.environ.get("PARCEL_BEGAN", time.time()))
+LOADED = time.time()
 WORK = Path(__file__).resolve().parents[2]
 RUNS, TRIAL = WORK / "runs", WORK / "trial"
 RESULTS, LOG = "results.tar", "device.log"
@@ -112,8 +112,8 @@ def unfit(error: Exception) -> int:
 
 
 def elapsed() -> float:
-    """Seconds since the start of this command."""
-    return time.time() - BEGAN
+    """Seconds since the start of this command, which the parcel's main program has noted."""
+    return time.time() - float(os.environ.get("PARCEL_BEGAN", LOADED))
 
 
 def check(device: str) -> None:
@@ -135,18 +135,20 @@ def check(device: str) -> None:
     make_room()
 
 
-def make_room() -> None:
-    """Enlarge the shared memory where it is as small as a container's often is, if that is allowed."""
-    if not SHARED_MEMORY.exists():
+def make_room(memory: Path = SHARED_MEMORY, room: int = SHARED_ROOM) -> None:
+    """Enlarge the shared memory where less than `room` bytes of it are free, as often in a container, if that is
+    allowed.
+    """
+    if not memory.exists():
         return
-    if shutil.disk_usage(SHARED_MEMORY).free < SHARED_ROOM:
-        subprocess.run(["mount", "-o", f"remount,size={4 * SHARED_ROOM}", str(SHARED_MEMORY)], capture_output=True)
-    free = shutil.disk_usage(SHARED_MEMORY).free
+    if shutil.disk_usage(memory).free < room:
+        subprocess.run(["mount", "-o", f"remount,size={4 * room}", str(memory)], capture_output=True)
+    free = shutil.disk_usage(memory).free
     log.log(
-        logging.INFO if free >= SHARED_ROOM else logging.WARNING,
+        logging.INFO if free >= room else logging.WARNING,
         "shared memory: %.1f GiB free%s",
         free / 2**30,
-        "" if free >= SHARED_ROOM else "; if the loader's processes die, train with -- --workers 0",
+        "" if free >= room else "; if the loader's processes die, train with -- --workers 0",
     )
 
 

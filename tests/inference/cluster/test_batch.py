@@ -1,4 +1,7 @@
-"""Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies."""
+"""Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies.
+
+All modules of inference.cluster take part in them.
+"""
 
 import json
 import logging
@@ -19,7 +22,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from hooks import Hooks
 
 from inference.cluster.batch import together
-from inference.cluster.connection import NoCluster, worker_places
+from inference.cluster.connection import NoCluster, connected, worker_places
 from inference.cluster.file import File
 from inference.command_line import main
 from inference.finding import Found
@@ -96,16 +99,19 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     expected, rows = run("one", *options)
     page = (tmp_path / "page.html").read_text()
     code, found = run("many", *options, "--dask", workers.scheduler.address, "--dask-files", sent)
-    assert code == expected == 1 and [row["status"][:6] for row in found] == ["done", "done", "failed", "done"]
+    assert code == expected == 1
+    assert [row["status"][:6] for row in found] == ["done", "done", "failed", "done"]
     assert without_times(found) == without_times(rows)
     assert_equal_runs(tmp_path, "one", "many")
     assert (tmp_path / "page.html").read_text() == page
     labels = {row["image"]: tifffile.imread(tmp_path / "many" / row["labels"]) for row in found if row["labels"]}
+    assert len(labels) == 3
     assert all(label.max() > 3 for label in labels.values())
     (tmp_path / "in" / "c.png").unlink(), (tmp_path / "many" / "b_label.tiff").unlink()
     options = ("--dask", workers.scheduler.address, "--dask-files", sent, "--resume", *alike)
     code, again = run("many", *options, "--overwrite")
-    assert code == 0 and [row["status"] for row in again] == ["kept", "done", "kept"]
+    assert code == 0
+    assert [row["status"] for row in again] == ["kept", "done", "kept"]
 
 
 @pytest.mark.parametrize("route, size, around", [("0", (1500, 260), 0), ("1", (1900, 260), 0), ("0", (1000, 160), 400)])
@@ -121,7 +127,8 @@ def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, rou
     assert code == expected == 0
     assert_equal_runs(tmp_path, "one", "many")
     assert without_times(found) == without_times(rows)
-    assert rows[0]["tiles"] > 3 and rows[0]["cells"] > 20
+    assert rows[0]["tiles"] > 3
+    assert rows[0]["cells"] > 20
 
 
 def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
@@ -137,7 +144,8 @@ def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
     finally:
         workers.unregister_worker_plugin("hooks")
     status = {row["image"]: row["status"] for row in rows}
-    assert code == 1 and status.pop("poison.png").startswith("failed: poison.png: 2 workers died")
+    assert code == 1
+    assert status.pop("poison.png").startswith("failed: poison.png: 2 workers died")
     assert status == {f"{name}.png": "done" for name in names if name != "poison"}
     begun = hooks.begun()
     assert {name: begun.count(name) for name in names if name != "poison"} == dict(a=1, b=1, c=1, once=2, slow=1)
@@ -170,17 +178,25 @@ def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, imag
         for process in processes:
             process.kill()
             process.wait()
-    assert code == 1 and [row["status"][:40] for row in rows] == ["done", "failed: cut.png: not done, the connectio"]
+    assert code == 1
+    assert [row["status"][:40] for row in rows] == ["done", "failed: cut.png: not done, the connectio"]
     assert "--resume does the others" in caplog.text
     code, rows = run("many", "--diameter", "28", "--resume")
-    assert code == 0 and [row["status"] for row in rows] == ["kept", "done"]
+    assert code == 0
+    assert [row["status"] for row in rows] == ["kept", "done"]
 
 
-def test_no_scheduler_there(tmp_path, run, image, caplog, monkeypatch):
-    monkeypatch.setattr("inference.cluster.connection.CONNECT_SECONDS", 0.5)
+def test_no_scheduler_there():
+    with pytest.raises(NoCluster, match="no Dask scheduler answers there"):
+        with connected("tcp://127.0.0.1:9", "cpu", seconds=0.5):
+            pass
+
+
+def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
     image("a.png")
-    code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "tcp://127.0.0.1:9"])
-    assert code == 2 and "no Dask scheduler answers there" in caplog.text
+    code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "local:0"])
+    assert code == 2
+    assert "local:0" in caplog.text
 
 
 def test_files_whose_results_might_have_the_same_names_are_done_together():

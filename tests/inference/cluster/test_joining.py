@@ -43,7 +43,8 @@ def test_parts_are_numbered_as_the_whole(blobs, cuts, keep):
     labels = blobs(5)
     rows, probabilities = joined(labels, cuts, keep)
     expected, of_each = at_once(labels)
-    assert np.array_equal(rows, expected) and np.array_equal(probabilities, of_each)
+    assert np.array_equal(rows, expected)
+    assert np.array_equal(probabilities, of_each)
 
 
 def test_a_cell_that_other_parts_are_not_told_of_is_another_one(blobs):
@@ -56,7 +57,8 @@ def test_numbers_of_parts_without_cells():
     one = Border(2, np.array([2], np.int32), np.array([5]))
     numbers = join([nothing, one, nothing, one])
     assert [n.before for n in numbers] == [0, 0, 2, 2]
-    assert numbers[1].table(2).tolist() == [0, 1, 2] and numbers[3].table(2).tolist() == [0, 3, 2]
+    assert numbers[1].table(2).tolist() == [0, 1, 2]
+    assert numbers[3].table(2).tolist() == [0, 3, 2]
 
 
 @pytest.mark.parametrize("height", [1, 7, 40, 96])
@@ -80,4 +82,5 @@ def test_strips_of_parts_are_those_of_the_whole(blobs, height):
     expected = [compressed(labels[top : top + height], DTYPE) for top in range(0, 96, height)]
     assert strips == expected
     read = np.concatenate(list(Strips(DTYPE, height, strips).read(labels.shape[1])))
-    assert np.array_equal(read, labels) and read.dtype == np.int32
+    assert np.array_equal(read, labels)
+    assert read.dtype == np.int32

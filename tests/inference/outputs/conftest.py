@@ -44,7 +44,8 @@ def imagej(program, tmp_path) -> Callable[..., list[str]]:
         file = tmp_path / "macro.ijm"
         file.write_text(macro)
         printed = program("xvfb-run", "-a", "java", "-cp", IMAGEJ, "ij.ImageJ", "-batch", file)
-        assert "Exception" not in printed and "Error" not in printed, printed
+        assert "Exception" not in printed, printed
+        assert "Error" not in printed, printed
         return printed.splitlines()
 
     return run

@@ -22,25 +22,31 @@ def test_the_file_holds_what_regionprops_finds(hard_labels, tmp_path):
     with open(tmp_path / "a.csv", newline="") as file:
         names, *lines = csv.reader(file)
     columns = dict(zip(names, zip(*lines)))
-    assert columns["label"] == tuple("123456789") and columns["probability"][-1] == "1"
+    assert columns["label"] == tuple("123456789")
+    assert columns["probability"][-1] == "1"
     wanted = regionprops_table(
         hard_labels, hard_labels * 0 + 1, properties=("label", "area", "bbox", "perimeter", "intensity_mean")
     )
     for name, values in wanted.items():
         np.testing.assert_allclose([float(text) for text in columns[name]], values, rtol=1e-5, err_msg=name)
-    assert columns["touches_border"] == tuple("100000000") and "." not in "".join(columns["area"])
+    assert columns["touches_border"] == tuple("100000000")
+    assert "." not in "".join(columns["area"])
 
 
 def test_micrometres():
     table = measured(np.pad(np.ones((4, 6), np.int32), 2), (), PixelSize(0.5, 0.5))
-    assert table["area_um2"].tolist() == [6] and table["centroid_um-0"] == 1.75 and table["centroid_um-1"] == 2.25
+    assert table["area_um2"].tolist() == [6]
+    assert table["centroid_um-0"] == 1.75
+    assert table["centroid_um-1"] == 2.25
     for name in ("perimeter", "axis_major_length", "axis_minor_length", "equivalent_diameter_area"):
         assert table[f"{name}_um"] == table[name] / 2
 
 
 def test_pixels_that_are_not_square_have_areas_but_no_lengths():
     table = measured(np.pad(np.ones((4, 6), np.int32), 2), (), PixelSize(1.0, 0.5))
-    assert table["area_um2"].tolist() == [12] and table["centroid_um-0"] == 3.5 and "perimeter_um" not in table
+    assert table["area_um2"].tolist() == [12]
+    assert table["centroid_um-0"] == 3.5
+    assert "perimeter_um" not in table
 
 
 def test_no_micrometres_without_a_pixel_size():

@@ -28,4 +28,5 @@ def test_cells_at_the_border():
 
 def test_no_cells():
     extents = Extents.measure(LabelRows.of(np.zeros((3, 4), np.int32)))
-    assert extents.area.tolist() == [0] and extents.box.shape == (1, 4)
+    assert extents.area.tolist() == [0]
+    assert extents.box.shape == (1, 4)

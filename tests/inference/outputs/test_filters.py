@@ -46,7 +46,8 @@ def test_extents_of_those_that_are_kept():
     kept = CellFilter(min_area=3).keeps(extents)
     again = Extents.measure(rows.renumbered(new_numbers(kept)))
     chosen = extents.chosen(kept)
-    assert np.array_equal(chosen.area[1:], again.area[1:]) and np.array_equal(chosen.box[1:], again.box[1:])
+    assert np.array_equal(chosen.area[1:], again.area[1:])
+    assert np.array_equal(chosen.box[1:], again.box[1:])
 
 
 def test_a_number_without_pixels_is_not_kept():
@@ -55,4 +56,6 @@ def test_a_number_without_pixels_is_not_kept():
 
 
 def test_whether_there_is_anything_to_filter():
-    assert not CellFilter() and CellFilter(min_area=1) and CellFilter(exclude_border=True)
+    assert not CellFilter()
+    assert CellFilter(min_area=1)
+    assert CellFilter(exclude_border=True)

@@ -32,21 +32,25 @@ def write(labels, path):
 def test_features_are_detections_with_measurements(written, hard_labels):
     """As QuPath reads them: objectType, name, and measurements as a list of names and values."""
     collection = json.loads(written.read_text())
-    assert collection["type"] == "FeatureCollection" and len(collection["features"]) == 9
+    assert collection["type"] == "FeatureCollection"
+    assert len(collection["features"]) == 9
     for cell, feature in enumerate(collection["features"], 1):
         properties = feature["properties"]
-        assert (
-            feature["type"] == "Feature" and properties["objectType"] == "detection" and properties["name"] == str(cell)
-        )
+        assert feature["type"] == "Feature"
+        assert properties["objectType"] == "detection"
+        assert properties["name"] == str(cell)
         measured = {entry["name"]: entry["value"] for entry in properties["measurements"]}
-        assert measured["area"] == np.count_nonzero(hard_labels == cell) and measured["probability"] == 0.75
-        assert "label" not in measured and "bbox-0" not in measured
+        assert measured["area"] == np.count_nonzero(hard_labels == cell)
+        assert measured["probability"] == 0.75
+        assert "label" not in measured
+        assert "bbox-0" not in measured
 
 
 def test_shapely_reads_valid_polygons_of_the_same_area(written, hard_labels):
     features = json.loads(written.read_text())["features"]
     read = shapely.from_geojson([json.dumps(feature["geometry"]) for feature in features])
-    assert shapely.is_valid(read).all() and np.array_equal(shapely.area(read), np.bincount(hard_labels.ravel())[1:])
+    assert shapely.is_valid(read).all()
+    assert np.array_equal(shapely.area(read), np.bincount(hard_labels.ravel())[1:])
 
 
 def test_gdal_paints_the_same_labels(written, hard_labels, tmp_path, program):

@@ -40,7 +40,7 @@ def test_names_and_boxes(hard_labels, tmp_path):
     rois = roifile.roiread(written(hard_labels, tmp_path / "rois.zip"))
     assert [roi.name for roi in rois] == list("123456789")
     assert zipfile.ZipFile(tmp_path / "rois.zip").namelist()[0] == "1.roi"
-    for roi, box in zip(rois, Extents.measure(LabelRows.of(hard_labels)).box[1:]):
+    for roi, box in zip(rois, Extents.measure(LabelRows.of(hard_labels)).box[1:], strict=True):
         found = np.array([roi.top, roi.left, roi.bottom, roi.right])
         assert np.abs(found - box).max() <= 1  # roifile adds a pixel to the boxes of polygons
 

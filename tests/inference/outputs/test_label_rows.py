@@ -1,10 +1,11 @@
 """Label rows: read again and again, in regular bands, with other numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bands import bands_of
 
-from inference.outputs import label_rows
 from inference.outputs.label_rows import LabelRows, LabelStore
 
 LABELS = np.arange(35, dtype=np.int32).reshape(7, 5)
@@ -21,10 +22,12 @@ def rows(request, tmp_path):
 
 
 def test_stored_rows_can_be_read_twice_and_at_the_same_time(rows):
-    assert rows.shape == (7, 5) and rows.cells == 34
+    assert rows.shape == (7, 5)
+    assert rows.cells == 34
     for one, other in zip(rows, rows):
         assert np.array_equal(one, other)
-    assert np.array_equal(rows.array(), LABELS) and np.array_equal(rows.array(), LABELS)
+    assert np.array_equal(rows.array(), LABELS)
+    assert np.array_equal(rows.array(), LABELS)
 
 
 def test_the_store_leaves_no_file(tmp_path):
@@ -53,15 +56,18 @@ def test_renumbered_twice(rows):
     numbers[[3, 5, 34]] = 1, 2, 3
     once = rows.renumbered(numbers)
     twice = once.renumbered(np.array([0, 0, 1, 2], np.int32))
-    assert once.cells == 3 and np.array_equal(once.array(), numbers[LABELS])
-    assert twice.cells == 2 and np.array_equal(np.argwhere(twice.array()), [[1, 0], [6, 4]])
+    assert once.cells == 3
+    assert np.array_equal(once.array(), numbers[LABELS])
+    assert twice.cells == 2
+    assert np.array_equal(np.argwhere(twice.array()), [[1, 0], [6, 4]])
 
 
-def test_bands_are_no_larger_than_asked_for(monkeypatch):
-    monkeypatch.setattr(label_rows, "BAND_PIXELS", 10)
-    assert [band.shape for band in LabelRows.of(LABELS)] == [(2, 5), (2, 5), (2, 5), (1, 5)]
+def test_bands_are_no_larger_than_asked_for():
+    rows = replace(LabelRows.of(LABELS), band_pixels=10)
+    assert [band.shape for band in rows] == [(2, 5), (2, 5), (2, 5), (1, 5)]
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_array_of_another_type(rows, dtype):
-    assert rows.array(dtype).dtype == dtype and np.array_equal(rows.array(dtype), LABELS)
+    assert rows.array(dtype).dtype == dtype
+    assert np.array_equal(rows.array(dtype), LABELS)

@@ -6,7 +6,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from inference.outputs import label_tiff
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import colour_table, count_cells, holds_labels, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
@@ -32,8 +31,11 @@ def test_types(tmp_path, cells, dtype, tiled):
     labels = numbered((300, 300), cells)
     with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled)) as tiff:
         (page,) = tiff.pages
-        assert page.dtype == dtype and page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE and page.predictor == 1
-        assert page.is_tiled == tiled and np.array_equal(tiff.asarray(), labels)
+        assert page.dtype == dtype
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert page.predictor == 1
+        assert page.is_tiled == tiled
+        assert np.array_equal(tiff.asarray(), labels)
     assert [p.name for p in tmp_path.iterdir()] == ["a.tiff"]
 
 
@@ -58,7 +60,8 @@ def test_imagej_reads_numbers_and_pixel_size(tmp_path, imagej, cells, colours):
         f'open("{path}"); getPixelSize(unit, w, h); print(unit); print(w); print(h);'
         "for (y = 0; y < 300; y += 29) for (x = 0; x < 400; x += 31) print(getPixel(x, y));"
     )
-    assert unit == "µm" and (float(width), float(height)) == (0.325, 0.65)
+    assert unit == "µm"
+    assert (float(width), float(height)) == (0.325, 0.65)
     assert [int(float(value)) for value in values] == labels[::29, ::31].ravel().tolist()
 
 
@@ -68,7 +71,8 @@ def test_imagej_shows_the_colour_table(tmp_path, imagej):
         f'open("{path}"); getLut(r, g, b); for (i = 0; i < 256; i++) print(r[i] + " " + g[i] + " " + b[i]);'
     )
     table = np.array([line.split() for line in printed], int)
-    assert np.array_equal(table, colour_table(256)) and len(np.unique(table, axis=0)) > 250
+    assert np.array_equal(table, colour_table(256))
+    assert len(np.unique(table, axis=0)) > 250
 
 
 def test_imagej_opens_a_stack(tmp_path, imagej):
@@ -106,13 +110,15 @@ def test_ome_readers_find_pixel_size_and_names(tmp_path, size):
     path = written(tmp_path / "a.tiff", numbered((30, 40), 9), size, image="plate é, well A1", channels=("DAPI", "WGA"))
     image = bioio_ome_tiff.Reader(path)
     assert (image.physical_pixel_sizes.Y, image.physical_pixel_sizes.X) == tuple(size)
-    assert image.channel_names == ["labels of DAPI, WGA"] and image.metadata.images[0].name == "plate é, well A1"
+    assert image.channel_names == ["labels of DAPI, WGA"]
+    assert image.metadata.images[0].name == "plate é, well A1"
     assert image.metadata.images[0].pixels.physical_size_x_unit.value == "µm"
 
 
 def test_no_pixel_size_is_claimed_where_there_is_none(tmp_path):
     with tifffile.TiffFile(written(tmp_path / "a.tiff", numbered((30, 40), 9))) as tiff:
-        assert "PhysicalSize" not in tiff.ome_metadata and tiff.pages[0].tags["ResolutionUnit"].value == 1
+        assert "PhysicalSize" not in tiff.ome_metadata
+        assert tiff.pages[0].tags["ResolutionUnit"].value == 1
 
 
 def test_the_same_labels_make_the_same_file(tmp_path):
@@ -122,12 +128,12 @@ def test_the_same_labels_make_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("tiled", [False, True])
-def test_bigtiff_where_the_labels_need_it(tmp_path, monkeypatch, tiled):
+def test_bigtiff_where_the_labels_need_it(tmp_path, tiled):
     labels = numbered((600, 700), 5)
     for limit, big in ((2 * labels.size, False), (2 * labels.size - 1, True)):
-        monkeypatch.setattr(label_tiff, "BIG_TIFF_BYTES", limit)
-        with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled)) as tiff:
-            assert tiff.is_bigtiff == big and np.array_equal(tiff.asarray(), labels)
+        with tifffile.TiffFile(written(tmp_path / "a.tiff", labels, tiled=tiled, classic_bytes=limit)) as tiff:
+            assert tiff.is_bigtiff == big
+            assert np.array_equal(tiff.asarray(), labels)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
@@ -142,7 +148,8 @@ def test_rows_that_break_off_leave_nothing_behind(tmp_path, error):
     for name in ("old.tiff", "new.tiff"):
         with pytest.raises(error):
             write_label_tiff(tmp_path / name, [LabelRows((1000, 50), 3, broken)])
-    assert [p.name for p in tmp_path.iterdir()] == ["old.tiff"] and (tmp_path / "old.tiff").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["old.tiff"]
+    assert (tmp_path / "old.tiff").read_text() == "old"
 
 
 @pytest.mark.parametrize("tiled", [False, True])
@@ -150,7 +157,8 @@ def test_holds_labels(tmp_path, tiled):
     path = written(
         tmp_path / "a_label.tiff", np.random.default_rng(0).integers(0, 999, (700, 600), np.int32), tiled=tiled
     )
-    assert holds_labels(path, (700, 600)) and count_cells(path) == 998
+    assert holds_labels(path, (700, 600))
+    assert count_cells(path) == 998
     for shape, name in (((600, 700), "a_label.tiff"), ((700, 601), "a_label.tiff"), ((700, 600), "b_label.tiff")):
         assert not holds_labels(tmp_path / name, shape)
     data = path.read_bytes()
@@ -178,4 +186,5 @@ def test_files_of_other_programs_are_no_labels(tmp_path, pixels, options):
 def test_text_and_folders_are_no_labels(tmp_path):
     (tmp_path / "a_label.tiff").write_text("no TIFF")
     (tmp_path / "b_label.tiff").mkdir()
-    assert not holds_labels(tmp_path / "a_label.tiff", (1, 1)) and not holds_labels(tmp_path / "b_label.tiff", (1, 1))
+    assert not holds_labels(tmp_path / "a_label.tiff", (1, 1))
+    assert not holds_labels(tmp_path / "b_label.tiff", (1, 1))

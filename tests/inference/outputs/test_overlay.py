@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.outputs import overlay
+from inference.limits import Limits
 from inference.outputs.overlay import (
     COLOURS,
     OverlayStyle,
@@ -22,12 +22,10 @@ def test_outlines_lie_on_the_border_pixels_of_both_neighbours():
     labels = np.zeros((7, 9), np.int32)
     labels[1:6, 1:5], labels[1:6, 5:8] = 1, 2
     marked = (draw_overlay(np.full((7, 9), 50, np.uint8), labels, OverlayStyle((1, 2, 3))) == (1, 2, 3)).all(axis=2)
-    assert (
-        marked[1, 1:8].all()
-        and marked[3, [1, 4, 5, 7]].all()
-        and not marked[3, [2, 3, 6]].any()
-        and not marked[labels == 0].any()
-    )
+    assert marked[1, 1:8].all()
+    assert marked[3, [1, 4, 5, 7]].all()
+    assert not marked[3, [2, 3, 6]].any()
+    assert not marked[labels == 0].any()
 
 
 @pytest.mark.parametrize("width, pixels", [(1, 4 * 9 - 4), (3, 4 * 9 - 4)])
@@ -37,7 +35,8 @@ def test_width(width, pixels):
     marked = (draw_overlay(np.zeros((30, 30), np.uint8), labels, OverlayStyle((1, 2, 3), width)) == (1, 2, 3)).all(
         axis=2
     )
-    assert np.count_nonzero(marked[15]) == 2 * width and np.count_nonzero(marked[:, 15]) == 2 * width
+    assert np.count_nonzero(marked[15]) == 2 * width
+    assert np.count_nonzero(marked[:, 15]) == 2 * width
 
 
 def test_labels_of_a_row_and_a_column_more_than_the_reduced_image():
@@ -92,21 +91,25 @@ def test_a_photograph_of_16_bits_keeps_its_colours():
     pixels = np.zeros((40, 50, 3), np.uint16)
     pixels[:, :25], pixels[:, 25:] = (4000, 2000, 1000), (0, 2000, 4000)
     shown = own_picture(pixels, photograph=True)
-    assert shown[0, 0].tolist() == [255, 127, 63] and shown[0, 49].tolist() == [0, 127, 255]
+    assert shown[0, 0].tolist() == [255, 127, 63]
+    assert shown[0, 49].tolist() == [0, 127, 255]
 
 
 def test_each_fluorescence_channel_has_its_own_contrast():
     pixels = np.zeros((40, 50, 2), np.uint16)
     pixels[:20, :, 0], pixels[:, 25:, 1] = 60_000, 30
     shown = own_picture(pixels, photograph=False)
-    assert shown[0, 49].tolist() == [255, 255, 0] and shown[39, 0].tolist() == [0, 0, 0]
+    assert shown[0, 49].tolist() == [255, 255, 0]
+    assert shown[39, 0].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
 def test_a_dim_image_is_stretched(dtype):
     pixels = np.linspace(10, 40, 3000).reshape(50, 60).astype(dtype)
     shown = own_picture(pixels, photograph=False)
-    assert shown.dtype == np.uint8 and shown.min() < 5 and shown.max() == 255
+    assert shown.dtype == np.uint8
+    assert shown.min() < 5
+    assert shown.max() == 255
 
 
 def test_an_even_image_and_one_without_numbers_are_black():
@@ -116,15 +119,14 @@ def test_an_even_image_and_one_without_numbers_are_black():
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int32])
-def test_a_large_image_is_shown_in_small(monkeypatch, channels, dtype):
-    monkeypatch.setattr(overlay, "WHOLE_PIXELS", 100)
-    monkeypatch.setattr(overlay, "SMALL_PIXELS", 90)
+def test_a_large_image_is_shown_in_small(channels, dtype):
+    limits = Limits(shown_pixels=100, small_pixels=90)
     shape = (31, 25) if channels is None else (31, 25, channels)
     pixels = np.broadcast_to(np.linspace(0, 200, 31)[:, None].reshape(31, 1, *(1,) * (len(shape) - 2)), shape).astype(
         dtype
     )
-    assert reduction((31, 25)) == 3
-    shown = own_picture(pixels, photograph=False)
+    assert reduction((31, 25), limits) == 3
+    shown = own_picture(pixels, photograph=False, limits=limits)
     assert shown.shape == ((10, 8) if channels in (None, 1) else (10, 8, 3))
     assert (np.diff(shown[:, 0].astype(int).reshape(10, -1)[:, 0]) > 0).all()
 
@@ -142,7 +144,10 @@ def test_numbers_are_written_into_the_cells():
     )
     changed = (plain != written).any(axis=2)
     y, x = np.nonzero(changed[:, :60])
-    assert changed[:, :60].any() and changed[:, 60:].any() and abs(y.mean() - 30) < 4 and abs(x.mean() - 30) < 4
+    assert changed[:, :60].any()
+    assert changed[:, 60:].any()
+    assert abs(y.mean() - 30) < 4
+    assert abs(x.mean() - 30) < 4
     assert not np.array_equal(written[:, 5:55], written[:, 65:115])
 
 

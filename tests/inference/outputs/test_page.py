@@ -44,16 +44,13 @@ class Table(HTMLParser):
 @pytest.fixture
 def written(tmp_path):
     picture = np.full((40, 60, 3), (255, 0, 0), np.uint8)
-    result = Page(tmp_path / "page.html", "cells in <plate> & others")
-    for name, kind, cells in (("a10.tif", "gray", 5), ("<b>a9.tif", "fluorescence", 111), ("a1.tif", "gray", 40)):
-        pictures = embedded(picture, 20), embedded(picture, 30)
-        result.add(
-            PageEntry(
-                name, None, kind, cells, 20.5, 6.25, ("unsure & dim",), *pictures, count_sizes(np.full(cells, 300))
-            )
-        )
-    result.add(PageEntry("x.tif", "x.tif: the file is empty"))
-    result.write()
+    pictures = embedded(picture, 20), embedded(picture, 30)
+    with Page(tmp_path / "page.html", "cells in <plate> & others") as result:
+        for name, kind, cells in (("a10.tif", "gray", 5), ("<b>a9.tif", "fluorescence", 111), ("a1.tif", "gray", 40)):
+            sizes = count_sizes(np.full(cells, 300))
+            result.add(PageEntry(name, None, kind, cells, 20.5, 6.25, ("unsure & dim",), *pictures, sizes))
+        result.add(PageEntry("x.tif", "x.tif: the file is empty"))
+        result.write()
     return tmp_path / "page.html"
 
 
@@ -88,18 +85,16 @@ def test_a_browser_draws_the_pictures(written, program, tmp_path):
 def test_the_page_is_one_file_and_its_texts_are_text(written, program):
     dom = in_browser(program, written)
     table = Table(dom)
-    assert (
-        table.outside == []
-        and "<b>a9" not in written.read_text()
-        and "cells in &lt;plate&gt; &amp; others" in written.read_text()
-    )
+    assert table.outside == []
+    assert "<b>a9" not in written.read_text()
+    assert "cells in &lt;plate&gt; &amp; others" in written.read_text()
     rows = [row for row in table.rows if row]
-    assert (
-        rows[1][0] == "<b>a9.tif"
-        and rows[1][3:6] == ["fluorescence", "111", "20.5 px6.25 µm"]
-        and rows[1][7] == "unsure & dim"
-    )
-    assert rows[3][7] == "x.tif: the file is empty" and "4 images, 156 cells" in dom and "1 failed" in dom
+    assert rows[1][0] == "<b>a9.tif"
+    assert rows[1][3:6] == ["fluorescence", "111", "20.5 px6.25 µm"]
+    assert rows[1][7] == "unsure & dim"
+    assert rows[3][7] == "x.tif: the file is empty"
+    assert "4 images, 156 cells" in dom
+    assert "1 failed" in dom
     assert [path.name for path in written.parent.iterdir() if path.suffix == ".html"] == ["page.html"]
 
 
@@ -111,11 +106,15 @@ def test_pictures_are_small_and_whole(written):
 
 def test_sizes():
     counts = count_sizes(np.array([1, 1, 2, 315, 10**9]))
-    assert len(counts) == BINS and sum(counts) == 5 and counts[0] == 2 and counts[-1] == 1
+    assert len(counts) == BINS
+    assert sum(counts) == 5
+    assert counts[0] == 2
+    assert counts[-1] == 1
     assert counts[int(np.log2(np.sqrt(4 * 315 / np.pi)) * page.BINS_PER_OCTAVE)] == 1
     assert count_sizes(np.array([], int)) == (0,) * BINS
 
 
 def test_a_run_without_images(tmp_path):
-    Page(tmp_path / "a.html", "nothing").write()
+    with Page(tmp_path / "a.html", "nothing") as result:
+        result.write()
     assert "0 images, 0 cells" in (tmp_path / "a.html").read_text()

@@ -13,6 +13,6 @@ def test_of_a_picture():
 
 
 def test_square_pixels_have_a_side():
-    assert (
-        PixelSize(0.5, 0.501).side == 0.501 and PixelSize(0.5, 0.6).side is None and PixelSize(0.5, 0.25).area == 0.125
-    )
+    assert PixelSize(0.5, 0.501).side == 0.501
+    assert PixelSize(0.5, 0.6).side is None
+    assert PixelSize(0.5, 0.25).area == 0.125

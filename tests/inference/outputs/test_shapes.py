@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops_table
 
-from inference.outputs import shapes
 from inference.outputs.extents import Extents
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.shapes import measure_intensities, measure_shapes
@@ -22,7 +21,10 @@ def numbered(labels):
 
 def in_bands(labels, height):
     return LabelRows(
-        labels.shape, int(labels.max()), lambda: (labels[top : top + height] for top in range(0, len(labels), height))
+        labels.shape,
+        int(labels.max()),
+        lambda: (labels[top : top + height] for top in range(0, len(labels), height)),
+        band_pixels=height * labels.shape[1],
     )
 
 
@@ -38,9 +40,8 @@ def assert_same_shapes(found, labels):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("height", [1, 5, 1000])
-def test_shapes_are_those_of_regionprops(blobs, monkeypatch, seed, height):
+def test_shapes_are_those_of_regionprops(blobs, seed, height):
     labels = numbered(blobs(seed))
-    monkeypatch.setattr(shapes, "BAND_PIXELS", height * labels.shape[1])
     rows = in_bands(labels, height)
     assert_same_shapes(measure_shapes(rows, Extents.measure(rows)), labels)
 
@@ -79,7 +80,8 @@ def test_columns_are_named_after_the_channels():
     rows = LabelRows.of(np.ones((2, 2), np.int32))
     pixels = np.arange(8).reshape(2, 2, 2)
     found = measure_intensities(rows, Extents.measure(rows), pixels, ("DAPI", "WGA"))
-    assert found["intensity_mean-DAPI"].tolist() == [3] and found["intensity_max-WGA"].tolist() == [7]
+    assert found["intensity_mean-DAPI"].tolist() == [3]
+    assert found["intensity_max-WGA"].tolist() == [7]
 
 
 def test_pixels_that_are_no_numbers_count_as_0():

@@ -9,7 +9,8 @@ from inference.outputs.table import GrowingTable, write_table
 
 
 def read(path):
-    return json.loads(path.read_text()) if path.suffix == ".json" else list(csv.DictReader(path.open()))
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
@@ -17,7 +18,9 @@ def test_a_table_in_both_forms(tmp_path, suffix):
     path = tmp_path / f"r.{suffix}"
     write_table(path, [{"image": "a.png", "cells": 3}, {"image": "b.png", "status": "failed: x"}])
     first, second = read(path)
-    assert first["image"] == "a.png" and int(first["cells"]) == 3 and second["status"] == "failed: x"
+    assert first["image"] == "a.png"
+    assert int(first["cells"]) == 3
+    assert second["status"] == "failed: x"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])

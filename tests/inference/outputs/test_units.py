@@ -27,6 +27,7 @@ def test_what_is_no_area(text):
 
 
 def test_pixels():
-    assert Area(12, True).in_pixels(PixelSize(0.5, 0.25)) == 96 and Area(12).in_pixels(None) == 12
+    assert Area(12, True).in_pixels(PixelSize(0.5, 0.25)) == 96
+    assert Area(12).in_pixels(None) == 12
     with pytest.raises(ValueError, match="no pixel size.*12 µm².*in pixels"):
         Area(12, True).in_pixels(None)

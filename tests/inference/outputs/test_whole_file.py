@@ -14,14 +14,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(RuntimeError), whole_file(path) as partial:
         partial.write_text("half")
         raise RuntimeError
-    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_temporary_name_cannot_be_guessed(tmp_path):
     """Two writers of one file have two of them, and neither tells the file's name."""
     with whole_file(tmp_path / "a.txt") as one, whole_file(tmp_path / "a.txt") as two:
         one.write_text("1"), two.write_text("2")
-        assert one != two and one.parent == two.parent == tmp_path and "a.txt" not in one.name + two.name
+        assert one != two
+        assert one.parent == two.parent == tmp_path
+        assert "a.txt" not in one.name + two.name
     assert (tmp_path / "a.txt").read_text() == "1", "the last one to end"
 
 
@@ -30,7 +33,8 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "a.txt").symlink_to(tmp_path / "precious")
     with whole_file(tmp_path / "a.txt") as partial:
         partial.write_text("new")
-    assert (tmp_path / "precious").read_text() == "mine" and not (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "a.txt").is_symlink()
 
 
 def test_the_longest_name(tmp_path):

@@ -24,12 +24,14 @@ def test_a_palette_of_grays_is_the_plain_picture():
 
 def test_a_composite_has_two_channels_without_their_display_colours():
     picture = read_image(CASES / "composite_with_luts.ome.tif")
-    assert picture.pixels.shape == (256, 256, 2) and "colour tables left out" in picture.axes
+    assert picture.pixels.shape == (256, 256, 2)
+    assert "colour tables left out" in picture.axes
 
 
 def test_two_channels_pixel_by_pixel_are_both_there():
     both = pixels("two_channels_contig.tif")
-    assert both.shape == (256, 256, 2) and both[..., 1].any()
+    assert both.shape == (256, 256, 2)
+    assert both[..., 1].any()
     assert np.array_equal(pixels("two_channels_contig.tif", channels=((2,),)), both[..., 1])
 
 
@@ -83,7 +85,8 @@ def test_every_position():
 def test_pixel_sizes(name, micrometres):
     picture = open_image(CASES / "files" / name)
     assert picture.pixel_size == pytest.approx((micrometres, micrometres))
-    assert picture.resolution[0] == pytest.approx((1e4 / micrometres, 1e4 / micrometres)) and picture.resolution[1] == 3
+    assert picture.resolution[0] == pytest.approx((1e4 / micrometres, 1e4 / micrometres))
+    assert picture.resolution[1] == 3
 
 
 @pytest.mark.parametrize(
@@ -97,4 +100,6 @@ def test_pixel_sizes(name, micrometres):
 )
 def test_formats(name, shape, kind):
     picture = read_image(CASES / "files" / name)
-    assert picture.pixels.shape == shape and picture.format == kind and picture.pixels.std() > 0
+    assert picture.pixels.shape == shape
+    assert picture.format == kind
+    assert picture.pixels.std() > 0

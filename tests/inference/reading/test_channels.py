@@ -6,6 +6,7 @@ import tifffile
 
 from inference.reading import ImageError, ReadOptions, open_image, read_image
 from inference.reading.channels import choose_channels
+from inference.reading.stores import StoreSettings
 
 NAMES = ("Hoechst 33342", "WGA-488", "Actin 568", "Mito 647")
 RNG = np.random.default_rng(0)
@@ -42,8 +43,10 @@ def test_choices(arguments, groups, said):
 
 def test_of_many_channels_the_one_named_after_nuclei_is_taken_and_said():
     choice = choose(4, names=NAMES)
-    assert choice.groups == ((0,),) and choice.names == ("Hoechst 33342",)
-    assert "1 Hoechst 33342, 2 WGA-488" in choice.warnings[0] and "--channels" in choice.warnings[0]
+    assert choice.groups == ((0,),)
+    assert choice.names == ("Hoechst 33342",)
+    assert "1 Hoechst 33342, 2 WGA-488" in choice.warnings[0]
+    assert "--channels" in choice.warnings[0]
 
 
 @pytest.mark.parametrize("names", [(), ("a", "b", "c", "d"), ("DAPI 1", "DAPI 2", "c", "d")])
@@ -54,7 +57,8 @@ def test_of_many_channels_that_say_nothing_the_user_is_asked(names):
 
 def test_a_fourth_sample_that_is_no_alpha_is_left_out_aloud():
     choice = choose(4, colours=3)
-    assert choice.groups == ((0,), (1,), (2,)) and "--channels" in choice.warnings[0]
+    assert choice.groups == ((0,), (1,), (2,))
+    assert "--channels" in choice.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,8 @@ def write(path, **options):
 def test_chosen_channels_are_read_in_their_order(tmp_path):
     path = write(tmp_path / "a.ome.tif")
     picture = read_image(path, ReadOptions(channels=(("Mito 647",), (1,))))
-    assert np.array_equal(picture.pixels, STACK[[3, 0]].transpose(1, 2, 0)) and picture.channels == (
+    assert np.array_equal(picture.pixels, STACK[[3, 0]].transpose(1, 2, 0))
+    assert picture.channels == (
         "Mito 647",
         "Hoechst 33342",
     )
@@ -91,19 +96,20 @@ def test_merged_channels_weigh_alike(tmp_path):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, np.stack([bright, dark, bright // 2]), metadata={"axes": "CYX"}, photometric="minisblack")
     merged = read_image(path, ReadOptions(channels=((1, 2),))).pixels
-    assert merged.shape == (64, 64) and merged.dtype == np.uint16
-    assert merged[15, 15] == merged[45, 45] > 30_000 and merged[0, 0] == 0
+    assert merged.shape == (64, 64)
+    assert merged.dtype == np.uint16
+    assert merged[15, 15] == merged[45, 45] > 30_000
+    assert merged[0, 0] == 0
     both = read_image(path, ReadOptions(channels=((1, 2), (3,)))).pixels
-    assert both.shape == (64, 64, 2) and np.array_equal(both[..., 0], merged)
+    assert both.shape == (64, 64, 2)
+    assert np.array_equal(both[..., 0], merged)
 
 
-def test_merged_regions_of_a_large_file_are_those_of_the_whole(tmp_path, monkeypatch):
-    from inference.reading import stores
-
+def test_merged_regions_of_a_large_file_are_those_of_the_whole(tmp_path):
     path = write(tmp_path / "a.ome.tif", tile=(16, 16), compression="zlib")
     options = ReadOptions(channels=((1, 2, 4), (3,)))
     whole = read_image(path, options).pixels
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    pixels = open_image(path, options).pixels
-    assert not isinstance(pixels, np.ndarray) and pixels.shape == (20, 30, 2)
+    pixels = open_image(path, options, StoreSettings(whole_bytes=0)).pixels
+    assert not isinstance(pixels, np.ndarray)
+    assert pixels.shape == (20, 30, 2)
     assert np.array_equal(pixels[3:17, 5:29], whole[3:17, 5:29])

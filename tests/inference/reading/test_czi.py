@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image
+from inference.reading.stores import StoreSettings
 
 czi = pytest.importorskip("pylibCZIrw.czi", reason="needs pylibCZIrw: pip install pylibCZIrw")
 RNG = np.random.default_rng(0)
@@ -28,10 +29,10 @@ def test_channels_and_planes(stack):
         read_image(stack)
 
 
-def test_regions(stack, monkeypatch):
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    pixels = open_image(stack, ReadOptions(z=3)).pixels
-    assert not isinstance(pixels, np.ndarray) and pixels.shape == (40, 50, 2)
+def test_regions(stack):
+    pixels = open_image(stack, ReadOptions(z=3), StoreSettings(whole_bytes=0)).pixels
+    assert not isinstance(pixels, np.ndarray)
+    assert pixels.shape == (40, 50, 2)
     expected = PIXELS[:, 2].transpose(1, 2, 0)
     for place in ((slice(3, 17), slice(20, 50)), (slice(0, 40, 3), slice(1, 50, 4)), (slice(30, 99), slice(None))):
         assert np.array_equal(pixels[place], expected[place])
@@ -49,13 +50,14 @@ def test_scenes_of_tiles(tmp_path):
         assert np.array_equal(image.open().pixels, np.concatenate([PIXELS[scene, 0], PIXELS[scene, 1]], axis=1))
 
 
-def test_colours(tmp_path, tissue, monkeypatch):
+def test_colours(tmp_path, tissue):
     with czi.create_czi(str(tmp_path / "a.czi")) as file:
         file.write(np.ascontiguousarray(tissue[..., ::-1]))
     picture = read_image(tmp_path / "a.czi")
-    assert np.array_equal(picture.pixels, tissue) and "RGB" in picture.axes
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    assert np.array_equal(open_image(tmp_path / "a.czi").pixels[5:30, 7:60], tissue[5:30, 7:60])
+    assert np.array_equal(picture.pixels, tissue)
+    assert "RGB" in picture.axes
+    regions = open_image(tmp_path / "a.czi", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[5:30, 7:60], tissue[5:30, 7:60])
 
 
 def test_metadata_that_are_no_metadata(stack, monkeypatch):

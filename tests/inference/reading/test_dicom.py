@@ -19,7 +19,8 @@ def dcm(program, tissue, tmp_path):
 
 def test_colours(dcm, tissue):
     picture = read_image(dcm)
-    assert np.array_equal(picture.pixels, tissue) and picture.reading == "DICOM, YXS (RGB), 96x72 pixels of uint8"
+    assert np.array_equal(picture.pixels, tissue)
+    assert picture.reading == "DICOM, YXS (RGB), 96x72 pixels of uint8"
 
 
 def test_run_lengths(program, dcm, tissue):
@@ -55,7 +56,8 @@ def gray_dcm(program, gray, tmp_path):
 
 def test_gray_with_a_pixel_size(gray_dcm, gray):
     picture = read_image(edited(gray_dcm, PixelSpacing=[0.00025, 0.0005]))
-    assert np.array_equal(picture.pixels, gray) and picture.pixel_size == pytest.approx((0.25, 0.5))
+    assert np.array_equal(picture.pixels, gray)
+    assert picture.pixel_size == pytest.approx((0.25, 0.5))
 
 
 def test_white_as_zero_is_inverted(gray_dcm, gray):

@@ -4,21 +4,28 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import ImageError, ReadOptions, open_images, read_image, stores
+from inference.reading import ImageError, ReadOptions, open_images, read_image
 from inference.reading.planes import name_axes
 from inference.reading.regions import reduce_planes
+from inference.reading.stores import STORE_SETTINGS, StoreSettings
 
 RNG = np.random.default_rng(0)
 TZYX = RNG.integers(0, 60_000, (3, 4, 20, 30), np.uint16)
 
 
-@pytest.fixture(params=["whole", "by region"])
-def path(request, tmp_path, monkeypatch):
+BY_REGION = StoreSettings(whole_bytes=0)
+
+
+@pytest.fixture(params=[STORE_SETTINGS, BY_REGION], ids=["whole", "by region"])
+def settings(request):
+    return request.param
+
+
+@pytest.fixture
+def path(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.ome.tif", TZYX, metadata={"axes": "TZYX"}, photometric="minisblack", compression="zlib"
     )
-    if request.param == "by region":
-        monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
     return tmp_path / "a.ome.tif"
 
 
@@ -31,19 +38,22 @@ def path(request, tmp_path, monkeypatch):
         ("max", "mean", np.rint(TZYX.max(axis=1).mean(axis=0))),
     ],
 )
-def test_planes_and_projections(path, z, t, expected):
-    picture = read_image(path, ReadOptions(z=z, t=t))
-    assert picture.pixels.dtype == np.uint16 and np.array_equal(picture.pixels, expected)
-    assert " of 3" in picture.axes and " of 4" in picture.axes
+def test_planes_and_projections(path, settings, z, t, expected):
+    picture = read_image(path, ReadOptions(z=z, t=t), settings)
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(picture.pixels, expected)
+    assert " of 3" in picture.axes
+    assert " of 4" in picture.axes
 
 
-def test_each_plane_of_a_stack(path):
-    (image,) = open_images(path, ReadOptions(z="each", t="each"))
+def test_each_plane_of_a_stack(path, settings):
+    (image,) = open_images(path, ReadOptions(z="each", t="each"), settings)
     assert (image.stack, image.stack_axes, image.suffix) == ((3, 4), "TZ", "")
     planes = [plane.pixels[:, :] for plane in image.planes()]
     assert np.array_equal(np.reshape(planes, TZYX.shape), TZYX)
-    (image,) = open_images(path, ReadOptions(z="max", t="each"))
-    assert image.stack == (3,) and image.stack_axes == "T"
+    (image,) = open_images(path, ReadOptions(z="max", t="each"), settings)
+    assert image.stack == (3,)
+    assert image.stack_axes == "T"
     assert np.array_equal([plane.pixels[:, :] for plane in image.planes()], TZYX.max(axis=1))
 
 
@@ -56,17 +66,17 @@ def test_each_plane_of_a_stack(path):
         (ReadOptions(t=1, z=1, series=(2,)), r"no --series 2; choose 1 to 1"),
     ],
 )
-def test_what_is_not_chosen_is_asked_for(path, options, words):
+def test_what_is_not_chosen_is_asked_for(path, settings, options, words):
     with pytest.raises(ImageError, match=rf"a\.ome\.tif: .*{words}"):
-        read_image(path, options)
+        read_image(path, options, settings)
 
 
-def test_the_axes_can_be_overridden(path):
+def test_the_axes_can_be_overridden(path, settings):
     """The file says TZYX; it is ZCYX."""
-    pixels = read_image(path, ReadOptions(axes="ZCYX", z=2, channels=((4,),))).pixels
+    pixels = read_image(path, ReadOptions(axes="ZCYX", z=2, channels=((4,),)), settings).pixels
     assert np.array_equal(pixels, TZYX[1, 3])
     with pytest.raises(ImageError, match=r"--axes CYX is for 3 axes, .* 3 x 4 x 20 x 30"):
-        read_image(path, ReadOptions(axes="CYX"))
+        read_image(path, ReadOptions(axes="CYX"), settings)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +92,8 @@ def test_the_axes_can_be_overridden(path):
 )
 def test_pages_without_a_meaning_get_one(shape, axes, options, expected):
     named, warnings = name_axes("a.tif", shape, axes, options)
-    assert named == expected and bool(warnings) == (options == ReadOptions()), (
-        "2 to 4 pages are channels, but not in silence"
-    )
+    assert named == expected
+    assert bool(warnings) == (options == ReadOptions()), "2 to 4 pages are channels, but not in silence"
 
 
 @pytest.mark.parametrize(
@@ -112,10 +121,11 @@ def test_a_projection_holds_two_planes_at_a_time():
 
     assert (reduce_planes(taken(), planes, "max") == 49).all()
     mean = reduce_planes(taken(), planes, "mean")
-    assert (mean == 24).all() and mean.dtype == np.uint8, "24.5 to the even one"
+    assert (mean == 24).all(), "24.5 to the even one"
+    assert mean.dtype == np.uint8
 
 
-def test_a_plane_of_a_stack_reads_only_its_own_part_of_the_file(tmp_path, monkeypatch):
+def test_a_plane_of_a_stack_reads_only_its_own_part_of_the_file(tmp_path):
     """The other planes are broken, and nobody notices."""
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, TZYX, metadata={"axes": "TZYX"}, photometric="minisblack", compression="zlib")
@@ -126,7 +136,6 @@ def test_a_plane_of_a_stack_reads_only_its_own_part_of_the_file(tmp_path, monkey
         if i != 5:
             data[offset : offset + count] = bytes(count)
     path.write_bytes(data)
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    assert np.array_equal(read_image(path, ReadOptions(t=2, z=2)).pixels, TZYX[1, 1])
+    assert np.array_equal(read_image(path, ReadOptions(t=2, z=2), BY_REGION).pixels, TZYX[1, 1])
     with pytest.raises(ImageError, match=r"a\.ome\.tif: .*damaged"):
-        read_image(path, ReadOptions(t=2, z=1))
+        read_image(path, ReadOptions(t=2, z=1), BY_REGION)

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from inference.reading import ImageError, ReadOptions, open_images, read_image, stores
+from inference.reading import ImageError, ReadOptions, open_images, read_image
+from inference.reading.stores import StoreSettings
 
 
 def difference(path, expected):
     read = read_image(path).pixels
-    assert read.shape == expected.shape and read.dtype == expected.dtype
+    assert read.shape == expected.shape
+    assert read.dtype == expected.dtype
     return np.abs(read.astype(int) - expected)
 
 
@@ -138,18 +140,18 @@ def test_frames_of_a_gif_are_time_points(gray, tmp_path):
 @pytest.mark.parametrize(
     "shape, axes", [((20, 30), "YX"), ((20, 30, 3), "YXS"), ((20, 30, 2), "YXC"), ((2, 20, 30), "CYX")]
 )
-def test_numpy(tmp_path, monkeypatch, shape, axes):
+def test_numpy(tmp_path, shape, axes):
     """C and Fortran order, whole and by region."""
     array = np.random.default_rng(0).integers(0, 60_000, shape, np.uint16)
     expected = array.transpose(1, 2, 0) if axes == "CYX" else array
     for name, stored in (("c.npy", array), ("f.npy", np.asfortranarray(array))):
         np.save(tmp_path / name, stored)
         picture = read_image(tmp_path / name)
-        assert np.array_equal(picture.pixels, expected) and picture.axes.startswith(axes + " ")
-        with monkeypatch.context() as small:
-            small.setattr(stores, "WHOLE_BYTES", 0)
-            region = open_images(tmp_path / name)[0].open().pixels
-            assert not isinstance(region, np.ndarray) and np.array_equal(region[3:17, 2:30], expected[3:17, 2:30])
+        assert np.array_equal(picture.pixels, expected)
+        assert picture.axes.startswith(axes + " ")
+        region = open_images(tmp_path / name, settings=StoreSettings(whole_bytes=0))[0].open().pixels
+        assert not isinstance(region, np.ndarray)
+        assert np.array_equal(region[3:17, 2:30], expected[3:17, 2:30])
 
 
 def test_numpy_arrays_that_are_no_images(tmp_path):

@@ -32,7 +32,8 @@ def test_imagej(tmp_path, unit, expected):
     assert picture.pixel_size == (None if expected is None else pytest.approx((expected, expected), rel=1e-5))
     if expected:
         (y, x), code = picture.resolution
-        assert code == 3 and x == y == pytest.approx(1e4 / expected, rel=1e-5), "the labels get it in centimetres"
+        assert code == 3, "centimetres"
+        assert x == y == pytest.approx(1e4 / expected, rel=1e-5), "the labels get it in centimetres"
 
 
 @pytest.mark.parametrize(

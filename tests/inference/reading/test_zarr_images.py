@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
-from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image, stores
+from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image
+from inference.reading.stores import StoreSettings
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 60_000, (2, 40, 50), np.uint16)
@@ -43,7 +44,9 @@ def test_bioio(tmp_path, version):
     writer.write_full_volume(data)
     picture = read_image(tmp_path / "a.ome.zarr", ReadOptions(z=2, channels=(("gfp",), ("dapi",))))
     assert np.array_equal(picture.pixels, data[::-1, 1].transpose(1, 2, 0))
-    assert picture.pixel_size == (0.25, 0.5) and picture.channels == ("GFP", "DAPI") and picture.format == "OME-Zarr"
+    assert picture.pixel_size == (0.25, 0.5)
+    assert picture.channels == ("GFP", "DAPI")
+    assert picture.format == "OME-Zarr"
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -97,14 +100,15 @@ def test_every_series_of_bioformats2raw(tmp_path):
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_zipped(tmp_path, inside, monkeypatch):
+def test_zipped(tmp_path, inside):
     """The image at the top of the ZIP file or in a folder; under any name."""
     write_image(zarr.open_group(tmp_path / "in" / "a.ome.zarr", mode="w"), version=3)
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" if inside else tmp_path / "in" / "a.ome.zarr")
     picture = read_image(tmp_path / "packed.zip")
-    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0)) and picture.pixel_size == (0.25, 0.5)
-    monkeypatch.setattr(stores, "WHOLE_BYTES", 0)
-    assert np.array_equal(open_image(tmp_path / "packed.zip").pixels[3:9, 5:45], picture.pixels[3:9, 5:45])
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
+    assert picture.pixel_size == (0.25, 0.5)
+    regions = open_image(tmp_path / "packed.zip", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[3:9, 5:45], picture.pixels[3:9, 5:45])
 
 
 def test_gdal(program, gray, gray_png, tmp_path):

@@ -20,7 +20,8 @@ def test_bytes_are_those_of_the_file_and_a_little(tmp_path):
 def test_a_table_of_tiny_tasks(capsys):
     assert main(["--tasks", "20", "--workers", "1"]) == 0
     header, line = capsys.readouterr().out.splitlines()[1:3]
-    assert header.split()[:2] == ["workers", "tasks"] and line.split()[:2] == ["1", "20"]
+    assert header.split()[:2] == ["workers", "tasks"]
+    assert line.split()[:2] == ["1", "20"]
 
 
 def test_what_is_done_by_one_worker_alone():
@@ -33,4 +34,5 @@ def test_the_tiny_task_answers_as_an_image_does():
     from inference.cluster.file import File
 
     done = tiny("0", [File(7, Found(Path("a")), Path("a"))])
-    assert done.rows[0][0] == 7 and done.rows[0][1].status == "done"
+    assert done.rows[0][0] == 7
+    assert done.rows[0][1].status == "done"

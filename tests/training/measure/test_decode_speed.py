@@ -1,54 +1,72 @@
 """training.measure.decode_speed on small maps: what is made, what is compared, what is printed."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from training.measure import decode_speed
-from training.measure.decode_speed import decode, flooded, landscape, main, make_labels, make_maps, white_maps
+from training.measure.decode_speed import (
+    Cases,
+    Goals,
+    decode,
+    flooded,
+    landscape,
+    make_labels,
+    make_maps,
+    measure,
+    parse_arguments,
+    white_maps,
+)
+
+SMALL = Cases(side=256, cells=30, growth_sides=(128, 256), white_grid=30)
+EASY = Goals(decode=0.0, watershed=0.0)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setattr(decode_speed, "SIDE", 256)
-    monkeypatch.setattr(decode_speed, "CELLS", 30)
-    monkeypatch.setattr(decode_speed, "GROWTH_SIDES", (128, 256))
-    monkeypatch.setattr(decode_speed, "WHITE_GRID", 30)
-    monkeypatch.setattr(decode_speed, "machine", lambda: "here")
+def timed(*words, goals=EASY):
+    return measure(parse_arguments([*words]), SMALL, goals)
 
 
 def test_made_maps_are_those_of_cells():
     labels = make_labels(256, 30)
     prob, dist = make_maps(labels)
-    assert labels.max() == 30 and prob.shape == (1, 64, 64) and dist.shape == (32, 64, 64)
-    assert np.all(dist[:, prob[0] == 0] == 0) and 0.9 < dist[:, prob[0] > 0.5].mean() / 17 < 1.3  # 0.43 * 256 / 6 is 18
+    assert labels.max() == 30
+    assert prob.shape == (1, 64, 64)
+    assert dist.shape == (32, 64, 64)
+    assert np.all(dist[:, prob[0] == 0] == 0)
+    assert 0.9 < dist[:, prob[0] > 0.5].mean() / 17 < 1.3  # 0.43 * 256 / 6 is 18
     assert decode(prob, dist, labels.shape).max() == 30
     energy, markers, mask = landscape(labels)
-    assert np.array_equal(mask, labels > 0) and markers.max() >= 25 and energy[mask].max() > 100
+    assert np.array_equal(mask, labels > 0)
+    assert markers.max() >= 25
+    assert energy[mask].max() > 100
     assert np.array_equal(flooded(energy, markers, mask) > 0, mask)
 
 
 def test_all_points_of_a_white_image_are_candidates():
     prob, dist = white_maps(20)
-    assert prob.shape == (1, 20, 20) and prob.min() > 0.5 and dist.shape == (32, 20, 20) and dist.min() > 0
+    assert prob.shape == (1, 20, 20)
+    assert prob.min() > 0.5
+    assert dist.shape == (32, 20, 20)
+    assert dist.min() > 0
 
 
-def test_tables_plot_and_exit_code(small, tmp_path, monkeypatch, capsys):
+def test_tables_plot_and_exit_code(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     pytest.importorskip("stardist", reason="the comparison: pip install -r tests/requirements.txt")
-    monkeypatch.setattr(decode_speed, "GOAL_DECODE", 0.0)
-    monkeypatch.setattr(decode_speed, "GOAL_WATERSHED", 0.0)
-    assert main(["--repeat", "1", "--plot", str(tmp_path / "new" / "growth.png")]) == 0
+    assert timed("--repeat", "1", "--plot", str(tmp_path / "new" / "growth.png")) == 0
     output = capsys.readouterr().out
-    assert "F1 1.0000 at IoU 0.5" in output and "128x128" in output and "NO" not in output
+    assert "F1 1.0000 at IoU 0.5" in output
+    assert "128x128" in output
+    assert "NO" not in output
     assert (tmp_path / "new" / "growth.png").stat().st_size > 10_000
-    monkeypatch.setattr(decode_speed, "GOAL_WHITE", 0.0)
-    assert main(["--repeat", "1", "--no-growth"]) == 1
+    assert timed("--repeat", "1", "--no-growth", goals=replace(EASY, white=0.0)) == 1
     output = capsys.readouterr().out
-    assert "128x128" not in output and output.count("NO") == 1
+    assert "128x128" not in output
+    assert output.count("NO") == 1
 
 
-def test_without_stardist(small, monkeypatch, caplog):
+def test_without_stardist(monkeypatch):
     monkeypatch.setitem(sys.modules, "stardist.geometry", None)
-    assert main(["--no-growth"]) == 2 and "pip install stardist" in caplog.text
+    with pytest.raises(ValueError, match="pip install stardist"):
+        timed("--no-growth")

@@ -74,8 +74,10 @@ def test_every_cell_is_counted_once():
         true, predicted = kinds(truth, prediction)
         counts = match_counts(truth, prediction)[0]
         assert true.count(FOUND) == predicted.count(FOUND) == counts.tp
-        assert len(true) == counts.tp + counts.fn and len(predicted) == counts.tp + counts.fp
-        assert SPURIOUS not in true and MISSED not in predicted
+        assert len(true) == counts.tp + counts.fn
+        assert len(predicted) == counts.tp + counts.fp
+        assert SPURIOUS not in true
+        assert MISSED not in predicted
         gaps = truth.astype(np.int64) * 100_000
         assert kinds(gaps, prediction) == (true, predicted)
 
@@ -111,7 +113,9 @@ def test_tables_and_list(data, capsys):
     assert run(data, "--worst", 0) == 0
     by_source, by_size = capsys.readouterr().out.strip().split("\n\n")
     rows = {line.split()[0]: line.split()[1:] for line in by_source.splitlines()[1:]}
-    assert rows["s"][:3] == ["3", "2", "(66.7%)"] and rows["t"][:3] == ["1", "0", "("] and rows["all"][0] == "4"
+    assert rows["s"][:3] == ["3", "2", "(66.7%)"]
+    assert rows["t"][:3] == ["1", "0", "("]
+    assert rows["all"][0] == "4"
     sizes = [line.split("px")[1].replace("and more", "").split()[0] for line in by_size.splitlines()[1:]]
     assert sizes == ["0", "3", "1", "0", "0"]  # 10x10 pixels are a disk of 11.3, 30x30 one of 33.9
     with open(data / "failures" / "failures.csv", newline="") as file:
@@ -139,7 +143,8 @@ def test_a_missing_prediction(data, caplog, capsys):
     """The others are looked at, the exit code tells; without any there is nothing to do."""
     (data / "out" / "s" / "b_label.tiff").unlink()
     assert run(data) == 1
-    assert "b_label.png: no prediction" in caplog.text and "all" in capsys.readouterr().out
+    assert "b_label.png: no prediction" in caplog.text
+    assert "all" in capsys.readouterr().out
     for path in (data / "out").rglob("*.tiff"):
         path.unlink()
     assert run(data) == 2

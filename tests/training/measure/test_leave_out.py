@@ -41,7 +41,7 @@ def test_each_source_is_scored_by_networks_with_and_without_it(manifest, tmp_pat
 
     monkeypatch.setattr(leave_out, "validate", validate)
     assert run(manifest, tmp_path, "--at-least", "3") == 0
-    table = list(csv.DictReader((tmp_path / "left_out.csv").open()))
+    table = list(csv.DictReader((tmp_path / "left_out.csv").read_text().splitlines()))
     assert [list(row.values()) for row in table] == [["a", "2", "0.8", "0.5", "0.3"], ["b", "2", "0.8", "0.6", "0.2"]]
     assert sorted(seen) == sorted([("stardist", s, *left) for s in "ab" for left in ((), (s,)) for _ in range(2)])
     printed = capsys.readouterr().out.splitlines()
@@ -72,4 +72,5 @@ def test_groups(manifest, tmp_path):
 
 def test_a_training_that_fails_ends_the_command(manifest, tmp_path, caplog):
     assert run(manifest, tmp_path, "--leave-out", "a,b") == 1
-    assert "no image with labelled cells" in caplog.text or "ended with exit code 2" in caplog.text
+    assert "no image with labelled cells" in caplog.text
+    assert "ended with exit code 2" in caplog.text

@@ -40,4 +40,6 @@ def test_three_rates_and_their_ratio(manifest, capsys):
     assert loader_speed.main(words) == 0
     said = capsys.readouterr().out
     loader, step, together, ratio = (float(n) for n in re.findall(r"^\S+(?: \S+)? +([\d.]+)", said, re.M))
-    assert "(0 workers)" in said and min(loader, step, together) > 0 and abs(ratio - loader / step) < 0.02 + 0.2 * ratio
+    assert "(0 workers)" in said
+    assert min(loader, step, together) > 0
+    assert abs(ratio - loader / step) < 0.02 + 0.2 * ratio

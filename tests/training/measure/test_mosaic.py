@@ -35,9 +35,11 @@ def cells(tmp_path):
 
 def test_read_cells(cells):
     sources, folder = read_cells(cells, "gray")
-    assert folder == cells / "gray" and sorted(s.shape for s in sources) == [(160, 300), (200, 180)]
+    assert folder == cells / "gray"
+    assert sorted(s.shape for s in sources) == [(160, 300), (200, 180)]
     sources, folder = read_cells(cells, "colour")
-    assert folder == cells / "colour" and [s.shape for s in sources] == [(200, 200, 3)]
+    assert folder == cells / "colour"
+    assert [s.shape for s in sources] == [(200, 200, 3)]
 
 
 def test_read_cells_of_a_manifest(cells):
@@ -59,7 +61,8 @@ def test_make_image(cells, look, shape):
     """Shape and dtype; the same seed gives the same image, another one another."""
     sources, _ = read_cells(cells, look)
     image = make_image(sources, *shape)
-    assert image.shape == shape + sources[0].shape[2:] and image.dtype == np.uint8
+    assert image.shape == shape + sources[0].shape[2:]
+    assert image.dtype == np.uint8
     assert np.array_equal(image, make_image(sources, *shape))
     if shape != (1, 1):
         assert not np.array_equal(image, make_image(sources, *shape, seed=1))
@@ -69,13 +72,16 @@ def test_rows_come_in_bands():
     """None higher than a crop; a later band does not change an earlier one."""
     sources = [spots((200, 180), 0)]
     bands = [(band, band.copy()) for band in image_rows(sources, 700, 333)]
-    assert len(bands) > 4 and max(len(band) for band, _ in bands) <= 135 and sum(len(band) for band, _ in bands) == 700
+    assert len(bands) > 4
+    assert max(len(band) for band, _ in bands) <= 135
+    assert sum(len(band) for band, _ in bands) == 700
     assert all(np.array_equal(band, copy) for band, copy in bands)
 
 
 def test_every_pixel_is_filled():
     image = make_image([np.full((150, 150), 200, np.uint8)], 333, 400)
-    assert image.min() >= 0.9 * 200 - 1 and image.max() <= 1.1 * 200 + 1
+    assert image.min() >= 0.9 * 200 - 1
+    assert image.max() <= 1.1 * 200 + 1
 
 
 def test_seams_are_soft():

@@ -25,7 +25,8 @@ def images(tmp_path):
 def test_bfloat16_of_untrained_networks_agrees_roughly(images, untrained_weights, capsys):
     code = main([str(images), "--weights", str(untrained_weights), "--device", "cpu", "--dtype", "bfloat16"])
     f1 = float(capsys.readouterr().out.split("images: ")[1].split()[0])
-    assert f1 > 0.5 and code == int(f1 <= 0.995)
+    assert f1 > 0.5
+    assert code == int(f1 <= 0.995)
 
 
 def test_a_wrong_format_is_found_out(images, untrained_weights, monkeypatch, capsys):
@@ -39,16 +40,19 @@ def test_a_wrong_format_is_found_out(images, untrained_weights, monkeypatch, cap
 
     monkeypatch.setattr(Network, "__call__", spoilt)
     options = [str(images), "--weights", str(untrained_weights), "--device", "cpu", "--dtype", "bfloat16"]
-    assert main(options) == 0 and "over 2 images: 1.0000" in capsys.readouterr().out
+    assert main(options) == 0
+    assert "over 2 images: 1.0000" in capsys.readouterr().out
     spoil.append(True)
     assert main(options) == 1
 
 
 def test_nothing_to_compare(tmp_path, untrained_weights, monkeypatch, caplog):
     weights = ["--weights", str(untrained_weights), "--device", "cpu"]
-    assert main([str(tmp_path), *weights, "--dtype", "bfloat16"]) == 2 and "no images" in caplog.text
+    assert main([str(tmp_path), *weights, "--dtype", "bfloat16"]) == 2
+    assert "no images" in caplog.text
     monkeypatch.setattr(number_formats, "best_dtype", lambda device: torch.float32)
-    assert main([str(tmp_path), *weights]) == 2 and "no faster number format" in caplog.text
+    assert main([str(tmp_path), *weights]) == 2
+    assert "no faster number format" in caplog.text
 
 
 def test_images_are_evenly_spread(tmp_path):

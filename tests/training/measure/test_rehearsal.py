@@ -89,17 +89,21 @@ def test_a_folder_with_its_truth(challenge, engines, capsys):
     ]
     assert main([*arguments, "--keep", f"{challenge}/kept"]) == 0
     output = capsys.readouterr().out
-    assert "\n2 images, 0 failed; median time" in output and "0 out of tolerance, by 0.0 s in all" in output
+    assert "\n2 images, 0 failed; median time" in output
+    assert "0 out of tolerance, by 0.0 s in all" in output
     assert [line.split()[6] for line in output.splitlines() if line.startswith("all ")] == ["0.7500", "0.7500"]
-    assert "corrected (" in output and "official (" in output and "class binary" in output
-    lines = list(csv.DictReader((challenge / "r.csv").open()))
+    assert "corrected (" in output
+    assert "official (" in output
+    assert "class binary" in output
+    lines = list(csv.DictReader((challenge / "r.csv").read_text().splitlines()))
     assert [(r["image"], r["size"], r["F1 corrected"], r["F1 official"]) for r in lines] == [
         ("a.png", "40x30", "1.0", "1.0"),
         ("b.x.png", "40x30", "0.5", "0.5"),
     ]
     (words, seen), (_, then) = calls(engines)
     assert (seen, then) == (["a.png"], ["b.x.png"])
-    assert words[:6] == ["container", "run", "-m", "28G", "--network", "none"] and "--rm" in words
+    assert words[:6] == ["container", "run", "-m", "28G", "--network", "none"]
+    assert "--rm" in words
     assert words[-4:] == ["team:latest", "/bin/bash", "-c", "sh predict.sh"]
     assert {p.name for p in (challenge / "kept" / "predictions").iterdir()} == {"a_label.tiff", "b_label.tiff"}
 
@@ -107,7 +111,8 @@ def test_a_folder_with_its_truth(challenge, engines, capsys):
 def test_times_alone(challenge, capsys):
     assert main(["team", "--engine", "podman", "--images", f"{challenge}/images"]) == 0
     output = capsys.readouterr().out
-    assert "40x30" in output and "F1" not in output
+    assert "40x30" in output
+    assert "F1" not in output
 
 
 def test_manifest(challenge, engines, capsys):
@@ -135,17 +140,16 @@ def test_apptainer(challenge, engines, name):
     """No memory limit, which a user may not set; folders that are there in a read-only image."""
     assert main(["team.sif", "--engine", name, "--images", f"{challenge}/images"]) == 0
     words = calls(engines)[0][0]
-    assert (
-        words[:3] == ["exec", "--containall", "--bind"]
-        and words[3].endswith(":/inputs:ro")
-        and words[5].endswith(":/outputs")
-    )
+    assert words[:3] == ["exec", "--containall", "--bind"]
+    assert words[3].endswith(":/inputs:ro")
+    assert words[5].endswith(":/outputs")
     assert words[6:] == ["team.sif", "sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
 
 
 def test_own_options(engines):
     words = engine_words("docker", '--gpus "device=0"', "team")
-    assert words[:5] == ["docker", "container", "run", "--gpus", "device=0"] and "-m" not in words
+    assert words[:5] == ["docker", "container", "run", "--gpus", "device=0"]
+    assert "-m" not in words
     assert engine_words("docker", "", "team")[3] == "--name"
 
 
@@ -155,9 +159,12 @@ def test_a_failed_image_is_named_and_scored_zero(challenge, engines, capsys, cap
         path.unlink()
     assert main(["team", "--images", f"{challenge}/images", "--truth", f"{challenge}/truth"]) == 1
     output = capsys.readouterr().out
-    assert "2 images, 1 failed" in output and "b.x.png: " in caplog.text and "exit code 1" in caplog.text
+    assert "2 images, 1 failed" in output
+    assert "b.x.png: " in caplog.text
+    assert "exit code 1" in caplog.text
     corrected, official = (line.split() for line in output.splitlines() if line.startswith("all "))
-    assert (corrected[1], corrected[4]) == ("2", "0.5000") and (official[1], official[4]) == ("1", "1.0000")
+    assert (corrected[1], corrected[4]) == ("2", "0.5000")
+    assert (official[1], official[4]) == ("1", "1.0000")
 
 
 def test_more_than_labels_is_a_failure(challenge, engines, caplog):
@@ -176,7 +183,8 @@ def test_engine_that_cannot_start(challenge, engines, caplog):
     (engines / "answers" / "a.png" / "exit").write_text("125")
     (engines / "answers" / "a.png" / "a_label.tiff").unlink()
     assert main(["team", "--images", f"{challenge}/images"]) == 2
-    assert len(calls(engines)) == 1 and "could not start the container" in caplog.text
+    assert len(calls(engines)) == 1
+    assert "could not start the container" in caplog.text
 
 
 def test_wrong_arguments(challenge, engines, caplog, monkeypatch):

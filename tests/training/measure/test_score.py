@@ -94,7 +94,9 @@ def test_csv(data, predictions):
     ]
     assert float(b["f1"]) == pytest.approx(6 / 7)
     # Official: nothing predicted, nothing missed.
-    assert rows[4]["partial"] == "1" and rows[4]["fn"] == "4" and rows[5]["fn"] == "0"
+    assert rows[4]["partial"] == "1"
+    assert rows[4]["fn"] == "4"
+    assert rows[5]["fn"] == "0"
 
 
 def test_missing_prediction(data, predictions, capsys, caplog):
@@ -131,7 +133,8 @@ def test_a_missing_prediction_of_an_image_without_cells_scores_0(tmp_path, capsy
 def test_unusable_prediction(data, predictions, caplog, damage, message):
     damage(predictions / "fluo/a_label.tiff")
     assert main([str(data / "manifest.csv"), str(predictions)]) == 1
-    assert message in caplog.text and "fluo/a_label.tiff" in caplog.text
+    assert message in caplog.text
+    assert "fluo/a_label.tiff" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,8 @@ def test_a_folder_as_the_truth_and_predictions_in_one_folder(data, predictions, 
     assert main([str(data / "val"), str(predictions), "--mode", "corrected"]) == 1
     rows = rows_of(capsys.readouterr().out)
     assert list(rows) == ["all", "source blood", "source fluo"]
-    assert rows["source blood"][:4] == [1, 0, 1, 0] and rows["source fluo"][2] == 0
+    assert rows["source blood"][:4] == [1, 0, 1, 0]
+    assert rows["source fluo"][2] == 0
 
 
 def test_names_follow_the_product(tmp_path):

@@ -68,7 +68,8 @@ def test_predictions(data, capsys):
     )
     with open(data / "table.csv", newline="") as file:
         rows = {r["source"]: (r["seen"], float(r["now"])) for r in csv.DictReader(file)}
-    assert rows["away*"] == ("unseen", 1.0) and rows["home"] == ("seen", pytest.approx(2 / 3, abs=1e-4))
+    assert rows["away*"] == ("unseen", 1.0)
+    assert rows["home"] == ("seen", pytest.approx(2 / 3, abs=1e-4))
     assert re.search(r"\| \*\*mean over 1 seen sources\*\* \| \*\*1\*\* \| \*\*0.667\*\* \|", capsys.readouterr().out)
 
 

@@ -30,5 +30,7 @@ def test_a_command(tmp_path, text, code):
         text,
     ]
     answer = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
-    assert answer["code"] == code and answer["seconds"] > 0 and 1 < answer["peak_mb"] < 1000
+    assert answer["code"] == code
+    assert answer["seconds"] > 0
+    assert 1 < answer["peak_mb"] < 1000
     assert (tmp_path / "log").read_text() == "said\n"

@@ -51,7 +51,8 @@ def test_what_cannot_be_right_is_left_out(look):
     mask = np.where(disks() > 0, 255, 0).astype(np.uint8)
     names, wrong, said = look(mask=mask, large=np.zeros((SIDE, SIDE + 4), np.uint8), shape=disks()[:90].T)
     assert (names, wrong) == ({"good"}, 3)
-    assert "0/255 mask" in said and "size: 124x120 pixels for an image of 120x120" in said
+    assert "0/255 mask" in said
+    assert "size: 124x120 pixels for an image of 120x120" in said
 
 
 def test_a_transposed_file_is_told_by_its_shape(tmp_path):
@@ -68,11 +69,12 @@ def test_what_may_be_right_stays_and_is_shown(look, tmp_path):
     names, wrong, said = look(hole=labels)
     assert (names, wrong) == ({"good", "hole"}, 1)
     assert "hole_label.png: holes: cells with holes; fill them, unless they are really there (number 1)" in said
-    (row,) = csv.DictReader(open(tmp_path / "checks/findings.csv", encoding="utf-8"))
+    (row,) = csv.DictReader((tmp_path / "checks/findings.csv").read_text(encoding="utf-8").splitlines())
     assert (row["image"], row["kind"], row["left out"], row["cells"]) == ("hole", "holes", "0", "1")
     shown = cv2.imread(str(tmp_path / "checks/001_holes_hole.png"))
     red = (shown == (0, 0, 255)).all(axis=2)
-    assert red[:35, :35].any() and not red[40:].any()
+    assert red[:35, :35].any()
+    assert not red[40:].any()
     assert (shown == (0, 255, 0)).all(axis=2)[40:].any()
 
 

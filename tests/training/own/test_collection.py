@@ -30,7 +30,8 @@ def test_a_damaged_file_leaves_the_others(tmp_path):
     (tmp_path / "labels/b.png").write_bytes(b"nothing")
     found, problems = collect(tmp_path / "images", tmp_path / "labels", None)
     assert [i.name for i in found] == ["a"]
-    assert len(problems) == 1 and "b.png" in problems[0]
+    assert len(problems) == 1
+    assert "b.png" in problems[0]
     (tmp_path / "labels/a.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="a.png"):
         collect(tmp_path / "images", tmp_path / "labels", None)

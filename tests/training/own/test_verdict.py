@@ -56,7 +56,8 @@ def test_a_better_network_is_placed_in_a_complete_folder(start, candidate, tmp_p
     config = read_config(tmp_path / "out/class1.safetensors")[1]
     assert config.sources == {"old": {"images": 3, "terms": "CC0"}, "own": {"images": 7, "terms": OWN_TERMS}}
     table = read_config(tmp_path / "out/router.safetensors")[1].expected_f1
-    assert table[1] == [0.5, 0.7, 0.5, 0.5] and table[0] == [0.5] * 4
+    assert table[1] == [0.5, 0.7, 0.5, 0.5]
+    assert table[0] == [0.5] * 4
     assert "| gray | 7 | 1 | 0.500 | 0.700 | 0.900 | 0.900 | yes |" in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 
@@ -79,7 +80,9 @@ def test_use_it():
     said = words(outcome(0.5, 0.7))
     assert "gray: F1 0.500 -> 0.700 on 1 held-out image" in said
     assert "use it: python predict.py -i my_images -o my_labels --weights mine" in said
-    assert "--route" not in said and "do not use" not in said and "chose the network" not in said
+    assert "--route" not in said
+    assert "do not use" not in said
+    assert "chose the network" not in said
 
 
 def test_the_class_that_was_given_must_be_given_again():
@@ -104,4 +107,6 @@ def test_do_not_use_it():
 
 def test_one_better_and_one_worse():
     said = words(outcome(0.5, 0.7), outcome(0.6, 0.5, class_=3))
-    assert "use it: python" in said and "small colour: no better" in said and "do not" not in said
+    assert "use it: python" in said
+    assert "small colour: no better" in said
+    assert "do not" not in said

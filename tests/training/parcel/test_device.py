@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import sys
+import time
 
 import pytest
 
@@ -21,9 +22,14 @@ def there(tmp_path, monkeypatch, caplog):
     (work / "options.json").write_text(json.dumps(["--batch", "2"]))
     for name, path in (("WORK", work), ("RUNS", work / "runs"), ("TRIAL", work / "trial")):
         monkeypatch.setattr(device, name, path)
-    monkeypatch.setattr(device, "BEGAN", device.time.time())
+    began(monkeypatch, 0)
     monkeypatch.chdir(tmp_path)
     return work
+
+
+def began(monkeypatch, seconds):
+    """The parcel's main program was started so long ago."""
+    monkeypatch.setenv("PARCEL_BEGAN", str(time.time() - seconds))
 
 
 class Trainings:
@@ -53,15 +59,17 @@ def run(*words, monkeypatch=None, trainings=None):
 
 def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
     """What the check took and what sending will take is not trained; later options win."""
-    monkeypatch.setattr(device, "BEGAN", device.time.time() - 100)
+    began(monkeypatch, 100)
     trainings = Trainings(0, 0)
     words = ("--seconds", "500", "--reserve", "40", "--", "--batch", "7")
     assert run(*words, monkeypatch=monkeypatch, trainings=trainings) == 0
     trial, training = trainings.told
     both = ["--batch", "2", "--device", "cpu", "--batch", "7", "--validate-images", "0"]
     assert training[:8] == trial[:8] == both, "without selection: the last network is what comes back"
-    assert trial[trial.index("--steps") + 1] == "20" and "--time-budget" not in trial
-    assert 60 * float(training[-1]) == pytest.approx(360, abs=5) and training[-2] == "--time-budget"
+    assert trial[trial.index("--steps") + 1] == "20"
+    assert "--time-budget" not in trial
+    assert 60 * float(training[-1]) == pytest.approx(360, abs=5)
+    assert training[-2] == "--time-budget"
     assert "10 steps in 1.50 s, of which 0.25 s waiting for data" in caplog.text
     assert not (there / "trial").exists()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["SHA256SUMS", "device.log", "results.tar.000"]
@@ -71,12 +79,14 @@ def test_the_time_is_divided(there, tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize("end", [1, RuntimeError("no such operation"), ValueError("no image")])
 def test_a_trial_that_fails_ends_it(there, tmp_path, monkeypatch, caplog, end):
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(end)) == 3
-    assert "nothing was trained" in caplog.text and not (tmp_path / "out").exists()
+    assert "nothing was trained" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_little_time(there, tmp_path, monkeypatch, caplog):
     assert run("--seconds", "79", monkeypatch=monkeypatch, trainings=Trainings(0)) == 3
-    assert "of 79 s are left; give more --seconds" in caplog.text and not (tmp_path / "out").exists()
+    assert "of 79 s are left; give more --seconds" in caplog.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_gpu(there, monkeypatch, caplog):
@@ -89,7 +99,8 @@ def test_what_a_broken_training_has_written_comes_back(there, tmp_path, monkeypa
     """And what a training was killed in comes back by `send`; resume files stay."""
     assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=Trainings(0, RuntimeError("gone"))) == 1
     first = (tmp_path / "out/results.tar.000").read_bytes()
-    assert b"joint/stardist.safetensors" in first and b"resume" not in first
+    assert b"joint/stardist.safetensors" in first
+    assert b"resume" not in first
     assert main(["send", "--out", str(tmp_path / "again"), "--part-size", "0.001", "--parts", "2", "--first", "1"]) == 0
     assert sorted(p.name for p in (tmp_path / "again").glob("results*")) == ["results.tar.001", "results.tar.002"]
     assert "still there: send --first 3" in caplog.text
@@ -109,7 +120,7 @@ def test_networks_and_their_start_are_scored(there, manifest, networks, monkeypa
     assert scored == [str(joint / "hover.safetensors"), str(joint / "stardist.safetensors"), options[-1]]
     assert all("on 2 images" in message for message in caplog.messages)
     caplog.clear()
-    monkeypatch.setattr(device, "BEGAN", device.time.time() - 501)
+    began(monkeypatch, 501)
     device.score_networks(args, options)
     assert [m.partition(": ")[2] for m in caplog.messages] == ["no time left to score it"] * 3
 
@@ -135,11 +146,9 @@ def test_any_command_of_the_project(there):
 
 def test_little_shared_memory_is_named(monkeypatch, tmp_path, caplog):
     """Where it cannot be enlarged; a loader that dies of it says nothing."""
-    monkeypatch.setattr(device, "SHARED_MEMORY", tmp_path)
-    monkeypatch.setattr(device, "SHARED_ROOM", 2**62)
     monkeypatch.setattr(device.subprocess, "run", lambda command, **_: command)
     with caplog.at_level(logging.WARNING):
-        device.make_room()
+        device.make_room(tmp_path, room=2**62)
     assert "train with -- --workers 0" in caplog.text
 
 

@@ -21,10 +21,12 @@ def test_it_is_unpacked_once(tmp_path):
     parcel = make(tmp_path / "parcel.zip", "1")
     first = unpack(parcel, tmp_path / "work")
     (first / "runs").mkdir()
-    assert unpack(parcel, tmp_path / "work") == first and (first / "runs").exists()
+    assert unpack(parcel, tmp_path / "work") == first
+    assert (first / "runs").exists()
     assert (first / "training/x.py").read_text() == "1"
     other = unpack(make(parcel, "2"), tmp_path / "work")
-    assert other != first and (other / "training/x.py").read_text() == "2"
+    assert other != first
+    assert (other / "training/x.py").read_text() == "2"
 
 
 def test_it_is_whole_or_not_there(tmp_path):
@@ -45,4 +47,5 @@ def test_it_needs_nothing_but_the_standard_library():
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module)
-    assert found and found <= sys.stdlib_module_names
+    assert found
+    assert found <= sys.stdlib_module_names

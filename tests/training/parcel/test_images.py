@@ -54,7 +54,8 @@ def test_class_and_channels_stay(name, tmp_path):
     pixels, labels = scene(radius, (dark, bright))
     packed = pack_image(record(tmp_path, pixels.astype(dtype), labels), 56, 75)
     found, found_labels = unpack(packed, tmp_path)
-    assert packed.suffix == suffix and len(packed.image) < pixels.astype(dtype).nbytes / 5
+    assert packed.suffix == suffix
+    assert len(packed.image) < pixels.astype(dtype).nbytes / 5
     assert (found.dtype, found.ndim) == (np.uint8, pixels.ndim)
     assert cue_class(pixels.astype(dtype), labels) == cue_class(found, found_labels) == kind
 
@@ -72,7 +73,8 @@ def test_large_cells_are_reduced(tmp_path):
     """To the largest size that is shown; an image of class 2 only as far as it stays of that class."""
     pixels, labels = scene(40, (20, 200))
     _, found = unpack(pack_image(record(tmp_path, pixels.astype(np.uint8), labels), 56, 75), tmp_path)
-    assert median_diameter(found) == pytest.approx(56, rel=0.03) and found.max() == labels.max()
+    assert median_diameter(found) == pytest.approx(56, rel=0.03)
+    assert found.max() == labels.max()
     pixels, labels = scene(80, ((230, 200, 220), (120, 40, 130)))
     _, found = unpack(pack_image(record(tmp_path, pixels.astype(np.uint8), labels), 56, 75), tmp_path)
     assert 8000 < np.bincount(found.ravel())[1:].max() < 8800
