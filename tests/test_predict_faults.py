@@ -1,5 +1,5 @@
 """The command line where files, folders, streams and weights are not as they should be: nothing is lost, and all is
-said. The start with too little memory, inference.start, is tested here, too.
+said.
 """
 
 import json

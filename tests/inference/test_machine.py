@@ -1,4 +1,4 @@
-"""Memory and processors that a container's limits leave, from made files of both versions of cgroups."""
+"""inference.machine: quotas and limits of memory and processors; the start that goes by them, inference.start, too."""
 
 import os
 import subprocess
