@@ -30,7 +30,7 @@ class MeasureSettings:
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     guess_weight: float = 0.7  # of |ln(size / guess)|, which is taken from the score
-    near: float = 0.2  # ln(measured / assumed size) up to which the best look is the last one
+    near: float = 0.1  # ln(measured / assumed size) up to which the best look is the last one
     fewest_missing: int = 8  # missing cells that make a second size...
     second_share: float = 1.0  # ...if they are as many as those found
     other_size: float = 1.25  # factor from which on a size is another one
