@@ -1,6 +1,7 @@
 """What a file says of its size, before anything is decoded or allocated: can it be true, and is there memory for it?"""
 
 import math
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 DECODED_WHOLE = (sniff.PNG, sniff.JPEG, sniff.BMP, sniff.WEBP, sniff.GIF, sniff.PNM, sniff.JPEG_2000, sniff.AVIF)
 PILLOW = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")  # its names of those
+PNG_SIGNATURE, PNG_FRAME = 8, 12  # bytes at its beginning, and around the data of a chunk
 MOST_DEFLATED = 1032  # bytes that a byte of deflate, which PNG is packed with, can stand for
 # Pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does.
 BLOCK = 8
@@ -47,10 +49,13 @@ def check_header(path: Path, kind: str | None, most_pixels: float | None = None)
     Raises
     ------
     ImageError
-        If it has more than `most_pixels`, if so few bytes cannot hold it, or if there is no memory for it.
+        If it has more than `most_pixels`, if so few bytes cannot hold it, if there is no memory for it, or if a chunk
+        of a PNG is longer than the file, as OpenCV makes room for what a chunk says before it reads it.
     """
     if kind not in DECODED_WHOLE:
         return
+    if kind == sniff.PNG:
+        check_png(path)
     size = size_in_header(path)
     if size is None:
         return
@@ -68,6 +73,23 @@ def check_header(path: Path, kind: str | None, most_pixels: float | None = None)
             "it again"
         )
     check_memory(path, (height, width), height * width * max(1, bits // 8))
+
+
+def check_png(path: Path) -> None:
+    """Raise ImageError if a PNG ends before one of its chunks does."""
+    ends, place = path.stat().st_size, PNG_SIGNATURE
+    with open(path, "rb") as file:
+        while place + PNG_FRAME <= ends:
+            file.seek(place)
+            length, name = struct.unpack(">I4s", file.read(8))
+            place += PNG_FRAME + length
+            if name == b"IEND":
+                return
+    if place > ends:
+        raise ImageError(
+            f"{path.name}: {ends} bytes, of which the PNG's chunks alone would be {place}; the file is damaged or cut "
+            "short, copy it again"
+        )
 
 
 def check_pixels(path: Path, shape: Sequence[int], most_pixels: float | None) -> None:

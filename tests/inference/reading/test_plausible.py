@@ -45,6 +45,23 @@ def test_a_header_that_claims_more_than_the_bytes_can_hold(tmp_path):
         check_header(tmp_path / "a.jpg", sniff.JPEG)
 
 
+def test_a_chunk_of_a_png_that_is_longer_than_the_file(tmp_path):
+    """OpenCV would make room for two gigabytes. What comes after the end is no chunk."""
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30), np.uint8)).save(whole, "PNG")
+    path, data = tmp_path / "a.png", bytearray(whole.getvalue())
+    path.write_bytes(data + b"\xff" * 20)
+    plausible.check_header(path, sniff.PNG)
+    path.write_bytes(data[:-20])
+    with pytest.raises(ImageError, match="a.png: .* cut short"):
+        plausible.check_header(path, sniff.PNG)
+    place = data.index(b"IDAT")
+    data[place - 4 : place] = b"\x7f\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="a.png: .* chunks alone would be 21474"):
+        plausible.check_header(path, sniff.PNG)
+
+
 def test_formats_that_are_not_decoded_whole_are_not_looked_at(tmp_path):
     check_header(tmp_path / "nowhere.tif", sniff.TIFF, 1)
 
