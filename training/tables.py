@@ -4,6 +4,8 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from inference.outputs.spreadsheet import spreadsheet_safe
+
 Value = str | int | float | None
 
 
@@ -42,7 +44,7 @@ def _text(value: Value) -> str:
 
 
 def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int | None = None) -> None:
-    """A CSV file with a line for each record; an existing file is replaced.
+    """A CSV file with a line for each record; an existing file is replaced. No text is a formula to a spreadsheet.
 
     Parameters
     ----------
@@ -54,7 +56,10 @@ def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int 
         writer.writeheader()
         for record in records:
             writer.writerow(
-                {k: v if digits is None or not isinstance(v, float) else round(v, digits) for k, v in record.items()}
+                {
+                    k: round(v, digits) if digits is not None and isinstance(v, float) else spreadsheet_safe(v)
+                    for k, v in record.items()
+                }
             )
 
 

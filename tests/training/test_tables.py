@@ -16,6 +16,13 @@ def test_table():
     ]
 
 
+def test_no_text_is_a_formula(tmp_path):
+    """Names of files begin as they like; numbers may be negative."""
+    path = tmp_path / "table.csv"
+    write_table(path, [{"image": "=1+1.png", "a": -1.25, "b": "a=b"}], digits=1)
+    assert path.read_text().splitlines()[1] == "'=1+1.png,-1.2,a=b"
+
+
 def test_files_and_back(tmp_path):
     """A shorter record leaves its columns empty, failure comes last; numbers are rounded where that is wanted."""
     path = tmp_path / "new" / "t.csv"

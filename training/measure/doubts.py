@@ -16,6 +16,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from inference.outputs.spreadsheet import spreadsheet_safe
 from training.command import command, manual
 from training.manifest import Record, read_manifest
 from training.measure.sources import score_predictions
@@ -39,12 +40,17 @@ def read_doubts(folder: Path) -> Doubts:
     return {(row["source"], row["image"]): row["doubts"] for row in rows}
 
 
+def said_of(record: Record, doubts: Doubts) -> str:
+    """What the program was unsure of in an image."""
+    return doubts.get((str(spreadsheet_safe(record.source)), str(spreadsheet_safe(record.image.name))), "")
+
+
 def table(records: Sequence[Record], scores: Sequence[float], doubts: Doubts) -> list[dict]:
     """For each range of F1: the images, and how many of them were flagged for their class, their size, or either."""
     rows = []
     for low, high in RANGES:
         own = [
-            doubts.get((record.source, record.image.name), "")
+            said_of(record, doubts)
             for record, score in zip(records, scores)
             if low <= score < high or score == high == 1
         ]
@@ -66,7 +72,7 @@ def overlooked(records: Sequence[Record], scores: Sequence[float], doubts: Doubt
     bad = [
         (score, f"{record.source}/{record.image.name}")
         for record, score in zip(records, scores)
-        if score < BAD and not doubts.get((record.source, record.image.name), "")
+        if score < BAD and not said_of(record, doubts)
     ]
     return [f"{name}  F1 {score:.2f}" for score, name in sorted(bad)]
 

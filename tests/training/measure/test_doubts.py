@@ -25,6 +25,12 @@ def test_ranges_and_reasons(tmp_path):
     assert [row["share"] for row in table(records[:2], scores[:2], {})] == ["0%", "", ""]
 
 
+def test_a_name_that_a_spreadsheet_would_take_for_a_formula(tmp_path):
+    """Such a name stands in the report with an apostrophe."""
+    record = Record(tmp_path / "=1.png", None, "val", "home")
+    assert table([record], [0.1], {("home", "'=1.png"): "size"})[0]["flagged"] == 1
+
+
 @pytest.fixture
 def data(tmp_path):
     """Three images of a square: the first two found elsewhere, one of them flagged, the third found."""
