@@ -17,6 +17,8 @@ MEMORY_INFO = Path("/proc/meminfo")
 STATUS = Path("/proc/self/status")
 # As the system's loader, PyTorch, OpenCV and safetensors say it.
 NO_MEMORY = re.compile("failed to map segment|annot allocate memory|can't allocate memory|Insufficient memory")
+# Variables by which libraries choose their number of threads.
+THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"
 UNLIMITED = 2**60  # bytes; version 1 of cgroups says "no limit" by a number near 2^63
 
 
@@ -61,7 +63,7 @@ def threads_follow_quota() -> None:
     """
     processors = usable_processors()
     if processors < (os.cpu_count() or 1):
-        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        for name in THREADS:
             os.environ.setdefault(name, str(processors))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from inference.machine import available_memory, usable_processors
+from inference.machine import THREADS, available_memory, usable_processors
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -15,8 +15,6 @@ LOCAL = "local"
 CONNECT_SECONDS = 30.0
 ALLOWED_FAILURES = 2  # workers that may die with a task before it is given up, on this machine's own cluster
 WORKER_BYTES = 3 * 2**29  # PyTorch, the networks and an ordinary image
-# Variables by which libraries choose their number of threads.
-THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +101,7 @@ def worker_places(address: str, device: str) -> list[dict[str, str]]:
     memory = available_memory()
     workers = int(count) if count else max(1, min(cores, memory // WORKER_BYTES if memory else cores))
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // workers)))
-    return [dict.fromkeys(THREADS, threads) for _ in range(workers)]
+    return [dict.fromkeys((*THREADS, "MKL_NUM_THREADS"), threads) for _ in range(workers)]
 
 
 def visible_gpus() -> list[str]:
