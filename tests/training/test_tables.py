@@ -51,9 +51,9 @@ def test_a_table_that_cannot_be_read(tmp_path, content, said):
 
 def test_lines_of_lost_steps_are_taken_back(tmp_path):
     path = tmp_path / "log.csv"
-    path.write_text("step,loss\n50,0.3\n100,0.2\n150,0.1\n")
+    path.write_text("step,loss\n50,0.3\n100,-0.2\n150,0.1\n")
     drop_rows_after(path, 100)
-    assert path.read_text() == "step,loss\n50,0.3\n100,0.2\n"
+    assert path.read_text() == "step,loss\n50,0.3\n100,-0.2\n"
 
 
 def test_a_table_of_lost_steps_alone_is_taken_away(tmp_path):
