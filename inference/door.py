@@ -43,6 +43,11 @@ class Cells:
     def __iter__(self) -> Iterator:
         return iter((self.labels, self.table))
 
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        cells = len(self.table["label"])
+        return f"Cells({cells} of class {self.image_class!r}, diameter {self.diameter:.3g}, in {height}x{width} pixels)"
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pictures import of_two_sizes
 
 from inference.door import Segmenter
 from inference.finding import images_in
@@ -79,17 +80,5 @@ def test_noise_of_a_camera_holds_no_cells(segmenter):
 
 
 def test_nuclei_of_two_sizes(nuclei, segmenter):
-    """Small ones between large ones, as lymphocytes among other cells: the picture, and between its nuclei itself at a
-    fifth of the size."""
-    image, labels = nuclei
-    both, truth = (cv2.resize(part, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_NEAREST) for part in nuclei)
-    small, own = (cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST) for part in nuclei)
-    for top in range(0, 640, 128):
-        for left in range(0, 640, 128):
-            place = slice(top, top + 128), slice(left, left + 128)
-            free = cv2.dilate((truth[place] > 0).astype(np.uint8), np.ones((9, 9))) == 0
-            whole = np.bincount(own.ravel()) == np.bincount(own[free], minlength=own.max() + 1)
-            shown = whole[own] & (own > 0)
-            both[place][shown] = small[shown]
-            truth[place][shown] = own[shown] + 1000 * (top + left // 100 + 1)
-    assert agreement(truth, segmenter.segment(both).labels) >= 0.8
+    image, truth = of_two_sizes(*nuclei)
+    assert agreement(truth, segmenter.segment(image).labels) >= 0.8

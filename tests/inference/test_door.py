@@ -55,6 +55,11 @@ def test_networks_are_loaded_once(segmenter, tissue, monkeypatch):
     assert segmenter.segment(tissue[..., 0], diameter=28, route=3).image_class == "small colour"
 
 
+def test_cells_in_words(segmenter, tissue):
+    cells = segmenter.segment(tissue, diameter=28, route=3)
+    assert repr(cells) == f"Cells({cells.labels.max()} of class 'small colour', diameter 28, in 150x200 pixels)"
+
+
 def test_higher_sensitivity_finds_more(segmenter, tissue):
     found = [
         segmenter.segment(tissue, diameter=28, route=0, sensitivity=s).labels for s in ("lowest", "normal", "highest")

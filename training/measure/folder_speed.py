@@ -2,11 +2,13 @@
 
     python -m training.measure.folder_speed
     python -m training.measure.folder_speed --sizes 256 --images 100 --workers 2
+    python -m training.measure.folder_speed --before ../8463c2e
 
 Made for each size: a folder of images of real nuclei (training.measure.mosaic), 16-bit TIFFs. Three ways through it:
 
     one process      predict.py as it is: it routes each image, measures its cells and segments it
     local:N          predict.py --dask local:N, processes of their own
+    before           with --before: the predict.py of another version's folder, with the weights there
     StarDist         its normalisation, non-maximum suppression and painting, around the shipped network of class binary
                      in the place of its own, at the images' own size: neither routed nor measured; labels are written
 
@@ -60,10 +62,10 @@ def make_folder(folder: Path, side: int, count: int) -> None:
         tifffile.imwrite(folder / f"{number:04d}.tif", image.astype(np.uint16) * 16)
 
 
-def run_program(images: Path, out: Path, weights: Path, *more: str) -> list[dict]:
-    """One start of predict.py; the lines of its report."""
+def run_program(images: Path, out: Path, weights: Path, *more: str, program: Path = ROOT) -> list[dict]:
+    """One start of a folder's predict.py; the lines of its report."""
     words = [sys.executable, "predict.py", "-i", str(images), "-o", str(out), "--weights", str(weights), "--quiet"]
-    code = subprocess.run([*words, "--report", str(out / "report.csv"), *more], cwd=ROOT).returncode
+    code = subprocess.run([*words, "--report", str(out / "report.csv"), *more], cwd=program).returncode
     with open(out / "report.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if code:
@@ -149,10 +151,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--images", type=positive, default=IMAGES, metavar="N", help=f"of each size [{IMAGES}]")
     add("--workers", type=positive, default=2, metavar="N", help="processes of --dask local [2]")
     add("--weights", type=Path, default=ROOT / "weights", metavar="DIR", help="[the shipped ones]")
+    add("--before", type=Path, metavar="DIR", help="folder of another version of the program, to be timed as well")
     add("--processor-time", action="store_true", help="only the second table")
     args = parser.parse_args(argv)
     if args.images <= args.workers + 1:
         raise ValueError(f"--images {args.images}: expected more than the workers and one")
+    if args.before and not (args.before / "predict.py").is_file():
+        raise ValueError(f"--before {args.before}: no predict.py there; name the folder of a version of the program")
     print(machine(), f"{torch.get_num_threads()} threads")
     if not args.processor_time:
         print(text_table(images_table(args)))
@@ -177,15 +182,17 @@ def images_table(args: argparse.Namespace) -> list[dict]:
             one = run_program(place / "in", place / "one", args.weights)
             many = run_program(place / "in", place / "many", args.weights, "--dask", f"local:{args.workers}")
             theirs = stardist_pipeline(sorted((place / "in").iterdir()), network, place / "theirs")
-        rows.append(
-            {
-                "size": f"{side}x{side}",
+            speeds = {
                 "one process (images/s)": images_a_second(one, 1),
                 f"local:{args.workers}": images_a_second(many, args.workers),
                 "StarDist": theirs,
-                "cells an image": float(np.median([int(row["cells"]) for row in one])),
             }
-        )
+            if args.before:
+                there = args.before.resolve()
+                before = run_program(place / "in", place / "before", there / "weights", program=there)
+                speeds["before"] = images_a_second(before, 1)
+        cells = float(np.median([int(row["cells"]) for row in one]))
+        rows.append({"size": f"{side}x{side}", **speeds, "cells an image": cells})
     return rows
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import tifffile
 import torch
@@ -21,11 +22,13 @@ pytest.importorskip("distributed")
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
 from hooks import Hooks
+from pictures import of_two_sizes
 
 from inference.cluster.batch import together
 from inference.cluster.connection import NoCluster, connected, worker_places
 from inference.cluster.file import File
 from inference.command_line import main
+from inference.door import Segmenter
 from inference.finding import Found
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +44,10 @@ def workers():
     options = {"nthreads": 1, "env": dict.fromkeys(names, "1"), "silence_logs": logging.ERROR, "memory_limit": "4GiB"}
     with dask.config.set(settings):
         cluster = SpecCluster(
-            scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+            scheduler={
+                "cls": Scheduler,
+                "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"},
+            },
             workers={i: {"cls": Nanny, "options": options} for i in range(2)},
         )
     with cluster, Client(cluster) as client:
@@ -133,6 +139,21 @@ def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, rou
     assert without_times(found) == without_times(rows)
     assert rows[0]["tiles"] > 3
     assert rows[0]["cells"] > 20
+
+
+def test_cells_of_two_sizes_in_an_image_that_might_be_split(tmp_path, run, image, workers):
+    """The shipped networks see that there are two; one worker does the whole image, as one machine does."""
+    nuclei = cv2.imread(str(ROOT / "tests" / "images" / "nuclei.tif"), cv2.IMREAD_UNCHANGED)[:256, :256]
+    nuclei = (nuclei / nuclei.max() * 255).astype(np.uint8)
+    image("two.tif", of_two_sizes(nuclei, Segmenter().segment(nuclei).labels)[0])
+    shipped = ("--weights", str(ROOT / "weights"))
+    expected, rows = run("one", *shipped)
+    code, found = run("many", *shipped, "--dask", workers.scheduler.address, "--dask-split", "100000")
+    assert code == expected == 0
+    assert_equal_runs(tmp_path, "one", "many")
+    assert without_times(found) == without_times(rows)
+    areas = np.bincount(tifffile.imread(tmp_path / "one" / "two_label.tiff").ravel())[1:]
+    assert np.quantile(areas, 0.9) > 5 * np.quantile(areas, 0.1)
 
 
 def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
