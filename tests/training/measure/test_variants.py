@@ -9,7 +9,7 @@ import pytest
 
 from training.manifest import Record
 from training.measure import variants as module
-from training.measure.variants import eight_bit, main, some_of_each, table, variants
+from training.measure.variants import eight_bit, main, some_of_each, table, true_f1, variants
 
 
 def squares():
@@ -62,11 +62,20 @@ def test_images_are_taken_evenly():
 
 
 def test_table():
-    rows = [{"variant": "blue", "F1": f1} for f1 in (1.0, 0.9, 0.5)] + [{"variant": "cyan", "F1": 1.0}]
+    true = {"true F1": 0.7, "true F1 as it is": 0.8}
+    rows = [{"variant": "blue", "F1": f1, **true} for f1 in (1.0, 0.9, 0.5)] + [{"variant": "cyan", "F1": 1.0, **true}]
     assert [tuple(line.values()) for line in table(rows)] == [
-        ("blue", 3, "0.800", "0.900", 1),
-        ("cyan", 1, "1.000", "1.000", 0),
+        ("blue", 3, "0.800", "0.900", 1, "0.100"),
+        ("cyan", 1, "1.000", "1.000", 0, "0.100"),
     ]
+
+
+def test_cells_beside_the_labelled_ones_do_not_count_where_labels_are_partial():
+    truth, found = squares(), squares()
+    truth[truth == 2] = 0
+    complete, partial = (Record(None, None, "val", "a", partial=partial) for partial in (False, True))
+    assert true_f1(complete, truth, found) == pytest.approx(2 / 3)
+    assert true_f1(partial, truth, found) == 1
 
 
 class Threshold:
@@ -90,7 +99,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "three channels: a/a.png  F1 0.00" in printed
     with open(tmp_path / "out.csv", newline="") as file:
-        scores = {row["variant"]: float(row["F1"]) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    assert all(row["F1"] == row["true F1"] and row["true F1 as it is"] == "1.0" for row in rows)
+    scores = {row["variant"]: float(row["F1"]) for row in rows}
     assert scores.pop("three channels") == 0
     assert set(scores) == {"surroundings x3", "surroundings x6", "enlarged x2", "enlarged x4"}
     assert set(scores.values()) == {1.0}
