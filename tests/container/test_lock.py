@@ -1,6 +1,8 @@
 """The two lock files that the image is installed from, against requirements.txt; these tests need no engine."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,32 @@ def test_every_package_has_hashes(name):
     assert len(entries) == len(pins(name))
     for entry in entries:
         assert re.fullmatch(r"\S+==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", entry), entry
+
+
+@pytest.mark.parametrize(
+    "arguments, build",
+    [({}, None), ({"CPU_INDEX": "cpu-index"}, "cpu"), ({"TORCH_INDEX": "old-index", "TORCH_BUILD": "cu999"}, "cu999")],
+)
+def test_what_the_build_arguments_install(tmp_path, arguments, build):
+    """The commands of the Dockerfile with a stand-in for pip that notes its words and what it is to install: the locked
+    versions of PyTorch and torchvision from the index that is named, everything else by its hash.
+    """
+    block = re.search(r"^RUN (install\(\).*?; fi)", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
+    assert block
+    (tmp_path / "pip").write_text('#!/bin/sh\necho "$@"\nfor last; do :; done\ncat "$last"\n')
+    (tmp_path / "pip").chmod(0o755)
+    script = block[1].replace("/tmp/torch", str(tmp_path / "torch"))
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-ec", script], env=path | arguments, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    calls = re.split(r"^(?=install )", done.stdout, flags=re.MULTILINE)[1:]
+    assert len(calls) == 2
+    assert "--require-hashes -r requirements.lock" in calls[0]
+    versions = pins("requirements-cuda.lock")
+    if build:
+        words, *packages = calls[1].splitlines()
+        assert f"--extra-index-url {'cpu-index' if build == 'cpu' else 'old-index'}" in words
+        assert ("--no-deps" in words) == (build == "cpu")  # PyTorch's CUDA packages bring their own libraries
+        assert packages == [f"{name}=={versions[name]}+{build}" for name in ("torch", "torchvision")]
+    else:
+        assert "--no-deps --require-hashes -r requirements-cuda.lock" in calls[1]
