@@ -72,7 +72,7 @@ class SeparableBlock(nn.Module):
         self.conv_pw, self.bn2 = SameConv2d(in_channels, out_channels, 1), batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)))))
+        return self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)), inplace=True)))
 
 
 class InvertedResidual(nn.Module):
@@ -89,8 +89,8 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.bn1(self.conv_pw(x)))
-        y = F.relu6(self.bn2(self.conv_dw(y)))
+        y = F.relu6(self.bn1(self.conv_pw(x)), inplace=True)
+        y = F.relu6(self.bn2(self.conv_dw(y)), inplace=True)
         y = self.bn3(self.conv_pwl(y))
         return x + y if self.adds else y
 
@@ -128,7 +128,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Nx3xHxW -> feature maps at 1/4, 1/8, 1/16 and 1/32."""
-        x = F.relu6(self.bn1(self.conv_stem(images)))
+        x = F.relu6(self.bn1(self.conv_stem(images)), inplace=True)
         features = []
         for i, stage in enumerate(self.blocks):
             x = stage(x)

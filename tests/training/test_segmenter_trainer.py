@@ -3,6 +3,9 @@ shown.
 """
 
 import math
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from training.distributed import Team
 from training.segmenter_trainer import SegmenterTrainer, learning_rate, training_crops
 from training.settings import SegmenterSettings
 from training.trainer import NotFinite
+
+ROOT = Path(__file__).parents[2]
 
 
 def settings(manifest, **more):
@@ -67,3 +72,21 @@ def test_learning_rates():
     assert learning_rate(1, 1.0, "cosine") == pytest.approx(0.01)
     falling = [learning_rate(p, 1.0, "cosine") for p in np.linspace(0.02, 1, 50)]
     assert falling == sorted(falling, reverse=True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries have no such setting")
+@pytest.mark.parametrize("keeps", [False, True])
+def test_freed_memory_is_kept_for_the_next_step(keeps):
+    """300 MB that were taken and left, in a process of their own."""
+    script = (
+        "from training.trainer import keep_freed_memory\n"
+        "from pathlib import Path\n"
+        "pages = lambda: int(Path('/proc/self/statm').read_text().split()[1])\n"
+        f"assert not {keeps} or keep_freed_memory()\n"
+        "before = pages()\n"
+        "taken = bytearray(300 * 2**20)\n"
+        "del taken\n"
+        "print((pages() - before) * 4096)\n"
+    )
+    left = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (int(left) > 250 * 2**20) == keeps
