@@ -1,6 +1,8 @@
 """training.finetune from images to a weights folder, with small untrained networks; the check alone; refusals."""
 
 import csv
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from inference.segmenter import Segmenter
 from models.classes import CLASSES
 from training import finetune
 from training.finetune import main, plan
+from training.finetune_trainer import FinetuneTrainer
 from training.own.collection import OwnImage
 from training.readers.label_images import RawLabels
 
@@ -67,6 +70,23 @@ def test_pictures_and_labels_are_kept_and_the_resume_file_is_not(trained):
 def test_a_folder_with_networks_is_not_written_over(data, untrained_weights, caplog):
     assert run(data, untrained_weights) == 2
     assert "holds networks already" in caplog.text
+
+
+def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_path, monkeypatch, caplog):
+    step = FinetuneTrainer.train_step
+
+    def stopped(self, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        step(self, batch)
+
+    monkeypatch.setattr(FinetuneTrainer, "train_step", stopped)
+    caplog.set_level("INFO")
+    for said in ("stopped: 1 steps", "continuing at step 1"):
+        with pytest.raises(SystemExit) as ended:
+            run(data, tmp_path / "out", "--weights", untrained_weights, "--time-budget", "5")
+        assert ended.value.code == 143
+        assert said in caplog.text
+    assert caplog.text.count("the same command goes on from there") == 2
 
 
 def test_check_alone_trains_nothing(data, tmp_path, caplog):

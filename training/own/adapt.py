@@ -74,6 +74,8 @@ def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int
     ------
     ValueError
         As `training.loop.train`.
+    SystemExit
+        If the training is stopped by SIGTERM.
     """
     records = task.records
     manifest = task.folder / "manifest.csv"
@@ -93,8 +95,9 @@ def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int
         device=device,
     )
     with keep_samples():
-        if train(FinetuneTrainer, settings):
-            raise ValueError("the training was stopped; the same command goes on from there")
+        if code := train(FinetuneTrainer, settings):
+            log.info("the same command goes on from there")
+            raise SystemExit(code)
         (task.folder / RESUME_FILE).unlink(missing_ok=True)
         candidate = task.folder / f"{kind}.safetensors"
         network = Network.load(candidate, choose_device(device))
