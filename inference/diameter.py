@@ -72,7 +72,7 @@ def measure_diameter(
         return min(max(diameter, settings.smallest), largest)
 
     guess = within_image(guess)
-    sizes = sizes_to_try(guess, smallest_shown(image.shape, network.config.diameter), largest, settings)
+    sizes = sizes_to_try(guess, smallest_shown(network.config.diameter), largest, settings)
     tried: dict[int, Look | None] = {}
     while (step := next_step(tried, sizes, settings)) is not None:
         tried[step] = look_at(image, network, sizes[step])

@@ -79,8 +79,8 @@ def look_at(
 ) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size,
     or as near to it as the image may be enlarged; None if no cells are found."""
-    scale = working_scale(image.shape, network.config.diameter, assumed)
-    smallest = smallest_shown(image.shape, network.config.diameter)
+    scale = working_scale(network.config.diameter, assumed)
+    smallest = smallest_shown(network.config.diameter)
     assumed = max(assumed, smallest)
     side = max(1, round(settings.probe_side / scale))
     corner = liveliest_corner(image, side)

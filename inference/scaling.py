@@ -14,32 +14,28 @@ from inference.normalisation import NormalisedImage, to_three_channels
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """What the image's size allows, for the sake of the time; an image is never made smaller for it."""
+    """Fitted to validation images of seen sources at the true size of their cells."""
 
-    enlargement: float = 4.0  # an image is enlarged to this many times its pixels at most...
-    enlarged_pixels: int = 4_000_000  # ...and to this many
-
-
-def working_scale(
-    shape: tuple[int, ...], wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()
-) -> float:
-    """Factor that brings cells of `diameter` pixels to `wanted` ones, within what the image's size allows.
-
-    Parameters
-    ----------
-    shape : height and width of the image in pixels
-    """
-    return min(wanted / diameter, largest_scale(shape, settings))
+    largest: float = 2.0  # factor; what is enlarged further shows nothing new, and takes time
+    # From which on an image is enlarged for its labels: the networks know cells of two thirds of the size, and an
+    # enlargement blurs them.
+    worthwhile: float = 1.5
 
 
-def largest_scale(shape: tuple[int, ...], settings: ScaleSettings = ScaleSettings()) -> float:
-    """Factor by which an image of this height and width may be enlarged, 1 or more."""
-    return math.sqrt(max(1.0, min(settings.enlargement, settings.enlarged_pixels / (shape[0] * shape[1]))))
+def working_scale(wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+    """Factor that brings cells of `diameter` pixels to `wanted` ones, or as near as an image may be enlarged."""
+    return min(wanted / diameter, settings.largest)
 
 
-def smallest_shown(shape: tuple[int, ...], wanted: float, settings: ScaleSettings = ScaleSettings()) -> float:
+def labelling_scale(wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+    """The same for the labels, where a small enlargement is not worth it."""
+    scale = working_scale(wanted, diameter, settings)
+    return scale if scale < 1 or scale >= settings.worthwhile else 1.0
+
+
+def smallest_shown(wanted: float, settings: ScaleSettings = ScaleSettings()) -> float:
     """Diameter in pixels of the image of the smallest cells that can be brought to `wanted` ones."""
-    return wanted / largest_scale(shape, settings)
+    return wanted / settings.largest
 
 
 @dataclass(frozen=True)
@@ -76,23 +72,41 @@ class WorkingImage:
     def __init__(self, image: NormalisedImage, scale: float):
         self.image, self.sizes = image, Sizes.at_scale(image.shape, scale)
         self.shape = self.sizes.working
-        self._enlarged = None
-        if math.prod(self.shape) > math.prod(image.shape):  # to a few megapixels at most, see ScaleSettings
-            self._enlarged = cv2.resize(image[:, :], self.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Working rows [top, bottom): uint8, (bottom - top, W, 3). Shrunk, a pixel is the mean over its area."""
-        if self._enlarged is not None:
-            return to_three_channels(self._enlarged[top:bottom])
+        """Working rows [top, bottom): uint8, (bottom - top, W, 3). Shrunk, a pixel is the mean over its area; enlarged,
+        it lies on a line between its neighbours.
+        """
         if self.shape == self.image.shape:
             return to_three_channels(self.image[top:bottom, :])
-        zoom = self.image.shape[0] / self.shape[0]
-        first, last = math.floor(top * zoom), min(math.ceil(bottom * zoom), self.image.shape[0])
+        height, zoom = self.image.shape[0], self.image.shape[0] / self.shape[0]
+        if enlarged := math.prod(self.shape) > math.prod(self.image.shape):
+            first, last = (math.floor((row + 0.5) * zoom - 0.5) for row in (top, bottom - 1))
+            first, last = max(first, 0), min(last + 2, height)
+        else:
+            first, last = math.floor(top * zoom), min(math.ceil(bottom * zoom), height)
         block = self.image[first:last, :]
-        block = cv2.resize(block, (self.shape[1], len(block)), interpolation=cv2.INTER_AREA)
+        interpolation = cv2.INTER_LINEAR if enlarged else cv2.INTER_AREA
+        block = cv2.resize(block, (self.shape[1], len(block)), interpolation=interpolation)
         rows = np.empty((bottom - top, *block.shape[1:]), np.uint8)
-        _average_rows(block.reshape(len(block), -1), first, zoom, top, rows.reshape(len(rows), -1))
+        make = _rows_between if enlarged else _average_rows
+        make(block.reshape(len(block), -1), first, zoom, top, rows.reshape(len(rows), -1))
         return to_three_channels(rows)
+
+
+@compiled
+def _rows_between(block, first, zoom, top, rows):
+    """Each row from the two nearest ones. Parameters as of `_average_rows`; beyond the block's ends its last row goes
+    on.
+    """
+    for i in range(len(rows)):
+        place = (top + i + 0.5) * zoom - 0.5 - first
+        low = min(max(int(np.floor(place)), 0), len(block) - 1)
+        high = min(low + 1, len(block) - 1)
+        part = np.float32(min(max(place - low, 0.0), 1.0))
+        for k in range(block.shape[1]):
+            between = (1 - part) * np.float32(block[low, k]) + part * np.float32(block[high, k])
+            rows[i, k] = np.uint8(between + np.float32(0.5))
 
 
 @compiled

@@ -19,7 +19,7 @@ from inference.normalisation import Ends, NormalisedImage, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
-from inference.scaling import Sizes, WorkingImage, working_scale
+from inference.scaling import Sizes, WorkingImage, labelling_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.two_sizes import rows_of_two_sizes
@@ -214,11 +214,11 @@ class Segmenter:
         """
         clock, tally = Stopwatch(), Tally()
         image, network, plan = self.plan(picture, class_, diameter, ends, clock)
-        working = WorkingImage(image, self.scale(image.shape, network, plan))
+        working = WorkingImage(image, self.scale(network, plan))
         if plan.second is None:
             rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
         else:
-            finer = WorkingImage(image, working_scale(image.shape, network.config.diameter, plan.second))
+            finer = WorkingImage(image, labelling_scale(network.config.diameter, plan.second))
             rows = rows_of_two_sizes(working, finer, network, tally, clock, on_tile, self.limits, sensitivity)
         return Segmentation(image, plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
@@ -227,15 +227,15 @@ class Segmenter:
     ) -> tuple[NormalisedImage, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
         image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
-        sizes = Sizes.at_scale(image.shape, working_scale(image.shape, network.config.diameter, size.diameter))
+        sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
         return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement)
 
     @staticmethod
-    def scale(shape: tuple[int, int], network: Network, plan: Plan) -> float:
+    def scale(network: Network, plan: Plan) -> float:
         """Working size over image size."""
-        return working_scale(shape, network.config.diameter, plan.diameter)
+        return labelling_scale(network.config.diameter, plan.diameter)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

@@ -14,7 +14,9 @@ from inference.tiles import Tally, tile_image
 
 def warm_up() -> None:
     """Decode two small cells with each kind's decoder, and compare them with their maps."""
-    working = WorkingImage(NormalisedImage(np.zeros((80, 160), np.uint8)), 0.8)
+    nothing = NormalisedImage(np.zeros((80, 160), np.uint8))
+    WorkingImage(nothing, 1.5).rows(0, 64)
+    working = WorkingImage(nothing, 0.8)
     working.rows(0, 64)
     (tile,) = tile_image(*working.shape)
     grid = np.hypot(*(np.indices((16, 32)) - np.array([8, 8])[:, None, None]))

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from models.checkpoint import load_checkpoint, save_checkpoint
@@ -21,8 +20,12 @@ from models.config import Config
 from training.command import DONE, command, manual
 
 
-def average(paths: Sequence[Path]) -> tuple[nn.Module, Config]:
+def average(paths: Sequence[Path], shares: Sequence[float] | None = None) -> tuple[nn.Module, Config]:
     """The network with the mean of all weights and running averages, and the last one's settings.
+
+    Parameters
+    ----------
+    shares : of each network in the mean, together 1; equal ones if None
 
     Raises
     ------
@@ -35,8 +38,9 @@ def average(paths: Sequence[Path]) -> tuple[nn.Module, Config]:
         if (other.kind, own.network, own.diameter) != (model.kind, config.network, config.diameter):
             raise ValueError(f"{path}: another kind of network, or of another working size, than {paths[-1]}")
     states = [other.state_dict() for other, _ in loaded]
+    shares = shares or [1 / len(states)] * len(states)
     mean = {
-        name: torch.stack([state[name].float() for state in states]).mean(dim=0).to(value.dtype)
+        name: sum(share * state[name].double() for share, state in zip(shares, states)).to(value.dtype)
         for name, value in states[-1].items()
     }
     model.load_state_dict(mean)

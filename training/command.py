@@ -79,3 +79,11 @@ def minutes(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"must be more than 0 minutes, got {text}")
     return value
+
+
+def share(text: str) -> float:
+    """A number above 0 and up to 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most 1, got {text}")
+    return value

@@ -15,9 +15,12 @@ What happens:
               trained. --class sends all to one; predict.py then needs --route
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
               fields on, other images choose the network than judge it
-    train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Weights are
-              kept near the shipped ones, so that the network goes on to do well on other images. --original mixes in
-              images that it was made from
+    train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. --original
+              mixes in images that it was made from
+    step back Between the shipped network and the trained one lie some that are nearly as good on your images and far
+              better on all others: the one nearest to the trained one is taken that has lost no more than 0.01 F1 on
+              other images, but at least a quarter of the way. If your own images are all that counts, --share 1 keeps
+              the trained one
     fit       Thresholds and cell size, if that gains on the held-out images too
     judge     The whole program on the held-out images, before and after, and both networks on other images: those of
               --original, else made ones (training.synthesize)
@@ -42,9 +45,9 @@ from inference.command_line import SHIPPED_WEIGHTS
 from inference.network import Network, choose_device
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, find_class
-from training.command import DONE, PARTLY, add_device, command, manual, minutes
+from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
 from training.datasets import Sample
-from training.own.adapt import SHARE_OF_FIT, Task, adapt
+from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_data, own_images
 from training.own.checking import check_images
 from training.own.collection import OwnImage
@@ -83,6 +86,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="MINUTES",
         help=f"for everything [{CPU_MINUTES:g}, with a GPU {GPU_MINUTES:g}]",
     )
+    add("--share", type=share, metavar="S", help="of the way to the trained network [as far as others lose nothing]")
     add("--seed", type=int, default=0, help="of the choice of held-out images and of the training [0]")
     add_device(parser)
     args = parser.parse_args(argv)
@@ -151,12 +155,14 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     asked = time.monotonic()
     before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
     samples = [others(task, args) for task in tasks]
+    scored = time.monotonic()
     kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
-    again = SLOWER * (time.monotonic() - asked)
+    shares = [args.share] if args.share else SHARES
+    again = SLOWER * (time.monotonic() - asked + len(shares) * (time.monotonic() - scored))
     left = max(LEAST_TRAINING * budget, budget * (1 - SHARE_OF_FIT) - again - (time.monotonic() - began))
     outcomes = []
     for task, found, sample, f1 in zip(tasks, before, samples, kept):
-        share = len(task.images) / sum(len(t.images) for t in tasks)
+        part = len(task.images) / sum(len(t.images) for t in tasks)
         splits = Counter(task.splits.values())
         log.info(
             "%s: %d images to train on, %d held out%s",
@@ -165,7 +171,8 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
             splits["val"] + splits["test"],
             f", and {len(task.original)} others mixed in" if task.original else "",
         )
-        candidate = adapt(task, share * left / 60, share * SHARE_OF_FIT * budget, args.device, args.seed)
+        minutes_left, fit_seconds = part * left / 60, part * SHARE_OF_FIT * budget
+        candidate = adapt(task, Others(sample, f1), minutes_left, fit_seconds, args.device, args.seed, shares)
         after, forgot = found, f1
         if candidate:
             networks = segmenter.files | {task.class_: candidate}

@@ -13,12 +13,10 @@ import numpy as np
 
 from inference.network import Network
 from inference.pipeline import segment_at
-from inference.scaling import ScaleSettings
+from inference.scaling import labelling_scale
 from training.datasets import Sample, load_samples
 from training.manifest import Record, read_manifest
 from training.measure.f1 import f1_score, score_image
-
-LARGEST_SCALE = math.sqrt(ScaleSettings().enlargement)  # images with tiny cells are enlarged as far as at inference
 
 
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
@@ -86,9 +84,8 @@ def scores_of(network: Network, samples: Sequence[Sample], on_image: Callable[[]
 
 
 def working_scale(sample: Sample, network: Network) -> float:
-    """The scale that brings the true median diameter to the network's; 1 for an image without cells."""
-    wanted = network.config.diameter / sample.diameter
-    return 1.0 if math.isnan(wanted) else min(wanted, LARGEST_SCALE)
+    """The scale for the true median diameter, as at inference; 1 for an image without cells."""
+    return 1.0 if math.isnan(sample.diameter) else labelling_scale(network.config.diameter, sample.diameter)
 
 
 def without_unlabelled(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def _plan(job: Job, asked: Asked) -> Looked:
     image, network, plan = segmenter.plan(picture, options["class_"], options["diameter"], options["ends"], clock)
     assert image.normalisation is not None, "it was made of pixels"
     settings = KINDS[network.kind].Settings(**network.config.decoder).at(options["sensitivity"])
-    scale = segmenter.scale(image.shape, network, plan)
+    scale = segmenter.scale(network, plan)
     return Looked(plan, image.normalisation, network.kind, settings, scale, dict(clock.seconds))
 
 

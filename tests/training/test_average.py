@@ -7,7 +7,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training.average import main
+from training.average import average, main
 
 ENCODER = "efficientnet_lite0"  # has running averages, and a whole number among its tensors
 
@@ -32,6 +32,14 @@ def test_weights_and_running_averages_are_means(tmp_path):
     assert config.training["averaged"] == ["1.safetensors", "2.safetensors"]
     assert config.crops == 16
     assert config.decoder == {"prob_threshold": 0.2}
+
+
+def test_shares(tmp_path):
+    paths = [write(tmp_path / f"{n}.safetensors", n) for n in (1, 2)]
+    one, two = (load_checkpoint(path)[0].state_dict() for path in paths)
+    for name, value in average(paths, [0.75, 0.25])[0].state_dict().items():
+        expected = one[name].double() * 0.75 + two[name].double() * 0.25
+        torch.testing.assert_close(value, expected.to(value.dtype))
 
 
 @pytest.mark.parametrize("other", [{"kind": ConvNeXtHover}, {"diameter": 30.0}])

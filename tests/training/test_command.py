@@ -103,6 +103,8 @@ def test_other_errors_are_ours(caplog):
         (minutes, "0"),
         (minutes, "-3"),
         (minutes, "nan"),
+        (share, "0"),
+        (share, "1.1"),
     ],
 )
 def test_values_that_are_refused(kind, wrong):
@@ -111,4 +113,4 @@ def test_values_that_are_refused(kind, wrong):
 
 
 def test_values_that_are_taken():
-    assert (positive("7"), fraction("0"), minutes("0.5")) == (7, 0.0, 0.5)
+    assert (positive("7"), fraction("0"), minutes("0.5"), share("1")) == (7, 0.0, 0.5, 1.0)

@@ -1,5 +1,6 @@
 """Fine-tune the network of one class on one's own images, and fit its decoding: a candidate for a weights folder."""
 
+import copy
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import tifffile
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from training.average import average
 from training.datasets import Sample, keep_samples, load_samples
 from training.finetune_trainer import FinetuneSettings, FinetuneTrainer
 from training.loop import train
@@ -29,6 +31,8 @@ SHARE_OF_FIT = 0.12  # of the time budget, for the thresholds
 MOST_FITTED = 16  # images
 GAIN = 0.01  # smallest gain in F1 for which a threshold or the working size is changed
 VALIDATIONS = 8  # in a training
+FORGOTTEN = 0.01  # loss in F1 on other images up to which a network has forgotten nothing
+SHARES = 1.0, 0.75, 0.5, 0.25  # of the way from a network to what training has made of it
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,31 @@ class Task:
         return records
 
 
-def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int) -> Path | None:
+@dataclass(frozen=True)
+class Others:
+    """Images that a network was made for, which it is not to forget.
+
+    f1 : of the network before it is trained on
+    """
+
+    samples: Sequence[Sample]
+    f1: float
+
+
+def adapt(
+    task: Task,
+    others: Others,
+    minutes: float,
+    fit_seconds: float,
+    device: str,
+    seed: int,
+    shares: Sequence[float] = SHARES,
+) -> Path | None:
     """The checkpoint of a network that is better on the images of split val than its start; None if none is.
 
     Parameters
     ----------
+    shares : as of `step_back`
     minutes : for the training
     fit_seconds : for the thresholds and the working size
 
@@ -100,6 +124,8 @@ def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int
             raise SystemExit(code)
         (task.folder / RESUME_FILE).unlink(missing_ok=True)
         candidate = task.folder / f"{kind}.safetensors"
+        if read_config(candidate)[1].validation.get("step", 0) > 0:
+            step_back(task.start, candidate, others, shares, device)
         network = Network.load(candidate, choose_device(device))
         val, rest = (load_samples([r for r in records if r.split == split]) for split in ("val", "train"))
         fit(candidate, network, val, rest, fit_seconds)
@@ -107,6 +133,28 @@ def adapt(task: Task, minutes: float, fit_seconds: float, device: str, seed: int
     trained = after.validation.get("step", 0) > 0
     fitted = (after.diameter, after.decoder) != (before.diameter, before.decoder)
     return candidate if trained or fitted else None
+
+
+def step_back(start: Path, candidate: Path, others: Others, shares: Sequence[float], device: str) -> None:
+    """Replace a network by one on the straight way between its start and itself, as far from the start as it forgets
+    nothing. Such networks do nearly as well on what was trained, and far better on everything else (Wortsman et al.,
+    *Robust Fine-Tuning of Zero-Shot Models*, CVPR 2022).
+
+    Parameters
+    ----------
+    shares : of the way, the longest one first; the last one is taken in any case
+    """
+    trained = read_config(candidate)[1]
+    for share in shares:
+        model, _ = average([start, candidate], [1 - share, share])
+        network = Network(copy.deepcopy(model), trained, choose_device(device))
+        f1 = validate(network, others.samples) if others.samples else others.f1
+        if others.f1 - f1 <= FORGOTTEN:
+            break
+    log.info(
+        "%.0f %% of the way to the trained network: F1 on other images %.3f, before %.3f", 100 * share, f1, others.f1
+    )
+    save_checkpoint(candidate, model, replace(trained, training={**trained.training, "share": share}))
 
 
 def own_factor(own: Sequence[Record], others: Sequence[Record], balance: float = FinetuneSettings.balance):

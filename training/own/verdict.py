@@ -16,13 +16,12 @@ from models.weights_folder import FILES
 from training.assemble import describe, place
 from training.measure.failures import picture, worst_window
 from training.model_card import CARD
-from training.own.adapt import SOURCE
+from training.own.adapt import FORGOTTEN, SOURCE
 from training.own.scoring import Found, mean_f1
 
 log = logging.getLogger(__name__)
 
 WORTH = 0.005  # gain in F1 from which on a network replaces the one that it was made of
-FORGOTTEN = 0.01  # loss in F1 on other images from which on the last line warns of it
 SHOWN = 4  # images in the picture
 OWN_TERMS = "of the owner of the images"
 

@@ -1,14 +1,18 @@
-"""training.own.adapt: how often own images are drawn, and how long fitting goes on."""
+"""training.own.adapt: how often own images are drawn, how long fitting goes on, how far a network steps back."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import Config
+from models.stardist import ConvNeXtStarDist
 from training.datasets import Sample, balanced_weights
 from training.manifest import Record
 from training.own import adapt
-from training.own.adapt import in_time, own_factor
+from training.own.adapt import SHARES, Others, in_time, own_factor
 
 
 def records(source, count, split="train"):
@@ -32,3 +36,38 @@ def test_fitting_ends_in_time_and_has_at_least_one_image(monkeypatch):
     monkeypatch.setattr(adapt.time, "monotonic", lambda: next(clock))
     assert list(in_time("abcdef", 35)) == ["a", "b", "c"]
     assert list(in_time("abcdef", 1)) == ["a"]
+
+
+def checkpoint(path, value, **config):
+    """A network all of whose weights have one value."""
+    model = ConvNeXtStarDist("efficientnet_lite0")
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, value)
+    save_checkpoint(path, model, Config({"encoder": "efficientnet_lite0"}, **config))
+    return path
+
+
+@pytest.mark.parametrize(
+    "lost, shares, expected",
+    [
+        ({1.0: 0.3, 0.75: 0.02, 0.5: 0.005}, SHARES, 0.5),
+        ({1.0: 0.0}, SHARES, 1.0),
+        (dict.fromkeys(SHARES, 0.2), SHARES, 0.25),
+        ({0.6: 0.2}, [0.6], 0.6),
+    ],
+)
+def test_a_network_steps_back_until_it_has_forgotten_nothing(tmp_path, monkeypatch, lost, shares, expected):
+    """Weights of 0 at the start and 1 after the training tell how far a network is from either."""
+    start = checkpoint(tmp_path / "start.safetensors", 0.0)
+    candidate = checkpoint(tmp_path / "new.safetensors", 1.0, training={"steps_done": 3}, validation={"step": 3})
+
+    def validate(network, samples):
+        assert samples == ["other"]
+        return 0.8 - lost[round(float(network.model.head.prob.bias.mean()), 3)]
+
+    monkeypatch.setattr(adapt, "validate", validate)
+    adapt.step_back(start, candidate, Others(["other"], 0.8), shares, "cpu")
+    model, config = load_checkpoint(candidate)
+    assert all(torch.allclose(p, torch.tensor(expected), atol=1e-3) for p in model.parameters())
+    assert config.training["share"] == expected
+    assert config.validation == {"step": 3}
