@@ -14,7 +14,7 @@ from inference.normalisation import NormalisedImage, to_three_channels
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """Fitted to validation images of seen sources at the true size of their cells."""
+    """Fitted to validation images, of unseen sources too, at the true size of their cells."""
 
     largest: float = 2.0  # factor; what is enlarged further shows nothing new, and takes time
     # From which on an image is enlarged for its labels: the networks know cells of two thirds of the size, and an
