@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from training.command import command, fraction, minutes, positive
+from training.command import command, fraction, minutes, positive, share
 
 MANIFESTS = {
     "missing": None,
