@@ -124,13 +124,23 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     assert [row["status"] for row in again] == ["kept", "done", "kept"]
 
 
-@pytest.mark.parametrize("route, size, around", [("0", (1500, 260), 0), ("1", (1900, 260), 0), ("0", (1000, 160), 400)])
-def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, route, size, around):
-    """StarDist and Hover, with seams between parts; in empty surroundings, where the content alone has the contrast."""
+@pytest.mark.parametrize(
+    "route, diameter, size, around",
+    [
+        ("0", "28", (1500, 260), 0),
+        ("1", "28", (1900, 260), 0),
+        ("0", "14", (800, 140), 0),
+        ("1", "15", (1000, 140), 0),
+        ("0", "28", (1000, 160), 400),
+    ],
+)
+def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, route, diameter, size, around):
+    """StarDist and Hover, with seams between parts; enlarged for small cells; in empty surroundings, where the content
+    alone has the contrast."""
     slide = cv2.resize(COINS, size[::-1])
     image("slide.tif", cv2.copyMakeBorder(slide, around, around, around, around, cv2.BORDER_CONSTANT, value=5))
     image("small.png")
-    options = ("--diameter", "28", "--route", route, "--overlay")
+    options = ("--diameter", diameter, "--route", route, "--overlay")
     expected, rows = run("one", *options)
     split = ("--dask", workers.scheduler.address, "--dask-split", "100000")
     code, found = run("many", *options, *split)
