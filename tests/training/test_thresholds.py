@@ -77,11 +77,11 @@ def test_each_window_once_a_size_and_scores_by_hand(manifest):
 
 
 def test_sizes_are_scored_apart(manifest):
-    """A network that sees no cells below 22 pixels."""
+    """A network that sees no cells below 18 pixels."""
     network, samples = Unsure(), load_samples(read_manifest(manifest, "val"))
-    network.smallest = 22.0
-    best = {size for (size, _), f1 in score_settings(network, samples, 20.0).items() if f1 == 1}
-    assert best == {25.0}
+    network.smallest = 18.0
+    best = {size for (size, _), f1 in score_settings(network, samples, 16.0).items() if f1 == 1}
+    assert best == {20.0}
 
 
 def test_a_replayed_pass_equals_a_pass(manifest):
@@ -100,9 +100,9 @@ def test_a_replayed_pass_equals_a_pass(manifest):
 @pytest.mark.parametrize(
     ("gain", "smallest", "diameter", "threshold", "f1"),
     [
-        (0.005, 0.0, 20.0, 0.3, 1.0),
-        (0.005, 22.0, 25.0, 0.3, 1.0),
-        (1.5, 0.0, 20.0, 0.5, 0.0),
+        (0.005, 0.0, 16.0, 0.3, 1.0),
+        (0.005, 18.0, 20.0, 0.3, 1.0),
+        (1.5, 0.0, 16.0, 0.5, 0.0),
     ],
 )
 def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smallest, diameter, threshold, f1):
@@ -113,7 +113,7 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     save_checkpoint(
         path,
         ConvNeXtStarDist(ENCODER),
-        Config({"encoder": ENCODER}, 16.0, training={"diameter": 20.0}, validation={"f1": 0.2, "step": 7}),
+        Config({"encoder": ENCODER}, 20.0, training={"diameter": 16.0}, validation={"f1": 0.2, "step": 7}),
     )
     monkeypatch.setattr(thresholds, "Network", Unsure)
     monkeypatch.setattr(Unsure, "smallest", smallest)
@@ -127,7 +127,7 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(Settings.grid())
     assert rows[0] == {
-        "diameter": "20.0",
+        "diameter": "16.0",
         "prob_threshold": "0.3",
         "overlap_threshold": "0.3",
         "f1": str(float(smallest == 0)),
