@@ -214,7 +214,7 @@ class Segmenter:
         """
         clock, tally = Stopwatch(), Tally()
         image, network, plan = self.plan(picture, class_, diameter, ends, clock)
-        working = WorkingImage(image, self.scale(network, plan))
+        working = WorkingImage(image, labelling_scale(network.config.diameter, plan.diameter))
         if plan.second is None:
             rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
         else:
@@ -231,11 +231,6 @@ class Segmenter:
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
         return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement)
-
-    @staticmethod
-    def scale(network: Network, plan: Plan) -> float:
-        """Working size over image size."""
-        return labelling_scale(network.config.diameter, plan.diameter)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

@@ -82,10 +82,9 @@ def drop_rows_after(path: Path, step: int) -> None:
     kept = [row for _, row in read_table(path, ("step",)) if int(row["step"]) <= step]
     part = path.with_name(f"{path.name}.part")
     if kept:
-        with open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(kept[0]))
-            writer.writeheader()
-            writer.writerows(kept)  # as they were read: a negative number is no formula
+        part.unlink(missing_ok=True)
+        for row in kept:
+            write_row(part, row)
         part.replace(path)
     else:
         path.unlink()

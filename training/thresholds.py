@@ -27,9 +27,8 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
 from training.command import add_device, command, manual
 from training.datasets import Sample
-from training.measure.f1 import f1_score, score_image
 from training.tables import write_row
-from training.validation import validation_samples, without_unlabelled, working_scale
+from training.validation import f1_to_truth, validation_samples, working_scale
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +76,7 @@ def score_settings(
         replay = Replay(network)
         for settings in grid:
             labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
-            labels = without_unlabelled(labels, sample.labels) if sample.record.partial else labels
-            scores[size, settings].append(f1_score(*score_image(sample.labels, labels)[0]))
+            scores[size, settings].append(f1_to_truth(sample.record, sample.labels, labels))
     return {tried: float(np.mean(found)) for tried, found in scores.items()}
 
 

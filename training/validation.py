@@ -77,10 +77,13 @@ def scores_of(network: Network, samples: Sequence[Sample], on_image: Callable[[]
     for sample in samples:
         on_image()
         labels = segment_at(sample.pixels, network, working_scale(sample, network))
-        if sample.record.partial:
-            labels = without_unlabelled(labels, sample.labels)
-        scores.append(f1_score(*score_image(sample.labels, labels)[0]))
+        scores.append(f1_to_truth(sample.record, sample.labels, labels))
     return scores
+
+
+def f1_to_truth(record: Record, truth: np.ndarray, labels: np.ndarray) -> float:
+    """F1 at IoU 0.5 of the labels (H, W) of an image; where not all cells are labelled, without those beside them."""
+    return f1_score(*score_image(truth, without_unlabelled(labels, truth) if record.partial else labels)[0])
 
 
 def working_scale(sample: Sample, network: Network) -> float:

@@ -28,7 +28,7 @@ from inference.polygons import Candidates
 from inference.reading import Picture
 from inference.report import ReportRow
 from inference.run import by_image
-from inference.scaling import WorkingImage
+from inference.scaling import WorkingImage, labelling_scale
 from inference.segmenter import Plan, Segmentation, summarise
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, spans, tile_image
@@ -124,7 +124,7 @@ def _plan(job: Job, asked: Asked) -> Looked:
     image, network, plan = segmenter.plan(picture, options["class_"], options["diameter"], options["ends"], clock)
     assert image.normalisation is not None, "it was made of pixels"
     settings = KINDS[network.kind].Settings(**network.config.decoder).at(options["sensitivity"])
-    scale = segmenter.scale(network, plan)
+    scale = labelling_scale(network.config.diameter, plan.diameter)
     return Looked(plan, image.normalisation, network.kind, settings, scale, dict(clock.seconds))
 
 

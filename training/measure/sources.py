@@ -26,10 +26,9 @@ from models.classes import CLASSES
 from training.command import add_device, command, manual
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
-from training.measure.f1 import f1_score, score_image
 from training.measure.score import cases_from_manifest, read_prediction
 from training.tables import write_table
-from training.validation import validate, without_unlabelled
+from training.validation import f1_to_truth, validate
 
 
 def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
@@ -47,9 +46,7 @@ def score_predictions(manifest: Path, records: list[Record], folder: Path) -> li
     for record in tqdm(records, desc=folder.name, unit="image", disable=None):
         truth = load_sample(record).labels
         prediction = read_prediction(cases[record.label], truth.shape)[1]
-        if record.partial:
-            prediction = without_unlabelled(prediction, truth)
-        scores.append(f1_score(*score_image(truth, prediction)[0]))
+        scores.append(f1_to_truth(record, truth, prediction))
     return scores
 
 

@@ -36,7 +36,7 @@ from training.datasets import load_sample
 from training.manifest import Record, read_manifest
 from training.measure.f1 import f1_score, score_image
 from training.tables import text_table, write_table
-from training.validation import without_unlabelled
+from training.validation import f1_to_truth
 
 NOISE = 1.0  # gray levels, standard deviation of the surroundings
 LARGEST_SIDE = 4096  # pixels; no image is enlarged beyond it
@@ -123,18 +123,13 @@ def measure(records: Sequence[Record], segmenter: Segmenter) -> list[dict]:
         if not own.any():
             continue
         truth = load_sample(record).labels
-        before = true_f1(record, truth, own)
+        before = f1_to_truth(record, truth, own)
         for variant in variants(pixels, record.modality):
             found = variant.back(segmenter.segment(picture_of(variant.pixels)).labels)
-            scores = {"F1": f1_score(*score_image(own, found)[0]), "true F1": true_f1(record, truth, found)}
+            scores = {"F1": f1_score(*score_image(own, found)[0]), "true F1": f1_to_truth(record, truth, found)}
             names = {"source": record.source, "image": record.image.name, "variant": variant.name}
             rows.append({**names, **scores, "true F1 as it is": before})
     return rows
-
-
-def true_f1(record: Record, truth: np.ndarray, labels: np.ndarray) -> float:
-    """F1 of labels; where not all cells are labelled, without those beside them."""
-    return f1_score(*score_image(truth, without_unlabelled(labels, truth) if record.partial else labels)[0])
 
 
 def table(rows: Sequence[dict]) -> list[dict]:

@@ -148,7 +148,7 @@ def step_back(start: Path, candidate: Path, others: Others, shares: Sequence[flo
     for share in shares:
         model, _ = average([start, candidate], [1 - share, share])
         network = Network(copy.deepcopy(model), trained, choose_device(device))
-        f1 = validate(network, others.samples) if others.samples else others.f1
+        f1 = validate(network, others.samples)
         if others.f1 - f1 <= FORGOTTEN:
             break
     log.info(

@@ -9,7 +9,8 @@ import pytest
 
 from training.manifest import Record
 from training.measure import variants as module
-from training.measure.variants import eight_bit, main, some_of_each, table, true_f1, variants
+from training.measure.variants import eight_bit, main, some_of_each, table, variants
+from training.validation import f1_to_truth
 
 
 def squares():
@@ -74,8 +75,8 @@ def test_cells_beside_the_labelled_ones_do_not_count_where_labels_are_partial():
     truth, found = squares(), squares()
     truth[truth == 2] = 0
     complete, partial = (Record(None, None, "val", "a", partial=partial) for partial in (False, True))
-    assert true_f1(complete, truth, found) == pytest.approx(2 / 3)
-    assert true_f1(partial, truth, found) == 1
+    assert f1_to_truth(complete, truth, found) == pytest.approx(2 / 3)
+    assert f1_to_truth(partial, truth, found) == 1
 
 
 class Threshold:
