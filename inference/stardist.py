@@ -271,6 +271,8 @@ def star_distances(labels, rays=RAYS, stride=1):
     """
     height, width = labels.shape
     offset = (stride - 1) / 2
+    angles = 2 * np.pi * np.arange(rays) / rays
+    sines, cosines = np.sin(angles), np.cos(angles)
     distances = np.zeros((height // stride, width // stride, rays), np.float32)
     for i in range(height // stride):
         for j in range(width // stride):
@@ -279,7 +281,7 @@ def star_distances(labels, rays=RAYS, stride=1):
             if label == 0:
                 continue
             for k in range(rays):
-                dy, dx = np.sin(2 * np.pi * k / rays), np.cos(2 * np.pi * k / rays)
+                dy, dx = sines[k], cosines[k]
                 steps = 1
                 while True:
                     y, x = int(np.floor(y0 + steps * dy + 0.5)), int(np.floor(x0 + steps * dx + 0.5))

@@ -179,7 +179,7 @@ class CropDataset(Dataset):
         rng = np.random.default_rng((self.seed, index))
         number = int(rng.choice(len(self.samples), p=self.weights))
         image, labels, known = self._crop(self.samples[number], self.size, rng)
-        crop = {name: torch.from_numpy(array.astype(np.float16)) for name, array in make_targets(labels, known).items()}
+        crop = {name: torch.from_numpy(array).half() for name, array in make_targets(labels, known).items()}
         pixels = np.rint(image.transpose(2, 0, 1) * 255).astype(np.uint8)
         return crop | {"image": torch.from_numpy(pixels), "sample": torch.tensor(number)}
 
