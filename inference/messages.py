@@ -92,6 +92,12 @@ def warn_of(name: str, result: "Result") -> None:
             ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
             plan.image_class.name,
         )
+    if not plan.brown:
+        log.warning(
+            "%s: the cells were looked for without the brown stain, which hid them; if there are brown nuclei, "
+            "--route small-colour keeps the stain",
+            name,
+        )
     if plan.unsure_of_size:
         log.warning(
             "%s: the cells found change with the size that is assumed for them (taken: %.0f px); look at the labels, "

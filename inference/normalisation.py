@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from inference.content import Box, Cutout, content_box, within
 from inference.limits import LIMITS, Limits
 from inference.noise import shows_something
 from inference.reading import Regions
+from inference.stains import WithoutBrown, without_brown
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
 COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
@@ -39,7 +41,9 @@ def normalise(pixels: Pixels) -> np.ndarray:
     return Normalisation.measure(pixels)(pixels[:, :])
 
 
-def normalised_image(pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None" = None) -> "NormalisedImage":
+def normalised_image(
+    pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None" = None, brown: bool = True
+) -> "NormalisedImage":
     """As `normalise`, but a large image is normalised region by region, as they are asked for.
 
     The contrast of an image in empty surroundings is that of its content.
@@ -47,14 +51,15 @@ def normalised_image(pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None
     Parameters
     ----------
     ends : as of `Normalisation.with_ends`, if they are not to be those of this image
+    brown : as of `Normalisation`
     """
-    image = _normalised(pixels, Normalisation.measure(pixels, limits).with_ends(ends), limits)
+    image = _normalised(pixels, Normalisation.measure(pixels, limits, brown).with_ends(ends), limits)
     box = content_box(image.overview)
     if box is None:
         return image
     rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
     box = rows, columns
-    image = _normalised(pixels, Normalisation.measure(Cutout(pixels, box), limits).with_ends(ends), limits)
+    image = _normalised(pixels, Normalisation.measure(Cutout(pixels, box), limits, brown).with_ends(ends), limits)
     image.content = Part(image, box)
     return image
 
@@ -73,10 +78,12 @@ class Normalisation:
 
     channels : the numbers of the channels that are shown; a single one makes a gray image
     ends : of each of them the values that become 0 and 255; equal where there is nothing to see
+    brown : False to take a brown stain away first
     """
 
     channels: tuple[int, ...]
     ends: Ends
+    brown: bool = True
 
     @property
     def gray(self) -> bool:
@@ -84,24 +91,24 @@ class Normalisation:
         return len(self.channels) == 1
 
     @classmethod
-    def measure(cls, pixels: Pixels, limits: Limits = LIMITS) -> "Normalisation":
+    def measure(cls, pixels: Pixels, limits: Limits = LIMITS, brown: bool = True) -> "Normalisation":
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
         numbers come from every n-th row and column of an image of more than `limits.whole_pixels`.
         """
-        channels = channels_to_show(pixels, limits)
+        shown: Any = pixels if brown else WithoutBrown(pixels)
+        channels = channels_to_show(shown, limits)
         ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
         seen = (
-            any(shows_something(_finite(plane)) for plane in planes)
-            for planes in _channelwise(pixels, channels, limits)
+            any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(shown, channels, limits)
         )
         return cls(
             channels,
             tuple(
-                with_zero(*own) if any_cells else NOTHING
-                for own, any_cells in zip(ends(pixels, channels, limits), seen)
+                with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends(shown, channels, limits), seen)
             ),
+            brown,
         )
 
     def with_ends(self, ends: Ends | None) -> "Normalisation":
@@ -114,6 +121,8 @@ class Normalisation:
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
+        if not self.brown:
+            block = without_brown(block)
         planes = [self._stretch(plane, *ends) for plane, ends in zip(_planes(block, self.channels), self.ends)]
         if self.gray:
             return planes[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,12 @@ from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
 from inference.scaling import Sizes, WorkingImage, labelling_scale
+from inference.stains import clearer, hides_nuclei
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
-from models.classes import CLASSES, ROUTER_FILE, ImageClass
+from models.classes import CLASSES, ROUTER_FILE, SMALL_COLOUR, ImageClass
 from models.weights_folder import check_weights
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Plan:
     sizes : of the image and of the working image
     second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
     agreement : as of `inference.diameter.Measurement`
+    brown : False if a brown stain was taken away
     """
 
     image_class: ImageClass
@@ -52,17 +54,36 @@ class Plan:
     sizes: Sizes
     second: float | None = None
     agreement: float | None = None
+    brown: bool = True
 
     @property
     def unsure_of_size(self) -> bool:
         """Whether the cells found depend much on the size that was assumed for them."""
-        return self.agreement is not None and self.agreement < LEAST_AGREEMENT
+        return unsure(self.agreement)
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """What the program is unsure of, so that somebody had better look at the labels: "class", "size"."""
         unsure = {"class": self.route is not None and self.route.uncertain, "size": self.unsure_of_size}
         return tuple(name for name, doubted in unsure.items() if doubted)
+
+
+def unsure(agreement: float | None) -> bool:
+    """Whether an agreement says that the cells found depend much on the size that was assumed for them."""
+    return agreement is not None and agreement < LEAST_AGREEMENT
+
+
+class Examined(NamedTuple):
+    """What is found out of an image before it is planned how it is segmented.
+
+    route : the router's answer; None if it was not needed
+    """
+
+    image: NormalisedImage
+    image_class: ImageClass
+    route: Route | None
+    network: Network
+    size: Measurement
 
 
 @dataclass(frozen=True)
@@ -230,19 +251,40 @@ class Segmenter:
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
-        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement)
+        brown = image.normalisation is None or image.normalisation.brown
+        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
-        return self._look(picture, class_, None, ends, Stopwatch())[-1].diameter
+        return self._look(picture, class_, None, ends, Stopwatch()).size.diameter
 
     def _look(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
-    ) -> tuple[NormalisedImage, ImageClass, Route | None, Network, Measurement]:
-        """The image's normalised form, its class, the router's answer, the network and the cells' size."""
-        route = None
+    ) -> Examined:
+        """The image's normalised form, its class, the router's answer, the network and the cells' size.
+
+        Where the size is unsure and much is brown, the image is looked at without that stain as well, and taken so if
+        it then shows small cells more surely.
+        """
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
+        looked = self._look_at(picture, image, class_, diameter, clock)
+        free = class_ is None and diameter is None and ends is None
+        if not (free and unsure(looked.size.agreement) and picture.pixels.dtype == np.uint8):
+            return looked
+        with clock("normalise"):
+            if not hides_nuclei(image.content.overview):
+                return looked
+            image = normalised_image(picture.pixels, self.limits, brown=False)
+        other = self._look_at(picture, image, class_, diameter, clock)
+        small = other.image_class.number == SMALL_COLOUR
+        return other if small and clearer(other.size, looked.size) else looked
+
+    def _look_at(
+        self, picture: Picture, image: NormalisedImage, class_: int | None, diameter: float | None, clock: Stopwatch
+    ) -> Examined:
+        """As `_look`, of one normalised form."""
+        route = None
         if class_ is None or diameter is None:
             with clock("route"):
                 route = self._route(picture, image)
@@ -250,9 +292,9 @@ class Segmenter:
         with clock("load"):
             network = self.network(class_)
         if diameter is not None:
-            return image, CLASSES[class_], route, network, Measurement(diameter)
+            return Examined(image, CLASSES[class_], route, network, Measurement(diameter))
         with clock("scale"):
-            return image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess)
+            return Examined(image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess))
 
     def _route(self, picture: Picture, image: NormalisedImage) -> Route:
         """The router's answer for what an image shows, by its pixels and by its normalised form."""

@@ -33,7 +33,7 @@ CLASSES = (
     ImageClass(2, "large colour", "stardist", "colour with large cells"),
     ImageClass(3, "small colour", "stardist", "colour with small cells"),
 )
-BINARY, GRAY = 0, 1
+BINARY, GRAY, LARGE_COLOUR, SMALL_COLOUR = range(4)
 
 
 def find_class(text: str) -> ImageClass:
