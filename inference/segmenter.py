@@ -278,7 +278,7 @@ class Segmenter:
             image = normalised_image(picture.pixels, self.limits, brown=False)
         other = self._look_at(picture, image, class_, diameter, clock)
         small = other.image_class.number == SMALL_COLOUR
-        return other if small and clearer(other.size, looked.size) else looked
+        return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 
     def _look_at(
         self, picture: Picture, image: NormalisedImage, class_: int | None, diameter: float | None, clock: Stopwatch

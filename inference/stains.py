@@ -1,16 +1,12 @@
 """A brown stain that hides the nuclei of a tissue (DAB of immunohistochemistry), and an image without it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference.colour import ColourSettings, is_dark
 from inference.content import Cutout
 from inference.reading import Regions
-
-if TYPE_CHECKING:
-    from inference.diameter import Measurement
 
 PIXELS_AT_ONCE = 2**18  # of which the stains are told, in float64
 
@@ -41,9 +37,10 @@ def hides_nuclei(overview: np.ndarray, settings: StainSettings = StainSettings()
     return bool(brown.mean() >= settings.share)
 
 
-def clearer(without: "Measurement", before: "Measurement", settings: StainSettings = StainSettings()) -> bool:
-    """Whether the cells found depend much less on the size that is assumed for them once the stain is gone."""
-    return (without.agreement or 0.0) >= (before.agreement or 0.0) + settings.gain
+def clearer(without: float | None, before: float | None, settings: StainSettings = StainSettings()) -> bool:
+    """Whether the cells found depend much less on the size that is assumed for them once the stain is gone, by the
+    agreement (`inference.diameter.Measurement`) without and with it."""
+    return (without or 0.0) >= (before or 0.0) + settings.gain
 
 
 def without_brown(pixels: np.ndarray) -> np.ndarray:

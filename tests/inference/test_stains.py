@@ -8,7 +8,6 @@ import pytest
 from skimage.color import combine_stains, rgb_from_hed
 
 from inference.command_line import SHIPPED_WEIGHTS
-from inference.diameter import Measurement
 from inference.limits import LIMITS
 from inference.normalisation import Normalisation, normalise, normalised_image
 from inference.reading import read_image
@@ -65,7 +64,7 @@ def test_much_brown_in_bright_light_may_hide_nuclei(pixels, expected):
     "before, without, expected", [(0.1, 0.5, True), (0.5, 0.7, False), (None, 0.4, True), (0.1, None, False)]
 )
 def test_clearer_is_a_much_better_agreement(before, without, expected):
-    assert clearer(Measurement(20, agreement=without), Measurement(20, agreement=before)) is expected
+    assert clearer(without, before) is expected
 
 
 def test_a_large_image_is_normalised_as_a_small_one():
