@@ -59,7 +59,7 @@ class Plan:
     @property
     def unsure_of_size(self) -> bool:
         """Whether the cells found depend much on the size that was assumed for them."""
-        return unsure(self.agreement)
+        return size_unsure(self.agreement)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Plan:
         return tuple(name for name, doubted in unsure.items() if doubted)
 
 
-def unsure(agreement: float | None) -> bool:
+def size_unsure(agreement: float | None) -> bool:
     """Whether an agreement says that the cells found depend much on the size that was assumed for them."""
     return agreement is not None and agreement < LEAST_AGREEMENT
 
@@ -269,13 +269,13 @@ class Segmenter:
         with clock("normalise"):
             image = normalised_image(picture.pixels, self.limits, ends)
         looked = self._look_at(picture, image, class_, diameter, clock)
-        free = class_ is None and diameter is None and ends is None
-        if not (free and unsure(looked.size.agreement) and picture.pixels.dtype == np.uint8):
+        pixels, free = picture.pixels, class_ is None and diameter is None and ends is None
+        if not free or not size_unsure(looked.size.agreement) or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
             return looked
         with clock("normalise"):
             if not hides_nuclei(image.content.overview):
                 return looked
-            image = normalised_image(picture.pixels, self.limits, brown=False)
+            image = normalised_image(pixels, self.limits, brown=False)
         other = self._look_at(picture, image, class_, diameter, clock)
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked

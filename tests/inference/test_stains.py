@@ -93,3 +93,10 @@ def test_nuclei_in_brown_glands_are_found(segmenter):
 def test_a_class_that_is_given_keeps_the_stain(segmenter):
     assert segmenter.segment(read_image(TISSUE), class_=3).plan.brown
     assert segmenter.segment(read_image(TISSUE), diameter=16.0).plan.brown
+
+
+def test_only_colours_of_8_bit_are_unmixed(segmenter):
+    """Two channels, and other numbers, are looked at as they are, however brown they look."""
+    pixels = read_image(TISSUE).pixels
+    for other in (pixels[:256, :256, :2], pixels[:256, :256].astype(np.uint16) * 257):
+        assert segmenter.segment(replace(read_image(TISSUE), pixels=np.ascontiguousarray(other))).plan.brown
