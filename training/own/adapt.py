@@ -128,7 +128,7 @@ def adapt(
             step_back(task.start, candidate, others, shares, device)
         network = Network.load(candidate, choose_device(device))
         val, rest = (load_samples([r for r in records if r.split == split]) for split in ("val", "train"))
-        fit(candidate, network, val, rest, fit_seconds)
+        fit(candidate, network, val, rest, others, fit_seconds)
     after = read_config(candidate)[1]
     trained = after.validation.get("step", 0) > 0
     fitted = (after.diameter, after.decoder) != (before.diameter, before.decoder)
@@ -169,18 +169,26 @@ def own_factor(own: Sequence[Record], others: Sequence[Record], balance: float =
     return [(SOURCE, OWN_SHARE / (1 - OWN_SHARE) * sum(n**balance for n in sizes.values()) / train**balance)]
 
 
-def fit(candidate: Path, network: Network, val: Sequence[Sample], rest: Sequence[Sample], seconds: float) -> None:
-    """Fit thresholds and working size on held-out and training images, and keep them if the held-out ones gain too."""
+def fit(
+    candidate: Path,
+    network: Network,
+    val: Sequence[Sample],
+    rest: Sequence[Sample],
+    others: Others,
+    seconds: float,
+) -> None:
+    """Fit thresholds and working size on held-out and training images, and keep them if the held-out ones gain too, and
+    if nothing is forgotten by them."""
     model, config = load_checkpoint(candidate)
     default = float(config.diameter or DEFAULT_DIAMETER), KINDS[network.kind].Settings(**config.decoder)
-    first = validate(network, val)
+    first, known = validate(network, val), min(others.f1, validate(network, others.samples))
     scores = score_settings(network, in_time([*val, *rest][:MOST_FITTED], seconds), default[0], (default[1],))
     chosen = choose(scores, default, GAIN)
     if chosen == default:
         return
     network.config = decoded(config, chosen)
     fitted = validate(network, val)
-    if fitted < first:
+    if fitted <= first or validate(network, others.samples) < known - FORGOTTEN:
         return
     log.info("thresholds: held-out F1 %.4f with cells of %g pixels and %s, %.4f before", fitted, *chosen, first)
     validation = {**config.validation, "f1": fitted}

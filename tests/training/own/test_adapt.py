@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference.network import Network
+from inference.stardist import Settings
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
@@ -71,3 +73,27 @@ def test_a_network_steps_back_until_it_has_forgotten_nothing(tmp_path, monkeypat
     assert all(torch.allclose(p, torch.tensor(expected), atol=1e-3) for p in model.parameters())
     assert config.training["share"] == expected
     assert config.validation == {"step": 3}
+
+
+@pytest.mark.parametrize(
+    "own, others, kept",
+    [
+        ((0.6, 0.7), (0.80, 0.80), True),
+        ((0.6, 0.6), (0.80, 0.90), False),  # nothing gained
+        ((0.6, 0.7), (0.80, 0.78), False),  # forgotten
+        ((0.6, 0.7), (0.70, 0.70), True),  # forgotten before
+        ((0.6, 0.7), (0.90, 0.80), True),  # still as good as before the training
+    ],
+)
+def test_thresholds_are_kept_where_they_gain_and_nothing_is_forgotten(tmp_path, monkeypatch, own, others, kept):
+    candidate = checkpoint(tmp_path / "new.safetensors", 0.5, diameter=28.0, validation={"f1": 0.5})
+    network = Network.load(candidate, torch.device("cpu"))
+    new = 35.0, Settings(prob_threshold=0.6)
+    monkeypatch.setattr(adapt, "score_settings", lambda *args: {})
+    monkeypatch.setattr(adapt, "choose", lambda *args: new)
+    scores = {"own": own, "others": others}
+    monkeypatch.setattr(adapt, "validate", lambda net, samples: scores[samples[0]][net.config.diameter == 35.0])
+    adapt.fit(candidate, network, ["own"], [], Others(["others"], 0.8), 1.0)
+    _, config = load_checkpoint(candidate)
+    assert config.diameter == (35.0 if kept else 28.0)
+    assert config.validation["f1"] == (0.7 if kept else 0.5)
