@@ -181,11 +181,12 @@ def fit(
     if nothing is forgotten by them."""
     model, config = load_checkpoint(candidate)
     default = float(config.diameter or DEFAULT_DIAMETER), KINDS[network.kind].Settings(**config.decoder)
-    first, known = validate(network, val), min(others.f1, validate(network, others.samples))
+    first = validate(network, val)
     scores = score_settings(network, in_time([*val, *rest][:MOST_FITTED], seconds), default[0], (default[1],))
     chosen = choose(scores, default, GAIN)
     if chosen == default:
         return
+    known = min(others.f1, validate(network, others.samples))
     network.config = decoded(config, chosen)
     fitted = validate(network, val)
     if fitted <= first or validate(network, others.samples) < known - FORGOTTEN:
