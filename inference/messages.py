@@ -98,6 +98,12 @@ def warn_of(name: str, result: "Result") -> None:
             "--route small-colour keeps the stain",
             name,
         )
+    if not plan.glare:
+        log.warning(
+            "%s: a few places are much brighter than all the rest; the contrast was stretched for the rest, "
+            "--same-contrast leaves them in",
+            name,
+        )
     if plan.unsure_of_size:
         log.warning(
             "%s: the cells found change with the size that is assumed for them (taken: %.0f px); look at the labels, "

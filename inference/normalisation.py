@@ -119,6 +119,11 @@ class Normalisation:
             return self
         return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
 
+    def lower_share(self, share: float) -> Ends:
+        """Ends for all channels of the image that stretch the lower `share` of the contrast over all of it."""
+        lower = dict(zip(self.channels, ((low, low + share * (high - low)) for low, high in self.ends)))
+        return tuple(lower.get(c, NOTHING) for c in range(max(self.channels) + 1))
+
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
         if not self.brown:

@@ -41,12 +41,17 @@ class Route:
         return max(self.probabilities) < SURE
 
     @property
+    def likeliest(self) -> int:
+        """The most probable class."""
+        return int(np.argmax(self.probabilities))
+
+    @property
     def best(self) -> int:
         """The class whose network is to run: the most probable one, or if that is uncertain, the one with the highest
         expected F1.
         """
         if not self.uncertain or self.expected_f1 is None:
-            return int(np.argmax(self.probabilities))
+            return self.likeliest
         return int(np.argmax(np.where(np.array(self.probabilities) > 0, self.expected_f1, -1)))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from inference.content import Cutout
 from inference.diameter import Measurement, measure_diameter
+from inference.glare import share_of_the_dim
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
 from inference.normalisation import Ends, NormalisedImage, normalised_image
@@ -25,7 +26,7 @@ from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
-from models.classes import CLASSES, ROUTER_FILE, SMALL_COLOUR, ImageClass
+from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
 from models.weights_folder import check_weights
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Plan:
     second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
     agreement : as of `inference.diameter.Measurement`
     brown : False if a brown stain was taken away
+    glare : False if a few bright places were left out of the contrast
     """
 
     image_class: ImageClass
@@ -55,6 +57,7 @@ class Plan:
     second: float | None = None
     agreement: float | None = None
     brown: bool = True
+    glare: bool = True
 
     @property
     def unsure_of_size(self) -> bool:
@@ -77,6 +80,7 @@ class Examined(NamedTuple):
     """What is found out of an image before it is planned how it is segmented.
 
     route : the router's answer; None if it was not needed
+    glare : as of `Plan`
     """
 
     image: NormalisedImage
@@ -84,6 +88,7 @@ class Examined(NamedTuple):
     route: Route | None
     network: Network
     size: Measurement
+    glare: bool = True
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ class Segmenter:
 
     def choose_class(self, picture: Picture) -> int:
         """Number of the class whose network segments an image if none is given."""
-        return self._route(picture, normalised_image(picture.pixels, self.limits)).best
+        return self._route(picture, self._normalised(picture, None)[0]).best
 
     def segment(
         self,
@@ -247,12 +252,12 @@ class Segmenter:
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
     ) -> tuple[NormalisedImage, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
-        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
+        image, image_class, route, network, size, glare = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
         brown = image.normalisation is None or image.normalisation.brown
-        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown)
+        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
@@ -267,8 +272,8 @@ class Segmenter:
         it then shows small cells more surely.
         """
         with clock("normalise"):
-            image = normalised_image(picture.pixels, self.limits, ends)
-        looked = self._look_at(picture, image, class_, diameter, clock)
+            image, glare = self._normalised(picture, ends)
+        looked = self._look_at(picture, image, class_, diameter, clock)._replace(glare=glare)
         pixels, free = picture.pixels, class_ is None and diameter is None and ends is None
         if not free or not size_unsure(looked.size.agreement) or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
             return looked
@@ -279,6 +284,22 @@ class Segmenter:
         other = self._look_at(picture, image, class_, diameter, clock)
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
+
+    def _normalised(self, picture: Picture, ends: Ends | None) -> tuple[NormalisedImage, bool]:
+        """The image's normalised form, and whether all of it counts for the contrast.
+
+        A few bright places are left out of it if the router is then surer of the class that it says. That may be
+        another class only where it was one of colour images, which a gray image is not.
+        """
+        image = normalised_image(picture.pixels, self.limits, ends)
+        share = share_of_the_dim(image.overview) if ends is None and image.gray else None
+        if share is None or image.normalisation is None:
+            return image, True
+        dim = normalised_image(picture.pixels, self.limits, image.normalisation.lower_share(share))
+        before, after = self._route(picture, image), self._route(picture, dim)
+        surer = max(after.probabilities) > before.probabilities[after.likeliest]
+        same = before.likeliest in (after.likeliest, LARGE_COLOUR, SMALL_COLOUR)
+        return (dim, False) if surer and same else (image, True)
 
     def _look_at(
         self, picture: Picture, image: NormalisedImage, class_: int | None, diameter: float | None, clock: Stopwatch

@@ -12,6 +12,8 @@ against the truth falls (what is hard to see as it is may be found otherwise in 
     surroundings      in three and six times its area of darkness (fluorescence), of empty glass (stained), or of its
                       median (others), with a little noise
     enlarged          twice and four times as large along each side
+    shaded            with a quarter of the light in the corners
+    spots             fluorescence with three spots on 4 % of the image, ten times as bright as its brightest cells
 
 Images without cells of their own do not count. Below the table stand the worst of each line. --csv writes all scores.
 
@@ -40,6 +42,8 @@ from training.validation import f1_to_truth
 
 NOISE = 1.0  # gray levels, standard deviation of the surroundings
 LARGEST_SIDE = 4096  # pixels; no image is enlarged beyond it
+CORNER_LIGHT = 0.25
+SPOTS, SPOTTED, TIMES_AS_BRIGHT = 3, 0.04, 10.0  # number, share of the image, over the 99th percentile
 GOOD = 0.9
 
 
@@ -47,7 +51,7 @@ GOOD = 0.9
 class Variant:
     """An image as somebody else might have it.
 
-    pixels : uint8, (H, W) or (H, W, 3)
+    pixels : uint8 or uint16, (H, W) or (H, W, 3)
     back : its labels -> those of the image as it is
     """
 
@@ -80,6 +84,9 @@ def variants(pixels: np.ndarray, modality: str) -> Iterator[Variant]:
     for times in (2, 4):
         if times * max(pixels.shape[:2]) <= LARGEST_SIDE:
             yield enlarged(pixels, times)
+    yield shaded(pixels)
+    if gray and modality == "fluorescence":
+        yield spotted(pixels)
 
 
 def surrounded(pixels: np.ndarray, modality: str, times: int) -> Variant:
@@ -101,6 +108,28 @@ def enlarged(pixels: np.ndarray, times: int) -> Variant:
     larger = cv2.resize(pixels, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     middle = slice(times // 2, None, times)
     return Variant(f"enlarged x{times}", larger, lambda labels: np.ascontiguousarray(labels[middle, middle]))
+
+
+def shaded(pixels: np.ndarray) -> Variant:
+    """With light that falls off to the corners, by the square of the distance from the centre."""
+    height, width = pixels.shape[:2]
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    light = 1 - (1 - CORNER_LIGHT) * (y**2 + x**2) / 2
+    light = light.reshape(*light.shape, *[1] * (pixels.ndim - 2))
+    return Variant("shaded", np.rint(pixels * light).astype(np.uint8))
+
+
+def spotted(pixels: np.ndarray) -> Variant:
+    """With spots of dirt, in 16 bits."""
+    height, width = pixels.shape
+    shown = pixels[pixels > 0]
+    brightest = TIMES_AS_BRIGHT * float(np.percentile(shown, 99)) if shown.size else 1.0
+    radius = math.sqrt(SPOTTED * pixels.size / SPOTS / math.pi)
+    rng, spots = np.random.default_rng(SPOTS), np.zeros((height, width), np.uint8)
+    for x, y in rng.uniform(0, 1, (SPOTS, 2)) * (width, height):
+        cv2.circle(spots, (round(x), round(y)), round(radius), 1, -1)
+    bright = np.where(spots > 0, brightest, pixels)
+    return Variant("spots", np.rint(bright * (np.iinfo(np.uint16).max / max(bright.max(), 1.0))).astype(np.uint16))
 
 
 def some_of_each(records: Sequence[Record], each: int) -> list[Record]:

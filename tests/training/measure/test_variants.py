@@ -26,8 +26,8 @@ def test_labels_come_back_to_their_places(modality, colour):
     pixels = (squares() > 0).astype(np.uint8) * 200
     pixels = cv2.merge([pixels] * 3) if colour else pixels
     made = list(variants(pixels, modality))
-    assert len(made) == 4 + (not colour) + 3 * (not colour and modality == "fluorescence")
-    for variant in made:
+    assert len(made) == 5 + (not colour) + 4 * (not colour and modality == "fluorescence")
+    for variant in (v for v in made if v.name != "spots"):
         bright = np.atleast_3d(variant.pixels).max(axis=2) > 100
         if variant.name.startswith("surroundings") and modality == "stained":
             assert variant.pixels.mean() > 100, "glass is bright"
@@ -40,6 +40,20 @@ def test_surroundings_have_the_area():
     for times in (3, 6):
         made = module.surrounded(np.zeros((100, 200), np.uint8), "phase", times)
         assert made.pixels.size / 20000 == pytest.approx(1 + times, rel=0.02)
+
+
+def test_the_light_falls_off_to_a_quarter():
+    shaded = module.shaded(np.full((101, 201, 3), 200, np.uint8)).pixels
+    assert shaded[50, 100].tolist() == [200] * 3 and shaded[0, 0].tolist() == [50] * 3
+    assert shaded[0, 100].tolist() == [125] * 3
+
+
+def test_spots_are_ten_times_as_bright():
+    pixels = np.full((200, 300), 20, np.uint8)
+    pixels[50:100, 50:100] = 100
+    spots = module.spotted(pixels).pixels
+    assert spots.max() == 65535 and np.unique(spots).tolist() == [1311, 6554, 65535]
+    assert 0.02 < np.mean(spots == 65535) <= 0.042  # they may overlap, or lie partly outside
 
 
 def test_no_image_is_enlarged_beyond_a_limit():
@@ -104,5 +118,5 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert all(row["F1"] == row["true F1"] and row["true F1 as it is"] == "1.0" for row in rows)
     scores = {row["variant"]: float(row["F1"]) for row in rows}
     assert scores.pop("three channels") == 0
-    assert set(scores) == {"surroundings x3", "surroundings x6", "enlarged x2", "enlarged x4"}
+    assert set(scores) == {"surroundings x3", "surroundings x6", "enlarged x2", "enlarged x4", "shaded"}
     assert set(scores.values()) == {1.0}
