@@ -37,7 +37,7 @@ class ReportRow:
     second_diameter_px : of further, much smaller cells
     size_agreement : F1 of the cells found at the next size that was tried with those found at this one
     diameter_from : "image", "option" or "all images"
-    contrast : "image", or the values of all images that become black and white
+    contrast : "image", "image without its brightest places", or the values of all images that become black and white
     scale : working size over image size
     tiles, empty_tiles, cells, seam_cells, cut_cells : see `inference.tiles.Tally`; cells are those that are wanted
     warnings : what was said about the image, one after the other

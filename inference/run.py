@@ -30,9 +30,10 @@ from inference.streams import escaped
 
 if TYPE_CHECKING:
     from inference.common import Common
+    from inference.normalisation import Ends
     from inference.outputs.page import Page
     from inference.outputs.result import Result
-    from inference.segmenter import Segmenter
+    from inference.segmenter import Plan, Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -299,7 +300,7 @@ class Run:
             second_diameter_px=round(plan.second, 1) if plan.second else None,
             size_agreement=round(plan.agreement, 3) if plan.agreement is not None else None,
             diameter_from="option" if request.diameter else "all images" if self.common.diameter else "image",
-            contrast=", ".join(f"{low:g} to {high:g}" for low, high in ends) if ends else "image",
+            contrast=_contrast(ends, plan),
             scale=round(sum(plan.sizes.scale) / 2, 3),
             tiles=summary.tiles,
             empty_tiles=summary.empty_tiles,
@@ -311,6 +312,13 @@ class Run:
             stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]},
             peak_memory_mb=peak_memory_mb(),
         )
+
+
+def _contrast(ends: "Ends | None", plan: "Plan") -> str:
+    """Of an image, as the report says it."""
+    if ends:
+        return ", ".join(f"{low:g} to {high:g}" for low, high in ends)
+    return "image" if plan.glare else "image without its brightest places"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 What counts is the agreement with the labels of the picture as it is: F1 at an IoU of 0.5.
 """
 
+import json
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from pictures import of_two_sizes
 
+from inference.command_line import main
 from inference.door import Segmenter
 from inference.finding import images_in
 from training.measure.f1 import f1_score, score_image
@@ -89,9 +91,27 @@ def test_nuclei_of_two_sizes(nuclei, segmenter):
 def test_a_spot_ten_times_as_bright_costs_no_nuclei(nuclei, segmenter, radius):
     """Dirt on 3 % and on 6 % of the image. Nuclei that it touches do not count."""
     image, labels = nuclei
-    spot = cv2.circle(np.zeros_like(image), (128, 128), radius, 1, -1) > 0
-    found = segmenter.segment(np.where(spot, 25_500, 10 * image.astype(np.uint16)).astype(np.uint16)).labels
+    bright, spot = with_spot(image, radius)
+    found = segmenter.segment(bright).labels
     assert agreement(without(labels, spot), without(found, spot)) >= 0.85
+
+
+def test_bright_places_that_are_left_out_of_the_contrast_are_told(nuclei, tmp_path, capfd):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "clean.png"), nuclei[0])
+    cv2.imwrite(str(tmp_path / "in" / "dirty.png"), with_spot(nuclei[0], 30)[0])
+    report = tmp_path / "report.json"
+    assert main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(report)]) == 0
+    contrast = {row["image"]: row["contrast"] for row in json.loads(report.read_text())}
+    assert contrast == {"clean.png": "image", "dirty.png": "image without its brightest places"}
+    told = capfd.readouterr().err
+    assert "dirty.png: a few places are much brighter than all the rest" in told and "clean.png: a few" not in told
+
+
+def with_spot(image, radius):
+    """In 16 bits, with a spot ten times as bright as the brightest pixel in the middle; and where that is."""
+    spot = cv2.circle(np.zeros_like(image), (128, 128), radius, 1, -1) > 0
+    return np.where(spot, 25_500, 10 * image.astype(np.uint16)).astype(np.uint16), spot
 
 
 def without(labels, place):
