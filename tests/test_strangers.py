@@ -96,7 +96,7 @@ def test_a_spot_ten_times_as_bright_costs_no_nuclei(nuclei, segmenter, radius):
     assert agreement(without(labels, spot), without(found, spot)) >= 0.85
 
 
-def test_bright_places_that_are_left_out_of_the_contrast_are_told(nuclei, tmp_path, capfd):
+def test_bright_places_that_are_left_out_of_the_contrast_are_told(nuclei, tmp_path, caplog):
     (tmp_path / "in").mkdir()
     cv2.imwrite(str(tmp_path / "in" / "clean.png"), nuclei[0])
     cv2.imwrite(str(tmp_path / "in" / "dirty.png"), with_spot(nuclei[0], 30)[0])
@@ -104,7 +104,7 @@ def test_bright_places_that_are_left_out_of_the_contrast_are_told(nuclei, tmp_pa
     assert main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(report)]) == 0
     contrast = {row["image"]: row["contrast"] for row in json.loads(report.read_text())}
     assert contrast == {"clean.png": "image", "dirty.png": "image without its brightest places"}
-    told = capfd.readouterr().err
+    told = caplog.text
     assert "dirty.png: a few places are much brighter than all the rest" in told and "clean.png: a few" not in told
 
 
