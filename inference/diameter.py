@@ -4,7 +4,7 @@ sizes.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from inference.network import Segmenting
 from inference.normalisation import NormalisedImage
 from inference.scaling import smallest_shown
 from inference.two_sizes import FREE, LARGEST
+from inference.views import Mirrored
+
+# F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
+LEAST_AGREEMENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,18 @@ class Measurement:
         where there are none
     agreement : F1 of the cells found at the next smaller or larger size that was tried, whichever agrees better, with
         those found at this one; None if there was none, or no cell
+    cells : found at that size where was looked
     """
 
     diameter: float
     second: float | None = None
     agreement: float | None = None
+    cells: int = 0
+
+
+def size_unsure(agreement: float | None) -> bool:
+    """Whether an agreement says that the cells found depend much on the size that was assumed for them."""
+    return agreement is not None and agreement < LEAST_AGREEMENT
 
 
 def measure_diameter(
@@ -88,7 +99,32 @@ def measure_diameter(
         diameter, best = within_image(math.sqrt(diameter * last.measured)), last
     # Small things that a Hover network finds beside large cells are as often debris.
     second = second_diameter(best, looks.values(), settings) if network.kind == "stardist" else None
-    return Measurement(diameter, second, agreement(best, looks.values(), settings))
+    return Measurement(diameter, second, agreement(best, looks.values(), settings), best.cells)
+
+
+def checked_in_mirrors(
+    first: Measurement,
+    image: NormalisedImage,
+    network: Segmenting,
+    guess: float,
+    settings: MeasureSettings = MeasureSettings(),
+) -> Measurement:
+    """Measure the mirror images as well, where a measurement is unsure or rests on a few cells.
+
+    A network finds slightly other cells in these, and what is nearly a coin's flip falls on either side. So the middle
+    of the four diameters counts, and what else there is to say comes from the measurement that is nearest to it.
+
+    Parameters
+    ----------
+    first : of the image itself, as `measure_diameter` of the other arguments
+    """
+    if not (size_unsure(first.agreement) or 0 < first.cells < settings.fewest_cells):
+        return first
+    mirrored = (Mirrored(image, *ways) for ways in ((True, False), (False, True), (True, True)))
+    found = [first, *(measure_diameter(other, network, guess, settings) for other in mirrored)]
+    middle = float(np.median(np.log([measurement.diameter for measurement in found])))
+    nearest = min(found, key=lambda measurement: abs(math.log(measurement.diameter) - middle))
+    return replace(nearest, diameter=math.exp(middle))
 
 
 def sizes_to_try(guess: float, smallest: float, largest: float, settings: MeasureSettings) -> dict[int, float]:

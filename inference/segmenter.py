@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from inference.content import Cutout
-from inference.diameter import Measurement, measure_diameter
+from inference.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
 from inference.glare import share_of_the_dim
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
@@ -31,9 +31,6 @@ from models.weights_folder import check_weights
 
 if TYPE_CHECKING:
     from inference.outputs.label_rows import LabelRows
-
-# F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
-LEAST_AGREEMENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,6 @@ class Plan:
         """What the program is unsure of, so that somebody had better look at the labels: "class", "size"."""
         unsure = {"class": self.route is not None and self.route.uncertain, "size": self.unsure_of_size}
         return tuple(name for name, doubted in unsure.items() if doubted)
-
-
-def size_unsure(agreement: float | None) -> bool:
-    """Whether an agreement says that the cells found depend much on the size that was assumed for them."""
-    return agreement is not None and agreement < LEAST_AGREEMENT
 
 
 class Examined(NamedTuple):
@@ -266,22 +258,31 @@ class Segmenter:
     def _look(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
     ) -> Examined:
-        """The image's normalised form, its class, the router's answer, the network and the cells' size.
-
-        Where the size is unsure and much is brown, the image is looked at without that stain as well, and taken so if
-        it then shows small cells more surely.
-        """
+        """The image's normalised form, its class, the router's answer, the network and the cells' size."""
         with clock("normalise"):
             image, glare = self._normalised(picture, ends)
         looked = self._look_at(picture, image, class_, diameter, clock)._replace(glare=glare)
-        pixels, free = picture.pixels, class_ is None and diameter is None and ends is None
-        if not free or not size_unsure(looked.size.agreement) or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+        if class_ is None and diameter is None and ends is None:
+            looked = self._without_brown(picture, looked, clock)
+        if diameter is not None or looked.route is None:
+            return looked
+        with clock("scale"):
+            guess = looked.route.diameter
+            size = checked_in_mirrors(looked.size, looked.image.content, looked.network, guess)
+        return looked._replace(size=size)
+
+    def _without_brown(self, picture: Picture, looked: Examined, clock: Stopwatch) -> Examined:
+        """Where the size is unsure and much is brown, the image is looked at without that stain as well, and taken so
+        if it then shows small cells more surely.
+        """
+        pixels = picture.pixels
+        if not size_unsure(looked.size.agreement) or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
             return looked
         with clock("normalise"):
-            if not hides_nuclei(image.content.overview):
+            if not hides_nuclei(looked.image.content.overview):
                 return looked
             image = normalised_image(pixels, self.limits, brown=False)
-        other = self._look_at(picture, image, class_, diameter, clock)
+        other = self._look_at(picture, image, None, None, clock)
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 

@@ -26,6 +26,32 @@ def square(image: NormalisedImage, corner: tuple[int, int], side: int, finest: f
     return image.overview[top : top + side, left : left + side], reduction
 
 
+class Mirrored(NormalisedImage):
+    """A normalised image upside down, left to right, or both.
+
+    Parameters
+    ----------
+    down, right : whether rows and columns run the other way
+    """
+
+    def __init__(self, image: NormalisedImage, down: bool, right: bool):
+        self.image, self.shape, self.gray, self.reduction = image, image.shape, image.gray, image.reduction
+        self.box, self.content = image.box, self
+        self._ways = slice(None, None, -1 if down else 1), slice(None, None, -1 if right else 1)
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        parts = []
+        for part, n, way in zip(region, self.shape, self._ways):
+            start, stop, _ = part.indices(n)
+            parts.append(slice(start, stop) if way.step == 1 else slice(n - stop, n - start))
+        steps = tuple(slice(None, None, part.step) for part in region)
+        return np.ascontiguousarray(self.image[parts[0], parts[1]][self._ways][steps])
+
+    @property
+    def overview(self) -> np.ndarray:
+        return np.ascontiguousarray(self.image.overview[self._ways])
+
+
 def router_view(image: NormalisedImage) -> tuple[np.ndarray, float]:
     """The shorter side resized to 256 pixels, then the central 224x224.
 
