@@ -112,7 +112,8 @@ def checked_in_mirrors(
     """Measure the mirror images as well, where a measurement is unsure or rests on a few cells.
 
     A network finds slightly other cells in these, and what is nearly a coin's flip falls on either side. So the middle
-    of the four diameters counts, and what else there is to say comes from the measurement that is nearest to it.
+    of the four diameters counts; where it would lie between two sizes that have nothing to do with each other, the one
+    at which the cells agree better with those of neighbouring sizes.
 
     Parameters
     ----------
@@ -122,9 +123,11 @@ def checked_in_mirrors(
         return first
     mirrored = (Mirrored(image, *ways) for ways in ((True, False), (False, True), (True, True)))
     found = [first, *(measure_diameter(other, network, guess, settings) for other in mirrored)]
-    middle = float(np.median(np.log([measurement.diameter for measurement in found])))
-    nearest = min(found, key=lambda measurement: abs(math.log(measurement.diameter) - middle))
-    return replace(nearest, diameter=math.exp(middle))
+    _, low, high, _ = sorted(found, key=lambda measurement: measurement.diameter)
+    better = max(low, high, key=lambda measurement: measurement.agreement or 0)
+    if high.diameter > settings.other_size * low.diameter:
+        return better
+    return replace(better, diameter=math.sqrt(low.diameter * high.diameter))
 
 
 def sizes_to_try(guess: float, smallest: float, largest: float, settings: MeasureSettings) -> dict[int, float]:

@@ -9,6 +9,7 @@ from inference.diameter import (
     MeasureSettings,
     agreement,
     best_step,
+    checked_in_mirrors,
     measure_diameter,
     next_step,
     second_diameter,
@@ -187,3 +188,52 @@ def test_agreement_with_the_nearest_sizes():
 def test_a_clear_image_agrees_with_itself(finder):
     """Disks are found alike at the neighbouring sizes; a network that finds other things there does not agree."""
     assert measure_diameter(disks(40), finder, 40.0).agreement > 0.8
+
+
+ONE_SPOT = NormalisedImage(np.pad(np.full((1, 1), 255, np.uint8), ((3, 20), (5, 30))))
+
+
+@pytest.fixture
+def mirrors(monkeypatch):
+    """Measurements of the mirror images by where their spot is: a dict to be filled, and a list of the spots seen."""
+    answers, seen = {}, []
+
+    def measure(image, network, guess, settings):
+        assert network == "network" and guess == 9.0
+        seen.append(tuple(np.argwhere(image[:, :] == 255)[0].tolist()))
+        return answers[seen[-1]]
+
+    monkeypatch.setattr("inference.diameter.measure_diameter", measure)
+    return answers, seen
+
+
+DOWN, RIGHT, BOTH = (20, 5), (3, 30), (20, 30)
+UNSURE = Measurement(10.0, agreement=0.7, cells=30)
+
+
+@pytest.mark.parametrize(
+    "first", [Measurement(10.0, agreement=0.75, cells=4), Measurement(10.0, agreement=None, cells=9), Measurement(10.0)]
+)
+def test_what_is_sure_is_not_measured_again(mirrors, first):
+    assert checked_in_mirrors(first, ONE_SPOT, "network", 9.0) is first
+    assert not mirrors[1]
+
+
+@pytest.mark.parametrize("first", [UNSURE, Measurement(10.0, agreement=1.0, cells=3)])
+def test_the_middle_of_the_mirror_images_counts(mirrors, first):
+    """A far one has no weight. What else is told is of the surer one of the two in the middle."""
+    answers, seen = mirrors
+    answers |= {
+        DOWN: Measurement(12.0, 4.0, 0.8, 33),
+        RIGHT: Measurement(11.0, 5.0, 0.6, 31),
+        BOTH: Measurement(90.0, None, 1.0, 1),
+    }
+    assert checked_in_mirrors(first, ONE_SPOT, "network", 9.0) == Measurement((11 * 12) ** 0.5, 4.0, 0.8, 33)
+    assert seen == [DOWN, RIGHT, BOTH]
+
+
+def test_between_two_sizes_the_surer_one_counts(mirrors):
+    """The middle of 11 and 40 would be a size of nothing."""
+    sure, none = Measurement(40.0, None, 0.9, 5), Measurement(41.0, None, None, 5)
+    mirrors[0].update({DOWN: sure, RIGHT: Measurement(11.0, agreement=0.5, cells=31), BOTH: none})
+    assert checked_in_mirrors(UNSURE, ONE_SPOT, "network", 9.0) is sure
