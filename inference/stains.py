@@ -8,8 +8,6 @@ from inference.colour import ColourSettings, is_dark
 from inference.content import Cutout
 from inference.reading import Regions
 
-PIXELS_AT_ONCE = 2**18  # of which the stains are told, in float64
-
 
 @dataclass(frozen=True)
 class StainSettings:
@@ -20,6 +18,7 @@ class StainSettings:
     density: float = 0.3  # optical density of blue in a brown pixel, at least
     step: float = 1.15  # factor, at least, from the density of red to that of green, and from there to that of blue
     share: float = 0.1  # of the pixels that are brown, from which on the stain may hide the nuclei
+    pixels_at_once: int = 2**18  # of which the stains are told, in float64
     gain: float = 0.3  # in the agreement of the cells found at neighbouring sizes, for which the stain is taken away
 
 
@@ -43,7 +42,7 @@ def clearer(without: float | None, before: float | None, settings: StainSettings
     return (without or 0.0) >= (before or 0.0) + settings.gain
 
 
-def without_brown(pixels: np.ndarray) -> np.ndarray:
+def without_brown(pixels: np.ndarray, settings: StainSettings = StainSettings()) -> np.ndarray:
     """Pixels as they would be without DAB, by colour deconvolution (Ruifrok and Johnston, 2001): uint8, (h, w, 3).
 
     Parameters
@@ -53,7 +52,7 @@ def without_brown(pixels: np.ndarray) -> np.ndarray:
     from skimage.color import combine_stains, hed_from_rgb, rgb_from_hed, separate_stains  # late: few images need it
 
     result = np.empty_like(pixels)
-    rows = max(1, PIXELS_AT_ONCE // max(1, pixels.shape[1]))
+    rows = max(1, settings.pixels_at_once // max(1, pixels.shape[1]))
     for top in range(0, len(pixels), rows):
         stains = separate_stains(pixels[top : top + rows], hed_from_rgb)  # haematoxylin, eosin, DAB
         stains[..., 2] = 0
