@@ -56,4 +56,5 @@ def share_of_the_dim(overview: np.ndarray, settings: GlareSettings = GlareSettin
     if np.median(brightness) >= settings.dim or between > settings.most_between:
         return None
     typical = float(np.percentile(brightness[brightness <= high], settings.typical))
-    return typical / settings.usual if typical * 255 >= settings.fewest_levels else None
+    share = typical / settings.usual
+    return share if typical * 255 >= settings.fewest_levels and share < 1 else None

@@ -57,6 +57,15 @@ def test_nothing_to_bring_out(image):
     assert share_of_the_dim(normalise(image)) is None
 
 
+def test_a_share_is_less_than_all():
+    """Of 576 places half are dim, and nearly a fifth lie below the bright ones."""
+    place = np.repeat([[0, 1]], 5, axis=1).repeat(10, axis=0)
+    levels = np.repeat([25, 190, 255], [300, 110, 166]).reshape(24, 24)
+    assert share_of_the_dim(np.kron(levels, place).astype(np.uint8)) is None
+    levels[levels == 190] = 25
+    assert share_of_the_dim(np.kron(levels, place).astype(np.uint8)) < 0.3
+
+
 def test_the_lower_share_of_a_channel_is_stretched():
     normalisation = Normalisation((1,), ((10.0, 110.0),))
     assert normalisation.lower_share(0.25) == ((0.0, 0.0), (10.0, 35.0))
