@@ -1,7 +1,7 @@
 """Bring an image to the 8-bit form that the networks see: whole, or region by region as it is asked for."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -53,13 +53,23 @@ def normalised_image(
     ends : as of `Normalisation.with_ends`, if they are not to be those of this image
     brown : as of `Normalisation`
     """
-    image = _normalised(pixels, Normalisation.measure(pixels, limits, brown).with_ends(ends), limits)
+    return _in_surroundings(pixels, lambda part: Normalisation.measure(part, limits, brown).with_ends(ends), limits)
+
+
+def normalised_by(pixels: Pixels, normalisation: "Normalisation", limits: Limits = LIMITS) -> "NormalisedImage":
+    """As `normalised_image`, by a normalisation that is known."""
+    return _in_surroundings(pixels, lambda part: normalisation, limits)
+
+
+def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]", limits: Limits) -> "NormalisedImage":
+    """The normalised form of an image by what is measured of it, or of its content, if all around that is empty."""
+    image = _normalised(pixels, measure(pixels), limits)
     box = content_box(image.overview)
     if box is None:
         return image
     rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
     box = rows, columns
-    image = _normalised(pixels, Normalisation.measure(Cutout(pixels, box), limits, brown).with_ends(ends), limits)
+    image = _normalised(pixels, measure(Cutout(pixels, box)), limits)
     image.content = Part(image, box)
     return image
 
@@ -79,11 +89,13 @@ class Normalisation:
     channels : the numbers of the channels that are shown; a single one makes a gray image
     ends : of each of them the values that become 0 and 255; equal where there is nothing to see
     brown : False to take a brown stain away first
+    glare : False if a few places far brighter than the rest are cut off
     """
 
     channels: tuple[int, ...]
     ends: Ends
     brown: bool = True
+    glare: bool = True
 
     @property
     def gray(self) -> bool:
@@ -119,10 +131,9 @@ class Normalisation:
             return self
         return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
 
-    def lower_share(self, share: float) -> Ends:
-        """Ends for all channels of the image that stretch the lower `share` of the contrast over all of it."""
-        lower = dict(zip(self.channels, ((low, low + share * (high - low)) for low, high in self.ends)))
-        return tuple(lower.get(c, NOTHING) for c in range(max(self.channels) + 1))
+    def without_glare(self, share: float) -> "Normalisation":
+        """The same that stretches the lower `share` of the contrast over all of it."""
+        return replace(self, ends=tuple((low, low + share * (high - low)) for low, high in self.ends), glare=False)
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""

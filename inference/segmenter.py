@@ -16,7 +16,7 @@ from inference.diameter import Measurement, checked_in_mirrors, measure_diameter
 from inference.glare import share_of_the_dim
 from inference.limits import LIMITS, Limits
 from inference.network import Network, choose_device
-from inference.normalisation import Ends, NormalisedImage, normalised_image
+from inference.normalisation import Ends, NormalisedImage, normalised_by, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
@@ -72,7 +72,6 @@ class Examined(NamedTuple):
     """What is found out of an image before it is planned how it is segmented.
 
     route : the router's answer; None if it was not needed
-    glare : as of `Plan`
     """
 
     image: NormalisedImage
@@ -80,7 +79,6 @@ class Examined(NamedTuple):
     route: Route | None
     network: Network
     size: Measurement
-    glare: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,7 @@ class Segmenter:
 
     def choose_class(self, picture: Picture) -> int:
         """Number of the class whose network segments an image if none is given."""
-        return self._route(picture, self._normalised(picture, None)[0]).best
+        return self._route(picture, self._normalised(picture, None)).best
 
     def segment(
         self,
@@ -244,12 +242,25 @@ class Segmenter:
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
     ) -> tuple[NormalisedImage, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
-        image, image_class, route, network, size, glare = self._look(picture, class_, diameter, ends, clock)
+        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
-        brown = image.normalisation is None or image.normalisation.brown
-        return image, network, Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare)
+        made_by = image.normalisation
+        return (
+            image,
+            network,
+            Plan(
+                image_class,
+                route,
+                size.diameter,
+                sizes,
+                second,
+                size.agreement,
+                brown=made_by is None or made_by.brown,
+                glare=made_by is None or made_by.glare,
+            ),
+        )
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
@@ -260,8 +271,8 @@ class Segmenter:
     ) -> Examined:
         """The image's normalised form, its class, the router's answer, the network and the cells' size."""
         with clock("normalise"):
-            image, glare = self._normalised(picture, ends)
-        looked = self._look_at(picture, image, class_, diameter, clock)._replace(glare=glare)
+            image = self._normalised(picture, ends)
+        looked = self._look_at(picture, image, class_, diameter, clock)
         if class_ is None and diameter is None and ends is None:
             looked = self._without_brown(picture, looked, clock)
         if diameter is not None or looked.route is None:
@@ -286,21 +297,21 @@ class Segmenter:
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 
-    def _normalised(self, picture: Picture, ends: Ends | None) -> tuple[NormalisedImage, bool]:
-        """The image's normalised form, and whether all of it counts for the contrast.
+    def _normalised(self, picture: Picture, ends: Ends | None) -> NormalisedImage:
+        """The image's normalised form.
 
-        A few bright places are left out of it if the router is then surer of the class that it says. That may be
-        another class only where it was one of colour images, which a gray image is not.
+        A few bright places are left out of its contrast if the router is then surer of the class that it says. That may
+        be another class only where it was one of colour images, which a gray image is not.
         """
         image = normalised_image(picture.pixels, self.limits, ends)
         share = share_of_the_dim(image.overview) if ends is None and image.gray else None
         if share is None or image.normalisation is None:
-            return image, True
-        dim = normalised_image(picture.pixels, self.limits, image.normalisation.lower_share(share))
+            return image
+        dim = normalised_by(picture.pixels, image.normalisation.without_glare(share), self.limits)
         before, after = self._route(picture, image), self._route(picture, dim)
         surer = max(after.probabilities) > before.probabilities[after.likeliest]
         same = before.likeliest in (after.likeliest, LARGE_COLOUR, SMALL_COLOUR)
-        return (dim, False) if surer and same else (image, True)
+        return dim if surer and same else image
 
     def _look_at(
         self, picture: Picture, image: NormalisedImage, class_: int | None, diameter: float | None, clock: Stopwatch

@@ -68,8 +68,9 @@ def test_a_share_is_less_than_all():
 
 def test_the_lower_share_of_a_channel_is_stretched():
     normalisation = Normalisation((1,), ((10.0, 110.0),))
-    assert normalisation.lower_share(0.25) == ((0.0, 0.0), (10.0, 35.0))
-    assert normalisation.with_ends(normalisation.lower_share(0.25)).ends == ((10.0, 35.0),)
+    dim = normalisation.without_glare(0.25)
+    assert dim.ends == ((10.0, 35.0),)
+    assert normalisation.glare and not dim.glare
 
 
 class Router:
@@ -98,16 +99,16 @@ class Router:
 )
 def test_the_rest_is_stretched_where_the_router_is_then_surer(before, after, taken):
     picture = picture_of(field(spot=1000))
-    image, glare = Segmenter(Router(before, after), {}, "cpu")._normalised(picture, None)
-    assert glare is not taken
+    image = Segmenter(Router(before, after), {}, "cpu")._normalised(picture, None)
+    assert image.normalisation.glare is not taken
     plain = normalised_image(picture.pixels)
     assert (image[:, :].mean() > 1.5 * plain[:, :].mean()) == taken
 
 
 def test_a_contrast_that_is_given_stays():
     ends = ((0.0, 1000.0),)
-    image, glare = Segmenter(Router(), {}, "cpu")._normalised(picture_of(field(spot=1000)), ends)
-    assert glare and image.normalisation.ends == ends
+    image = Segmenter(Router(), {}, "cpu")._normalised(picture_of(field(spot=1000)), ends)
+    assert image.normalisation.glare and image.normalisation.ends == ends
 
 
 def test_a_large_image_is_judged_as_a_small_one():
