@@ -99,7 +99,9 @@ def in_this_process(
     from inference.segmenter import Segmenter
     from inference.warm_up import warm_up
 
-    segmenter = Segmenter.from_folder(request.weights, request.device, request.limits, request.verify_weights)
+    segmenter = Segmenter.from_folder(
+        request.weights, request.device, request.limits, request.verify_weights, request.quick
+    )
     threading.Thread(target=warm_up, daemon=True).start()  # compiled code is loaded while the router runs
 
     def segment(report: Report, page: "Page | None") -> list[ReportRow]:

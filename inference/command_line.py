@@ -180,6 +180,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="how readily something is taken for a cell: high finds more, and more that is none [normal]",
     )
     add(
+        "--quick",
+        action="store_true",
+        help="let the network see each part of an image once, not also turned by half a circle: in half its time, "
+        "slightly worse labels",
+    )
+    add(
         "--same-diameter",
         action="store_true",
         help="one cell diameter for all images, the median of what is measured in them",
@@ -314,6 +320,7 @@ def request_of(args: argparse.Namespace) -> Request:
         args.route,
         args.diameter,
         SENSITIVITIES[args.sensitivity],
+        args.quick,
         args.same_diameter,
         args.same_contrast,
         ReadOptions(args.channels, args.axes, args.series, args.z, args.t),

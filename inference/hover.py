@@ -42,6 +42,12 @@ def activate(cp: "Tensor", hv: "Tensor") -> tuple["Tensor", "Tensor"]:
     return cp[:, 1:].float() - cp[:, :1].float(), hv.float()
 
 
+def mean_with_turned(maps: tuple[np.ndarray, ...], turned: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """As of `inference.kinds.Kind`."""
+    (upright, hv), (other, opposite) = maps, turned
+    return (upright + other) / 2, (hv - opposite) / 2
+
+
 def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels to the maps that a network learns to predict.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """What a kind's module has: five names, and the number of channels of its two maps."""
+    """What a kind's module has: six names, and the number of channels of its two maps."""
 
     CHANNELS: tuple[int, int]
 
@@ -25,6 +25,12 @@ class Kind(Protocol):
 
     def activate(self, first: "Tensor", second: "Tensor", /) -> tuple["Tensor", "Tensor"]:
         """What the network's heads give -> maps (N, C, h, w) float32, on the device."""
+
+    def mean_with_turned(
+        self, maps: tuple[np.ndarray, ...], turned: tuple[np.ndarray, ...], /
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The mean of maps (N, C, h, w), and of those of the same windows turned by half a circle, whose places are
+        turned back already, but not the directions that they tell."""
 
     def targets(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Labels to the maps that a network learns to predict."""

@@ -91,7 +91,9 @@ class Segmenting(Protocol):
 
     kind: str
     config: Config
-    batch: int
+
+    @property
+    def batch(self) -> int: ...
 
     @property
     def overlaps(self) -> bool: ...

@@ -32,6 +32,7 @@ class Request:
     class_ : 0 to 3, whose network all images are sent to; None to let the router choose
     diameter : typical cell diameter; None to measure it in each image
     sensitivity : as of `inference.sensitivity.SENSITIVITIES`
+    quick : as of `inference.segmenter.Segmenter`
     same_diameter, same_contrast : measured over all images instead
     reading : channels, images and planes of the files that are wanted
     listed : text file that names more images
@@ -65,6 +66,7 @@ class Request:
     class_: int | None = None
     diameter: Length | None = None
     sensitivity: float = 0.0
+    quick: bool = False
     same_diameter: bool = False
     same_contrast: bool = False
     reading: ReadOptions = ReadOptions()
@@ -102,6 +104,7 @@ class Request:
             "class_",
             "diameter",
             "sensitivity",
+            "quick",
             "same_diameter",
             "same_contrast",
             "reading",

@@ -15,7 +15,7 @@ from inference.content import Cutout
 from inference.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
 from inference.glare import share_of_the_dim
 from inference.limits import LIMITS, Limits
-from inference.network import Network, choose_device
+from inference.network import Network, Segmenting, choose_device
 from inference.normalisation import Ends, NormalisedImage, normalised_by, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
@@ -24,6 +24,7 @@ from inference.scaling import Sizes, WorkingImage, labelling_scale
 from inference.stains import clearer, hides_nuclei
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
+from inference.turned import SeenTwice
 from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
 from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
@@ -152,6 +153,7 @@ class Segmenter:
     networks : by class, 0 to 3; or the paths of their checkpoints. There need be none for a class that no image is of
     device : "auto", "cpu" or "cuda", for the networks that are given by their paths. These are loaded when an image
         first needs them
+    quick : whether labels are made of what a network says of each window once, not also of the window turned
     """
 
     def __init__(
@@ -160,15 +162,21 @@ class Segmenter:
         networks: Mapping[int, Network | Path],
         device: str = "auto",
         limits: Limits = LIMITS,
+        quick: bool = False,
     ):
         self._router, self._networks = router, dict(networks)
         self.files = {number: network for number, network in networks.items() if isinstance(network, Path)}
         self._sums: dict[int, str] = {}
-        self.device, self.limits = choose_device(device), limits
+        self.device, self.limits, self.quick = choose_device(device), limits, quick
 
     @classmethod
     def from_folder(
-        cls, folder: Path, device: str = "auto", limits: Limits = LIMITS, verify: bool = False
+        cls,
+        folder: Path,
+        device: str = "auto",
+        limits: Limits = LIMITS,
+        verify: bool = False,
+        quick: bool = False,
     ) -> "Segmenter":
         """With the networks of a weights folder; `verify` compares the checksums of all of them at once.
 
@@ -182,7 +190,7 @@ class Segmenter:
         folder = Path(folder)
         networks = {c.number: folder / c.file for c in CLASSES}
         check_weights(folder, verify)
-        return cls(folder / ROUTER_FILE, networks, device, limits)
+        return cls(folder / ROUTER_FILE, networks, device, limits, quick)
 
     def network(self, class_: int) -> Network:
         """The segmenter of a class."""
@@ -190,6 +198,10 @@ class Segmenter:
         if isinstance(network, Path):
             network = self._networks[class_] = Network.load(network, self.device)
         return network
+
+    def labelling(self, network: Network) -> Segmenting:
+        """A class's network as labels are made with it."""
+        return network if self.quick else SeenTwice(network)
 
     def sha256(self, class_: int) -> str | None:
         """Of the checkpoint of a class's network; None if the network was given as it is."""
@@ -230,12 +242,13 @@ class Segmenter:
         """
         clock, tally = Stopwatch(), Tally()
         image, network, plan = self.plan(picture, class_, diameter, ends, clock)
+        labelling = self.labelling(network)
         working = WorkingImage(image, labelling_scale(network.config.diameter, plan.diameter))
         if plan.second is None:
-            rows = label_rows(working, network, tally, clock, on_tile, self.limits, sensitivity)
+            rows = label_rows(working, labelling, tally, clock, on_tile, self.limits, sensitivity)
         else:
             finer = WorkingImage(image, labelling_scale(network.config.diameter, plan.second))
-            rows = rows_of_two_sizes(working, finer, network, tally, clock, on_tile, self.limits, sensitivity)
+            rows = rows_of_two_sizes(working, finer, labelling, tally, clock, on_tile, self.limits, sensitivity)
         return Segmentation(image, plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(

@@ -60,6 +60,15 @@ def activate(prob: "Tensor", dist: "Tensor") -> tuple["Tensor", "Tensor"]:
     return prob.float().sigmoid(), dist.float()
 
 
+def mean_with_turned(maps: tuple[np.ndarray, ...], turned: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """As of `inference.kinds.Kind`. Distances count by the probability: where there is no cell, they mean nothing."""
+    (upright, rays), (other, opposite) = maps, turned
+    opposite = np.roll(opposite, opposite.shape[1] // 2, axis=1)
+    probability = (upright + other) / 2
+    weight = upright / np.maximum(2 * probability, np.finfo(np.float32).tiny)
+    return probability, opposite + weight * (rays - opposite)
+
+
 def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels to the maps that a network learns to predict.
 

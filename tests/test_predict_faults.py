@@ -95,7 +95,15 @@ def test_an_image_that_was_replaced_is_done_anew(tmp_path, run, image, labels):
 
 
 @pytest.mark.parametrize(
-    "option", [("--route", "1"), ("--sensitivity", "high"), ("--exclude-border",), ("--min-size", "40"), ("--overlay",)]
+    "option",
+    [
+        ("--route", "1"),
+        ("--sensitivity", "high"),
+        ("--quick",),
+        ("--exclude-border",),
+        ("--min-size", "40"),
+        ("--overlay",),
+    ],
 )
 def test_other_options_are_done_anew(run, image, option):
     image("a.png")

@@ -140,9 +140,12 @@ def networks(job: Job):
     from inference.warm_up import warm_up
 
     request = job.request
-    key = job.weights, job.sums, request.device, request.limits
+    key = job.weights, job.sums, request.device, request.limits, request.quick
     if KEPT.networks is None or KEPT.networks[0] != key:
-        KEPT.networks = key, Segmenter.from_folder(job.weights, request.device, request.limits, request.verify_weights)
+        KEPT.networks = (
+            key,
+            Segmenter.from_folder(job.weights, request.device, request.limits, request.verify_weights, request.quick),
+        )
         threading.Thread(target=warm_up, daemon=True).start()
     return KEPT.networks[1]
 

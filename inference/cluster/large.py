@@ -132,11 +132,12 @@ def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[A
     """The network over some rows of tiles: StarDist's candidates, or Hover's maps by tile."""
     with at_work(number) as (job, _):
         picture = open_part(job, large.file.found.path, large.number)
-        network, clock, tally = networks(job).network(looked.plan.image_class.number), Stopwatch(), Tally()
+        segmenter, clock, tally = networks(job), Stopwatch(), Tally()
+        network = segmenter.network(looked.plan.image_class.number)
         working = WorkingImage(_Part(picture, looked.normalisation), looked.scale)
         lows = {spans(working.shape[0])[i].low for i in rows}
         tiles = [tile for tile in tile_image(*working.shape) if tile.y.low in lows]
-        maps = run_network(working, network, tally, clock, tiles=tiles)
+        maps = run_network(working, segmenter.labelling(network), tally, clock, tiles=tiles)
         found: Any
         if looked.kind == "stardist":
             found = find_in_tiles(maps, looked.settings)
