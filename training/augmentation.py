@@ -1,4 +1,4 @@
-"""Augmentations of a training crop: the paper's eight (section 3.3), and thirteen of ours, which docs/method.md lists.
+"""Augmentations of a training crop: the paper's eight (section 3.3), and fourteen of ours, which docs/method.md lists.
 
 Geometry (crop, zoom, flips, quarter turns) moves image and labels together; intensity changes touch the image alone.
 Images are float32 in [0, 1], HxW or HxWx3; a gray image stays HxW here, so that its channels stay equal.
@@ -19,8 +19,10 @@ SMOOTH_SIGMA = (0.25, 1.5)  # pixels
 HISTOGRAM_POINTS = 8
 # Ours, for microscopes that are not in the training data.
 INVERT, STAIN, PATCHES, COLOUR_GAIN, DESATURATE, CHANNEL_ORDER = 0.1, 0.5, 0.3, 0.4, 0.2, 0.2
-HUE, SHOT_NOISE, DOWNSAMPLE, VIGNETTE, DIM, DEBRIS, JPEG = 0.3, 0.15, 0.15, 0.15, 0.1, 0.08, 0.15
+COMPOSITE, HUE, SHOT_NOISE, DOWNSAMPLE, VIGNETTE, DIM, DEBRIS, JPEG = 0.1, 0.3, 0.15, 0.15, 0.15, 0.1, 0.08, 0.15
 DARK = 0.35  # mean of a gray image on a dark background, which may be fluorescence
+SECOND_DYE = (0.2, 0.8)  # of the first one's brightness
+SECOND_SPREAD = (2.0, 10.0)  # standard deviation in pixels of how much smoother it is
 BLEED = (0.0, 0.25)  # share of a dye's light that reaches the other channels of a colour camera
 PHOTONS = (15, 400)  # at the brightest pixel
 SHRINK = (1.3, 3.0)  # before it is enlarged again
@@ -161,6 +163,18 @@ def channel_order(image: np.ndarray, rng: Generator) -> np.ndarray:
     return image if image.ndim == 2 else image[:, :, rng.permutation(3)]
 
 
+def composite(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Fluorescence of two dyes, of which the labels are for the first: a dark gray image in one channel, and in another
+    one a smooth and dimmer signal, around the same cells as a cytoplasm is or, turned by half a circle, elsewhere.
+    """
+    if image.ndim == 3 or image.mean() > DARK:
+        return image
+    second = cv2.GaussianBlur(image if rng.random() < 0.5 else image[::-1, ::-1], (0, 0), rng.uniform(*SECOND_SPREAD))
+    second *= np.float32(rng.uniform(*SECOND_DYE)) * image.max() / max(second.max(), np.float32(1e-6))
+    channels = np.stack([image, second, np.zeros_like(image)], axis=2)
+    return channels[:, :, rng.permutation(3)]
+
+
 def hue(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Fluorescence as a colour camera or a viewer's colour table shows it: a dark gray image in one random hue."""
     if image.ndim == 3 or image.mean() > DARK:
@@ -231,7 +245,8 @@ def jpeg(image: np.ndarray, rng: Generator) -> np.ndarray:
 INTENSITY = (
     (STAIN, stain),
     (PATCHES, dye_patches),
-    (HUE, hue),  # before anything makes a bright image dark
+    (COMPOSITE, composite),  # like the next one before anything makes a bright image dark
+    (HUE, hue),
     (VIGNETTE, vignette),
     (DIM, dim),
     (DEBRIS, debris),

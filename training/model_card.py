@@ -9,7 +9,7 @@ from statistics import mean, median
 from models.config import Config
 from training.cues import CLASS_NAMES
 from training.tables import read_table
-from training.terms import NON_COMMERCIAL, UNCLEAR, is_permissive
+from training.terms import restrictions
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
@@ -21,13 +21,16 @@ class. `python -m training.assemble` writes this page from what the checkpoints 
 files, nothing in them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
 TERMS = "## What they may be used for"
-RESTRICTIONS = (
-    (
-        NON_COMMERCIAL,
-        "These weights are for non-commercial use only, as are some of the images that they were trained on",
+RESTRICTIONS = {  # of training.terms
+    "non-commercial": (
+        "These weights are for non-commercial use only, as are some of the images that they were trained on"
     ),
-    (UNCLEAR, "Some sources have unclear terms; ask their publishers before you pass the weights on"),
-)
+    "conditions": (
+        "Some sources are bound to conditions (share-alike, the GPL, a publisher's own); read them before you pass the "
+        "weights on"
+    ),
+    "unclear": "Some sources have unclear terms; ask their publishers before you pass the weights on",
+}
 FREE = "Every source of the training data is under permissive terms, which ask for attribution at most"
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
@@ -222,10 +225,11 @@ def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
     """What the sources' terms allow: a sentence for each restriction, with the sources that it comes from."""
     terms = terms_of_sources(configs)
     named = {
-        text: sorted(source for source, own in terms.items() if pattern.search(own)) for pattern, text in RESTRICTIONS
+        text: sorted(source for source, own in terms.items() if name in restrictions(own))
+        for name, text in RESTRICTIONS.items()
     }
     sentences = [f"{text}: {', '.join(sources)}." for text, sources in named.items() if sources]
-    if terms and all(map(is_permissive, terms.values())):
+    if terms and not sentences:
         sentences = [f"{FREE}: {', '.join(sorted(terms))}."]
     return "\n\n".join([TERMS, *sentences, EVERY_SOURCE]) + "\n"
 

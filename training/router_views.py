@@ -26,7 +26,7 @@ CLOSE_UP_CHANGES = augmentation.INTENSITY
 WHOLE_VIEW_CHANGES = tuple(
     (probability, change)
     for probability, change in augmentation.INTENSITY
-    if change not in (augmentation.invert, augmentation.desaturate, augmentation.hue)
+    if change not in (augmentation.invert, augmentation.desaturate, augmentation.composite, augmentation.hue)
 )
 
 

@@ -17,14 +17,16 @@ def make_targets(labels: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]
     Returns
     -------
     float32 arrays: on the 1/4 grid prob (1, h, w), dist (32, h, w) and weight (1, h, w); on the 1/2 grid cell (1, h,
-    w), hv (2, h, w) and hover_weight (1, h, w).
+    w), hv (2, h, w) and hover_weight (1, h, w), which is the smallest weight in a block, since cell and hv are means
+    over all of it.
     """
     (prob, dist), (cell, hv) = stardist.targets(labels), hover.targets(labels)
+    height, width = (n // HOVER_STRIDE for n in known.shape)
     return {
         "prob": prob,
         "dist": dist,
         "weight": stardist.at_block_centres(known)[None],
         "cell": cell,
         "hv": hv,
-        "hover_weight": known[HOVER_STRIDE // 2 :: HOVER_STRIDE, HOVER_STRIDE // 2 :: HOVER_STRIDE][None].copy(),
+        "hover_weight": known.reshape(height, HOVER_STRIDE, width, HOVER_STRIDE).min(axis=(1, 3))[None],
     }

@@ -1,10 +1,10 @@
 """What the sources of the training data allow: their terms, and which of them are permissive.
 
 The terms are read from a table with the columns source and terms. They are *permissive* if they name CC0, the public
-domain, CC BY, MIT, BSD, ISC or Apache, and nothing in them restricts that: no non-commercial, share-alike or
-no-derivatives clause, and no doubt. Not permissive are therefore also the GPL and CC BY-SA, for nobody has decided
-whether weights are derived from the images and would have to be passed on under the same terms; conditions of use of a
-publisher's own; and a source that the table lacks. Images drawn by `training.synthesize` are CC0.
+domain, CC BY, MIT, BSD, ISC or Apache, and nothing in them restricts that. What restricts is *non-commercial*;
+*conditions*: share-alike or no-derivatives clauses, the GPL and conditions of use of a publisher's own, for nobody has
+decided whether weights are derived from the images and would have to be passed on under the same terms; or *unclear*,
+as a source is that the table lacks. Images drawn by `training.synthesize` are CC0.
 """
 
 import csv
@@ -22,19 +22,29 @@ UNCLEAR = re.compile(
     r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
 )
 FREE = re.compile(r"\bCC[ -]?0\b|\bpublic domain\b|\bCC[ -]BY\b|\b(MIT|BSD|ISC)\b|\bApache\b", re.IGNORECASE)
-BOUND = re.compile(r"\b(SA|ND)\b|share-?alike|no-?deriv|\b[AL]?GPL|research (use|only)", re.IGNORECASE)
+BOUND = re.compile(
+    r"\b(SA|ND)\b|share-?alike|no-?deriv|\b[AL]?GPL|research (use|only)|conditions of use", re.IGNORECASE
+)
+RESTRICTIONS = {"non-commercial": NON_COMMERCIAL, "conditions": BOUND, "unclear": UNCLEAR}
 DRAWN = "CC0 (drawn by training.synthesize)"
 
 
-def is_permissive(terms: str) -> bool:
-    """Whether a source's terms allow any use of what is made of it, with attribution.
+def restrictions(terms: str) -> list[str]:
+    """Of RESTRICTIONS those that a source's terms have; words that nobody has foreseen are conditions. None of
+    permissive ones.
 
     Examples
     --------
-    >>> [is_permissive(text) for text in ("CC BY 4.0", "MIT (repo licence)", "CC BY-NC-SA 4.0 (NC)", "GPL-3.0", "")]
-    [True, True, False, False, False]
+    >>> [restrictions(text) for text in ("CC BY 4.0", "CC BY-NC-SA 4.0 (NC)", "GPL-3.0", "as agreed", "")]
+    [[], ['non-commercial', 'conditions'], ['conditions'], ['conditions'], ['unclear']]
     """
-    return bool(FREE.search(terms)) and not any(p.search(terms) for p in (NON_COMMERCIAL, UNCLEAR, BOUND))
+    found = [name for name, pattern in RESTRICTIONS.items() if pattern.search(terms)]
+    return found if found or FREE.search(terms) else ["conditions"]
+
+
+def is_permissive(terms: str) -> bool:
+    """Whether a source's terms allow any use of what is made of it, with attribution."""
+    return not restrictions(terms)
 
 
 def read_terms(path: Path) -> dict[str, str]:

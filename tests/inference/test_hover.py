@@ -160,6 +160,20 @@ def test_hover_counts_the_cells_across_seams():
     assert decode(maps, shape, shape)[1].seam_cells == 0
 
 
+@pytest.mark.parametrize("noise", [0, 50])
+def test_the_smallest_hover_cell_counts(noise):
+    """2x2 pixels of the grid are 16 of the decoded maps, with a marker or, in noise, without one."""
+    shape = (80, 80)
+    logit, _ = hover_blocks(shape, (9, 11, 9, 11))
+    hv = np.random.default_rng(0).normal(0, noise, (2, *grid_of(shape))).astype(np.float32)
+    cells = []
+    for least in (16, 17):
+        tally = Tally()
+        list(hover.rows(cut(shape, logit, hv), Settings(min_cell=least), Sizes(shape, shape), tally))
+        cells.append(tally.cells)
+    assert cells == [1, 0]
+
+
 def test_no_maps_at_all():
     """An image whose windows are all empty."""
     shape, tally = (1100, 600), Tally()

@@ -116,6 +116,18 @@ def test_the_smallest_marker_counts():
     assert found == [2, 1]
 
 
+@pytest.mark.parametrize("seeded", [True, False])
+def test_the_smallest_cell_counts(seeded):
+    """A cell of 12 pixels with a marker in it, or all boundary, is one up to its own size."""
+    cell = np.zeros((20, 20), np.float32)
+    cell[8:11, 8:12] = 1
+    hv = np.indices((20, 20), np.float32) * (0 if seeded else -1)  # falls everywhere
+    seeds = (cell > 0) & (boundary_strength(hv, 5) < WatershedSettings().marker_threshold)
+    assert np.count_nonzero(seeds) == 12 * seeded
+    found = [decode_hover(cell, hv, WatershedSettings(min_cell=least))[0].max() for least in (12, 13)]
+    assert found == [1, 0]
+
+
 def touching_cells():
     labels = np.zeros((60, 90), np.int32)
     labels[10:40, 10:40], labels[10:40, 40:75], labels[40:55, 20:60] = 1, 2, 3

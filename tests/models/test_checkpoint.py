@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from inference.network import Network
 from models import checkpoint
 from models.checkpoint import CheckpointError, dequantise, load_checkpoint, quantise, read_config, save_checkpoint
 from models.config import Config
@@ -43,6 +44,47 @@ def test_other_number_formats(network, tmp_path, storage):
     assert all(
         torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in expected.items()
     )
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory):
+    """A checkpoint with batch normalisation in its encoder, whose running averages have moved."""
+    torch.manual_seed(0)
+    model = ConvNeXtStarDist("efficientnet_lite0")
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    path = tmp_path_factory.mktemp("lite") / "class0.safetensors"
+    save_checkpoint(path, model, Config({"encoder": "efficientnet_lite0"}, 28.0))
+    return path
+
+
+def test_batch_normalisation_is_folded_at_load_where_it_is_asked_for(lite):
+    """Inference asks for it; the encoder's layers are gone, and the maps are the same."""
+    plain, folded = (load_checkpoint(lite, fold=fold)[0] for fold in (False, True))
+    for model, layers in ((plain, True), (folded, False), (Network.load(lite, torch.device("cpu")).model, False)):
+        encoder = model.unet.encoder.modules()
+        assert any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder) == layers
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        for one, other in zip(plain(images), folded(images), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_folding_comes_before_rounding(lite):
+    """In bfloat16 the products are rounded once, not their factors before."""
+    exact = load_checkpoint(lite, fold=True)[0].to(torch.bfloat16).state_dict()
+    rounded = load_checkpoint(lite, torch.bfloat16, fold=True)[0].state_dict()
+    assert exact.keys() == rounded.keys()
+    assert all(torch.equal(value, rounded[name]) for name, value in exact.items())
+    assert {value.dtype for value in rounded.values() if value.is_floating_point()} == {torch.bfloat16}
+
+
+def test_an_encoder_without_batch_normalisation_has_nothing_to_fold(path):
+    plain, folded = (load_checkpoint(path, fold=fold)[0].state_dict() for fold in (False, True))
+    assert plain.keys() == folded.keys()
+    assert all(torch.equal(value, folded[name]) for name, value in plain.items())
 
 
 def refused(path):

@@ -253,6 +253,14 @@ def test_sources_of_unclear_terms_are_named(manifest, runs):
     )
 
 
+def test_sources_that_are_bound_to_conditions_are_named(manifest, runs, tmp_path):
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CTC conditions of use\nblood,GPL-3.0\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv") == 0
+    first = card(manifest).partition("## Networks")[0]
+    assert "own); read them before you pass the weights on: blood, blood_pseudo, cells." in first
+    assert "unclear" not in first
+
+
 def test_permissive_sources_are_named_as_such(manifest, runs, tmp_path):
     """All of them, or the sentence is not there."""
     (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,MIT\n")

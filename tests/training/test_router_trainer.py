@@ -12,9 +12,19 @@ from inference.routing import Route
 from models.router import Router
 from training import router_trainer
 from training.datasets import Sample, load_samples
+from training.distributed import Team
 from training.manifest import Record, read_manifest
-from training.router_trainer import Measurement, confusion_rows, learning_rate, measure, router_loss, steps_an_epoch
+from training.router_trainer import (
+    Measurement,
+    RouterTrainer,
+    confusion_rows,
+    learning_rate,
+    measure,
+    router_loss,
+    steps_an_epoch,
+)
 from training.router_views import NO_CLASS
+from training.settings import RouterSettings
 
 
 def test_measurement_by_hand():
@@ -89,6 +99,11 @@ def test_labels_are_smoothed():
     label, _ = losses([[2.0, 0.0, 0.0, 0.0]], [0.0], [0], [0.0])
     assert label == pytest.approx((0.95 + 0.05 / 4) * rest + 3 * 0.05 / 4 * (2 + rest), rel=1e-5)
     assert losses([[9.0, 0, 0, 0]], [0.0], [0], [0.0])[0] > losses([[4.0, 0, 0, 0]], [0.0], [0], [0.0])[0]
+
+
+def test_adamw_is_fused(router_manifest):
+    settings = RouterSettings(manifest=router_manifest, out=Path(), leave_out=[], random_init=True, optimiser="adamw")
+    assert RouterTrainer(settings, Team(torch.device("cpu"))).optimiser.defaults["fused"]
 
 
 def test_confusion_rows():

@@ -85,7 +85,7 @@ def test_an_image_without_cells_teaches_no_class_and_no_size():
 
 def test_whole_views_keep_the_cues():
     """Gray stays gray and colour colour, however the intensities change."""
-    gray, colour = ViewDataset([disks(64, 10, 0, channels=1)], 0), ViewDataset([disks(64, 10, 3)], 0)
+    gray, colour = ViewDataset([disks(64, 6, 0, channels=1)], 0), ViewDataset([disks(64, 10, 3)], 0)  # gray: dark too
     for views, low, high in ((gray, 0.0, 0.0), (colour, 0.1, 1.0)):
         drawn = [shown(views, number) for number in range(40)]
         whole = [view for view, label, _ in drawn if label != NO_CLASS]

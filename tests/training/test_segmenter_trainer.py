@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from training.distributed import Team
-from training.segmenter_trainer import SegmenterTrainer, learning_rate, training_crops
+from training.segmenter_trainer import SegmenterTrainer, learning_rate, parameter_groups, training_crops
 from training.settings import SegmenterSettings
 from training.trainer import NotFinite
 
@@ -59,6 +59,26 @@ def test_a_batch_without_a_number_changes_nothing(manifest):
     assert all(
         torch.equal(old, new) for old, new in zip(before, (*trainer.model.parameters(), *trainer.average.parameters()))
     )
+
+
+def test_the_encoder_has_a_rate_of_its_own_and_one_dimension_no_decay(manifest):
+    """Each parameter is in one group, which a step gives its share of the rate."""
+    trainer = SegmenterTrainer(settings(manifest, encoder_lr=0.25, weight_decay=0.3), Team(torch.device("cpu")))
+    model, encoder = trainer.model, set(trainer.model.unet.encoder.parameters())
+    found = {p: group for group in parameter_groups(model, 1.0, 0.25, 0.3) for p in group["params"]}
+    assert found.keys() == set(model.parameters())
+    for parameter, group in found.items():
+        assert group["lr"] == group["factor"] == (0.25 if parameter in encoder else 1.0)
+        assert group["weight_decay"] == (0.3 if parameter.ndim > 1 else 0.0)
+    trainer.learning_rate = lambda: 0.002
+    trainer.train_step(torch.utils.data.default_collate([training_crops(trainer.settings)[0]]))
+    rates = {p: group["lr"] for group in trainer.optimiser.param_groups for p in group["params"]}
+    assert rates == {p: 0.002 * (0.25 if p in encoder else 1.0) for p in model.parameters()}
+
+
+def test_the_optimiser_is_fused(manifest):
+    trainer = SegmenterTrainer(settings(manifest), Team(torch.device("cpu")))
+    assert trainer.optimiser.defaults["fused"]
 
 
 def test_learning_rates():

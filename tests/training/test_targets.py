@@ -39,6 +39,21 @@ def test_targets_of_a_crop(blobs):
     assert np.array_equal(targets["hv"], hv)
 
 
+@pytest.mark.parametrize("begin", (46, 47))
+def test_a_block_counts_as_little_as_its_least_pixel(begin):
+    """Padding from an odd column on takes the block that it begins in, on each side, and so does a pixel of less
+    weight.
+    """
+    known = np.ones((64, 64), np.float32)
+    known[:, begin:] = known[: 64 - begin] = 0
+    known[40, 20] = 0.25
+    weight = make_targets(np.zeros((64, 64), np.int32), known)["hover_weight"][0]
+    expected = np.zeros((32, 32), np.float32)
+    expected[9:, :23] = 1
+    expected[20, 10] = 0.25
+    assert np.array_equal(weight, expected)
+
+
 @pytest.mark.parametrize("side", (10, 12, 14))
 def test_hover_targets_stand_at_the_centres_of_their_blocks(side):
     """A centred square gives maps that are mirror images of themselves; half a pixel off they would not be."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.manifest import Record
-from training.terms import is_permissive, permissive_records, read_terms, terms_of
+from training.terms import is_permissive, permissive_records, read_terms, restrictions, terms_of
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,29 @@ def test_permissive(terms):
 )
 def test_not_permissive(terms):
     assert not is_permissive(terms)
+
+
+@pytest.mark.parametrize(
+    "terms, expected",
+    [
+        ("CTC conditions of use", "conditions"),
+        ("GPL-3.0 LICENSE in repo; cite paper", "conditions"),
+        ("CC BY-SA 4.0", "conditions"),
+        ("CC BY-ND 4.0", "conditions"),
+        ("ask the author", "conditions"),
+        ("CTC conditions of use; repo without licence", "conditions, unclear"),
+        ("CTC conditions of use (free for research, cite; redistribution terms not explicit)", "conditions, unclear"),
+        ("challenge data; no licence file in the copies used, research use", "conditions, unclear"),
+        ("Commons Clause licence (non-commercial)", "non-commercial"),
+        ("CC BY-NC-SA 4.0 (NC)", "non-commercial, conditions"),
+        ("", "unclear"),
+        ("as above", "unclear"),
+        ("CC0", ""),
+    ],
+)
+def test_what_restricts(terms, expected):
+    """Whatever is not permissive is in one group at least."""
+    assert ", ".join(restrictions(terms)) == expected
 
 
 TABLE = """# Data

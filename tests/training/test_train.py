@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
-from training import segmenter_trainer
+from training import loop, segmenter_trainer
+from training.segmenter_trainer import SegmenterTrainer
 from training.train import main
 from training.trainer import Trainer
 
@@ -350,6 +352,28 @@ def test_time_budget(manifest, tmp_path):
     """The run ends by the clock, whatever --steps says."""
     assert main(arguments(manifest, tmp_path, "--stream", "hover", "--time-budget", 0.01)) == 0
     assert 0.6 <= read_config(tmp_path / "hover.safetensors")[1].training["seconds"] + 0.5
+
+
+def test_a_budget_counts_the_start(manifest, tmp_path, monkeypatch):
+    """Half a minute, and the images take a minute to load: the run ends with its first step. Each look at the clock
+    takes a second.
+    """
+    clock, load = SimpleNamespace(now=0), SegmenterTrainer.load
+
+    def monotonic():
+        clock.now += 1
+        return clock.now
+
+    def slow_load(self):
+        clock.now += 60
+        return load(self)
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(SegmenterTrainer, "load", slow_load)
+    assert main(arguments(manifest, tmp_path, "--stream", "hover", "--time-budget", 0.5)) == 0
+    training = read_config(tmp_path / "hover.safetensors")[1].training
+    assert training["steps_done"] == 1
+    assert training["seconds"] > 60
 
 
 @pytest.mark.parametrize("word, value", [("seed", "9"), ("stream", "hover"), ("batch", "2")])

@@ -4,6 +4,7 @@
     python -m training.measure.benchmark --sizes 640x480 2000x1500 --look gray --repeat 3
     python -m training.measure.benchmark --images my_images
     python -m training.measure.benchmark --images my_images --throughput
+    python -m training.measure.benchmark --sizes 640x480 --repeat 7 --before ../8463c2e
     python -m training.measure.benchmark --paper-sizes --encoder convnext_small
     python -m training.measure.benchmark --paper-sizes \\
         --command "docker run --rm -v {input}:/inputs -v {output}:/outputs cellseg"
@@ -27,6 +28,10 @@ The table, times in seconds:
 With --encoder the program runs with untrained networks of that size, rigged to find cells (training.measure.rigged), in
 place of the shipped ones. Their cells mean nothing and cannot be measured: the image is segmented at its own size. In a
 --command of your own {weights} stands for the folder of these networks.
+
+With --before the predict.py of another version's folder, with the weights there, is started in turn with the command's
+own, image by image and run by run, so that what else the machine does slows both. Columns "before", its real time, and
+"ratio", real over before, are added; both times are medians of their own.
 
 With --repeat the run with the median real time is shown, or a failed one if any failed; --csv has a line for each run.
 With --throughput the command is started once for all images, and {input} is the folder of them all. The times count
@@ -62,6 +67,7 @@ from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
 
+PROGRAM = "predict.py"
 ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 28"
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,12 +113,43 @@ def folder_record(images: dict[Path, tuple[int, int]], run: Launch) -> dict:
     }
 
 
+def compared(record: dict, before: list[Launch]) -> dict:
+    """A line of the table with the time of the other version, if one was started."""
+    for run in before:
+        failure = record["failure"] or (run.failure and f"before: {run.failure}")
+        record = record | {"before": run.seconds, "ratio": record["real"] / run.seconds, "failure": failure}
+    return record
+
+
 def typical(records: list[dict]) -> dict:
-    """Of several runs the one with the median real time (the faster of the middle two), or a failed one if any
-    failed.
+    """Of several runs the one with the median real time (the faster of the middle two), or a failed one if any failed;
+    with the median time of the other version.
     """
     failed = [r for r in records if r["failure"]]
-    return failed[0] if failed else sorted(records, key=lambda r: r["real"])[(len(records) - 1) // 2]
+    if failed:
+        return failed[0]
+    middle = (len(records) - 1) // 2
+    shown = sorted(records, key=lambda r: r["real"])[middle]
+    if "before" not in shown:
+        return shown
+    before = sorted(r["before"] for r in records)[middle]
+    return shown | {"before": before, "ratio": shown["real"] / before}
+
+
+def words_before(words: list[str], folder: Path) -> list[str]:
+    """The command's words with the predict.py of another version's folder in place of its own.
+
+    Raises
+    ------
+    ValueError
+        If the folder has none, or the command does not name one.
+    """
+    program = folder / PROGRAM
+    if not program.is_file():
+        raise ValueError(f"--before {folder}: no {PROGRAM} there; name the folder of a version of the program")
+    if not any(Path(word).name == PROGRAM for word in words):
+        raise ValueError(f"--before needs a --command that starts {PROGRAM}, which it exchanges; leave one of them out")
+    return [str(program.resolve()) if Path(word).name == PROGRAM else word for word in words]
 
 
 def write_plot(path: Path, records: list[dict], title: str) -> None:
@@ -163,15 +200,24 @@ def make_images(args: argparse.Namespace, folder: Path) -> None:
             )
 
 
-def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list[dict]]:
-    """Records of all runs: a list for each image, or one list with --throughput."""
+def measure(args: argparse.Namespace, commands: list[list[str]], work: Path) -> list[list[dict]]:
+    """Records of all runs: a list for each image, or one list with --throughput. The words of the command come first,
+    then those of the other version, if there is one.
+    """
+
+    def start(source: Path, images: dict[Path, tuple[int, int]], folder: Path) -> tuple[Launch, list[Launch]]:
+        places = folder, folder.with_name(f"{folder.name}-before")
+        own, *before = [launch(words, source, images, place) for words, place in zip(commands, places)]
+        return own, before
+
     source = args.images
     if source is None:
         source = work / "images"
         make_images(args, source)
     images = {path: open_image(path).shape for path in images_in(source)}
     if args.throughput:
-        return [[folder_record(images, launch(words, source, images, work / f"run{n}")) for n in range(args.repeat)]]
+        runs = [start(source, images, work / f"run{n}") for n in range(args.repeat)]
+        return [[compared(folder_record(images, own), before) for own, before in runs]]
     measured = []
     for path, shape in images.items():
         alone = work / path.name
@@ -179,15 +225,16 @@ def measure(args: argparse.Namespace, words: list[str], work: Path) -> list[list
         (shutil.copytree if path.is_dir() else shutil.copy)(path, alone / "in" / path.name)
         runs = []
         for n in range(args.repeat):
-            run = launch(words, alone / "in", {path: shape}, alone / f"run{n}")
-            runs.append(image_record(path.name, shape, run))
+            run, before = start(alone / "in", {path: shape}, alone / f"run{n}")
+            runs.append(compared(image_record(path.name, shape, run), before))
             log.info(
-                "%s, run %d of %d: %.2f s%s",
+                "%s, run %d of %d: %.2f s%s%s",
                 path.name,
                 n + 1,
                 args.repeat,
                 run.seconds,
-                ", failed" if run.failure else "",
+                "".join(f", before {other.seconds:.2f} s" for other in before),
+                ", failed" if runs[-1]["failure"] else "",
             )
         measured.append(runs)
     return measured
@@ -235,6 +282,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of images made [0]")
     add("--command", help=f"what to time [{DEFAULT_COMMAND}]")
     add("--encoder", metavar="NAME", help="a ConvNeXt of timm: time it with untrained networks [the shipped networks]")
+    add("--before", type=Path, metavar="DIR", help="folder of another version of the program, to be timed in turn")
     add("--repeat", type=positive, default=1, metavar="N", help="runs for each image [1]")
     add("--throughput", action="store_true", help="one start for all images: images and megapixels per second")
     add("--csv", type=Path, metavar="FILE", help="write all runs there")
@@ -253,6 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     args.command = args.command or (ENCODER_COMMAND if args.encoder else DEFAULT_COMMAND)
     words = split_command(args.command)
+    commands = [words, words_before(words, args.before)] if args.before else [words]
     if ("{weights}" in args.command) != bool(args.encoder):
         raise ValueError("{weights} in --command stands for the networks that --encoder makes: give both, or neither")
     if args.plot:
@@ -265,8 +314,9 @@ def main(argv: list[str] | None = None) -> int:
             from training.measure.rigged import write_rigged_weights  # late: imports torch, and may import timm
 
             write_rigged_weights(work / "weights", args.encoder)
-            words = [word.replace("{weights}", str((work / "weights").resolve())) for word in words]
-        measured = measure(args, words, work)
+            weights = str((work / "weights").resolve())
+            commands = [[word.replace("{weights}", weights) for word in words] for words in commands]
+        measured = measure(args, commands, work)
     shown = [typical(runs) for runs in measured]
     print(f"machine: {place}\ncommand: {args.command}\n\n{text_table(shown)}")
     if args.csv:

@@ -224,6 +224,64 @@ def test_typical_run():
     assert typical([*records, {"real": 9.0, "failure": "exit code 1"}])["real"] == 9
 
 
+def test_the_typical_run_beside_another_version():
+    """Each has its own median, whichever runs they are of."""
+    records = [{"real": r, "before": b, "ratio": r / b, "failure": ""} for r, b in ((5.0, 1.0), (1.0, 2.0), (3.0, 4.0))]
+    assert typical(records) == {"real": 3.0, "before": 2.0, "ratio": 1.5, "failure": ""}
+    assert typical([*records, {"real": 9.0, "before": 9.0, "ratio": 1.0, "failure": "before: exit code 1"}])["failure"]
+
+
+@pytest.fixture
+def versions(program, tmp_path):
+    """This version's command, and the folder of an older one that writes no report and takes longer. Both say in a file
+    when they were started.
+    """
+    told = f"\nopen({str(tmp_path / 'starts')!r}, 'a').write(%r)\n"
+    (tmp_path / "old").mkdir()
+    for size in ("40x30", "1000x1200"):
+        (tmp_path / "old" / f"{size}.tiff").write_bytes((tmp_path / f"{size}.tiff").read_bytes())
+    slow = FAKE.replace("sleep(0.2)", "sleep(0.6)").partition("if len(sys.argv)")[0]
+    (tmp_path / "old" / "predict.py").write_text(slow + told % "b")
+    program(FAKE + told % "a")
+    (tmp_path / "program.py").rename(tmp_path / "predict.py")
+    return f"{{python}} {shlex.quote(str(tmp_path / 'predict.py'))} {{input}} {{output}} {{report}}", tmp_path / "old"
+
+
+def test_another_version_is_timed_in_turn(versions, images, tmp_path, capsys):
+    command, old = versions
+    options = ["--images", str(images), "--command", command, "--before", str(old)]
+    assert main([*options, "--repeat", "2", "--csv", str(tmp_path / "times.csv")]) == 0
+    assert (tmp_path / "starts").read_text() == "abababab"
+    for row in rows_of(capsys.readouterr().out):
+        assert 0.2 <= float(row["real"]) < float(row["before"]) - 0.2
+        assert float(row["ratio"]) == pytest.approx(float(row["real"]) / float(row["before"]), abs=0.02)
+        assert row["network"] == "0.120", "the stages are this version's"
+    with open(tmp_path / "times.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 2 * 2
+    for line in lines:
+        assert float(line["ratio"]) == pytest.approx(float(line["real"]) / float(line["before"]), abs=1e-3)
+    assert main([*options, "--throughput"]) == 0
+    (row,) = rows_of(capsys.readouterr().out)
+    assert float(row["real"]) + 0.5 < float(row["before"])
+
+
+def test_a_version_that_fails(versions, images, capsys):
+    command, old = versions
+    (old / "predict.py").write_text("raise SystemExit(3)")
+    assert main(["--images", str(images), "--command", command, "--before", str(old)]) == 1
+    assert [row["failure"] for row in rows_of(capsys.readouterr().out)] == ["before: exit code 3"] * 2
+
+
+@pytest.mark.parametrize(
+    "command, folder, said", [(None, "nowhere", "no predict.py there"), ("sh", "old", "exchanges")]
+)
+def test_a_version_that_cannot_be_timed(versions, images, tmp_path, caplog, command, folder, said):
+    options = ["--command", f"{command} {{input}} {{output}}"] if command else []
+    assert main(["--images", str(images), "--before", str(tmp_path / folder), *options]) == 2
+    assert said in caplog.text
+
+
 def test_a_container_has_unknown_memory(images, monkeypatch, capsys):
     monkeypatch.setattr(launching.shutil, "which", lambda program: sys.executable)
     monkeypatch.setattr(launching, "fill", lambda words, source, output: ["true"])

@@ -1,0 +1,37 @@
+"""training.trainer: the moving average by hand, and what a trainer sets before its first step."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training.distributed import Team
+from training.router_trainer import RouterTrainer
+from training.settings import RouterSettings
+from training.trainer import update_average
+
+
+def test_moving_average_by_hand():
+    """Decays of 2/11, then 0.2 twice: weights and float buffers move, a count is that of the network."""
+    model = nn.BatchNorm1d(1)
+    average = copy.deepcopy(model)
+    for values in (average.weight.data, average.running_mean):
+        values.zero_()
+    for step, value in enumerate((1.0, 2.0, 4.0), start=1):
+        for values in (model.weight.data, model.running_mean, model.num_batches_tracked):
+            values.fill_(value)
+        update_average(average, model, step, 0.2)
+    expected = 0.2 * (0.2 * 9 / 11 + 0.8 * 2) + 0.8 * 4
+    assert average.weight.item() == pytest.approx(expected)
+    assert average.running_mean.item() == pytest.approx(expected)
+    assert average.num_batches_tracked.item() == 4
+
+
+def test_convolutions_are_tried_out_on_a_gpu(monkeypatch, router_manifest):
+    """The switch is there without a GPU too."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    settings = RouterSettings(manifest=router_manifest, out=Path(), leave_out=[], random_init=True)
+    RouterTrainer(settings, Team(torch.device("cpu")))
+    assert torch.backends.cudnn.benchmark
