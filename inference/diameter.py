@@ -109,11 +109,12 @@ def checked_in_mirrors(
     guess: float,
     settings: MeasureSettings = MeasureSettings(),
 ) -> Measurement:
-    """Measure the mirror images as well, where a measurement is unsure or rests on a few cells.
+    """Measure the image turned by half a circle as well, where a measurement is unsure or rests on a few cells; where
+    that finds another size, both mirror images too.
 
     A network finds slightly other cells in these, and what is nearly a coin's flip falls on either side. So the middle
-    of the four diameters counts; where it would lie between two sizes that have nothing to do with each other, the one
-    at which the cells agree better with those of neighbouring sizes.
+    of the two or four diameters counts; where it would lie between two sizes that have nothing to do with each other,
+    the one at which the cells agree better with those of neighbouring sizes.
 
     Parameters
     ----------
@@ -121,13 +122,15 @@ def checked_in_mirrors(
     """
     if not (size_unsure(first.agreement) or 0 < first.cells < settings.fewest_cells):
         return first
-    mirrored = (Mirrored(image, *ways) for ways in ((True, False), (False, True), (True, True)))
-    found = [first, *(measure_diameter(other, network, guess, settings) for other in mirrored)]
-    _, low, high, _ = sorted(found, key=lambda measurement: measurement.diameter)
-    better = max(low, high, key=lambda measurement: measurement.agreement or 0)
-    if high.diameter > settings.other_size * low.diameter:
-        return better
-    return replace(better, diameter=math.sqrt(low.diameter * high.diameter))
+    found = [first]
+    for ways in (((True, True),), ((True, False), (False, True))):
+        found += [measure_diameter(Mirrored(image, *way), network, guess, settings) for way in ways]
+        found.sort(key=lambda measurement: measurement.diameter)
+        low, high = found[len(found) // 2 - 1 : len(found) // 2 + 1]
+        better = max(low, high, key=lambda measurement: measurement.agreement or 0)
+        if high.diameter <= settings.other_size * low.diameter:
+            return replace(better, diameter=math.sqrt(low.diameter * high.diameter))
+    return better
 
 
 def sizes_to_try(guess: float, smallest: float, largest: float, settings: MeasureSettings) -> dict[int, float]:

@@ -229,7 +229,14 @@ def test_the_middle_of_the_mirror_images_counts(mirrors, first):
         BOTH: Measurement(90.0, None, 1.0, 1),
     }
     assert checked_in_mirrors(first, ONE_SPOT, "network", 9.0) == Measurement((11 * 12) ** 0.5, 4.0, 0.8, 33)
-    assert seen == [DOWN, RIGHT, BOTH]
+    assert seen == [BOTH, DOWN, RIGHT]
+
+
+def test_half_a_turn_that_finds_the_same_size_is_enough(mirrors):
+    answers, seen = mirrors
+    answers[BOTH] = Measurement(12.0, 4.0, 0.8, 33)
+    assert checked_in_mirrors(UNSURE, ONE_SPOT, "network", 9.0) == Measurement(120**0.5, 4.0, 0.8, 33)
+    assert seen == [BOTH]
 
 
 def test_between_two_sizes_the_surer_one_counts(mirrors):
