@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from inference import __version__
 from inference.batch import run
+from inference.exit_codes import INTERRUPTED
 from inference.lengths import parse_length
 from inference.naming import Names
 from inference.outputs.overlay import COLOURS, OverlayStyle, parse_colour
@@ -34,7 +35,6 @@ the image.
 """
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 WIDEST = 100  # pixels, of outlines
-INTERRUPTED = 130  # exit code; the others are `inference.batch`'s
 
 log = logging.getLogger(__name__)
 

@@ -33,6 +33,8 @@ from models.weights_folder import check_weights
 if TYPE_CHECKING:
     from inference.outputs.label_rows import LabelRows
 
+DIGITS = 12  # of a checkpoint's SHA-256, in hexadecimal: enough to tell networks apart
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -203,11 +205,11 @@ class Segmenter:
         """A class's network as labels are made with it."""
         return network if self.quick else SeenTwice(network)
 
-    def sha256(self, class_: int) -> str | None:
-        """Of the checkpoint of a class's network; None if the network was given as it is."""
-        if class_ not in self._sums and class_ in self.files:
-            self._sums[class_] = sha256(self.files[class_])
-        return self._sums.get(class_)
+    def digest(self, class_: int) -> str:
+        """The first digits of the SHA-256 of a class's checkpoint; none if the network was given as it is."""
+        if class_ not in self._sums:
+            self._sums[class_] = sha256(self.files[class_])[:DIGITS] if class_ in self.files else ""
+        return self._sums[class_]
 
     def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""

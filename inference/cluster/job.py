@@ -39,7 +39,6 @@ class Job:
     shipped : whether the weights are those that the program came with; each worker takes its own then
     sums : the list of the weights' checksums
     level : from which on the log's lines are wanted
-    split : pixels; larger images are split
     """
 
     number: str
@@ -49,7 +48,6 @@ class Job:
     shipped: bool
     sums: bytes
     level: int
-    split: float
 
     @property
     def plugin(self) -> str:

@@ -15,7 +15,7 @@ from inference.cluster.asking import Asked, Asking
 from inference.cluster.hover_parts import HoverPlan
 from inference.cluster.job import Job, at_work, networks, open_part, reader
 from inference.cluster.joining import Border, Numbers, Part, encode
-from inference.cluster.stardist_parts import StarBand, count_cells, decide_band, decide_seam, find_in_tiles, paint_band
+from inference.cluster.stardist_parts import StarBand, decide_band, decide_seam, find_in_tiles, paint_band
 from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.hover import Band
 from inference.kinds import KINDS
@@ -30,6 +30,7 @@ from inference.report import ReportRow
 from inference.run import by_image
 from inference.scaling import WorkingImage, labelling_scale
 from inference.segmenter import Plan, Segmentation, summarise
+from inference.stardist import count_survivors
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, spans, tile_image
 from models.stardist import RAYS
@@ -72,8 +73,8 @@ class _Given:
     def segment(self, picture: Picture, **options) -> Segmentation:
         return self.segmentation
 
-    def sha256(self, class_: int) -> str | None:
-        return networks(self.job).sha256(class_)
+    def digest(self, class_: int) -> str:
+        return networks(self.job).digest(class_)
 
 
 class _Part(NormalisedImage):
@@ -162,7 +163,7 @@ def decide_pieces(
     with clock("decode"):
         pool = Candidates.concatenate(list(pieces), RAYS)
         band = decide_band(pool, looked.settings, rows, looked.plan.sizes.working[0])
-    return band, band.survivors, band.tied, _counted(looked, [band.survivors], clock)
+    return band, band.survivors, band.tied, _counted(looked, band.survivors, clock)
 
 
 def decide_between(looked: Looked, *bands: StarBand) -> tuple[Candidates, Counted]:
@@ -170,12 +171,12 @@ def decide_between(looked: Looked, *bands: StarBand) -> tuple[Candidates, Counte
     clock = Stopwatch()
     with clock("decode"):
         cells = decide_seam(bands, looked.settings)
-    return cells, _counted(looked, [cells], clock)
+    return cells, _counted(looked, cells, clock)
 
 
-def _counted(looked: Looked, cells: list[Candidates], clock: Stopwatch) -> Counted:
+def _counted(looked: Looked, cells: Candidates, clock: Stopwatch) -> Counted:
     tally = Tally()
-    count_cells(cells, looked.plan.sizes, tally)
+    count_survivors(cells, cells.boxes(), looked.plan.sizes, tally)
     return Counted(tally, dict(clock.seconds))
 
 

@@ -84,7 +84,7 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
             run = make_run(job, here, networks(job), page)
             start = time.perf_counter()
             for first, others in by_image(open_all([file.found], job.request.reading, reader(job))):
-                if parcel is None and is_large(first, job.split):
+                if parcel is None and is_large(first, job.request.split_pixels):
                     done.large.append(Large(file, first.number))
                 else:
                     done.rows.append((file.place, run.attempt(first, others, start, lambda total: None)))
