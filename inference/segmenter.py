@@ -105,9 +105,8 @@ class Summary:
 
 def summarise(tally: Tally, device: str, seconds: Mapping[str, float]) -> Summary:
     """What is known once all is counted."""
-    counts = {name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")}
-    probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
-    return Summary(**counts, probabilities=probabilities, device=device, seconds=seconds)
+    counts = vars(tally) | {"probabilities": tally.all_probabilities}
+    return Summary(**counts, device=device, seconds=seconds)
 
 
 class Segmentation:

@@ -91,7 +91,7 @@ class _Part(NormalisedImage):
 def look(number: str, large: Large) -> Looked | Done:
     """Everything about an image but its labels; or what became of it, if there is nothing more to be done."""
     with at_work(number) as (job, said):
-        page = Entries(large.file.place) if job.request.page else None
+        page = Entries(large.file)
         run = make_run(job, [large.file], Asking(), page)
         first, others = _planes(job, large)
         row: ReportRow
@@ -109,8 +109,7 @@ def look(number: str, large: Large) -> Looked | Done:
                 warnings[:] = [row.warnings] if row.warnings else []
             except Exception as error:
                 row = run.failed(first, error)
-        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
-        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], entries, tuple(said))
+        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], page.entries, tuple(said))
 
 
 def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
@@ -236,14 +235,13 @@ def write(
     with at_work(number) as (job, said):
         tally, seconds = Tally(), dict(looked.seconds)
         for one in counted:
-            for name in ("tiles", "empty_tiles", "seam_cells", "cut_cells"):
-                setattr(tally, name, getattr(tally, name) + getattr(one.tally, name))
+            tally.add(one.tally)
             for stage, spent in one.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
         tally.probabilities = [probabilities for _, probabilities in parts]
         tally.cells = sum(map(len, tally.probabilities))
         device = ", ".join(sorted({one.device for one in counted if one.device}))
-        page = Entries(large.file.place) if job.request.page else None
+        page = Entries(large.file)
         first, others = _planes(job, large)
         strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
         image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
@@ -251,5 +249,4 @@ def write(
         segmentation.stored = LabelRows.of_strips(strips, looked.plan.sizes.image, tally.cells)
         run = make_run(job, [large.file], _Given(segmentation, job), page)
         row = run.attempt(first, others, time.perf_counter(), lambda total: None)
-        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
-        return Done([(large.file.place, row)], entries, tuple(said))
+        return Done([(large.file.place, row)], page.entries, tuple(said))
