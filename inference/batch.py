@@ -14,6 +14,7 @@ from inference import __version__
 from inference.ahead import ahead
 from inference.claims import Claims, NotOurs, make_folder
 from inference.dry_run import dry_run
+from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.finding import Found, Skipped
 from inference.machine import lacks_memory, too_little_memory
 from inference.naming import result_names
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from inference.outputs.page import Page
 
 log = logging.getLogger(__name__)
-
-ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2  # exit codes
-HASH_DIGITS = 12  # of the weights, in the report
 
 
 def run(request: Request) -> int:

@@ -4,11 +4,13 @@ import argparse
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
 from inference import __version__
 from inference.batch import run
+from inference.exit_codes import INTERRUPTED
 from inference.lengths import parse_length
 from inference.naming import Names
 from inference.outputs.overlay import COLOURS, OverlayStyle, parse_colour
@@ -34,7 +36,6 @@ the image.
 """
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 WIDEST = 100  # pixels, of outlines
-INTERRUPTED = 130  # exit code; the others are `inference.batch`'s
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "-i",
         "--input",
+        dest="sources",
         nargs="+",
         action="extend",
         default=[],
@@ -108,11 +110,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="image files, folders of them or patterns such as 'day*/*.tif' (TIFF, PNG, JPEG, OME-Zarr, CZI, ...: "
         "docs/formats.md)",
     )
-    add("--list", type=Path, metavar="FILE", help="a text file with the name of an image a line")
+    add("--list", dest="listed", type=Path, metavar="FILE", help="a text file with the name of an image a line")
     add("--recursive", action="store_true", help="go into folders in folders; results go to folders of the same names")
     add(
         "-o",
         "--output",
+        dest="folder",
         type=Path,
         required=True,
         metavar="OUT",
@@ -133,6 +136,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--route",
+        dest="class_",
         type=written(route),
         metavar="CLASS",
         help="network to use, by number or name: "
@@ -268,6 +272,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--dry-run",
+        dest="dry",
         action="store_true",
         help="only say how each file would be read, what would be written, and about how long it takes",
     )
@@ -287,6 +292,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--dask-split",
+        dest="split_pixels",
         type=written(parse_count),
         default=SPLIT_PIXELS,
         metavar="N",
@@ -304,51 +310,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
     add("--version", action="version", version=f"multistream-cellseg {__version__}")
     args = parser.parse_args(argv)
-    if not args.input and not args.list:
+    if not args.sources and not args.listed:
         parser.error("no images; give files or folders with -i, or a list of them with --list")
     return args
 
 
 def request_of(args: argparse.Namespace) -> Request:
-    """What the options ask for."""
-    limits = ReadLimits(args.max_pixels, READ_SECONDS if args.timeout is None else min(READ_SECONDS, args.timeout))
-    return Request(
-        args.input,
-        args.output,
-        args.weights,
-        args.device,
-        args.route,
-        args.diameter,
-        SENSITIVITIES[args.sensitivity],
-        args.quick,
-        args.same_diameter,
-        args.same_contrast,
-        ReadOptions(args.channels, args.axes, args.series, args.z, args.t),
-        args.list,
-        args.recursive,
-        args.names,
-        tuple(option for option in PRODUCTS if getattr(args, option)),
-        OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers),
-        args.tiled,
-        args.colours,
-        args.min_size,
-        args.max_size,
-        args.exclude_border,
-        args.page,
-        args.report,
-        args.brief,
-        args.resume,
-        args.dry_run,
-        args.quiet,
-        overwrite=args.overwrite,
-        read_limits=limits,
-        timeout=args.timeout,
-        verify_weights=args.verify_weights,
-        dask=args.dask,
-        dask_files=args.dask_files,
-        split_pixels=args.dask_split,
-        part=args.part,
-    )
+    """What the options ask for: those that are named as a field of `Request` as they are, the others put together."""
+    given = {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
+    given |= {
+        "sensitivity": SENSITIVITIES[args.sensitivity],
+        "reading": ReadOptions(args.channels, args.axes, args.series, args.z, args.t),
+        "products": tuple(option for option in PRODUCTS if getattr(args, option)),
+        "style": OverlayStyle(args.overlay_colour, args.overlay_width, args.overlay_numbers),
+        "read_limits": ReadLimits(args.max_pixels, min(READ_SECONDS, args.timeout or READ_SECONDS)),
+    }
+    return Request(**given)
 
 
 def main(argv: list[str] | None = None) -> int:

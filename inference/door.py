@@ -97,7 +97,7 @@ class Segmenter:
         weights, scores = {}, {}
         for image_class in CLASSES:
             file = self._networks.files[image_class.number]
-            weights[image_class.name] = (self._networks.sha256(image_class.number) or "")[:12]
+            weights[image_class.name] = self._networks.digest(image_class.number)
             scores[image_class.name] = read_config(file)[1].validation.get("f1")
         return Facts(__version__, str(self._networks.device), weights, scores)
 

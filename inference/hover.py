@@ -32,6 +32,7 @@ CHANNELS = 1, 2  # of the two maps
 HOVER_STRIDE = 2
 ZOOM = STRIDE // HOVER_STRIDE
 MARGIN = 192  # rows of the decoded maps; ten times the median cell's diameter
+KEPT = 3  # of the complete decoded rows the last ones, from which the next rows of the image are made too
 BACKGROUND = -20.0  # logit of the cell probability where no network ran
 
 
@@ -76,16 +77,13 @@ def rows(
     they are those of the whole image. A band whose cells reach the lower end of its margin waits for more rows, up to a
     limit.
     """
-    height, width = sizes.image
+    width = sizes.image[1]
     scale = sizes.scale[0] / HOVER_STRIDE, sizes.scale[1] / HOVER_STRIDE  # decoded pixels per pixel of the image
     maps = MapRows(tiles, sizes.working)
     number = Numbering(tally)
     done = 0  # rows handed on
     for labels, first_row, complete, probabilities in decode_bands(maps, settings, tally, limits):
-        if complete == maps.shape[0]:
-            ready = height
-        else:  # a row is made from the two nearest decoded ones
-            ready = max(done, math.floor((complete - 0.5) / scale[0] - 0.5))
+        ready = rows_ready(complete, maps.shape[0], sizes)
         number.learn(probabilities)
         while done < ready:
             bottom = min(ready, done + max(1, limits.decoded_pixels // width))
@@ -119,7 +117,7 @@ def decode_bands(
         tally.cut_cells += band.cut
         tally.seam_cells += band.across
         yield labels, first_row, complete, band.probabilities
-        keep_from = max(first_row, complete - 3)
+        keep_from = max(first_row, complete - KEPT)
         labels, first_row = labels[keep_from - first_row :].copy(), keep_from
 
 
@@ -134,6 +132,15 @@ def cut_bands(shape: tuple[int, int], limits: Limits) -> list[tuple[int, int]]:
 def complete_up_to(bottom: int, height: int) -> int:
     """The decoded row, without it, up to which all cells are known with the band that ends at `bottom`."""
     return height if bottom == height else bottom - MARGIN
+
+
+def rows_ready(complete: int, height: int, sizes: Sizes) -> int:
+    """The row of the image, without it, up to which rows can be made from the first `complete` of the `height` decoded
+    rows: each one is made from the two nearest.
+    """
+    if complete == height:
+        return sizes.image[0]
+    return max(0, math.floor((complete - 0.5) / (sizes.scale[0] / HOVER_STRIDE) - 0.5))
 
 
 @dataclass(frozen=True)

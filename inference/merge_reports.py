@@ -15,14 +15,17 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
 
+from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.outputs.table import write_table
 
 Row = Mapping[str, str | int | float | None]
-DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
 
 def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
+    if "-h" in words or "--help" in words:
+        print((__doc__ or "").strip())
+        return ALL_DONE
     if len(words) < 2 or words[0].startswith("-"):
         print((__doc__ or "").strip(), file=sys.stderr)
         return NOTHING_DONE
@@ -36,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     images = [row for row in rows if not str(row["status"]).startswith("skipped")]
     failed = sum(str(row["status"]).startswith("failed") for row in images)
     print(f"{len(images)} images, {failed} failed; the report is {merged}")
-    return NOTHING_DONE if failed == len(images) else SOME_FAILED if failed else DONE
+    return NOTHING_DONE if failed == len(images) else SOME_FAILED if failed else ALL_DONE
 
 
 def by_number(path: Path) -> list:

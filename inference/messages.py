@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.listening import heard
 from inference.machine import lacks_memory
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
@@ -26,17 +27,12 @@ def collected_warnings() -> Iterator[list[str]]:
     """The warnings that the program logs meanwhile, in this list."""
     warnings: list[str] = []
 
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno == logging.WARNING:
-                warnings.append(record.getMessage())
+    def take(record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            warnings.append(record.getMessage())
 
-    handler, logger = Collector(logging.WARNING), logging.getLogger(__name__.rpartition(".")[0])
-    logger.addHandler(handler)
-    try:
+    with heard(logging.getLogger(__name__.rpartition(".")[0]), take):
         yield warnings
-    finally:
-        logger.removeHandler(handler)
 
 
 def formatted(record: logging.LogRecord) -> str:

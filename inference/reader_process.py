@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.listening import Listener
 from inference.machine import available_memory, data_bytes
 from inference.provenance import file_digest
 from inference.reading import Image, ImageError, open_images
@@ -115,13 +116,8 @@ def _limit() -> None:
 def _collect_complaints() -> list[str]:
     """What libraries log and warn of from now on, in this list. What they print is lost: it names no file."""
     complaints: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            complaints.append(" ".join(record.getMessage().split()))
-
-    root = logging.getLogger()
-    root.handlers[:] = [Collector(logging.WARNING)]
+    listener = Listener(lambda record: complaints.append(" ".join(record.getMessage().split())), logging.WARNING)
+    logging.getLogger().handlers[:] = [listener]
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)

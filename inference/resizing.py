@@ -7,7 +7,7 @@ from inference.compiled import compiled
 
 @compiled
 def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
-    """Rows [top, bottom) of a label image at another size; see `resize_labels`. `labels` begins with row `first_row` of
+    """Rows [top, bottom) of a label image at another size; see `resize_rows`. `labels` begins with row `first_row` of
     `rows`.
     """
     columns = labels.shape[1]
@@ -40,23 +40,11 @@ def _enlarge(labels, first_row, rows, top, bottom, width, scale_y, scale_x):
     return large
 
 
-def resize_labels(labels: np.ndarray, shape: tuple[int, int], scale: tuple[float, float]) -> np.ndarray:
-    """Labels at another size, with smooth outlines: each pixel takes the label with the largest bilinear weight around
-    it.
-
-    Parameters
-    ----------
-    labels : (h, w) int32
-    shape : height and width of the result
-    scale : pixels of `labels` per pixel of the result, (y, x)
-    """
-    return resize_rows(labels, 0, len(labels), (0, shape[0]), shape[1], scale)
-
-
 def resize_rows(
     labels: np.ndarray, first_row: int, height: int, rows: tuple[int, int], width: int, scale: tuple[float, float]
 ) -> np.ndarray:
-    """Some rows of what `resize_labels` makes of a label image of which only some rows are at hand.
+    """Some rows of a label image at another size, with smooth outlines: each pixel takes the label with the largest
+    bilinear weight around it.
 
     Parameters
     ----------

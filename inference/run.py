@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HASH_DIGITS = 12  # of the weights, in the report
-
 
 def by_image(planes: Iterator[Opened]) -> Iterator[tuple[Opened, Iterator[Opened]]]:
     """The first plane of each image, and the others of it, to be read before the next image is asked for."""
@@ -307,7 +305,7 @@ class Run:
             seam_cells=summary.seam_cells,
             cut_cells=summary.cut_cells,
             device=summary.device,
-            weights=(self.segmenter.sha256(plan.image_class.number) or "")[:HASH_DIGITS] if request.report else None,
+            weights=self.segmenter.digest(plan.image_class.number) if request.report else None,
             tolerance_seconds=round(time_tolerance(*picture.shape), 2),
             stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]},
             peak_memory_mb=peak_memory_mb(),

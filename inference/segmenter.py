@@ -33,6 +33,8 @@ from models.weights_folder import check_weights
 if TYPE_CHECKING:
     from inference.outputs.label_rows import LabelRows
 
+DIGITS = 12  # of a checkpoint's SHA-256, in hexadecimal: enough to tell networks apart
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -103,9 +105,8 @@ class Summary:
 
 def summarise(tally: Tally, device: str, seconds: Mapping[str, float]) -> Summary:
     """What is known once all is counted."""
-    counts = {name: getattr(tally, name) for name in ("tiles", "empty_tiles", "cells", "seam_cells", "cut_cells")}
-    probabilities = np.concatenate([np.zeros(0, np.float32), *tally.probabilities])
-    return Summary(**counts, probabilities=probabilities, device=device, seconds=seconds)
+    counts = vars(tally) | {"probabilities": tally.all_probabilities}
+    return Summary(**counts, device=device, seconds=seconds)
 
 
 class Segmentation:
@@ -203,11 +204,11 @@ class Segmenter:
         """A class's network as labels are made with it."""
         return network if self.quick else SeenTwice(network)
 
-    def sha256(self, class_: int) -> str | None:
-        """Of the checkpoint of a class's network; None if the network was given as it is."""
-        if class_ not in self._sums and class_ in self.files:
-            self._sums[class_] = sha256(self.files[class_])
-        return self._sums.get(class_)
+    def digest(self, class_: int) -> str:
+        """The first digits of the SHA-256 of a class's checkpoint; none if the network was given as it is."""
+        if class_ not in self._sums:
+            self._sums[class_] = sha256(self.files[class_])[:DIGITS] if class_ in self.files else ""
+        return self._sums[class_]
 
     def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""
@@ -216,8 +217,8 @@ class Segmenter:
         return self._router(image, excluded)
 
     def choose_class(self, picture: Picture) -> int:
-        """Number of the class whose network segments an image if none is given."""
-        return self._route(picture, self._normalised(picture, None)).best
+        """Number of the class whose network `segment` takes if it is given none."""
+        return self._look(picture, None, None, None, Stopwatch()).image_class.number
 
     def segment(
         self,
@@ -283,9 +284,8 @@ class Segmenter:
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
     ) -> Examined:
         """The image's normalised form, its class, the router's answer, the network and the cells' size."""
-        with clock("normalise"):
-            image = self._normalised(picture, ends)
-        looked = self._look_at(picture, image, class_, diameter, clock)
+        image, route = self._normalised(picture, ends, clock)
+        looked = self._look_at(picture, image, route, class_, diameter, clock)
         if class_ is None and diameter is None and ends is None:
             looked = self._without_brown(picture, looked, clock)
         if diameter is not None or looked.route is None:
@@ -306,34 +306,41 @@ class Segmenter:
             if not hides_nuclei(looked.image.content.overview):
                 return looked
             image = normalised_image(pixels, self.limits, brown=False)
-        other = self._look_at(picture, image, None, None, clock)
+        other = self._look_at(picture, image, None, None, None, clock)
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 
-    def _normalised(self, picture: Picture, ends: Ends | None) -> NormalisedImage:
-        """The image's normalised form.
+    def _normalised(
+        self, picture: Picture, ends: Ends | None, clock: Stopwatch
+    ) -> tuple[NormalisedImage, Route | None]:
+        """The image's normalised form, and the router's answer for it if that was needed.
 
         A few bright places are left out of its contrast if the router is then surer of the class that it says. That may
         be another class only where it was one of colour images, which a gray image is not.
         """
-        image = normalised_image(picture.pixels, self.limits, ends)
-        share = share_of_the_dim(image.overview) if ends is None and image.gray else None
-        if share is None or image.normalisation is None:
-            return image
-        dim = normalised_by(picture.pixels, image.normalisation.without_glare(share), self.limits)
-        before, after = self._route(picture, image), self._route(picture, dim)
+        with clock("normalise"):
+            image = normalised_image(picture.pixels, self.limits, ends)
+            share = share_of_the_dim(image.overview) if ends is None and image.gray else None
+            if share is None or image.normalisation is None:
+                return image, None
+            dim = normalised_by(picture.pixels, image.normalisation.without_glare(share), self.limits)
+        before, after = self._route(picture, image, clock), self._route(picture, dim, clock)
         surer = max(after.probabilities) > before.probabilities[after.likeliest]
         same = before.likeliest in (after.likeliest, LARGE_COLOUR, SMALL_COLOUR)
-        return dim if surer and same else image
+        return (dim, after) if surer and same else (image, before)
 
     def _look_at(
-        self, picture: Picture, image: NormalisedImage, class_: int | None, diameter: float | None, clock: Stopwatch
+        self,
+        picture: Picture,
+        image: NormalisedImage,
+        route: Route | None,
+        class_: int | None,
+        diameter: float | None,
+        clock: Stopwatch,
     ) -> Examined:
-        """As `_look`, of one normalised form."""
-        route = None
+        """As `_look`, of one normalised form; `route` is the router's answer for it if that is known."""
         if class_ is None or diameter is None:
-            with clock("route"):
-                route = self._route(picture, image)
+            route = route or self._route(picture, image, clock)
             class_, guess = route.best if class_ is None else class_, route.diameter
         with clock("load"):
             network = self.network(class_)
@@ -342,7 +349,8 @@ class Segmenter:
         with clock("scale"):
             return Examined(image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess))
 
-    def _route(self, picture: Picture, image: NormalisedImage) -> Route:
+    def _route(self, picture: Picture, image: NormalisedImage, clock: Stopwatch) -> Route:
         """The router's answer for what an image shows, by its pixels and by its normalised form."""
         content = image.content
-        return self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))
+        with clock("route"):
+            return self.route(content, ruled_out(Cutout(picture.pixels, content.box), image.gray))

@@ -5,10 +5,9 @@ import os
 import signal
 import sys
 
+from inference.exit_codes import INTERRUPTED, NOTHING_DONE
 from inference.machine import lacks_memory, threads_follow_quota, too_little_memory
 from inference.streams import secure_streams
-
-NOTHING_DONE, INTERRUPTED = 2, 130  # exit codes
 
 
 def start() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
@@ -72,6 +72,16 @@ class Tally:
     seam_cells: int = 0
     cut_cells: int = 0
     probabilities: list[np.ndarray] = field(default_factory=list, compare=False)
+
+    @property
+    def all_probabilities(self) -> np.ndarray:
+        """Of all cells: (cells,) float32."""
+        return np.concatenate([np.zeros(0, np.float32), *self.probabilities])
+
+    def add(self, other: "Tally") -> None:
+        """What is counted of another part of the image, whose cells come behind those so far."""
+        for own in fields(self):
+            setattr(self, own.name, getattr(self, own.name) + getattr(other, own.name))
 
 
 Maps = tuple[np.ndarray, ...]

@@ -1,6 +1,7 @@
 """An image whose cells are of two sizes: segmented at both, the smaller ones are put beside the larger ones."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,12 +41,9 @@ def rows_of_two_sizes(
     )
     diameter = network.config.diameter / max(coarse.sizes.scale)
     labels, added = put_beside(large, small, LARGEST * diameter)
-    probabilities = [np.concatenate([np.zeros(0, np.float32), *own.probabilities]) for own in tallies]
-    tally.tiles, tally.empty_tiles, tally.seam_cells, tally.cut_cells = (
-        sum(getattr(own, name) for own in tallies) for name in ("tiles", "empty_tiles", "seam_cells", "cut_cells")
-    )
-    tally.cells = tallies[0].cells + len(added)
-    tally.probabilities = [probabilities[0], probabilities[1][added - 1]]
+    first, second = tallies
+    tally.add(first)
+    tally.add(replace(second, cells=len(added), probabilities=[second.all_probabilities[added - 1]]))
     yield labels
 
 

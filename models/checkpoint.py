@@ -21,7 +21,7 @@ STORAGES = ("float16", "int8")
 SCALE_SUFFIX = ":scale"
 
 
-def _builders() -> dict:
+def network_kinds() -> dict:
     """Kind of network -> class."""
     from models.hover import ConvNeXtHover
     from models.router import Router
@@ -124,7 +124,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, fold: bool =
             state[name] = value.to(stored) if value.is_floating_point() else value
     try:
         with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
-            model = _builders()[kind](**config.network)
+            model = network_kinds()[kind](**config.network)
         model.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]  # torch lists every weight that does not fit

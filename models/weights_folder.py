@@ -3,12 +3,11 @@
 import math
 from pathlib import Path
 
-from models.checkpoint import read_config
+from models.checkpoint import network_kinds, read_config
 from models.checksums import CheckpointError, check_file, check_listed
 from models.classes import CLASSES, ROUTER_FILE
 
 FILES = (ROUTER_FILE, *(c.file for c in CLASSES))
-SEGMENTERS = ("stardist", "hover")
 REMEDY = "fetch the weights again, or give another folder with --weights"
 
 
@@ -34,7 +33,7 @@ def check_weights(folder: Path, verify: bool = False) -> None:
     for name in FILES:
         path = folder / name
         kind, config = read_config(path)
-        wanted = ("router",) if name == ROUTER_FILE else SEGMENTERS
+        wanted = [own for own in network_kinds() if (own == "router") == (name == ROUTER_FILE)]
         if kind not in wanted:
             raise CheckpointError(f"{path}: a {kind} network in the place of a {' or '.join(wanted)} one; {REMEDY}")
         if config.file not in ("", name):

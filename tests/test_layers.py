@@ -1,8 +1,9 @@
-"""The walls of the house, read from the import statements of all modules, late ones and those for types alone
+"""Which module may import which, read from the import statements of all modules, late ones and those for types alone
 included.
 """
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def test_no_circle():
 
 def test_compiled_imports_no_module_of_ours():
     assert not EDGES["inference.compiled"]
+
+
+def test_torch_is_imported_where_the_architecture_says():
+    """Within `inference`, but for types alone."""
+    found = set()
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+        imported = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        if any(re.match(r"(import|from) torch\b", line) for line in imported):
+            found.add(name)
+    allowed = {"inference.network", "inference.routing", "inference.cluster.connection"}
+    assert {name for name in found if name.startswith(("inference", "predict"))} == allowed
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,4 +1,4 @@
-"""A segmenter that is none: it finds out whether an image is to be segmented at all, and how."""
+"""A stand-in for the segmenter, by which a run says whether an image is to be segmented, and how."""
 
 from inference.reading import Picture
 

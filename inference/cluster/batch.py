@@ -78,13 +78,12 @@ def segment_on_cluster(
         level = logging.getLogger(LOGGER).getEffectiveLevel()
         job = Job(
             "",
-            replace(request, sources=(), listed=None, report=request.report),
+            replace(request, sources=(), listed=None),
             Common(),
             claims,
             shipped,
             sums.read_bytes() if sums.is_file() else b"",
             level,
-            request.split_pixels,
         )
         common = look_for_common(client, job, files, shared, request, images)
         settings = settings_digest(request.what_labels_depend_on | {"common": common}, sums)

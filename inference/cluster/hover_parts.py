@@ -2,7 +2,6 @@
 them: the cells of the whole image, exactly.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from inference.cluster.joining import Part
 from inference.hover import (
     HOVER_STRIDE,
+    KEPT,
     ZOOM,
     Band,
     MapRows,
@@ -20,6 +20,7 @@ from inference.hover import (
     names_in,
     reach_of,
     rows_needed,
+    rows_ready,
 )
 from inference.limits import Limits
 from inference.resizing import resize_rows
@@ -27,7 +28,6 @@ from inference.scaling import Sizes
 from inference.tiles import TileMaps, spans
 from models.unet import STRIDE
 
-KEPT = 3  # decoded rows above those that are complete, which rows of the image are made from; as in `inference.hover`
 KEY = 2**32  # more than a band has cells
 
 
@@ -74,13 +74,8 @@ class HoverPlan:
 
     def image_rows(self, number: int) -> tuple[int, int]:
         """A band's rows of the image, [top, bottom)."""
-        scale, height = self.sizes.scale[0] / HOVER_STRIDE, self.sizes.image[0]
-        ready = [0]
-        for band in range(number + 1):
-            complete = self.complete(band)
-            last = complete == self.shape[0]
-            ready.append(height if last else max(ready[-1], math.floor((complete - 0.5) / scale - 0.5)))
-        return ready[-2], ready[-1]
+        top, bottom = (rows_ready(self.complete(band), self.shape[0], self.sizes) for band in (number - 1, number))
+        return top, bottom
 
     def part(self, number: int, bands: Sequence[Band]) -> Part:
         """A band's rows of the image, from the bands of `bands_of`."""

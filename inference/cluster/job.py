@@ -14,6 +14,7 @@ from distributed import WorkerPlugin, get_worker
 from inference import __version__
 from inference.claims import Claims
 from inference.common import Common
+from inference.listening import heard
 from inference.messages import formatted
 from inference.reading import Picture
 from inference.request import Request
@@ -39,7 +40,6 @@ class Job:
     shipped : whether the weights are those that the program came with; each worker takes its own then
     sums : the list of the weights' checksums
     level : from which on the log's lines are wanted
-    split : pixels; larger images are split
     """
 
     number: str
@@ -49,7 +49,6 @@ class Job:
     shipped: bool
     sums: bytes
     level: int
-    split: float
 
     @property
     def plugin(self) -> str:
@@ -174,19 +173,13 @@ def at_work(number: str) -> Iterator[tuple[Job, list[tuple[int, str]]]]:
     with KEPT.busy:
         job = find_job(number)
         said: list[tuple[int, str]] = []
-
-        class Collector(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:
-                said.append((record.levelno, formatted(record)))
-
-        handler, logger = Collector(), logging.getLogger(LOGGER)
+        logger = logging.getLogger(LOGGER)
         before = logger.level
         logger.setLevel(job.level)
-        logger.addHandler(handler)
         try:
-            yield job, said
+            with heard(logger, lambda record: said.append((record.levelno, formatted(record)))):
+                yield job, said
         finally:
-            logger.removeHandler(handler)
             logger.setLevel(before)
 
 

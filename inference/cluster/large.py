@@ -15,7 +15,7 @@ from inference.cluster.asking import Asked, Asking
 from inference.cluster.hover_parts import HoverPlan
 from inference.cluster.job import Job, at_work, networks, open_part, reader
 from inference.cluster.joining import Border, Numbers, Part, encode
-from inference.cluster.stardist_parts import StarBand, count_cells, decide_band, decide_seam, find_in_tiles, paint_band
+from inference.cluster.stardist_parts import StarBand, decide_band, decide_seam, find_in_tiles, paint_band
 from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.hover import Band
 from inference.kinds import KINDS
@@ -30,6 +30,7 @@ from inference.report import ReportRow
 from inference.run import by_image
 from inference.scaling import WorkingImage, labelling_scale
 from inference.segmenter import Plan, Segmentation, summarise
+from inference.stardist import count_survivors
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, spans, tile_image
 from models.stardist import RAYS
@@ -72,8 +73,8 @@ class _Given:
     def segment(self, picture: Picture, **options) -> Segmentation:
         return self.segmentation
 
-    def sha256(self, class_: int) -> str | None:
-        return networks(self.job).sha256(class_)
+    def digest(self, class_: int) -> str:
+        return networks(self.job).digest(class_)
 
 
 class _Part(NormalisedImage):
@@ -90,7 +91,7 @@ class _Part(NormalisedImage):
 def look(number: str, large: Large) -> Looked | Done:
     """Everything about an image but its labels; or what became of it, if there is nothing more to be done."""
     with at_work(number) as (job, said):
-        page = Entries(large.file.place) if job.request.page else None
+        page = Entries(large.file)
         run = make_run(job, [large.file], Asking(), page)
         first, others = _planes(job, large)
         row: ReportRow
@@ -108,8 +109,7 @@ def look(number: str, large: Large) -> Looked | Done:
                 warnings[:] = [row.warnings] if row.warnings else []
             except Exception as error:
                 row = run.failed(first, error)
-        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
-        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], entries, tuple(said))
+        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], page.entries, tuple(said))
 
 
 def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
@@ -162,7 +162,7 @@ def decide_pieces(
     with clock("decode"):
         pool = Candidates.concatenate(list(pieces), RAYS)
         band = decide_band(pool, looked.settings, rows, looked.plan.sizes.working[0])
-    return band, band.survivors, band.tied, _counted(looked, [band.survivors], clock)
+    return band, band.survivors, band.tied, _counted(looked, band.survivors, clock)
 
 
 def decide_between(looked: Looked, *bands: StarBand) -> tuple[Candidates, Counted]:
@@ -170,12 +170,12 @@ def decide_between(looked: Looked, *bands: StarBand) -> tuple[Candidates, Counte
     clock = Stopwatch()
     with clock("decode"):
         cells = decide_seam(bands, looked.settings)
-    return cells, _counted(looked, [cells], clock)
+    return cells, _counted(looked, cells, clock)
 
 
-def _counted(looked: Looked, cells: list[Candidates], clock: Stopwatch) -> Counted:
+def _counted(looked: Looked, cells: Candidates, clock: Stopwatch) -> Counted:
     tally = Tally()
-    count_cells(cells, looked.plan.sizes, tally)
+    count_survivors(cells, cells.boxes(), looked.plan.sizes, tally)
     return Counted(tally, dict(clock.seconds))
 
 
@@ -235,14 +235,13 @@ def write(
     with at_work(number) as (job, said):
         tally, seconds = Tally(), dict(looked.seconds)
         for one in counted:
-            for name in ("tiles", "empty_tiles", "seam_cells", "cut_cells"):
-                setattr(tally, name, getattr(tally, name) + getattr(one.tally, name))
+            tally.add(one.tally)
             for stage, spent in one.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
         tally.probabilities = [probabilities for _, probabilities in parts]
         tally.cells = sum(map(len, tally.probabilities))
         device = ", ".join(sorted({one.device for one in counted if one.device}))
-        page = Entries(large.file.place) if job.request.page else None
+        page = Entries(large.file)
         first, others = _planes(job, large)
         strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
         image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
@@ -250,5 +249,4 @@ def write(
         segmentation.stored = LabelRows.of_strips(strips, looked.plan.sizes.image, tally.cells)
         run = make_run(job, [large.file], _Given(segmentation, job), page)
         row = run.attempt(first, others, time.perf_counter(), lambda total: None)
-        entries = [(large.file.place, entry) for entry in (page.entries if page else [])]
-        return Done([(large.file.place, row)], entries, tuple(said))
+        return Done([(large.file.place, row)], page.entries, tuple(said))

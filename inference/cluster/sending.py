@@ -49,16 +49,16 @@ class Sender:
         """The files that are to be sent, and what became of those that need not be."""
         todo, done = [], Done()
         for file in files:
-            page = Entries(file.place) if self.job.request.page else None
+            page = Entries(file)
             rows = self._kept(file, page)
             if rows is None:
                 todo.append(file)
                 continue
             done.rows.extend((file.place, row) for row in rows)
-            done.entries.extend((file.place, entry) for entry in (page.entries if page else []))
+            done.entries.extend(page.entries)
         return todo, done
 
-    def _kept(self, file: File, page: Entries | None):
+    def _kept(self, file: File, page: Entries):
         """The lines of a file all of whose images an earlier run has left complete; None for any other."""
         run = make_run(self.job, [file], Asking(), page)
         run.claims = self._claims

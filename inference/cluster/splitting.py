@@ -45,7 +45,7 @@ class Split:
             return self.timed(looked)
         rows = spans(looked.plan.sizes.working[0])
         columns = len(spans(looked.plan.sizes.working[1]))
-        most = min(MOST_TILES, self.job.split / PIECES_PER_SPLIT / STEP**2)
+        most = min(MOST_TILES, self.job.request.split_pixels / PIECES_PER_SPLIT / STEP**2)
         step = max(1, math.ceil(most / columns))
         cuts = [range(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]
         pieces = [

@@ -15,9 +15,9 @@ from inference.cluster.joining import Part
 from inference.painting import paint_onto
 from inference.polygons import Candidates, by_probability
 from inference.scaling import Sizes
-from inference.stardist import LONGEST_RAY, Settings, candidates_of, count_survivors, free_to_paint
+from inference.stardist import LONGEST_RAY, Settings, candidates_of, free_to_paint
 from inference.suppression import SURVIVOR, UNDECIDED, decide
-from inference.tiles import Tally, TileMaps
+from inference.tiles import TileMaps
 from models.stardist import RAYS
 
 FEWEST_ROWS = 3 * int(LONGEST_RAY)  # working rows of a band, so that something is decided within it
@@ -105,12 +105,6 @@ def decide_seam(bands: Sequence[StarBand], settings: Settings) -> Candidates:
     parts = [first.lower, *(band.upper for band in between), last.upper]
     pool = Candidates.concatenate(parts, RAYS)
     return pool[decide(pool, settings.overlap_threshold) == SURVIVOR]
-
-
-def count_cells(parts: Sequence[Candidates], sizes: Sizes, tally: Tally) -> None:
-    """Add cells across seams, and those that are cut, to the tally."""
-    for part in parts:
-        count_survivors(part, part.boxes(), sizes, tally)
 
 
 def image_rows(bands: Sequence[tuple[int, int]], sizes: Sizes) -> list[tuple[int, int]]:

@@ -48,23 +48,24 @@ class Done:
 
 
 class Entries(Page):
-    """Collects the entries of a page for the client, which writes it.
+    """Collects the entries of a page, with the place of their file, for the client, which writes it.
 
-    before : number of images on the page before these; many have smaller pictures
+    file : which they are of; as many images as its place says are on the page before, and many have smaller pictures
     """
 
-    def __init__(self, before: int):
-        self._images = before
-        self.entries: list[PageEntry] = []
+    def __init__(self, file: File):
+        self._place = self._images = file.place
+        self.entries: list[tuple[int, PageEntry]] = []
 
     def add(self, entry: PageEntry, place: int = 0) -> None:
-        self.entries.append(entry)
+        self.entries.append((self._place, entry))
         self._images += 1
 
 
-def make_run(job: Job, files: Sequence[File], segmenter, page: Page | None) -> Run:
-    """A run of some files, which reports to nobody."""
+def make_run(job: Job, files: Sequence[File], segmenter, entries: Entries) -> Run:
+    """A run of some files, which reports to nobody; `entries` remains empty where no page is asked for."""
     names = {file.found.path: file.name for file in files}
+    page = entries if job.request.page else None
     return Run(quiet(job.request), names, segmenter, job.common, Report(None), page, job.claims)
 
 
@@ -80,16 +81,16 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
         done = Done()
         KEPT.opened = None
         for file in here:
-            page = Entries(file.place) if job.request.page else None
+            page = Entries(file)
             run = make_run(job, here, networks(job), page)
             start = time.perf_counter()
             for first, others in by_image(open_all([file.found], job.request.reading, reader(job))):
-                if parcel is None and is_large(first, job.split):
+                if parcel is None and is_large(first, job.request.split_pixels):
                     done.large.append(Large(file, first.number))
                 else:
                     done.rows.append((file.place, run.attempt(first, others, start, lambda total: None)))
                 start = time.perf_counter()
-            done.entries.extend((file.place, entry) for entry in (page.entries if page else []))
+            done.entries.extend(page.entries)
         done = Done(done.rows, done.entries, tuple(said), done.large, collect())
         if parcel is None:
             # Told before the scheduler gives this worker another task, which may kill it: what is done stays done.

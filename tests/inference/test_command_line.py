@@ -1,5 +1,6 @@
 """Options become a request."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,10 @@ def test_outlines_of_an_impossible_width(text):
     with pytest.raises(ValueError, match=f"{text}: expected a number of pixels from 1 to 100"):
         parse_width(text)
     assert parse_width("3") == 3
+
+
+def test_options_are_named_as_the_fields_of_a_request():
+    """But for those that several options are put together to, and those that no option changes."""
+    named = vars(parse_arguments(["-i", "in", "-o", "out"])).keys()
+    others = {"reading", "products", "style", "read_limits", "limits", "seconds_between_lines"}
+    assert {field.name for field in fields(Request)} - named == others

@@ -1,6 +1,7 @@
 """inference/glare.py: when a few bright places leave too little of the contrast to the rest."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from inference.limits import LIMITS
 from inference.normalisation import Normalisation, normalise, normalised_image
 from inference.routing import Route
 from inference.segmenter import Segmenter
+from inference.stopwatch import Stopwatch
 
 RNG = np.random.default_rng(0)
 
@@ -99,7 +101,7 @@ class Router:
 )
 def test_the_rest_is_stretched_where_the_router_is_then_surer(before, after, taken):
     picture = picture_of(field(spot=1000))
-    image = Segmenter(Router(before, after), {}, "cpu")._normalised(picture, None)
+    image, _ = Segmenter(Router(before, after), {}, "cpu")._normalised(picture, None, Stopwatch())
     assert image.normalisation.glare is not taken
     plain = normalised_image(picture.pixels)
     assert (image[:, :].mean() > 1.5 * plain[:, :].mean()) == taken
@@ -107,8 +109,21 @@ def test_the_rest_is_stretched_where_the_router_is_then_surer(before, after, tak
 
 def test_a_contrast_that_is_given_stays():
     ends = ((0.0, 1000.0),)
-    image = Segmenter(Router(), {}, "cpu")._normalised(picture_of(field(spot=1000)), ends)
-    assert image.normalisation.glare and image.normalisation.ends == ends
+    image, route = Segmenter(Router(), {}, "cpu")._normalised(picture_of(field(spot=1000)), ends, Stopwatch())
+    assert route is None
+    assert image.normalisation.glare
+    assert image.normalisation.ends == ends
+
+
+@pytest.mark.parametrize("after, taken", [((0, 0.9), True), ((0, 0.5), False)])
+def test_the_router_judges_each_form_once(after, taken):
+    """Its answer for the form that is taken is not asked for again; its time is its own stage's."""
+    network, clock = SimpleNamespace(config=SimpleNamespace(diameter=32.0)), Stopwatch()
+    segmenter = Segmenter(Router((0, 0.6), after), {0: network}, "cpu")
+    plan = segmenter.plan(picture_of(field(spot=1000)), None, 16.0, None, clock)[2]
+    assert plan.glare is not taken
+    assert max(plan.route.probabilities) == (0.9 if taken else 0.6)
+    assert set(clock.seconds) == {"normalise", "route", "load"}
 
 
 def test_a_large_image_is_judged_as_a_small_one():

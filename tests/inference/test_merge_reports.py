@@ -60,4 +60,9 @@ def test_what_does_not_belong_together(tmp_path, capsys):
     assert "x.csv: no report" in capsys.readouterr().err
     assert not (tmp_path / "all.csv").exists()
     assert main([]) == 2
-    assert main(["-h"]) == 2
+    assert main(["-v"]) == 2
+
+
+def test_help_is_no_error(capsys):
+    assert main(["-h"]) == 0
+    assert "python -m inference.merge_reports" in capsys.readouterr().out

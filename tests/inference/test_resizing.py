@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.resizing import resize_labels, resize_rows
+from inference.resizing import resize_rows
+from tests.helpers.resized import resize_labels
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

@@ -13,6 +13,7 @@ from inference.normalisation import Normalisation, normalise, normalised_image
 from inference.reading import read_image
 from inference.segmenter import Segmenter
 from inference.stains import StainSettings, WithoutBrown, clearer, hides_nuclei, without_brown
+from models.classes import SMALL_COLOUR
 
 TISSUE = Path(__file__).parents[1] / "images" / "immunohistochemistry.png"
 NUCLEUS = 16  # diameter in pixels of the larger nuclei in TISSUE, by hand
@@ -87,6 +88,13 @@ def test_nuclei_in_brown_glands_are_found(segmenter):
     assert NUCLEUS / 1.5 < found.plan.diameter < NUCLEUS * 1.5
     areas = np.bincount(found.labels.ravel())[1:]
     assert len(areas) > 100 and np.median(areas) < NUCLEUS**2
+
+
+def test_the_class_alone_is_chosen_as_for_the_labels(segmenter):
+    """The router says another class of the image as it is."""
+    picture = read_image(TISSUE)
+    assert segmenter.route(normalised_image(picture.pixels)).best != SMALL_COLOUR
+    assert segmenter.choose_class(picture) == SMALL_COLOUR
 
 
 def test_a_class_that_is_given_keeps_the_stain(segmenter):

@@ -6,11 +6,11 @@ import pytest
 
 from inference.hover import HOVER_STRIDE
 from inference.painting import paint
-from inference.resizing import resize_labels
 from inference.stardist import find_candidates
 from inference.suppression import suppress
 from inference.watershed import decode_hover
 from models.unet import DEEPEST_STRIDE
+from tests.helpers.resized import resize_labels
 from training.datasets import load_sample
 from training.manifest import read_manifest
 from training.measure.f1 import f1_score, match_counts

@@ -13,7 +13,6 @@ from inference.cluster.joining import unpack
 from inference.cluster.stardist_parts import (
     StarBand,
     TooFew,
-    count_cells,
     decide_band,
     decide_seam,
     find_in_tiles,
@@ -24,7 +23,7 @@ from inference.cluster.stardist_parts import (
 )
 from inference.polygons import Candidates
 from inference.scaling import Sizes
-from inference.stardist import LONGEST_RAY, Settings
+from inference.stardist import LONGEST_RAY, Settings, count_survivors
 from inference.tiles import Tally, spans
 from models.stardist import RAYS
 from tests.inference.test_stardist import LOOKS, star_maps
@@ -49,7 +48,8 @@ def in_parts(prob, dist, sizes, rows_of_tiles):
     cells = Candidates.concatenate([*(band.survivors for band in decided), *between], RAYS)
     parts = [paint_band(cells, rows, sizes, (-math.inf, math.inf)) for rows in image_rows(bands, sizes)]
     tally = Tally()
-    count_cells([*(band.survivors for band in decided), *between], sizes, tally)
+    for own in (*(band.survivors for band in decided), *between):
+        count_survivors(own, own.boxes(), sizes, tally)
     labels, probabilities = put_together(parts)
     tally.probabilities = [probabilities]
     return labels, tally, decided
