@@ -21,12 +21,14 @@ class RawLabels(NamedTuple):
     lossy : stored as JPEG, which changes numbers
     fractions : pixels whose value is no whole number, as an enlargement with interpolation makes them
     overlap : pixels that several cells claimed; the first one has them
+    hidden : outlines without a pixel of their own: beyond the image, or beneath others
     """
 
     labels: np.ndarray
     lossy: bool = False
     fractions: int = 0
     overlap: int = 0
+    hidden: int = 0
 
 
 def read_label_image(path: Path) -> RawLabels:

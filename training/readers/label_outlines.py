@@ -1,4 +1,4 @@
-"""Labels that are stored as outlines: GeoJSON (QuPath), ImageJ's ROIs, COCO, labelme.
+"""Labels that are stored as outlines, one file an image: GeoJSON (QuPath), ImageJ's ROIs, labelme.
 
 Outlines count as in these programs: the corner of the first pixel is (0, 0), and a pixel is a cell's if its centre
 lies within the outline.
@@ -7,19 +7,28 @@ lies within the outline.
 import base64
 import io
 import json
+import logging
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from training.readers.label_images import RawLabels
 from training.readers.listing import draw
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 Ring = Sequence[Sequence[float]]  # corners (x, y)
 Shape = tuple[int, int]
 CIRCLE_CORNERS = 64
+CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
+REGIONS = ("annotation", "tile")  # ...and those that then are regions
+GEOJSON_LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
+LABELME_LINES = ("point", "points", "line", "linestrip")
 
 
 def pixels_inside(rings: Iterable[Ring], shape: Shape) -> np.ndarray:
@@ -36,9 +45,33 @@ def pixels_inside(rings: Iterable[Ring], shape: Shape) -> np.ndarray:
     return inside
 
 
-def _drawn(cells: Iterable[np.ndarray], shape: Shape) -> RawLabels:
+def read_shapes(items: Iterable, read: Callable[..., T | None], path: Path) -> list[T]:
+    """What `read` makes of each item of a file; None is no cell.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the item that `read` cannot make sense of.
+    """
+    found = []
+    for number, item in enumerate(items, start=1):
+        try:
+            found.append(read(item))
+        except (AttributeError, KeyError, IndexError, OSError, TypeError, ValueError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+            raise ValueError(f"{path}: shape {number} cannot be read ({reason}); export the labels again") from None
+    return [cell for cell in found if cell is not None]
+
+
+def draw_cells(cells: Sequence[np.ndarray], shape: Shape, path: Path) -> RawLabels:
+    """Labels of cells that were read from a file; raises ValueError naming it if there are cells, but none is seen."""
     drawing = draw(cells, shape)
-    return RawLabels(drawing.labels, overlap=drawing.overlap)
+    if len(cells) and not drawing.labels.any():
+        raise ValueError(
+            f"{path}: its {len(cells)} outlines lie outside the image of {shape[0]}x{shape[1]}; export them in pixels "
+            "of this image"
+        )
+    return RawLabels(drawing.labels, overlap=drawing.overlap, hidden=drawing.hidden)
 
 
 def read_json(path: Path) -> dict | list:
@@ -52,23 +85,40 @@ def read_json(path: Path) -> dict | list:
 def read_geojson(path: Path, shape: Shape) -> RawLabels:
     """QuPath's export: a FeatureCollection, a list of features or one feature; each polygon or multi-polygon is a cell.
 
+    Annotations and tiles are regions, not cells, where there are detections or cells.
+
     Raises
     ------
     ValueError
-        If the file is none.
+        If the file is none, or all that it outlines lies outside the image.
     """
     content = read_json(path)
+    if not is_geojson(content):
+        raise ValueError(f"{path}: not GeoJSON, a feature has no geometry; export the objects again")
     features = content.get("features", [content]) if isinstance(content, dict) else content
-    cells = []
-    for feature in features:
-        try:
-            kind, coordinates = feature["geometry"]["type"], feature["geometry"]["coordinates"]
-        except (KeyError, TypeError):
-            raise ValueError(f"{path}: not GeoJSON, a feature has no geometry; export the objects again") from None
-        if kind in ("Polygon", "MultiPolygon"):
-            polygons = [coordinates] if kind == "Polygon" else coordinates
-            cells.append(pixels_inside([ring for polygon in polygons for ring in polygon], shape))
-    return _drawn(cells, shape)
+    properties = [f.get("properties") for f in features]
+    kinds = [p.get("objectType") if isinstance(p, dict) else None for p in properties]
+    if any(kind in CELLS for kind in kinds):
+        cells = [f for f, kind in zip(features, kinds) if kind not in REGIONS]
+        if len(cells) < len(features):
+            log.info("%s: %d annotations beside detections are regions, not cells", path, len(features) - len(cells))
+        features = cells
+    return draw_cells(read_shapes(features, lambda f: _geojson_pixels(f["geometry"], shape), path), shape, path)
+
+
+def is_geojson(content) -> bool:
+    """Whether the content of a JSON file is that of GeoJSON with features."""
+    features = content.get("features", [content]) if isinstance(content, dict) else content
+    return isinstance(features, list) and all(isinstance(f, dict) and "geometry" in f for f in features)
+
+
+def _geojson_pixels(geometry: dict | None, shape: Shape) -> np.ndarray | None:
+    if geometry is None or geometry["type"] in GEOJSON_LINES:
+        return None
+    if geometry["type"] not in ("Polygon", "MultiPolygon"):
+        raise ValueError(f"{geometry['type']} is no polygon")
+    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    return pixels_inside([ring for polygon in polygons for ring in polygon], shape)
 
 
 def read_imagej(path: Path, shape: Shape) -> RawLabels:
@@ -77,7 +127,7 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
     Raises
     ------
     ValueError
-        If roifile cannot read it.
+        If roifile cannot read it, or it holds no area.
     """
     try:
         import roifile
@@ -85,11 +135,27 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
         raise ValueError(f"{path}: ImageJ's ROIs need the package roifile; pip install roifile") from None
     areas = [getattr(roifile.ROI_TYPE, name) for name in ("POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED")]
     try:
-        found = roifile.roiread(path)
+        rois = [roifile.ImagejRoi.frombytes(data) for data in _roi_data(path)]
     except Exception as error:  # its errors are of many kinds
         raise ValueError(f"{path}: not a file of ImageJ's ROIs ({error}); save them again in the ROI manager") from None
-    rois = found if isinstance(found, list) else [found]
-    return _drawn((pixels_inside(r.coordinates(multi=True), shape) for r in rois if r.roitype in areas), shape)
+    rois = [roi for roi in rois if roi.roitype in areas]
+    if not rois:
+        raise ValueError(
+            f"{path}: no ROI in it is an area; save them again in the ROI manager, or an empty label image if there is "
+            "no cell"
+        )
+    return draw_cells(
+        read_shapes(rois, lambda roi: pixels_inside(roi.coordinates(multi=True), shape), path), shape, path
+    )
+
+
+def _roi_data(path: Path) -> list[bytes]:
+    """Of each ROI of a file; a Mac's zip has copies of another kind in __MACOSX."""
+    if path.suffix.lower() != ".zip":
+        return [path.read_bytes()]
+    with zipfile.ZipFile(path) as file:
+        names = [n for n in file.namelist() if n.lower().endswith(".roi") and not n.startswith("__MACOSX/")]
+        return [file.read(name) for name in names]
 
 
 def read_labelme(path: Path, shape: Shape) -> RawLabels:
@@ -98,25 +164,29 @@ def read_labelme(path: Path, shape: Shape) -> RawLabels:
     Raises
     ------
     ValueError
-        If the file is none, or was made for an image of another size.
+        If the file is none, has shapes of another kind, or was made for an image of another size.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or "shapes" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise ValueError(f"{path}: not a file of labelme's or COCO's; export the labels again")
     size = content.get("imageHeight"), content.get("imageWidth")
     if None not in size and size != shape:
         raise ValueError(f"{path}: made for an image of {size[0]}x{size[1]}, not {shape[0]}x{shape[1]}")
     cells: dict = {}
-    for number, item in enumerate(content["shapes"]):
-        pixels = _labelme_pixels(item, shape, path)
-        if pixels is not None:
-            key = number if item.get("group_id") is None else ("group", item["group_id"])
-            cells[key] = np.union1d(cells[key], pixels) if key in cells else pixels
-    return _drawn(cells.values(), shape)
+    for group, pixels in read_shapes(content["shapes"], lambda item: _labelme_cell(item, shape), path):
+        key = len(cells) if group is None else ("group", group)
+        cells[key] = np.union1d(cells[key], pixels) if key in cells else pixels
+    return draw_cells(list(cells.values()), shape, path)
 
 
-def _labelme_pixels(item: dict, shape: Shape, path: Path) -> np.ndarray | None:
-    kind, points = item.get("shape_type", "polygon"), np.asarray(item["points"], float).reshape(-1, 2)
+def _labelme_cell(item: dict, shape: Shape) -> tuple[int | None, np.ndarray] | None:
+    """Group and pixels."""
+    kind = item.get("shape_type", "polygon")
+    return None if kind in LABELME_LINES else (item.get("group_id"), _labelme_pixels(item, kind, shape))
+
+
+def _labelme_pixels(item: dict, kind: str, shape: Shape) -> np.ndarray:
+    points = np.asarray(item["points"], float).reshape(-1, 2)
     if kind == "polygon":
         return pixels_inside([points], shape)
     if kind == "rectangle":
@@ -136,82 +206,4 @@ def _labelme_pixels(item: dict, shape: Shape, path: Path) -> np.ndarray | None:
         rows, columns = rows + top, columns + left
         kept = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
         return np.unique(rows[kept] * shape[1] + columns[kept])
-    return None  # points and lines
-
-
-class Coco:
-    """A COCO file: the labels of all of its images.
-
-    Raises
-    ------
-    ValueError
-        If the file is none.
-    """
-
-    def __init__(self, path: Path):
-        content = read_json(path)
-        if not is_coco(content):
-            raise ValueError(f"{path}: not a COCO file, which has images and annotations; export the labels again")
-        self.path = path
-        self._cells = defaultdict(list)
-        for annotation in content["annotations"]:
-            if annotation.get("segmentation"):
-                self._cells[annotation["image_id"]].append(annotation["segmentation"])
-        self._images = {Path(image["file_name"]).name: image for image in content["images"]}
-
-    def __contains__(self, image: Path) -> bool:
-        return image.name in self._images
-
-    def read(self, image: Path, shape: Shape) -> RawLabels:
-        """Labels of an image; raises ValueError if the file has it with another size."""
-        entry = self._images[image.name]
-        size = entry.get("height", shape[0]), entry.get("width", shape[1])
-        if size != shape:
-            raise ValueError(
-                f"{self.path}: has {image.name} with {size[0]}x{size[1]} pixels, not {shape[0]}x{shape[1]}"
-            )
-        return _drawn((_coco_pixels(s, shape, self.path) for s in self._cells[entry["id"]]), shape)
-
-
-def is_coco(content) -> bool:
-    """Whether the content of a JSON file is that of COCO."""
-    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
-
-
-def _coco_pixels(segmentation, shape: Shape, path: Path) -> np.ndarray:
-    if isinstance(segmentation, list):
-        parts = [pixels_inside([np.reshape(ring, (-1, 2))], shape) for ring in segmentation]
-        return np.unique(np.concatenate(parts))
-    height, width = segmentation["size"]
-    if (height, width) != shape:
-        raise ValueError(f"{path}: a mask of {height}x{width} pixels for an image of {shape[0]}x{shape[1]}")
-    counts = segmentation["counts"]
-    runs = decode_counts(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
-    if runs.min(initial=0) < 0 or runs.sum() != height * width:
-        raise ValueError(f"{path}: a mask's counts do not add up to its {height}x{width} pixels; export it again")
-    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    rows, columns = np.nonzero(inside.reshape(width, height).T)
-    return rows * width + columns
-
-
-def decode_counts(text: str) -> np.ndarray:
-    """Run lengths of COCO's compressed text: 5 bits a character from the lowest on, a sixth says that more follow; from
-    the fourth number on each is the difference to the last but one.
-
-    Examples
-    --------
-    >>> decode_counts("62")
-    array([6, 2])
-    """
-    numbers: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if not bits & 0x20:
-            if bits & 0x10:
-                value -= 1 << shift
-            numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
-            value = shift = 0
-    return np.array(numbers, np.int64)
+    raise ValueError(f"a shape_type of {kind} is not known; draw it as a polygon")

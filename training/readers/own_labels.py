@@ -2,60 +2,63 @@
 
 | labels | file for an image x.tif |
 | --- | --- |
-| of predict.py, napari, Fiji | x.tif, x_label.tiff, x_labels.tif, x_mask.png, x_masks.tif |
+| of predict.py, napari, Fiji | x.tif, x_label.tiff, x_labels.tif, x_mask.png, x_masks.tif, mask_x.png, label_x.png |
 | CellProfiler | x_Objects.tiff |
-| Cellpose | x_seg.npy, x_masks.tif, x_cp_masks.png |
+| Cellpose | x_seg.npy, x_masks.tif, x_cp_masks.png; x_masks.png for x_img.png |
 | NumPy | x.npy |
-| QuPath | x.geojson |
-| ImageJ, Fiji | x.zip, x_rois.zip, x_RoiSet.zip, x.roi |
+| QuPath | x.geojson, x.tif.geojson, x.json |
+| ImageJ, Fiji | x.zip, x_rois.zip, x_RoiSet.zip, x.roi; RoiSet.zip for the only image |
 | labelme | x.json |
 | COCO | one JSON file, of any name, for all images |
 
-Any other file whose name begins with x_ or x- and that can be read serves as well, if there is none of these. Labels
-may lie among the images. Where several files are an image's, the one that was changed last counts: corrected labels
-replace those that they were made from.
+A blank or a hyphen will do for "_". Any other file whose name begins with x_ or x- and that can be read serves as well,
+if there is none of these. Labels may lie among the images. Where several files are an image's, the one that was changed
+last counts: corrected labels replace those that they were made from.
 """
 
 import logging
-from collections.abc import Callable
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.naming import stem
+from training.readers.coco import Coco, is_coco
 from training.readers.label_images import RawLabels, read_label_image, read_numpy
-from training.readers.label_outlines import (
-    Coco,
-    is_coco,
-    read_geojson,
-    read_imagej,
-    read_json,
-    read_labelme,
-)
+from training.readers.label_outlines import is_geojson, read_geojson, read_imagej, read_json, read_labelme
 from training.readers.listing import image_files
 
 log = logging.getLogger(__name__)
 
 Shape = tuple[int, int]
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".gif", ".webp", ".jpg", ".jpeg")
+
+
+def read_json_labels(path: Path, shape: Shape) -> RawLabels:
+    """Labels of one image in a JSON file, QuPath's or labelme's as its content tells; ValueError names the file."""
+    content = read_json(path)
+    if is_coco(content):
+        Coco(path)  # says what is wrong with it, if something is
+        raise ValueError(f"{path}: COCO's labels of many images; give them with --images and --labels")
+    return (read_geojson if is_geojson(content) else read_labelme)(path, shape)
+
+
 OUTLINES: dict[str, Callable[[Path, Shape], RawLabels]] = {
     ".geojson": read_geojson,
-    ".json": read_labelme,
+    ".json": read_json_labels,
     ".zip": read_imagej,
     ".roi": read_imagej,
 }
 ENDINGS = (*IMAGE_ENDINGS, ".npy", *OUTLINES)
-SUFFIXES = (
-    "_label",
-    "_labels",
-    "_mask",
-    "_masks",
-    "_cp_masks",
-    "_seg",
-    "_objects",
-    "_rois",
-    "_roiset",
-)
+SEPARATORS = "_ -"
+CLOSE_WORDS = "labels?|masks?|roiset"  # what files of labels are called, also with nothing in between: xMask.tif
+AFTER = re.compile(rf"(.+?)(?:[{SEPARATORS}](?:cp_masks|seg|objects|rois)|[{SEPARATORS}]?(?:{CLOSE_WORDS}))")
+BEFORE = re.compile(rf"(?:labels?|masks?)[{SEPARATORS}](.+)")
+IMAGE = re.compile(rf"(?:im(?:g|age)[{SEPARATORS}](.+))|(?:(.+)[{SEPARATORS}]im(?:g|age))")  # what images are called
+ONLY = "roiset"  # what labels of the only image may be called
 OTHER_RESULTS = ("_overlay", "_flows", "_outlines", "_cp_outlines", "_probabilities")
+NAMED = 5  # files in a line of the log
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,38 @@ class Pair:
 
 
 def name_of(path: Path) -> str:
-    """A file's name without its ending, in small letters."""
-    return (path.stem if path.suffix.lower() in OUTLINES else stem(path.name)).lower()
+    """A file's name without its ending, nor that of the image in it (x.tif.geojson), in small letters."""
+    return stem(path.stem if path.suffix.lower() in OUTLINES else path.name).lower()
+
+
+def owners(name: str) -> set[str]:
+    """Names of the images that a file of labels with this name may belong to.
+
+    Examples
+    --------
+    >>> sorted(owners("a_masks"))
+    ['a', 'a_masks']
+    """
+    found = {name}
+    for pattern in (AFTER, BEFORE):
+        if match := pattern.fullmatch(name):
+            found.add(match[1])
+    return found
+
+
+def keys_of(pictures: Sequence[Path]) -> dict[Path, set[str]]:
+    """The names by which each image's labels may call it: its own, and that without "img" if no other has it."""
+    names = {(p.parent, name_of(p)) for p in pictures}
+    keys = {}
+    for picture in pictures:
+        name = name_of(picture)
+        keys[picture] = {name}
+        match = IMAGE.fullmatch(name)
+        if match and (picture.parent, match[1] or match[2]) not in names:
+            keys[picture].add(match[1] or match[2])
+    if len(pictures) == 1:
+        keys[pictures[0]].add(ONLY)
+    return keys
 
 
 def read_own_labels(path: Path, shape: Shape) -> RawLabels:
@@ -103,61 +136,104 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
         raise ValueError(f"{labels}: no such file or folder; give the folder of labels with --labels")
     files = [labels] if labels.is_file() else [p for p in sorted(labels.rglob("*")) if p.suffix.lower() in ENDINGS]
     files = [p for p in files if not p.name.startswith(".")]
-    coco = [Coco(p) for p in files if p.suffix.lower() == ".json" and is_coco(read_json(p))]
+    coco = _coco_files(files)
     files = [p for p in files if p not in {c.path for c in coco}]
-    own = {p.resolve() for p in files}
-    pictures = image_files(images, recursive=True)
-    names = {(p.parent, name_of(p)) for p in pictures}
-    pictures = [p for p in pictures if not (p.resolve() in own and _is_result(p, names))]
+    pictures = _without_results(image_files(images, recursive=True), {p.resolve() for p in files})
     if not pictures:
         raise ValueError(f"{images}: no images there; check the path")
+    resolved = {p.resolve() for p in pictures}
+    files = [p for p in files if p.resolve() not in resolved]
+    index = _Index(files, pictures, images, labels)
+    entries = [(file, file.match(pictures)) for file in coco]
     pairs, without = [], []
     for image in pictures:
-        found = _labels_of(image, images, [p for p in files if p.resolve() != image.resolve()], labels, pictures)
-        file = next((c for c in coco if image in c), None)
+        found = index.labels_of(image)
+        file, entry = next(((file, those[image]) for file, those in entries if image in those), (None, None))
         if file:
-            pairs.append(Pair(image, file.path, lambda shape, image=image, file=file: file.read(image, shape)))
+            pairs.append(Pair(image, file.path, lambda shape, file=file, entry=entry: file.read(entry, shape)))
         elif found:
             pairs.append(Pair(image, found, lambda shape, found=found: read_own_labels(found, shape)))
         else:
             without.append(image)
+    left = [p for p in files if p not in index.taken and not name_of(p).endswith(OTHER_RESULTS)]
     if not pairs:
+        known = [entry.parts[-1] for file in coco for entry in file.images if entry.parts]
+        there = "; ".join(
+            f"{what} {_some(names)}" for what, names in (("there are", _names(left)), ("COCO has", known)) if names
+        )
         raise ValueError(
             f"{labels}: no labels for any of the {len(pictures)} images of {images}; the labels of {pictures[0].name} "
-            f"may be called {stem(pictures[0].name)}_label.tif; training.finetune --formats lists all names"
+            f"may be called {stem(pictures[0].name)}_label.tif{f' ({there})' if there else ''}; training.finetune "
+            "--formats lists all names"
         )
+    if left:
+        log.warning("%s: %d files belong to no image by their names: %s", labels, len(left), _some(_names(left)))
     return pairs, without
 
 
-def _is_result(path: Path, names: set[tuple[Path, str]]) -> bool:
-    """Whether a file beside the images is made from one of them: its labels, or a picture of these."""
-    name = name_of(path)
-    return any(
-        name.endswith(suffix) and (path.parent, name.removesuffix(suffix)) in names
-        for suffix in (*SUFFIXES, *OTHER_RESULTS)
-    )
+def _names(files: Sequence[Path]) -> list[str]:
+    return [p.name for p in files]
 
 
-def _labels_of(image: Path, images: Path, files: list[Path], labels: Path, pictures: list[Path]) -> Path | None:
-    """The label file of an image: in the sub-folder that it is in, or else in the top folder; the one changed last."""
-    name, inner = name_of(image), image.parent.relative_to(images)
-    for folder in dict.fromkeys((labels / inner, labels)):
-        near = [p for p in files if p.parent == folder]
-        exact = [p for p in near if name_of(p) in (name, *(name + suffix for suffix in SUFFIXES))]
-        exact = [p for p in exact if p not in pictures or name_of(p) != name]
-        exact = exact or [p for p in near if _begins_with(p, name, pictures)]
-        if exact:
-            newest = max(exact, key=lambda p: p.stat().st_mtime_ns)
-            if len(exact) > 1:
-                others = ", ".join(p.name for p in exact if p != newest)
-                log.info("%s: labels from %s, which was changed last (not %s)", image.name, newest.name, others)
-            return newest
-    return None
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
-def _begins_with(path: Path, name: str, pictures: list[Path]) -> bool:
-    """Whether a file is named after this image, and after none with a longer name."""
-    own = name_of(path)
-    if path in pictures or own.endswith(OTHER_RESULTS) or not own.startswith((f"{name}_", f"{name}-")):
-        return False
-    return not any(own.startswith(longer) for p in pictures if len(longer := name_of(p)) > len(name))
+def _coco_files(files: Sequence[Path]) -> list[Coco]:
+    """Those of them that are COCO. One that cannot be read is left to the image of its name, if there are others."""
+    found = []
+    for path in files:
+        try:
+            if path.suffix.lower() == ".json" and is_coco(read_json(path)):
+                found.append(Coco(path))
+        except ValueError:
+            if len(files) == 1:
+                raise
+    return found
+
+
+def _without_results(pictures: list[Path], labels: set[Path]) -> list[Path]:
+    """Images without those that are made from others beside them: their labels, or pictures of these."""
+    keys = {(p.parent, key): p for p, own in keys_of(pictures).items() for key in own}
+
+    def is_result(path: Path) -> bool:
+        name = name_of(path)
+        names = owners(name) - {name} | {name.removesuffix(s) for s in OTHER_RESULTS if name.endswith(s)}
+        return any(keys.get((path.parent, n), path) != path for n in names)
+
+    return [p for p in pictures if not (p.resolve() in labels and is_result(p))]
+
+
+class _Index:
+    """Files of labels by the names of the images that they may belong to.
+
+    taken : those that are an image's, also the older ones of several
+    """
+
+    def __init__(self, files: Sequence[Path], pictures: Sequence[Path], images: Path, labels: Path):
+        self.taken: set[Path] = set()
+        self._images, self._labels, self._keys = images, labels, keys_of(pictures)
+        self._exact, self._begins = defaultdict(list), defaultdict(list)
+        names = {name_of(p) for p in pictures}
+        for file in files:
+            name = name_of(file)
+            for owner in owners(name):
+                self._exact[file.parent, owner].append(file)
+            longest = max((name[:n] for n in range(1, len(name)) if name[:n] in names), key=len, default="")
+            if longest and name[len(longest)] in SEPARATORS and not name.endswith(OTHER_RESULTS):
+                self._begins[file.parent, longest].append(file)
+
+    def labels_of(self, image: Path) -> Path | None:
+        """The label file of an image: in its sub-folder, or else in the top folder; the one changed last."""
+        keys = self._keys[image]
+        for folder in dict.fromkeys((self._labels / image.parent.relative_to(self._images), self._labels)):
+            files = {file for key in keys for file in self._exact.get((folder, key), ())}
+            files = sorted(files or self._begins.get((folder, name_of(image)), ()))
+            if files:
+                self.taken |= set(files)
+                newest = max(files, key=lambda p: p.stat().st_mtime_ns)
+                if len(files) > 1:
+                    others = ", ".join(p.name for p in files if p != newest)
+                    log.info("%s: labels from %s, which was changed last (not %s)", image.name, newest.name, others)
+                return newest
+        return None

@@ -1,8 +1,9 @@
-"""training.readers.label_outlines: files as QuPath, ImageJ, COCO and labelme have them, and those of predict.py."""
+"""training.readers.label_outlines: files as QuPath, ImageJ and labelme have them, and those of predict.py."""
 
 import base64
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,8 +16,6 @@ from inference.outputs.imagej_rois import write_imagej_rois
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.polygons import stored_polygons
 from training.readers.label_outlines import (
-    Coco,
-    decode_counts,
     pixels_inside,
     read_geojson,
     read_imagej,
@@ -54,13 +53,13 @@ def test_outlines_beyond_the_image_are_cut():
 
 
 def test_qupath_as_its_documentation_shows_it(tmp_path):
-    """Objects of an export: detections, a multi-polygon annotation, a point, which is no cell."""
+    """Objects of an export: annotations, one of several polygons, and a point, which is no cell."""
     features = [
         {
             "type": "Feature",
             "id": "b2d4c1e0-0000-4000-8000-000000000001",
             "geometry": {"type": "Polygon", "coordinates": [[*SQUARE, SQUARE[0]]]},
-            "properties": {"objectType": "detection", "classification": {"name": "Tumor", "color": [200, 0, 0]}},
+            "properties": {"objectType": "annotation", "classification": {"name": "Tumor", "color": [200, 0, 0]}},
         },
         {
             "type": "Feature",
@@ -170,50 +169,81 @@ def test_labelme_of_another_image_is_named(tmp_path):
         read_labelme(save(tmp_path / "a.json", labelme([], imageHeight=9, imageWidth=8)), SHAPE)
 
 
-def coco(tmp_path, *segmentations, **image):
-    content = {
-        "images": [{"id": 5, "file_name": "raw/a.tif", "width": 8, "height": 6, **image}, {"id": 6, "file_name": "b"}],
-        "annotations": [
-            {"id": n, "image_id": 5, "category_id": 1, "segmentation": s, "iscrowd": 0}
-            for n, s in enumerate(segmentations)
-        ],
-        "categories": [{"id": 1, "name": "cell"}],
+FAR = [[[5000, 5000], [5050, 5000], [5050, 5050]]]
+
+
+def feature(corners, kind="detection"):
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": corners},
+        "properties": {"objectType": kind},
     }
-    return Coco(save(tmp_path / "annotations.json", content))
 
 
-def test_cocos_polygons_and_runs(tmp_path):
-    """Runs go down the columns: 6 off, 2 on is the top of the second column."""
-    file = coco(
-        tmp_path,
-        [[1, 2, 4, 2, 4, 5, 1, 5]],
-        {"size": [6, 8], "counts": [6, 2, 40]},
-        {"size": [6, 8], "counts": "T12:"},
-    )
-    expected = np.array(filled((2, 5, 1, 4)))
-    expected[:2, 1] = 2
-    expected[0:2, 6] = 3
-    assert file.read(tmp_path / "a.tif", SHAPE).labels.tolist() == expected.tolist()
+def test_outlines_that_all_lie_outside_are_named(tmp_path):
+    path = save(tmp_path / "a.geojson", [feature(FAR), feature(FAR)])
+    with pytest.raises(ValueError, match=r"a\.geojson: its 2 outlines lie outside the image of 6x8"):
+        read_geojson(path, SHAPE)
 
 
-def test_compressed_runs_count_from_the_last_but_one():
-    """36 takes two characters; the fourth number of the second text is 6 - 3."""
-    assert decode_counts("T12:").tolist() == [36, 2, 10]
-    assert decode_counts("567M").tolist() == [5, 6, 7, 3]
+def test_one_outline_outside_is_counted(tmp_path):
+    raw = read_geojson(save(tmp_path / "a.geojson", [feature(FAR), feature([SQUARE])]), SHAPE)
+    assert (raw.labels.max(), raw.hidden) == (1, 1)
 
 
-def test_runs_of_another_size_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"annotations\.json: a mask's counts do not add up"):
-        coco(tmp_path, {"size": [6, 8], "counts": [6, 2]}).read(tmp_path / "a.tif", SHAPE)
+def test_an_export_without_objects_is_an_image_without_cells(tmp_path):
+    assert not read_geojson(save(tmp_path / "a.geojson", []), SHAPE).labels.any()
 
 
-def test_coco_knows_images_by_their_file_names(tmp_path):
-    file = coco(tmp_path)
-    assert tmp_path / "a.tif" in file
-    assert tmp_path / "c.tif" not in file
-    assert not file.read(tmp_path / "a.tif", SHAPE).labels.any()
+def test_a_region_around_detections_is_no_cell(tmp_path):
+    region = feature([[[0, 0], [8, 0], [8, 6], [0, 6]]], "annotation")
+    for others in ([feature([SQUARE])], [feature([SQUARE], "cell")]):
+        labels = read_geojson(save(tmp_path / "a.geojson", [region, *others]), SHAPE).labels
+        assert labels.tolist() == filled((2, 5, 1, 4))
+    assert read_geojson(save(tmp_path / "a.geojson", [region]), SHAPE).labels.all()
 
 
-def test_coco_of_another_image_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"annotations\.json: has a\.tif with 7x8 pixels, not 6x8"):
-        coco(tmp_path, height=7).read(tmp_path / "a.tif", SHAPE)
+def test_an_object_without_geometry_is_no_cell(tmp_path):
+    nothing = {"type": "Feature", "geometry": None, "properties": None}
+    labels = read_geojson(save(tmp_path / "a.geojson", [nothing, feature([SQUARE])]), SHAPE).labels
+    assert labels.tolist() == filled((2, 5, 1, 4))
+
+
+def test_a_shape_that_cannot_be_read_is_named_by_its_number(tmp_path):
+    for corners in ("x", [["a"]], None, [3]):
+        with pytest.raises(ValueError, match=r"a\.geojson: shape 2 cannot be read \(.+\); export the labels again"):
+            read_geojson(save(tmp_path / "a.geojson", [feature([SQUARE]), feature(corners)]), SHAPE)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"shape_type": "mask", "points": [[1, 1]], "mask": None},
+        {"shape_type": "polygon"},
+        {"shape_type": "circle", "points": [[1, 1]]},
+        {"shape_type": "rotation", "points": SQUARE},
+        "polygon",
+    ],
+)
+def test_a_shape_of_labelme_that_cannot_be_read(tmp_path, shape):
+    with pytest.raises(ValueError, match=r"a\.json: shape 1 cannot be read"):
+        read_labelme(save(tmp_path / "a.json", labelme([shape])), SHAPE)
+
+
+def test_labelmes_points_and_lines_are_no_cells(tmp_path):
+    shapes = [{"shape_type": kind, "points": [[1, 1]]} for kind in ("point", "points", "line", "linestrip")]
+    assert not read_labelme(save(tmp_path / "a.json", labelme(shapes)), SHAPE).labels.any()
+
+
+def test_a_zip_that_a_mac_made(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("RoiSet/", b"")
+        file.writestr("RoiSet/1.roi", roifile.ImagejRoi.frompoints(np.array(SQUARE)).tobytes())
+        file.writestr("__MACOSX/RoiSet/._1.roi", b"nothing")
+    assert read_imagej(tmp_path / "a.zip", SHAPE).labels.tolist() == filled((2, 5, 1, 4))
+
+
+def test_a_zip_without_an_area_is_named(tmp_path):
+    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
+    with pytest.raises(ValueError, match=r"a\.zip: no ROI in it is an area"):
+        read_imagej(tmp_path / "a.zip", SHAPE)

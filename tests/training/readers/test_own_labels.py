@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,14 @@ def found(images, labels):
         "a_RoiSet.zip",
         "a.roi",
         "a-nuclei.tif",
+        "a labels.tif",
+        "aMask.tif",
+        "mask_a.png",
+        "label_a.png",
+        "a.tif.geojson",
+        "a.json",
+        "a RoiSet.zip",
+        "RoiSet.zip",
     ],
 )
 def test_the_names_that_programs_give(tmp_path, label):
@@ -63,6 +72,27 @@ def test_the_file_that_was_changed_last_counts(tmp_path):
 def test_a_longer_name_is_another_image(tmp_path):
     touch(tmp_path, "images/a.tif", "images/a_2.tif", "labels/a_2_cells.tif", "labels/a_nuclei.tif")
     assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_nuclei.tif", "a_2.tif": "a_2_cells.tif"}
+
+
+def test_labels_of_an_image_called_img(tmp_path):
+    touch(tmp_path, "000_img.png", "000_masks.png", "001_img.png", "img_2.png", "mask_2.png")
+    assert found(tmp_path, tmp_path)[0] == {
+        "000_img.png": "000_masks.png",
+        "img_2.png": "mask_2.png",
+    }
+    touch(tmp_path, "000.png")
+    assert found(tmp_path, tmp_path)[0] == {"000.png": "000_masks.png", "img_2.png": "mask_2.png"}
+
+
+def test_a_roi_set_is_the_only_images(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/b.tif", "labels/RoiSet.zip", "labels/b.roi")
+    assert found(tmp_path / "images", tmp_path / "labels")[0] == {"b.tif": "b.roi"}
+
+
+def test_files_that_are_no_images_are_named(tmp_path, caplog):
+    touch(tmp_path, "images/a.tif", "labels/a.png", "labels/a_label.tif", "labels/a_overlay.png", "labels/c_label.tif")
+    found(tmp_path / "images", tmp_path / "labels")
+    assert "labels: 1 files belong to no image by their names: c_label.tif" in caplog.text
 
 
 def test_sub_folders_are_told_apart(tmp_path):
@@ -111,6 +141,39 @@ def test_no_label_for_any_image_names_one_that_would_do(tmp_path):
     touch(tmp_path, "images/a.tif", "labels/x.npy")
     with pytest.raises(ValueError, match="a_label.tif"):
         find_pairs(tmp_path / "images", tmp_path / "labels")
+
+
+def test_no_label_for_any_image_names_what_is_there(tmp_path):
+    touch(tmp_path, "images/a.tif", "labels/x.npy")
+    (tmp_path / "labels/c.json").write_text('{"images": [{"id": 1, "file_name": "b.tif"}], "annotations": []}')
+    with pytest.raises(ValueError, match=r"there are x\.npy; COCO has b\.tif"):
+        find_pairs(tmp_path / "images", tmp_path / "labels")
+
+
+def test_geojson_is_told_by_its_content(tmp_path):
+    geometry = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 2], [0, 2]]]}
+    (tmp_path / "a.json").write_text(json.dumps([{"type": "Feature", "geometry": geometry}]))
+    assert read_own_labels(tmp_path / "a.json", (2, 2)).labels.tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("content", ['{"shapes": [', '{"images": [{"id": 1}], "annotations": []}'])
+def test_a_damaged_json_file_is_the_image_of_its_name(tmp_path, content):
+    touch(tmp_path, "images/a.tif", "images/b.tif", "labels/b.png")
+    (tmp_path / "labels/a.json").write_text(content)
+    pairs, _ = find_pairs(tmp_path / "images", tmp_path / "labels")
+    assert [p.label.name for p in pairs] == ["a.json", "b.png"]
+    with pytest.raises(ValueError, match=r"a\.json"):
+        pairs[0].read((2, 2))
+    with pytest.raises(ValueError, match=r"a\.json"):
+        find_pairs(tmp_path / "images", tmp_path / "labels/a.json")
+
+
+def test_many_images_are_paired_at_once(tmp_path):
+    """In a moment; looking at each file for each image takes 24 seconds."""
+    touch(tmp_path, *(f"images/{n}.tif" for n in range(400)), *(f"labels/{n}_label.tif" for n in range(400)))
+    began = time.perf_counter()
+    assert len(found(tmp_path / "images", tmp_path / "labels")[0]) == 400
+    assert time.perf_counter() - began < 5
 
 
 def test_every_ending_has_a_reader(tmp_path):

@@ -1,0 +1,159 @@
+"""Labels of many images in one COCO file."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from inference.naming import stem
+from training.readers.label_images import RawLabels
+from training.readers.label_outlines import Shape, draw_cells, pixels_inside, read_json, read_shapes
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class CocoImage(NamedTuple):
+    """An image of the file.
+
+    parts : of its path, also where Windows wrote it
+    size : height and width; None where the file does not say
+    annotations : its cells
+    """
+
+    parts: tuple[str, ...]
+    size: tuple[int | None, int | None]
+    annotations: list[dict]
+
+
+class Coco:
+    """A COCO file: the labels of all of its images.
+
+    path : the file
+    images : what it has
+
+    Raises
+    ------
+    ValueError
+        If the file is none, or no annotation is of an image that it lists.
+    """
+
+    def __init__(self, path: Path):
+        content = read_json(path)
+        if not is_coco(content):
+            raise ValueError(f"{path}: not a COCO file, which has images and annotations; export the labels again")
+        self.path = path
+        cells = defaultdict(list)
+        try:
+            for annotation in content["annotations"]:
+                cells[str(annotation["image_id"])].append(annotation)  # text: some programs write "1" and 1
+            self.images = [
+                CocoImage(
+                    PurePosixPath(image["file_name"].replace("\\", "/")).parts,
+                    (image.get("height"), image.get("width")),
+                    cells.pop(str(image["id"]), []),
+                )
+                for image in content["images"]
+            ]
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = f"one has no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(
+                f"{path}: its images or annotations cannot be read ({reason}); export the labels again"
+            ) from None
+        if cells:
+            strays = f"{path}: {sum(map(len, cells.values()))} annotations are of images that it does not list"
+            if not any(image.annotations for image in self.images):
+                raise ValueError(f"{strays}, and none is of another; export the labels again")
+            log.warning("%s; they are left out", strays)
+
+    def match(self, images: Iterable[Path]) -> dict[Path, CocoImage]:
+        """The entries of images: of those with an image's file name, or else with its name but for the ending, the one
+        whose path agrees with the image's from the end on for longest. An image with several such ones has none.
+        """
+        left = {image: image.parts for image in images}
+        found: dict[Path, CocoImage] = {}
+        for key in (str, lambda name: stem(name).lower()):
+            ours, theirs = defaultdict(list), defaultdict(list)
+            for image, parts in left.items():
+                ours[key(parts[-1])].append(image)
+            taken = {entry.parts for entry in found.values()}
+            for entry in self.images:
+                if entry.parts and entry.parts not in taken:
+                    theirs[key(entry.parts[-1])].append(entry)
+            for name, alike in ours.items():
+                for image in alike:
+                    entry = _nearest(image.parts, {e.parts: e for e in theirs[name]})
+                    if entry and _nearest(entry.parts, {i.parts: i for i in alike}) == image:
+                        found[image] = entry
+            left = {image: parts for image, parts in left.items() if image not in found}
+        return found
+
+    def read(self, entry: CocoImage, shape: Shape) -> RawLabels:
+        """Labels of an image; raises ValueError if the file has it with another size, or cells without an outline."""
+        size = tuple(own if own is not None else wanted for own, wanted in zip(entry.size, shape))
+        if size != shape:
+            raise ValueError(
+                f"{self.path}: has {entry.parts[-1]} with {size[0]}x{size[1]} pixels, not {shape[0]}x{shape[1]}"
+            )
+        cells = read_shapes(entry.annotations, lambda a: _pixels(a.get("segmentation"), shape), self.path)
+        return draw_cells(cells, shape, self.path)
+
+
+def is_coco(content) -> bool:
+    """Whether the content of a JSON file is that of COCO."""
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+
+
+def _nearest(parts: tuple[str, ...], others: Mapping[tuple[str, ...], T]) -> T | None:
+    """Of things by their paths, the one whose path agrees with this from the end on for longest; None if several do."""
+    common = {}
+    for other in others:
+        pairs = enumerate(zip(parts[::-1], other[::-1]))
+        common[other] = next((n for n, (a, b) in pairs if n and a != b), min(len(parts), len(other)))
+    best = [other for other, length in common.items() if length == max(common.values())]
+    return others[best[0]] if len(best) == 1 else None
+
+
+def _pixels(segmentation, shape: Shape) -> np.ndarray:
+    if not segmentation:
+        raise ValueError("it has no outline, at most a box; export polygons or masks")
+    if isinstance(segmentation, list):
+        parts = [pixels_inside([np.reshape(ring, (-1, 2))], shape) for ring in segmentation]
+        return np.unique(np.concatenate(parts))
+    height, width = segmentation["size"]
+    if (height, width) != shape:
+        raise ValueError(f"a mask of {height}x{width} pixels for an image of {shape[0]}x{shape[1]}")
+    counts = segmentation["counts"]
+    runs = decode_counts(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+    if runs.min(initial=0) < 0 or runs.sum() != height * width:
+        raise ValueError(f"a mask's counts do not add up to its {height}x{width} pixels")
+    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    rows, columns = np.nonzero(inside.reshape(width, height).T)
+    return rows * width + columns
+
+
+def decode_counts(text: str) -> np.ndarray:
+    """Run lengths of COCO's compressed text: 5 bits a character from the lowest on, a sixth says that more follow; from
+    the fourth number on each is the difference to the last but one.
+
+    Examples
+    --------
+    >>> decode_counts("62")
+    array([6, 2])
+    """
+    numbers: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value -= 1 << shift
+            numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
+            value = shift = 0
+    return np.array(numbers, np.int64)
