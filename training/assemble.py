@@ -28,9 +28,11 @@ table with the columns source and terms, in a CSV or a Markdown file: the licenc
 import argparse
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 from torch import nn
 
@@ -114,10 +116,11 @@ def place(
         )
 
 
-def place_part(source: Path, target: Path, args: argparse.Namespace) -> None:
-    """Place a checkpoint with what the command's arguments say of its data and its pre-training."""
+def place_part(source: Path, target: Path, data: Mapping[str, dict], args: argparse.Namespace) -> None:
+    """Place a checkpoint with what is known of its data and its pre-training."""
     kind, config = read_config(source)
-    sources = data_sources(args.manifest, args.terms, config.training.get("leave_out", []))
+    left_out = config.training.get("leave_out", [])
+    sources = {name: entry for name, entry in data.items() if name not in left_out}
     place(source, target, sources, pretraining(config, args.runs, kind), args.storage)
 
 
@@ -131,15 +134,11 @@ def check_kind(part: str, source: Path) -> None:
         )
 
 
-def data_sources(manifest: Path, terms: Path | None, left_out: list[str]) -> dict[str, dict]:
+def data_sources(manifest: Path, terms: Path | None) -> dict[str, dict]:
     """Training images and terms of each source of a manifest."""
     table = read_terms(terms) if terms else {}
-    sources: dict[str, dict] = {}
-    for record in read_manifest(manifest, "train", files=False):
-        if record.source not in left_out:
-            entry = sources.setdefault(record.source, {"images": 0, "terms": terms_of(record.source, table)})
-            entry["images"] += 1
-    return sources
+    images = Counter(record.source for record in read_manifest(manifest, "train", files=False))
+    return {source: {"images": count, "terms": terms_of(source, table)} for source, count in images.items()}
 
 
 def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
@@ -163,13 +162,13 @@ def expected_f1(path: Path) -> list[list[float]]:
     for _, row in read_table(path, ("line", "class", "f1")):
         if found := re.search(r", class([0-3])$", row["line"]):
             scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
-    kinds = range(len(CLASSES))
-    if missing := [f"network class{k} on class {c}" for c in kinds for k in kinds if (c, k) not in scores]:
+    numbers = range(len(CLASSES))
+    if missing := [f"network class{n} on class {c}" for c in numbers for n in numbers if (c, n) not in scores]:
         raise ValueError(
             f"{path}: no scores of {', '.join(missing)}; make the file with training.measure.ablation --weights DIR "
             "--each-network --csv FILE, on images of all classes"
         )
-    return [[round(sum(scores[c, k]) / len(scores[c, k]), 4) for k in kinds] for c in kinds]
+    return [[round(mean(scores[c, n]), 4) for n in numbers] for c in numbers]
 
 
 def tell_router(path: Path, scores: list[list[float]]) -> None:
@@ -240,12 +239,13 @@ def main(argv: list[str] | None = None) -> int:
     matrix = expected_f1(args.each_network) if args.each_network else None
     for part, source in found.items():
         check_kind(part, source)
+    data = data_sources(args.manifest, args.terms)
     args.weights.mkdir(parents=True, exist_ok=True)
     changed = False
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place_part(source, target, args)
+            place_part(source, target, data, args)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:

@@ -47,6 +47,7 @@ from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, find_class
 from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
 from training.datasets import Sample
+from training.manifest import read_manifest
 from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_data, own_images
 from training.own.checking import check_images
@@ -220,6 +221,8 @@ def main(argv: list[str] | None = None) -> int:
     began = time.monotonic()
     if args.out and not args.check and (args.out / ROUTER_FILE).exists():
         raise ValueError(f"{args.out}: holds networks already; give another folder with -o, or remove this one")
+    if args.original:
+        read_manifest(args.original, "train", "val", "test")  # what is wrong with it is said before the work
     images, unread = own_images(args)
     usable, wrong = check_images(images, args.out / FOLDER / "checks" if args.out else None)
     if args.check:

@@ -39,6 +39,10 @@ class Record:
     partial: bool = False
 
 
+class NoSuchSplit(ValueError):
+    """A manifest that can be read has no line of the splits that were asked for."""
+
+
 class Problem(NamedTuple):
     """Why a file cannot be used. `text` names the file at fault and the remedy, `path` is the image that it keeps from
     being used.
@@ -58,8 +62,8 @@ def read_manifest(path: Path, *splits: str, files: bool = True) -> list[Record]:
     Raises
     ------
     ValueError
-        If the file is not a manifest, one of these lines is wrong, names a file that is not there, or there is no such
-        line.
+        If the file is not a manifest, one of these lines is wrong or names a file that is not there; a NoSuchSplit if
+        there is no such line.
     """
     records, problems = list_manifest(path, splits or SPLITS, files)
     if problems:
@@ -67,7 +71,7 @@ def read_manifest(path: Path, *splits: str, files: bool = True) -> list[Record]:
         raise ValueError(problems[0].text + more)
     if not records:
         found = {row["split"] for _, row in read_table(path, ("split",))}
-        raise ValueError(
+        raise NoSuchSplit(
             f"{path}: no line has split {' or '.join(map(repr, splits or SPLITS))}; splits here: {sorted(found)}"
         )
     return records

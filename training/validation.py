@@ -15,7 +15,7 @@ from inference.network import Network
 from inference.pipeline import segment_at
 from inference.scaling import labelling_scale
 from training.datasets import Sample, load_samples
-from training.manifest import Record, read_manifest
+from training.manifest import NoSuchSplit, Record, read_manifest
 from training.measure.f1 import f1_score, score_image
 
 
@@ -46,8 +46,8 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
 def of_trained_sources(manifest: Path, records: list[Record]) -> list[Record]:
     """The records whose source has images in the manifest's split "train"; all, if there is none of that kind."""
     try:
-        trained = {r.source for r in read_manifest(manifest, "train")}
-    except ValueError:  # a manifest without training images
+        trained = {r.source for r in read_manifest(manifest, "train", files=False)}
+    except NoSuchSplit:
         return records
     return [r for r in records if r.source in trained] or records
 

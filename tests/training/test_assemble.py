@@ -354,3 +354,11 @@ def test_scores_in_the_card(manifest, runs, save, tmp_path, caplog):
     (tmp_path / "empty.csv").write_text(SCORES.splitlines()[0])
     assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 2
     assert "empty.csv: no scores" in caplog.text
+
+
+def test_a_manifest_that_cannot_be_read_ends_it_also_where_no_network_is_better(save, tmp_path, caplog):
+    words = ["--weights", str(tmp_path / "weights"), "--class0", str(save("a", f1=0.5))]
+    (tmp_path / "good.csv").write_text("image,label,split,source\na.png,a_label.png,train,cells\n")
+    main([*words, "--manifest", str(tmp_path / "good.csv")])
+    assert main([*words, "--manifest", str(tmp_path / "no.csv")]) == 2
+    assert "no.csv" in caplog.text

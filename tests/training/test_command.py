@@ -15,7 +15,8 @@ MANIFESTS = {
     "another table": b"a,b\n1,2\n",
     "lost files": b"image,label,split,source\nno.png,no.png,train,x\nno.png,no.png,val,x\nno.png,,unlabelled,x\n",
 }
-# {manifest}, and whatever else a command must have; {weights} is a folder of networks, {folder} an empty one.
+# {manifest}, and whatever else a command must have; {weights} is a folder of networks, {folder} an empty one, {good} a
+# manifest that can be read. What stands behind a command's name tells its lines apart.
 COMMANDS = {
     "cue_table": "--manifest {manifest} --out {folder}/out",
     "train": "--manifest {manifest} --out {folder}/out --encoder test_convnext --random-init",
@@ -34,6 +35,13 @@ COMMANDS = {
     "measure.rehearsal": "team --manifest {manifest}",
     "measure.number_formats": "{manifest} --weights {weights} --device cpu --dtype bfloat16",
     "measure.loader_speed": "--manifest {manifest} --encoder test_convnext --random-init",
+    "measure.doubts": "{manifest} {folder}",
+    "measure.variants": "{manifest} --weights {weights} --device cpu",
+    "measure.own_cells": "--manifest {manifest} --weights {weights} --out {folder}/out --sources x --device cpu",
+    "parcel.pack": "--manifest {manifest} --out {folder}/out/parcel.zip --train-options=--random-init",
+    "evaluate": "--manifest {manifest} --weights {weights} -o {folder}/out --device cpu",
+    "finetune": "--manifest {manifest} --weights {weights} -o {folder}/out --device cpu",
+    "finetune --original": "--manifest {good} --original {manifest} --weights {weights} -o {folder}/out --device cpu",
 }
 
 
@@ -42,22 +50,22 @@ COMMANDS = {
     "name, kind",
     [(name, kind) for name in COMMANDS for kind in MANIFESTS if (name, kind) != ("assemble", "lost files")],
 )
-def test_a_manifest_that_cannot_be_read(name, kind, untrained_weights, tmp_path, monkeypatch, caplog):
+def test_a_manifest_that_cannot_be_read(name, kind, manifest, untrained_weights, tmp_path, monkeypatch, caplog):
     """Code 2 and a line that names it; no traceback, and nothing written in the place of a result."""
-    module = importlib.import_module(f"training.{name}")
+    module = importlib.import_module(f"training.{name.split()[0]}")
     if name == "measure.rehearsal":
         monkeypatch.setattr(module, "engine_words", lambda *_: ["true"])
     if name in ("measure.rehearsal", "measure.benchmark"):
         monkeypatch.setattr(module, "machine", lambda: "a machine")
-    manifest = tmp_path / "list.csv"
+    bad, folder = tmp_path / "list.csv", tmp_path / "folder"
     if MANIFESTS[kind] is not None:
-        manifest.write_bytes(MANIFESTS[kind])
-    (tmp_path / "folder").mkdir()
-    words = COMMANDS[name].format(manifest=manifest, weights=untrained_weights, folder=tmp_path / "folder").split()
+        bad.write_bytes(MANIFESTS[kind])
+    folder.mkdir()
+    words = COMMANDS[name].format(manifest=bad, weights=untrained_weights, folder=folder, good=manifest).split()
     with caplog.at_level(logging.ERROR):
         assert module.main(words) == 2
     assert "list.csv" in caplog.text
-    assert not [path for path in (tmp_path / "folder").rglob("*") if path.suffix in (".csv", ".safetensors", ".png")]
+    assert not [path for path in folder.rglob("*") if path.suffix in (".csv", ".safetensors", ".png", ".zip")]
 
 
 @pytest.mark.parametrize(

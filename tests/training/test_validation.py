@@ -159,7 +159,7 @@ def test_wrapped_network(kind):
 
 def test_class_without_validation_images(monkeypatch, tmp_path):
     """The error names the manifest and the remedies."""
-    monkeypatch.setattr(validation, "read_manifest", lambda *_: records(a=2))
+    monkeypatch.setattr(validation, "read_manifest", lambda *_, **__: records(a=2))
     monkeypatch.setattr(validation, "load_samples", lambda wanted: [Sample(r, None, None, 1.0, 3) for r in wanted])
     assert len(validation.validation_samples(tmp_path / "m.csv", [3], 8)) == 2
     assert len(validation.validation_samples(tmp_path / "m.csv", None, 1)) == 1
@@ -170,7 +170,7 @@ def test_class_without_validation_images(monkeypatch, tmp_path):
 def test_sources_that_are_not_trained_on_are_kept_for_the_end(monkeypatch, tmp_path):
     """They choose neither thresholds nor networks; where there are no others, they do."""
     splits = {"val": records(a=2, b=3), "train": records(b=1)}
-    monkeypatch.setattr(validation, "read_manifest", lambda _, split: splits[split])
+    monkeypatch.setattr(validation, "read_manifest", lambda _, split, **__: splits[split])
     monkeypatch.setattr(validation, "load_samples", lambda wanted: wanted)
     assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8)} == {"b"}
     splits["train"] = records(c=1)

@@ -21,54 +21,60 @@ Exit code: 0; 2 if nothing could be measured.
 """
 
 import contextlib
-import csv
 import logging
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from distributed import Client, wait
-from distributed.protocol import dumps
 
 from inference.cluster.connection import connected
 from inference.cluster.file import File
-from inference.cluster.shipping import pack_file
-from inference.cluster.tasks import Done
 from inference.finding import Found, images_in
 from inference.limits import Limits
 from inference.normalisation import normalised_image
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.outputs.label_tiff import compressed, rows_of_strip, stored_type, write_label_tiff
 from inference.report import ReportRow
-from training.command import command, manual, positive
-from training.measure.decode_speed import make_labels
+from training.command import DONE, command, manual, positive
+from training.measure.decoding import make_labels
+from training.measure.launching import run_folder
 from training.measure.machine import machine
 from training.measure.rigged import DIAMETER, write_rigged_weights
 from training.tables import text_table
 
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from inference.cluster.tasks import Done
+
 log = logging.getLogger(__name__)
 
 TASKS = 10_000
-ROOT = Path(__file__).resolve().parents[2]
 
 
-def tiny(number: str, files: list[File]) -> Done:
+def tiny(number: str, files: list[File]) -> "Done":
     """A task that does nothing, with the arguments and the answer of a small image."""
+    from inference.cluster.tasks import Done
+
     return Done([(files[0].place, ReportRow("done", str(files[0].name), cells=100))])
 
 
 def wire_bytes(*objects: object) -> int:
     """Bytes of objects as Dask sends them."""
+    from distributed.protocol import dumps
+
     return sum(len(frame) for thing in objects for frame in dumps(thing))
 
 
-def overhead(client: Client, count: int) -> dict:
+def overhead(client: "Client", count: int) -> dict:
     """Seconds and bytes of `count` tasks that do nothing."""
+    from distributed import wait
+
     files = [File(i, Found(Path(f"/data/plate/well_{i:05d}.tif")), Path(f"well_{i:05d}")) for i in range(count)]
     began, before = time.perf_counter(), time.process_time()
     futures = [
@@ -121,17 +127,10 @@ def noise(side: int) -> np.ndarray:
 def folder_run(images: Path, workers: int, more: list[str]) -> dict:
     """One start of the program on a folder."""
     with tempfile.TemporaryDirectory() as out:
-        report = Path(out, "report.csv")
-        words = [sys.executable, "predict.py", "-i", str(images), "-o", str(Path(out, "labels")), "--quiet"]
-        words += ["--dask", f"local:{workers}", "--report", str(report), *more]
         began = time.perf_counter()
-        code = subprocess.run(words, cwd=ROOT).returncode
+        rows = run_folder(images, Path(out), "--dask", f"local:{workers}", *more)
         seconds = time.perf_counter() - began
-        with open(report, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["status"] == "done"]
-        if code or not rows:
-            raise ValueError(f"{images}: the run failed with exit code {code}; run it without this command first")
-        labels = sum(path.stat().st_size for path in Path(out, "labels").rglob("*_label.tiff"))
+        labels = sum(path.stat().st_size for path in Path(out).rglob("*_label.tiff"))
     busy = sum(float(row["seconds"]) for row in rows)
     return {
         "workers": workers,
@@ -155,17 +154,17 @@ def main(argv: list[str] | None = None) -> int:
     add("--encoder", metavar="NAME", help="rigged networks of this encoder instead of the shipped ones")
     args = parser.parse_args(argv)
     print(machine())
-    if args.tasks:
-        rows = []
-        for workers in args.workers:
-            with connected(f"local:{workers}", "cpu") as client:
-                client.wait_for_workers(workers)
-                client.submit(tiny, "0", [File(0, Found(Path("a")), Path("a"))]).result()  # imports
-                rows.append({"workers": workers, **overhead(client, args.tasks)})
-        print(text_table(rows))
-    if args.tasks:
-        print(text_table([alone()]))
+    rows = []
+    for workers in args.workers:
+        with connected(f"local:{workers}", "cpu") as client:
+            client.wait_for_workers(workers)
+            client.submit(tiny, "0", [File(0, Found(Path("a")), Path("a"))]).result()  # imports
+            rows.append({"workers": workers, **overhead(client, args.tasks)})
+    print(text_table(rows))
+    print(text_table([alone()]))
     if args.images:
+        from inference.cluster.shipping import pack_file
+
         found = images_in(args.images)
         sent = [wire_bytes(pack_file(Found(path))) for path in found]
         print(f"{len(found)} images, {sum(sent) / len(sent):.0f} bytes each if they are sent")
@@ -177,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
                 write_rigged_weights(folder, args.encoder)
                 more += ["--weights", str(folder), "--route", "0", "--diameter", str(DIAMETER)]
             print(text_table([folder_run(args.images, workers, more) for workers in args.workers]))
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

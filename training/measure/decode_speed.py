@@ -37,25 +37,21 @@ import numpy as np
 from inference import stardist
 from inference.edge_probability import edge_probability
 from inference.hover import hover_maps
-from inference.painting import paint
 from inference.pipeline import collect
-from inference.polygons import Candidates
 from inference.scaling import Sizes
 from inference.stardist import star_distances
 from inference.tiles import Tally, tile_image
 from inference.watershed import LEVELS, WatershedSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
-from training.command import command, manual, positive
+from training.command import DONE, PARTLY, command, manual, positive
+from training.measure.decoding import SETTINGS, decode_by_stardist, make_labels, need_stardist
 from training.measure.f1 import f1_score, match_counts
 from training.measure.machine import machine
 from training.measure.plots import import_pyplot, plot_file
 from training.tables import text_table
 
 log = logging.getLogger(__name__)
-
-MEAN_RADIUS = 0.43  # of the distance between two centres, so that most cells touch their neighbours
-SETTINGS = stardist.Settings()
 
 
 @dataclass(frozen=True)
@@ -78,67 +74,29 @@ class Goals:
     white: float = 5.0  # seconds at most
 
 
-def random_stars(centres: np.ndarray, radius: float, rng: np.random.Generator) -> Candidates:
-    """A polygon of smoothly varying radius around each centre, (N, 2) in (y, x) pixels."""
-    n = len(centres)
-    angle = 2 * np.pi * np.arange(RAYS) / RAYS
-    waves = sum(
-        rng.normal(0, 0.15 / k, (n, 1)) * np.cos(k * angle + rng.uniform(0, 2 * np.pi, (n, 1))) for k in (1, 2, 3)
-    )
-    dist = radius * rng.uniform(0.7, 1.3, (n, 1)) * np.maximum(1 + waves, 0.3)
-    return Candidates(rng.random(n).astype(np.float32), centres.astype(np.float32), dist.astype(np.float32))
-
-
-def make_labels(side: int, cells: int, seed: int = 0) -> np.ndarray:
-    """(side, side) int32 with about so many cells, one near each point of a square lattice."""
-    rng = np.random.default_rng(seed)
-    across = math.ceil(math.sqrt(cells))
-    apart = side / across
-    lattice = np.stack(np.meshgrid(np.arange(across), np.arange(across), indexing="ij"), axis=-1).reshape(-1, 2)[:cells]
-    return paint(
-        random_stars((lattice + rng.uniform(0.35, 0.65, (cells, 2))) * apart, MEAN_RADIUS * apart, rng), (side, side)
-    )[0]
-
-
-def make_maps(labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def make_maps(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """prob (1, h, w) and dist (R, h, w) float32 on the 1/4 grid, as the networks give them."""
     shape = tuple(n // STRIDE for n in labels.shape)
     prob = cv2.resize(edge_probability(labels), shape[::-1], interpolation=cv2.INTER_AREA)
-    return prob[None], with_errors(star_distances(labels, RAYS, STRIDE), seed)
+    return prob[None], with_errors(star_distances(labels, RAYS, STRIDE))
 
 
-def with_errors(dist: np.ndarray, seed: int) -> np.ndarray:
+def with_errors(dist: np.ndarray) -> np.ndarray:
     """(h, w, R) distances, of which neighbouring rays and points err alike, by 8 % on the average, as (R, h, w)."""
-    noise = np.random.default_rng(seed).normal(0, 0.3, dist.shape).astype(np.float32).reshape(len(dist), -1)
+    noise = np.random.default_rng(0).normal(0, 0.3, dist.shape).astype(np.float32).reshape(len(dist), -1)
     return (dist * np.maximum(1 + cv2.GaussianBlur(noise, (0, 0), 1).reshape(dist.shape), 0.1)).transpose(2, 0, 1)
 
 
-def white_maps(grid: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def white_maps(grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Maps of (grid, grid) points that are all candidates, with distances around 16 pixels."""
-    prob = np.random.default_rng(seed).uniform(SETTINGS.prob_threshold + 0.01, 1, (1, grid, grid)).astype(np.float32)
-    return prob, with_errors(np.full((grid, grid, RAYS), 16, np.float32), seed)
+    prob = np.random.default_rng(0).uniform(SETTINGS.prob_threshold + 0.01, 1, (1, grid, grid)).astype(np.float32)
+    return prob, with_errors(np.full((grid, grid, RAYS), 16, np.float32))
 
 
 def decode(prob: np.ndarray, dist: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Ours: maps to labels, tile by tile, as the program does it."""
     tiles = ((tile, tuple(maps[:, *tile.owned_grid()] for maps in (prob, dist))) for tile in tile_image(*shape))
     return collect(stardist.rows(tiles, SETTINGS, Sizes(shape, shape), Tally()), shape)
-
-
-def decode_by_stardist(prob: np.ndarray, dist: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """StarDist's: the same maps to labels, with its grid of points at every fourth pixel's corner."""
-    from stardist.geometry import polygons_to_label
-    from stardist.nms import non_maximum_suppression
-
-    points, prob, dist = non_maximum_suppression(
-        np.ascontiguousarray(dist.transpose(1, 2, 0)),
-        prob[0],
-        grid=(STRIDE, STRIDE),
-        b=0,
-        nms_thresh=SETTINGS.overlap_threshold,
-        prob_thresh=SETTINGS.prob_threshold,
-    )
-    return polygons_to_label(dist, points + (STRIDE - 1) / 2, shape, prob=prob)
 
 
 def landscape(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -289,21 +247,17 @@ def measure(args: argparse.Namespace, cases: Cases = Cases(), goals: Goals = Goa
     """Print the tables; the exit code."""
     if args.plot:
         import_pyplot()  # now, not after minutes of measuring
+    need_stardist()
     place = machine()
-    try:
-        lines = [each(args.repeat, cases, goals) for each in (compare_decoders, time_white, compare_watersheds)]
-    except ImportError as error:
-        raise ValueError(
-            f"{error.name} is not installed, and nothing can be compared without it: pip install stardist scikit-image"
-        ) from None
+    lines = [each(args.repeat, cases, goals) for each in (compare_decoders, time_white, compare_watersheds)]
     shown = [{**line, "met": "yes" if line["met"] else "NO"} for line in lines]
     print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{text_table(shown)}")
     if not args.no_growth:
-        rows = [{**row} for row in growth(args.repeat, cases)]
+        rows = growth(args.repeat, cases)
         print(f"\n{text_table(rows)}")
         if args.plot:
             write_plot(args.plot, rows, place)
-    return 0 if all(line["met"] for line in lines) else 1
+    return DONE if all(line["met"] for line in lines) else PARTLY
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Exit code: 0; 2 if something could not be read.
 """
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from inference.outputs.spreadsheet import spreadsheet_safe
 from training.command import command, manual
 from training.manifest import Record, read_manifest
 from training.measure.sources import score_predictions
-from training.tables import text_table
+from training.tables import read_table, text_table
 
 BAD, GOOD = 0.5, 0.8  # F1 below which most images should be flagged, and above which few should be
 RANGES = ((0.0, BAD), (BAD, GOOD), (GOOD, 1.0))
@@ -29,15 +28,12 @@ Doubts = Mapping[tuple[str, str], str]  # source and name of an image -> what th
 
 
 def read_doubts(folder: Path) -> Doubts:
-    """What `training.label` says of each image in its report; raises ValueError if it says nothing of doubts."""
-    path = folder / "report.csv"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; make it with python -m training.label")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if any("doubts" not in row for row in rows):
-        raise ValueError(f"{path}: says nothing of doubts; make it anew with python -m training.label")
-    return {(row["source"], row["image"]): row["doubts"] for row in rows}
+    """What `training.label` says of each image in its report; raises ValueError if that says nothing."""
+    try:
+        rows = read_table(folder / "report.csv", ("source", "image", "doubts"))
+    except ValueError as error:
+        raise ValueError(f"{error}; python -m training.label makes it") from None
+    return {(row["source"], row["image"]): row["doubts"] for _, row in rows}
 
 
 def said_of(record: Record, doubts: Doubts) -> str:
@@ -80,8 +76,8 @@ def overlooked(records: Sequence[Record], scores: Sequence[float], doubts: Doubt
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    records = read_manifest(args.manifest, "val")
     doubts = read_doubts(args.predictions)
-    records = [record for record in read_manifest(args.manifest, "val") if record.label]
     scores = score_predictions(args.manifest, records, args.predictions)
     print(text_table(table(records, scores, doubts)))
     names = overlooked(records, scores, doubts)

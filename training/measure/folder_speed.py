@@ -24,8 +24,6 @@ Exit code: 0; 2 if nothing could be measured.
 """
 
 import argparse
-import csv
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,15 +40,15 @@ from inference.outputs.label_tiff import write_labels
 from inference.routing import RouterNetwork
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE
-from training.command import command, manual, positive
-from training.measure.decode_speed import decode_by_stardist
+from training.command import DONE, command, manual, positive
+from training.measure.decoding import decode_by_stardist, need_stardist
+from training.measure.launching import ROOT, run_folder
 from training.measure.machine import machine
 from training.measure.mosaic import make_image, read_cells
 from training.tables import text_table
 
 SIZES = (256, 512, 1024)  # pixels
 IMAGES = 40
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_folder(folder: Path, side: int, count: int) -> None:
@@ -60,17 +58,6 @@ def make_folder(folder: Path, side: int, count: int) -> None:
     for number in range(count):
         image = make_image(sources, side, side, number)
         tifffile.imwrite(folder / f"{number:04d}.tif", image.astype(np.uint16) * 16)
-
-
-def run_program(images: Path, out: Path, weights: Path, *more: str, program: Path = ROOT) -> list[dict]:
-    """One start of a folder's predict.py; the lines of its report."""
-    words = [sys.executable, "predict.py", "-i", str(images), "-o", str(out), "--weights", str(weights), "--quiet"]
-    code = subprocess.run([*words, "--report", str(out / "report.csv"), *more], cwd=program).returncode
-    with open(out / "report.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if code:
-        raise ValueError(f"{images}: predict.py ended with exit code {code}; run it without this command first")
-    return rows
 
 
 def images_a_second(rows: list[dict], workers: int) -> float:
@@ -158,6 +145,8 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError(f"--images {args.images}: expected more than the workers and one")
     if args.before and not (args.before / "predict.py").is_file():
         raise ValueError(f"--before {args.before}: no predict.py there; name the folder of a version of the program")
+    if not args.processor_time:
+        need_stardist()
     print(machine(), f"{torch.get_num_threads()} threads")
     if not args.processor_time:
         print(text_table(images_table(args)))
@@ -168,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
             spent = processor_time(sorted(Path(folder, "in").iterdir()), args.weights)
         rows.append({"size": f"{side}x{side}", **spent})
     print(text_table(rows))
-    return 0
+    return DONE
 
 
 def images_table(args: argparse.Namespace) -> list[dict]:
@@ -179,8 +168,9 @@ def images_table(args: argparse.Namespace) -> list[dict]:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
             make_folder(place / "in", side, args.images)
-            one = run_program(place / "in", place / "one", args.weights)
-            many = run_program(place / "in", place / "many", args.weights, "--dask", f"local:{args.workers}")
+            weights = "--weights", str(args.weights.resolve())
+            one = run_folder(place / "in", place / "one", *weights)
+            many = run_folder(place / "in", place / "many", *weights, "--dask", f"local:{args.workers}")
             theirs = stardist_pipeline(sorted((place / "in").iterdir()), network, place / "theirs")
             speeds = {
                 "one process (images/s)": images_a_second(one, 1),
@@ -188,8 +178,8 @@ def images_table(args: argparse.Namespace) -> list[dict]:
                 "StarDist": theirs,
             }
             if args.before:
-                there = args.before.resolve()
-                before = run_program(place / "in", place / "before", there / "weights", program=there)
+                there = "--weights", str(args.before.resolve() / "weights")
+                before = run_folder(place / "in", place / "before", *there, program=args.before)
                 speeds["before"] = images_a_second(before, 1)
         cells = float(np.median([int(row["cells"]) for row in one]))
         rows.append({"size": f"{side}x{side}", **speeds, "cells an image": cells})

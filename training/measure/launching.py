@@ -15,9 +15,11 @@ import tifffile
 from inference.naming import challenge_names, label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.report import STAGE_COLUMNS
+from training.tables import read_table
 
 log = logging.getLogger(__name__)
 
+ROOT = Path(__file__).resolve().parents[2]  # of this project
 DEFAULT_COMMAND = "{python} predict.py -i {input} -o {output} --report {report}"
 # The container that they start is not their child process.
 CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")
@@ -95,6 +97,31 @@ def launch(words: list[str], source: Path, images: dict[Path, tuple[int, int]], 
         )
     peak_mb = None if CONTAINER_CLIENTS.search(" ".join(words)) else measured["peak_mb"]
     return Launch(measured["seconds"], peak_mb, read_stages(output / "report.json", measured["seconds"]), failure)
+
+
+def run_folder(images: Path, out: Path, *more: str, program: Path = ROOT) -> list[dict[str, str]]:
+    """Start predict.py once on a folder; the lines of its report for the images that are done.
+
+    Parameters
+    ----------
+    out : folder for the labels
+    more : options
+    program : folder of the predict.py
+
+    Raises
+    ------
+    ValueError
+        If it fails, or no image is done.
+    """
+    report = out / "report.csv"
+    words = ["-i", images.resolve(), "-o", out.resolve(), "--quiet", "--report", report.resolve(), *more]
+    code = subprocess.run([sys.executable, "predict.py", *map(str, words)], cwd=program).returncode
+    if code:
+        raise ValueError(f"{images}: predict.py ended with exit code {code}; run it without this command first")
+    done = [row for _, row in read_table(report, ("status", "seconds", "cells")) if row["status"] == "done"]
+    if not done:
+        raise ValueError(f"{images}: predict.py has segmented no image; give a folder with images")
+    return done
 
 
 def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -> str:

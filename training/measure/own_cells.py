@@ -96,12 +96,16 @@ def measure_others(base: Sequence[Found], weights: Path, classes: set[int], devi
     return mean_f1([again.get(f.image.name, f) for f in base])
 
 
-def measure(args: argparse.Namespace) -> list[dict]:
-    """Fine-tune and measure everything that is not in the table yet; all its lines."""
+def measure(records: Sequence[Record], args: argparse.Namespace) -> list[dict]:
+    """Fine-tune and measure everything that is not in the table yet; all its lines.
+
+    Parameters
+    ----------
+    records : of all labelled images
+    """
     args.out.mkdir(parents=True, exist_ok=True)
     table = args.out / TABLE
     done = {tuple(row[k] for k in KEY) for _, row in read_table(table, KEY)} if table.exists() else set()
-    records = [r for r in read_manifest(args.manifest) if r.label]
     base = Segmenter.from_folder(args.weights, args.device)
     sample = pick_balanced([r for r in records if r.split == "val" and r.source not in args.sources], args.others)
     others = find_cells(base, collect_records(sample)[0])
@@ -175,8 +179,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    records = [r for r in read_manifest(args.manifest) if r.label]
     check_unseen(args.weights, args.sources)
-    print(text_table(summary(measure(args))))
+    print(text_table(summary(measure(records, args))))
     return DONE
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets import Sample, load_samples
-from training.manifest import Record, read_manifest
+from training.manifest import NoSuchSplit, Record, read_manifest
 from training.synthesize import make, save
 from training.validation import pick_balanced
 
@@ -38,11 +38,17 @@ def made_sample(class_: int, folder: Path, count: int = SAMPLE) -> list[Sample]:
 
 
 def original_sample(manifest: Path, class_: int, splits: tuple[str, ...], count: int = SAMPLE) -> list[Sample]:
-    """At most `count` labelled images of a class, by the cue rules, of the first of these splits that has any."""
+    """At most `count` labelled images of a class, by the cue rules, of the first of these splits that has any.
+
+    Raises
+    ------
+    ValueError
+        If the manifest or a file of these splits cannot be read.
+    """
     for split in splits:
         try:
             records = read_manifest(manifest, split)
-        except ValueError:  # no such split
+        except NoSuchSplit:
             continue
         samples = load_samples(pick_balanced(records, LOOKED_AT * count))
         fitting = {s.record: s for s in samples if s.cue_class == class_}

@@ -1,5 +1,6 @@
 """The measurement of a cluster, on one worker and a handful of tasks."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,9 @@ def test_the_tiny_task_answers_as_an_image_does():
     done = tiny("0", [File(7, Found(Path("a")), Path("a"))])
     assert done.rows[0][0] == 7
     assert done.rows[0][1].status == "done"
+
+
+def test_without_dask(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main([]) == 2
+    assert "pip install distributed" in caplog.text

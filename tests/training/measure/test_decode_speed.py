@@ -1,4 +1,4 @@
-"""training.measure.decode_speed on small maps: what is made, what is compared, what is printed."""
+"""training.measure.decode_speed and training.measure.decoding on small maps: what is made, compared and printed."""
 
 import sys
 from dataclasses import replace
@@ -12,12 +12,12 @@ from training.measure.decode_speed import (
     decode,
     flooded,
     landscape,
-    make_labels,
     make_maps,
     measure,
     parse_arguments,
     white_maps,
 )
+from training.measure.decoding import make_labels
 
 SMALL = Cases(side=256, cells=30, growth_sides=(128, 256), white_grid=30)
 EASY = Goals(decode=0.0, watershed=0.0)

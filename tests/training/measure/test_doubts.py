@@ -67,7 +67,7 @@ def test_a_report_without_doubts(data, caplog):
     report = data / "predictions" / "report.csv"
     report.write_text("source,image\nhome,a.png\n")
     assert main([str(data / "manifest.csv"), str(data / "predictions")]) == 2
-    assert "says nothing of doubts" in caplog.text
+    assert "no column doubts" in caplog.text
     report.unlink()
     assert main([str(data / "manifest.csv"), str(data / "predictions")]) == 2
     assert "training.label" in caplog.text

@@ -1,5 +1,7 @@
 """Images a second, from reports, and of StarDist's pipeline with a small network."""
 
+import sys
+
 import pytest
 import tifffile
 import torch
@@ -10,7 +12,6 @@ from training.measure.folder_speed import (
     main,
     make_folder,
     processor_time,
-    run_program,
     stardist_pipeline,
 )
 
@@ -42,18 +43,12 @@ def test_stardists_pipeline_writes_labels(tmp_path, untrained_weights):
     assert all(tifffile.imread(path).max() > 0 for path in written)
 
 
-def test_another_versions_program_is_run_where_it_lies(tmp_path):
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "predict.py").write_text(
-        "import os, pathlib, sys\n"
-        "out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1])\n"
-        "out.mkdir()\n"
-        "(out / 'report.csv').write_text(f'image,seconds\\n{pathlib.Path.cwd().name},0.5\\n')\n"
-    )
-    rows = run_program(tmp_path, tmp_path / "out", tmp_path / "weights", program=tmp_path / "old")
-    assert rows == [{"image": "old", "seconds": "0.5"}]
-
-
 @pytest.mark.parametrize("options", [["--images", "2"], ["--before", "nowhere"]])
 def test_what_cannot_be_measured(options):
     assert main(options) == 2
+
+
+def test_without_stardist(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "csbdeep.utils", None)
+    assert main([]) == 2
+    assert "pip install stardist" in caplog.text

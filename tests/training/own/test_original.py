@@ -1,5 +1,7 @@
 """training.own.original: made images of each class, and a sample of a manifest's images of one class."""
 
+import pytest
+
 from training.manifest import read_manifest
 from training.own.original import MADE, made_sample, original_sample
 from training.synthesize import KINDS
@@ -24,3 +26,10 @@ def test_a_sample_is_of_the_class_and_of_the_first_split_that_has_one(router_man
     assert len(found) == 2
     assert all(s.cue_class == 0 and s.record.image in val for s in found)
     assert original_sample(router_manifest, 1, ("val", "train"), 3) == []
+
+
+def test_a_file_that_is_lost_is_no_split_that_is_missing(tmp_path):
+    (tmp_path / "list.csv").write_text("image,label,split,source\nno.png,no.png,train,x\n")
+    assert original_sample(tmp_path / "list.csv", 0, ("val",)) == []
+    with pytest.raises(ValueError, match="no.png: no such file"):
+        original_sample(tmp_path / "list.csv", 0, ("val", "train"))
