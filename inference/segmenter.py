@@ -261,20 +261,9 @@ class Segmenter:
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
         route = route if class_ is None else None
         made_by = image.normalisation
-        return (
-            image,
-            network,
-            Plan(
-                image_class,
-                route,
-                size.diameter,
-                sizes,
-                second,
-                size.agreement,
-                brown=made_by is None or made_by.brown,
-                glare=made_by is None or made_by.glare,
-            ),
-        )
+        brown, glare = (made_by.brown, made_by.glare) if made_by else (True, True)
+        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare)
+        return image, network, plan
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""
