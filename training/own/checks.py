@@ -119,9 +119,9 @@ def check_labels(raw: RawLabels) -> list[Finding]:
         return [_scaled(raw)] if raw.fractions else []
     for wrong in (
         _fractions(raw, shapes),
+        _background(labels),
         _noise(labels, shapes),
         _rings(labels, shapes),
-        _background(labels),
         _mask(shapes),
     ):
         if wrong:

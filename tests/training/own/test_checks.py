@@ -148,6 +148,12 @@ def test_a_background_that_counts_as_a_cell(spoil, number):
     assert found["background is a cell"].fatal
 
 
+def test_scattered_pixels_in_a_background_are_no_jpeg():
+    labels = np.where(disks() > 0, 1, 2).astype(np.uint16)
+    labels[2:158:6, 2:158:6] = 1
+    assert kinds(labels).keys() == {"background is a cell"}
+
+
 def test_crowded_cells_without_a_background_are_no_background():
     rows, columns = np.indices((120, 120)) // 20
     assert kinds((1 + 6 * rows + columns).astype(np.uint16)) == {}
