@@ -14,7 +14,7 @@ are taken from --predictions. True and predicted labels may be of all the format
     errors                 at IoU 0.5: missed, spurious, split, merged, a wrong outline (training.measure.failures)
 
 OUT gets report.html, images.csv (a line an image) and thresholds.csv (a line for each IoU). Where only some cells are
-labelled (--partial), what was found beside them does not count.
+labelled (--partial), what was found beside them does not count. What looks wrong with the true labels is named first.
 
 Exit code: 0; 1 if an image could not be read; 2 if nothing could be evaluated.
 """
@@ -38,6 +38,7 @@ from training.measure.f1 import Counts, f1_score, precision, recall, score_image
 from training.measure.failures import COLOURS, KINDS, picture
 from training.measure.quality import Matches, average_precision, matches, panoptic_quality
 from training.own.arguments import add_data, own_images
+from training.own.checking import name_findings
 from training.own.collection import OwnImage, collect
 from training.own.scoring import Found, find_cells
 from training.tables import text_table, write_table
@@ -178,6 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         log.error("%s: labels of another size than the image; it is left out", image.label)
     if not fitting:
         raise ValueError("no image has labels of its size; pair the right files")
+    name_findings(fitting)
     done = [Evaluated.of(found, args.ious) for found in predicted(fitting, args)]
     done.sort(key=lambda e: e.f1)
     thresholds, rows = threshold_rows(done, args.ious), [e.row for e in done]

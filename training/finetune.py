@@ -10,7 +10,7 @@ must have. An image whose labels are empty shows what is no cell; one without a 
 What happens:
 
     check     The labels are looked at, and what is wrong with them is named, with a picture in OUT/finetune/checks.
-              Images whose labels cannot be right are left out. --check does this alone
+              Images whose labels cannot be right are left out, if not --trust-labels. --check does this alone
     route     Each image goes to the network that predict.py would send it to; those that get at least three are
               trained. --class sends all to one; predict.py then needs --route
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
@@ -75,6 +75,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_data(parser)
     add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; new or empty")
     add("--check", action="store_true", help="look at the labels alone; with -o the pictures go there")
+    add("--trust-labels", action="store_true", help="use labels that look wrong all the same, if their size is right")
     add("--formats", action="store_true", help="list the labels that can be read, and end")
     add(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks to start from [the shipped ones]"
@@ -224,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.original:
         read_manifest(args.original, "train", "val", "test")  # what is wrong with it is said before the work
     images, unread = own_images(args)
-    usable, wrong = check_images(images, args.out / FOLDER / "checks" if args.out else None)
+    usable, wrong = check_images(images, args.out / FOLDER / "checks" if args.out else None, args.trust_labels)
     if args.check:
         return PARTLY if wrong or unread else DONE
     args.out.mkdir(parents=True, exist_ok=True)

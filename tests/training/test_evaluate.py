@@ -57,6 +57,12 @@ def test_labels_of_another_program(data, capsys):
     assert "AP (Cellpose)" in capsys.readouterr().out
 
 
+def test_true_labels_that_cannot_be_right_are_named(data, caplog):
+    cv2.imwrite(str(data / "labels/bad_label.png"), (TRUE > 0).astype(np.uint8) * 255)
+    assert run(data, "--predictions", data / "found") == 0
+    assert "bad_label.png: 0/255 mask: 3 parts share the number 255" in caplog.text
+
+
 def test_the_page_has_the_worst_image_first(data):
     run(data, "--predictions", data / "found")
     page = (data / "out/report.html").read_text(encoding="utf-8")

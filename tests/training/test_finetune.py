@@ -94,12 +94,14 @@ def test_check_alone_trains_nothing(data, tmp_path, caplog):
     assert not (tmp_path / "out").exists()
 
 
-def test_check_finds_something(data, tmp_path):
+def test_check_finds_something(data, tmp_path, caplog):
+    caplog.set_level("INFO")
     for number in range(6):
         labels = cv2.imread(str(data / f"labels/{number}_label.png"), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(tmp_path / f"{number}.png"), ((labels > 0) * 255 if number == 2 else labels).astype(np.uint8))
     code = main(["--images", str(data / "images"), "--labels", str(tmp_path), "--check", "-o", str(tmp_path / "out")])
     assert code == 1
+    assert "1 left out (--trust-labels takes them all the same)" in caplog.text
     assert (tmp_path / "out/finetune/checks/001_0-255-mask_2.png").exists()
 
 

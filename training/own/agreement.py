@@ -22,7 +22,7 @@ TIMES = 1.6  # ...and this many times as high
 SHIFT = 0.2  # of the median diameter; smaller shifts are not named
 LARGEST_SHIFT = 0.25  # of the image's shorter side
 FEW = 2.0  # times the labelled pixels that look alike without a label, from which on few cells are labelled
-TELLING = 0.3  # correlation from which on unlabelled parts are compared with labelled ones
+TELLING = 1.0  # deviations between cells and a ring around them from which on unlabelled parts are compared with cells
 ALIKE = 40  # percentile of the labelled pixels from which on unlabelled ones look like cells
 TURNS = {
     "transposed": lambda a: a.T,
@@ -140,12 +140,16 @@ def _shifted(image: Compared, own: np.ndarray) -> Finding | None:
 
 def _few(image: Compared, own: np.ndarray) -> Finding | None:
     which = int(own[:2].argmax())
-    if own[which] < TELLING:
-        return None
     feature, cells = image.features[which], image.labels > 0
     feature = feature if (feature * image.masks[which]).mean() > 0 else -feature
     margin = 2 * max(1, round(image.diameter / 4)) + 1
-    far = cv2.dilate(cells.astype(np.uint8), np.ones((margin, margin), np.uint8)) == 0
+    near, wide = (cv2.dilate(cells.astype(np.uint8), np.ones((n, n), np.uint8)) > 0 for n in (margin, 2 * margin + 1))
+    far, ring = ~near, wide & ~near
+    if not ring.any():
+        return None
+    deviation = np.sqrt((feature[cells].var() + feature[ring].var()) / 2)
+    if feature[cells].mean() - feature[ring].mean() < TELLING * deviation:
+        return None
     least = np.percentile(feature[cells], ALIKE)
     labelled, alike = (feature[cells] >= least).sum(), (feature[far] >= least).sum()
     if alike <= FEW * labelled:

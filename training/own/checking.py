@@ -2,35 +2,47 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from inference.normalisation import normalise, to_three_channels
 from inference.outputs.overlay import COLOURS, OverlayStyle, draw_overlay, write_png
 from training.own.agreement import Compared, check_place, check_swaps
-from training.own.checks import Finding, check_labels
+from training.own.checks import Finding, check_labels, check_set
 from training.own.collection import OwnImage
 from training.tables import write_table
 
 log = logging.getLogger(__name__)
 
+SIZES = ("size", "transposed")  # findings with which an image cannot be used in any case
 LISTED = 8  # numbers of cells in a line of the log; the table has all
 OTHERS, CONCERNED = OverlayStyle(COLOURS["green"]), OverlayStyle(COLOURS["red"], width=2, numbers=True)
 LARGEST_PICTURE = 1500  # pixels, longer side
+DETAIL, ZOOM = 120, 6  # pixels of the image that are shown where pixels are to be seen, and how large
 
 
-def check_images(images: Sequence[OwnImage], folder: Path | None) -> tuple[list[OwnImage], int]:
+def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = False) -> tuple[list[OwnImage], int]:
     """The images whose labels can be right, and the number of those with findings, which the log names.
 
     Parameters
     ----------
     folder : for a picture of each finding, and findings.csv; None to write nothing
+    trust : leave out those alone whose labels are of another size than the image
+
+    Raises
+    ------
+    ValueError
+        If no image with cells is left.
     """
     findings = find_all(images)
+    if trust:
+        findings = [(i, f if f.kind in SIZES else replace(f, fatal=False)) for i, f in findings]
     rows = []
     for image, finding in findings:
-        log.log(logging.ERROR if finding.fatal else logging.WARNING, "%s", line(image, finding))
+        _name(image, finding)
         row = {"image": image.name, "kind": finding.kind, "left out": int(finding.fatal), "text": finding.text}
         rows.append(row | {"cells": " ".join(map(str, finding.cells))})
         if folder:
@@ -42,18 +54,34 @@ def check_images(images: Sequence[OwnImage], folder: Path | None) -> tuple[list[
         log.info("%s: a picture of each, and findings.csv", folder)
     wrong, fatal = {i.name for i, _ in findings}, {i.name for i, f in findings if f.fatal}
     usable = [image for image in images if image.name not in fatal]
-    empty = sum(not image.cells for image in usable)
     log.info(
-        "labels looked at: %d images, %d with findings, %d left out; %d cells%s",
+        "labels looked at: %d images, %d with findings, %d left out%s; %d cells",
         len(images),
         len(wrong),
         len(fatal),
+        " (--trust-labels takes them all the same)" if fatal and not trust else "",
         sum(image.cells for image in usable),
-        f"; {empty} images without cells, which show what is none" if empty else "",
     )
+    empty = [f"{image.name} ({image.label})" for image in usable if not image.cells]
+    if empty:
+        more = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
+        log.info("%d images without cells, which show what is none: %s%s", len(empty), ", ".join(empty[:LISTED]), more)
     if not any(image.cells for image in usable):
         raise ValueError("no image with usable labels is left; correct what is named above")
     return usable, len(wrong)
+
+
+def name_findings(images: Sequence[OwnImage]) -> None:
+    """Name in the log what looks wrong with the labels alone, whatever the images show."""
+    found = [(image, finding) for image in images for finding in check_labels(image.raw)]
+    cells = [image for image in images if image.cells]
+    mask = check_set([image.labels for image in cells])
+    for image, finding in found + ([(cells[0], mask)] if mask else []):
+        _name(image, finding)
+
+
+def _name(image: OwnImage, finding: Finding) -> None:
+    log.log(logging.ERROR if finding.fatal else logging.WARNING, "%s", line(image, finding))
 
 
 def line(image: OwnImage, finding: Finding) -> str:
@@ -77,6 +105,12 @@ def find_all(images: Sequence[OwnImage]) -> list[tuple[OwnImage, Finding]]:
         own[number] = check_labels(image.raw)
         if not any(f.fatal for f in own[number]):
             compared[number] = Compared.of(pixels, image.labels)
+    numbered = [n for n, image in enumerate(images) if image.cells and not any(f.kind in SIZES for f in own[n])]
+    mask = check_set([images[n].labels for n in numbered])
+    for number in numbered if mask else ():
+        if not any(f.fatal for f in own[number]):
+            own[number] = [mask]
+            compared.pop(number, None)
     swaps = check_swaps(list(compared.values()))
     numbers = list(compared)
     for i, number in enumerate(numbers):
@@ -102,12 +136,33 @@ def check_size(image: OwnImage, shape: tuple[int, int]) -> list[Finding]:
 
 
 def draw_finding(image: OwnImage, finding: Finding) -> np.ndarray:
-    """The image with all labels in green and those concerned in red, with their numbers; (H, W, 3) uint8."""
+    """The image with all labels in green and those concerned in red, with their numbers; (H, W, 3) uint8.
+
+    Where single pixels are concerned, only these are red, in the part of the image that has most of them, enlarged.
+    """
     picture, labels = to_three_channels(normalise(image.picture.pixels)), image.labels
     if labels.shape != picture.shape[:2]:
         picture = np.zeros((*labels.shape, 3), np.uint8)
+    if finding.spots is not None:
+        return _draw_spots(picture, labels, finding.spots)
     every = -(-max(labels.shape) // LARGEST_PICTURE)
     picture, labels = np.ascontiguousarray(picture[::every, ::every]), labels[::every, ::every].astype(np.int32)
     concerned = np.isin(labels, finding.cells)
     shown = draw_overlay(picture, np.where(concerned, 0, labels), OTHERS)
     return draw_overlay(shown, np.where(concerned, labels, 0), CONCERNED if concerned.any() else OTHERS)
+
+
+def _draw_spots(picture: np.ndarray, labels: np.ndarray, spots: np.ndarray) -> np.ndarray:
+    height, width = (min(DETAIL, side) for side in spots.shape)
+    counts = cv2.boxFilter(
+        spots.astype(np.float32), -1, (width, height), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    inside = counts[: spots.shape[0] - height + 1, : spots.shape[1] - width + 1]
+    top, left = np.unravel_index(inside.argmax(), inside.shape)
+    part = np.s_[top : top + height, left : left + width]
+    picture, labels, spots = (
+        np.repeat(np.repeat(a[part], ZOOM, 0), ZOOM, 1) for a in (picture, labels.astype(np.int32), spots)
+    )
+    shown = draw_overlay(picture, np.where(spots, 0, labels), OTHERS)
+    shown[spots] = COLOURS["red"]
+    return shown

@@ -1,7 +1,7 @@
 """What may be wrong with labels, told from their numbers and shapes alone. Pure functions on label images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,6 +13,13 @@ MASK_PARTS = 3  # parts per value from which on values are taken for kinds of ti
 MOST_KINDS = 4  # values that a mask of kinds has at most
 PART_SHARE = 0.1  # of the largest part's area; smaller parts are not counted
 NOISE = 3  # scattered single pixels per cell from which on the numbers are noise
+SCATTERED = 2  # pixels; larger parts are not scattered ones
+FAR = 3  # pixels; scattered ones are farther than this from any cell's inside...
+FAR_SHARE = 0.5  # ...in this share if a JPEG made them; interpolation makes them at the borders
+INTERPOLATED = "the labels were resized, turned or moved with interpolation; do it again with nearest neighbour"
+LOSSY = "the labels were once a JPEG or another lossy file; export them anew as TIFF or PNG"
+MASK_NUMBER = 255  # of one cell alone hardly ever
+OVERLAP = 0.05  # share of outlines, or of the labelled pixels; less is not named
 RINGS = 0.2  # share of the numbers that are rings around others, from which on borders are interpolated
 HOLE = 0.01  # share of a cell's area; smaller holes are not named...
 SMALLEST_HOLE = 4  # ...nor are those of fewer pixels
@@ -30,12 +37,14 @@ class Finding:
     text : in a sentence, with the remedy
     cells : numbers of the labels concerned; none if it is all of them
     fatal : labels like these cannot be trained on
+    spots : bool (H, W), pixels to show, where they are too small to be seen; None if it is the cells
     """
 
     kind: str
     text: str
     cells: tuple[int, ...] = ()
     fatal: bool = False
+    spots: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,16 @@ class CellShape:
     @property
     def area(self) -> int:
         return sum(self.pieces)
+
+    @property
+    def parts(self) -> int:
+        """Pieces that are not small beside the largest."""
+        return sum(area >= PART_SHARE * self.pieces[0] for area in self.pieces)
+
+    @property
+    def hollow(self) -> bool:
+        """With a hole that is not small."""
+        return self.hole >= max(SMALLEST_HOLE, HOLE * self.area)
 
 
 def cell_shapes(labels: np.ndarray) -> list[CellShape]:
@@ -97,55 +116,128 @@ def check_labels(raw: RawLabels) -> list[Finding]:
         return [Finding("JPEG", "stored as JPEG, which changes the numbers; save the labels as TIFF or PNG", (), True)]
     shapes = cell_shapes(labels)
     if not shapes:
-        return []
-    for wrong in (_interpolated(raw, shapes), _noise(shapes), _mask(labels, shapes)):
+        return [_scaled(raw)] if raw.fractions else []
+    for wrong in (
+        _fractions(raw, shapes),
+        _background(labels),
+        _noise(labels, shapes),
+        _rings(labels, shapes),
+        _mask(shapes),
+    ):
         if wrong:
             return [wrong]
-    return [finding for finding in (_fragments(shapes), _holes(shapes), _specks(shapes), _slivers(shapes)) if finding]
+    doubts = (_overlap(raw, shapes), _fragments(shapes), _holes(shapes), _specks(shapes), _slivers(shapes))
+    return [finding for finding in doubts if finding]
 
 
-def _interpolated(raw: RawLabels, shapes: Sequence[CellShape]) -> Finding | None:
-    rings = tuple(s.number for s in shapes if s.ring)
-    if not raw.fractions and (len(rings) < 3 or len(rings) < RINGS * len(shapes)):
+def check_set(images: Sequence[np.ndarray]) -> Finding | None:
+    """What is wrong with label images (H, W) with cells taken together: masks of touching cells have one part each, but
+    not in all images.
+    """
+    numbers = {number for labels in images for number in np.unique(labels).tolist() if number}
+    if len(images) < 2 or len(numbers) != 1:
         return None
-    how = f"{raw.fractions} pixels are no whole numbers" if raw.fractions else f"{len(rings)} of them are rings"
-    return Finding(
-        "interpolated borders",
-        f"{len(shapes)} numbers, {how}: the labels were resized or turned with interpolation; do it again with "
-        "nearest neighbour",
-        rings,
-        True,
-    )
-
-
-def _noise(shapes: Sequence[CellShape]) -> Finding | None:
-    scattered = sum(area <= 2 for s in shapes for area in s.pieces)
-    cells = sum(s.pieces[0] > SMALLEST_CELL and not s.thin for s in shapes)
-    if scattered < 20 or scattered < NOISE * cells:
+    odd = sum(shape.parts > 1 or shape.hollow for labels in images for shape in cell_shapes(labels))
+    if not odd:
         return None
     return Finding(
-        "JPEG",
-        f"{scattered} scattered pixels beside {cells} cells: the labels were once a JPEG or another lossy file; export "
-        "them anew as TIFF or PNG",
+        "0/255 mask",
+        f"all {len(images)} images have the number {numbers.pop()} alone, in {odd} of them with several parts or a "
+        "hole: all cells count as one; each needs a number of its own (Fiji: Analyze Particles, Count Masks)",
         (),
         True,
     )
 
 
-def _mask(labels: np.ndarray, shapes: Sequence[CellShape]) -> Finding | None:
-    if len(shapes) > MOST_KINDS:
+def _scaled(raw: RawLabels) -> Finding:
+    return Finding(
+        "scaled",
+        f"{raw.fractions} pixels are fractions, and none is a cell's number: the labels were scaled, such as to 0..1; "
+        "save them as whole numbers (CellProfiler: ConvertObjectsToImage, uint16)",
+        (),
+        True,
+    )
+
+
+def _fractions(raw: RawLabels, shapes: Sequence[CellShape]) -> Finding | None:
+    what = f"{len(shapes)} numbers, {raw.fractions} pixels are no whole numbers"
+    return Finding("interpolated borders", f"{what}: {INTERPOLATED}", (), True) if raw.fractions else None
+
+
+def _rings(labels: np.ndarray, shapes: Sequence[CellShape]) -> Finding | None:
+    rings = tuple(s.number for s in shapes if s.ring)
+    if len(rings) < 3 or len(rings) < RINGS * len(shapes):
         return None
-    largest = max(s.pieces[0] for s in shapes)
-    parts = [sum(area >= PART_SHARE * largest for area in s.pieces) for s in shapes]
-    if sum(parts) < MASK_PARTS * len(shapes):
+    what = f"{len(shapes)} numbers, {len(rings)} of them are rings"
+    return Finding("interpolated borders", f"{what}: {INTERPOLATED}", rings, True, np.isin(labels, rings))
+
+
+def _noise(labels: np.ndarray, shapes: Sequence[CellShape]) -> Finding | None:
+    scattered = sum(area <= SCATTERED for s in shapes for area in s.pieces)
+    cells = sum(s.pieces[0] > SMALLEST_CELL and not s.thin for s in shapes)
+    if scattered < 20 or scattered < NOISE * cells:
+        return None
+    spots = _spots(labels)
+    values = labels.astype(float)
+    inside = (cv2.erode(values, np.ones((3, 3))) == cv2.dilate(values, np.ones((3, 3)))) & (labels > 0)
+    far = (ndimage.distance_transform_edt(~inside) > FAR)[spots].mean() if inside.any() else 1
+    what = f"{scattered} scattered pixels beside {cells} cells"
+    if far < FAR_SHARE:
+        text = f"{what}, most at their borders: {INTERPOLATED}. Or {LOSSY}"
+        return Finding("interpolated borders", text, (), True, spots)
+    return Finding("JPEG", f"{what}: {LOSSY}. Or {INTERPOLATED}", (), True, spots)
+
+
+def _spots(labels: np.ndarray) -> np.ndarray:
+    """Scattered pixels, bool (H, W)."""
+    from skimage.measure import label
+
+    pieces = label(labels.astype(np.int64), background=0, connectivity=2)
+    return (np.bincount(pieces.ravel())[pieces] <= SCATTERED) & (labels > 0)
+
+
+def _background(labels: np.ndarray) -> Finding | None:
+    areas = np.bincount(labels.ravel())
+    sides = [set(np.unique(side).tolist()) for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1])]
+    around = set.intersection(*sides) - {0}
+    number = max(around, key=lambda n: areas[n], default=0)
+    if not number or (areas[0] and areas[number] <= labels.size / 2):
+        return None
+    return Finding(
+        "background is a cell",
+        f"number {number} touches all four borders and has {100 * areas[number] / labels.size:.0f} % of the pixels: it "
+        "seems to be the background, which must be 0; and each cell needs a number of its own",
+        (number,),
+        True,
+    )
+
+
+def _mask(shapes: Sequence[CellShape]) -> Finding | None:
+    parts = sum(s.parts for s in shapes)
+    alone = len(shapes) == 1 and shapes[0].number == MASK_NUMBER and (parts > 1 or shapes[0].hollow)
+    if not alone and (len(shapes) > MOST_KINDS or parts < MASK_PARTS * len(shapes)):
         return None
     values = ", ".join(str(s.number) for s in shapes)
+    what = f"{parts} parts share" if parts > 1 else "one part with a hole has"
     return Finding(
         "0/255 mask" if len(shapes) == 1 else "semantic mask",
-        f"{sum(parts)} parts share the number{'s' if len(shapes) > 1 else ''} {values}, so that all count as "
-        f"{len(shapes)}; each cell needs a number of its own (Fiji: Analyze Particles, Count Masks)",
+        f"{what} the number{'s' if len(shapes) > 1 else ''} {values}, so that all count as {len(shapes)}; each cell "
+        "needs a number of its own (Fiji: Analyze Particles, Count Masks)",
         tuple(s.number for s in shapes),
         True,
+    )
+
+
+def _overlap(raw: RawLabels, shapes: Sequence[CellShape]) -> Finding | None:
+    outlines, area = len(shapes) + raw.hidden, sum(s.area for s in shapes)
+    if raw.hidden <= OVERLAP * outlines and raw.overlap <= OVERLAP * area:
+        return None
+    return Finding(
+        "overlapping outlines",
+        f"{raw.hidden} of {outlines} outlines lie beneath others or beyond the image, and {raw.overlap} pixels are in "
+        "several; remove outlines of regions, and export in pixels of this image",
+        (),
+        raw.hidden > outlines / 2,
     )
 
 
@@ -155,7 +247,7 @@ def _fragments(shapes: Sequence[CellShape]) -> Finding | None:
 
 
 def _holes(shapes: Sequence[CellShape]) -> Finding | None:
-    cells = tuple(s.number for s in shapes if s.hole >= max(SMALLEST_HOLE, HOLE * s.area))
+    cells = tuple(s.number for s in shapes if s.hollow)
     return cells and Finding("holes", "cells with holes; fill them, unless they are really there", cells)
 
 

@@ -58,6 +58,13 @@ def test_a_few_labels_of_many_cells():
     assert kinds(image, np.where(labels > 12, 0, labels)) == []
 
 
+def test_one_label_of_many_cells():
+    """The fewer are labelled, the less the labels go with the image as a whole."""
+    for seed in range(4):
+        image, labels = scene(seed, (400, 400))
+        assert kinds(image, np.where(labels == 14, labels, 0)) == ["mostly unlabelled"]
+
+
 def test_swapped_labels_name_each_other():
     images = [scene(seed) for seed in range(4)]
     labels = [images[n][1] for n in (0, 2, 1, 3)]

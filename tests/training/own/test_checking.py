@@ -81,7 +81,45 @@ def test_what_may_be_right_stays_and_is_shown(look, tmp_path):
 def test_images_without_cells_stay_as_negatives(look):
     names, wrong, said = look(empty=np.zeros((SIDE, SIDE), np.uint8))
     assert (names, wrong) == ({"good", "empty"}, 0)
-    assert "1 images without cells, which show what is none" in said
+    assert "1 images without cells, which show what is none: empty (" in said
+    assert "empty_label.png)" in said
+
+
+def test_masks_of_touching_cells_are_told_by_the_others(look):
+    touching = np.zeros((SIDE, SIDE), np.uint16)
+    touching[9:31, 9:81] = 1
+    names, wrong, said = look(good=(disks() > 0).astype(np.uint16), touching=touching, other=disks())
+    assert (names, wrong) == ({"other", "touching"}, 1)
+    assert "5 parts share the number 1" in said
+
+
+def test_all_masks_are_left_out(tmp_path):
+    for name, cells in (("a", (1, 2)), ("b", (3,))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.where(disks() > 0, 200, 40).astype(np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}_label.png"), np.isin(disks(), cells).astype(np.uint8))
+    images = collect(tmp_path, tmp_path, None)[0]
+    with pytest.raises(ValueError, match="no image with usable labels"):
+        check_images(images, None)
+    usable, wrong = check_images(images, None, trust=True)
+    assert ([i.name for i in usable], wrong) == (["a", "b"], 2)
+
+
+def test_labels_of_another_size_are_left_out_though_trusted(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for name, shape in (("a", (SIDE, SIDE)), ("b", (SIDE, SIDE - 4))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.where(disks() > 0, 200, 40).astype(np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}_label.png"), disks()[: shape[0], : shape[1]])
+    usable, _ = check_images(collect(tmp_path, tmp_path, None)[0], None, trust=True)
+    assert [i.name for i in usable] == ["a"]
+
+
+def test_scattered_pixels_are_red_and_enlarged(look, tmp_path):
+    data = cv2.imencode(".jpg", (disks() * 40).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    _, _, said = look(spoilt=cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+    assert "1 left out (--trust-labels takes them all the same)" in said
+    shown = cv2.imread(str(tmp_path / "checks/001_JPEG_spoilt.png"))
+    assert shown.shape == (6 * SIDE, 6 * SIDE, 3)
+    assert (shown == (0, 0, 255)).all(axis=2).sum() >= 20 * 36
 
 
 def test_many_numbers_are_cut_short():

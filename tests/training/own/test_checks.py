@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.own.checks import cell_shapes, check_labels
+from training.own.checks import cell_shapes, check_labels, check_set
 from training.readers.label_images import RawLabels, as_labels
 
 
@@ -109,6 +109,82 @@ def test_a_mask_of_kinds():
 
 def test_one_cell_alone_is_no_mask():
     assert kinds(disks(count=1)) == {}
+
+
+def test_a_mask_of_few_cells():
+    two = (np.isin(disks(), (1, 2)) * 255).astype(np.uint16)
+    hollow = disks(count=1)
+    cv2.circle(hollow, (20, 20), 5, 0, -1)
+    assert kinds(two)["0/255 mask"].fatal
+    assert kinds(hollow * 255).keys() == {"0/255 mask"}
+    assert kinds(hollow).keys() == {"holes"}
+    assert kinds(disks(count=1) * 255) == {}
+
+
+def test_masks_are_told_by_all_images_together():
+    """Touching cells have one part; a cell alone in each image is no mask."""
+    one, two = disks(count=1), (disks(count=2) > 0).astype(np.uint16)
+    assert check_set([one, two]).fatal
+    assert "2 images have the number 1 alone, in 1 of them" in check_set([one, two]).text
+    assert check_set([one, one]) is None
+    assert check_set([two]) is None
+    assert check_set([one * 2, two]) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "number"),
+    [
+        (lambda labels: labels + 1, 1),
+        (lambda labels: np.where(labels > 0, 1, 2), 2),
+        (lambda labels: np.where(labels > 0, 0, 255), 255),
+        (lambda labels: np.where(labels > 0, labels, labels.max() + 1), 8),
+    ],
+)
+def test_a_background_that_counts_as_a_cell(spoil, number):
+    """Numbers from 2 on; ilastik's segmentation; an inverted mask; a white background in a picture of colours."""
+    found = kinds(spoil(disks()).astype(np.uint16))
+    assert found.keys() == {"background is a cell"}
+    assert found["background is a cell"].cells == (number,)
+    assert found["background is a cell"].fatal
+
+
+def test_scattered_pixels_in_a_background_are_no_jpeg():
+    labels = np.where(disks() > 0, 1, 2).astype(np.uint16)
+    labels[2:158:6, 2:158:6] = 1
+    assert kinds(labels).keys() == {"background is a cell"}
+
+
+def test_crowded_cells_without_a_background_are_no_background():
+    rows, columns = np.indices((120, 120)) // 20
+    assert kinds((1 + 6 * rows + columns).astype(np.uint16)) == {}
+
+
+def test_numbers_scaled_to_fractions():
+    found = check_labels(as_labels((disks() / 65535).astype(np.float32), "x"))
+    assert [(f.kind, f.fatal) for f in found] == [("scaled", True)]
+
+
+@pytest.mark.parametrize("angle", [5, 20])
+def test_turning_with_interpolation_is_no_jpeg(angle):
+    turn = cv2.getRotationMatrix2D((80, 80), angle, 1)
+    labels = (disks() * 8).astype(np.uint16)
+    turned = cv2.warpAffine(labels, turn, (160, 160), flags=cv2.INTER_LINEAR)
+    assert kinds(turned).keys() == {"interpolated borders"}
+
+
+def test_scattered_pixels_are_to_be_seen():
+    data = cv2.imencode(".jpg", (disks() * 30).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    found = kinds(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.uint16))
+    assert found.keys() == {"JPEG"}
+    assert 20 < found["JPEG"].spots.sum() < 4000
+
+
+def test_outlines_beneath_others_are_named():
+    found = kinds(disks(), hidden=1, overlap=9)["overlapping outlines"]
+    assert not found.fatal
+    assert "1 of 8 outlines" in found.text
+    assert kinds(disks(), hidden=8)["overlapping outlines"].fatal
+    assert kinds(disks(), overlap=9) == {}
 
 
 def test_shapes_by_hand():
