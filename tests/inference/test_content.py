@@ -25,8 +25,12 @@ def surrounded(content, ground, deviation=0.0, top=150, left=260, shape=(500, 64
 @pytest.mark.parametrize("top, left", [(150, 260), (0, 0), (340, 400)])
 def test_the_box_holds_the_content_and_little_more(ground, deviation, top, left):
     rows, columns = content_box(normalise(surrounded(cells(160, 240), ground, deviation, top, left)))
-    assert rows.start <= top and rows.stop >= top + 160 and columns.start <= left and columns.stop >= left + 240
-    assert rows.stop - rows.start <= 160 + 50 and columns.stop - columns.start <= 240 + 50
+    assert rows.start <= top
+    assert rows.stop >= top + 160
+    assert columns.start <= left
+    assert columns.stop >= left + 240
+    assert rows.stop - rows.start <= 160 + 50
+    assert columns.stop - columns.start <= 240 + 50
 
 
 def test_a_full_image_has_no_box():
@@ -45,7 +49,8 @@ def test_dust_does_not_widen_the_box():
     image = surrounded(cells(160, 240), 0)
     image[20:23, 20:23] = 255
     rows, columns = content_box(normalise(image))
-    assert rows.start > 100 and columns.start > 200
+    assert rows.start > 100
+    assert columns.start > 200
 
 
 @pytest.mark.parametrize("shape", [(1, 700), (700, 1), (7, 7), (8, 8), (3, 9, 3)])
@@ -69,7 +74,9 @@ def test_a_region_of_a_part_is_one_of_the_whole():
     pixels = RNG.integers(0, 255, (40, 50, 3), np.uint8)
     box = slice(5, 30), slice(10, 41)
     cut = Cutout(pixels, box)
-    assert cut.shape == (25, 31, 3) and cut.ndim == 3 and cut.dtype == np.uint8
+    assert cut.shape == (25, 31, 3)
+    assert cut.ndim == 3
+    assert cut.dtype == np.uint8
     for region in ((slice(None), slice(None)), (slice(2, 9), slice(3, 4)), (slice(None, None, 3), slice(1, None, 2))):
         np.testing.assert_array_equal(cut[region], pixels[box][region])
         np.testing.assert_array_equal(pixels[within(box, region)], pixels[box][region])

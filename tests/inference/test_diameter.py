@@ -91,7 +91,8 @@ def test_small_cells_are_looked_at_once(finder):
     found = measure_diameter(disks(10, side=256), finder, 7.0)
     assert found.diameter == pytest.approx(10, rel=0.2)
     sides = [max(shape) for shape in finder.windows]
-    assert len(sides) <= 3 and sides.count(max(sides)) == 1
+    assert len(sides) <= 3
+    assert sides.count(max(sides)) == 1
 
 
 def test_of_two_sizes_as_convincing_the_nearer_one_to_the_guess_is_taken():
@@ -121,11 +122,13 @@ def test_one_large_cell_does_not_outrank_many_convincing_ones():
     settings, sizes = MeasureSettings(guess_weight=0.0), {0: 500.0, -3: 20.0}
     large = look(500.0, sure=0.9, unsure=0.0, cells=1)
     crowd, fragments = look(20.0, sure=0.05, cells=26), look(20.0, sure=0.05, cells=14)
-    assert large.score() > crowd.score() > settings.convincing and fragments.score() > settings.convincing
+    assert large.score() > crowd.score() > settings.convincing
+    assert fragments.score() > settings.convincing
     assert best_step({0: large, -3: crowd}, sizes, settings) == -3
     assert best_step({0: large, -3: fragments}, sizes, settings) == 0
     unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
-    assert unconvincing.score() < settings.convincing and best_step({0: large, -3: unconvincing}, sizes, settings) == 0
+    assert unconvincing.score() < settings.convincing
+    assert best_step({0: large, -3: unconvincing}, sizes, settings) == 0
 
 
 def seen(labels, assumed, measured=None, corner=(0, 0)):
@@ -199,7 +202,8 @@ def mirrors(monkeypatch):
     answers, seen = {}, []
 
     def measure(image, network, guess, settings):
-        assert network == "network" and guess == 9.0
+        assert network == "network"
+        assert guess == 9.0
         seen.append(tuple(np.argwhere(image[:, :] == 255)[0].tolist()))
         return answers[seen[-1]]
 

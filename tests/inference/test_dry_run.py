@@ -71,4 +71,5 @@ def test_names_that_play_tricks(tmp_path, capsys):
     (tmp_path / "x.npy").rename(tmp_path / "a\x1b[2J\n.npy")
     (tmp_path / "b\x1b[2J.png").write_bytes(b"nothing")
     _, lines = said(tmp_path, capsys)
-    assert len(lines) == 3 and all("\\x1b[2J" in line and "\x1b" not in line for line in lines[:2])
+    assert len(lines) == 3
+    assert all("\\x1b[2J" in line and "\x1b" not in line for line in lines[:2])

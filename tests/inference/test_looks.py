@@ -18,27 +18,28 @@ def test_a_measurement_far_from_its_assumption_is_held_back(finder):
     image = np.zeros((500, 500), np.uint8)
     image[250:260, 250:260] = 255
     found = look_at(NormalisedImage(image), finder, 100.0)
-    assert found.measured == 50 and found.change < np.log(1 / 4)
+    assert found.measured == 50
+    assert found.change < np.log(1 / 4)
 
 
 def test_cells_smaller_than_an_image_is_enlarged_for_are_as_small_as_they_are(finder):
     """Disks of 6 pixels where those of 14 are the smallest that can be brought to the network's size."""
     image = disks(6, side=256, gap=2.0)
     small = look_at(image, finder, 3.0)
-    assert small.assumed == 14 and small.change == 0
+    assert small.assumed == 14
+    assert small.change == 0
     assert small.measured == pytest.approx(6, rel=0.3)
     larger = look_at(image, finder, 16.0)
-    assert larger.assumed == 16 and larger.change < -0.6
+    assert larger.assumed == 16
+    assert larger.change < -0.6
 
 
 def test_scores():
     """What is unsure, what disagrees, what has to be corrected and what is a single cell is less convincing."""
     plain = look(30.0).score()
-    assert (
-        look(30.0, unsure=0.1).score() < plain
-        and look(30.0, sure=0.1).score() < plain
-        and look(30.0, assumed=50.0).score() < plain
-    )
+    assert look(30.0, unsure=0.1).score() < plain
+    assert look(30.0, sure=0.1).score() < plain
+    assert look(30.0, assumed=50.0).score() < plain
     assert look(30.0, disagreement=0.2).score() < plain < look(30.0, disagreement=0.05).score()
     assert look(30.0, cells=1).score() < look(30.0, cells=10).score() < plain
     assert np.isfinite(look(30.0, sure=0.0).score())

@@ -85,7 +85,8 @@ def test_too_little_memory_for_the_program_is_said_in_one_line(tmp_path, kilobyt
         timeout=120,
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )
-    assert done.returncode == 2 and done.stderr.startswith("error: not enough memory for the program itself")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: not enough memory for the program itself")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -26,7 +26,8 @@ def test_diameter_comes_from_the_widest_clear_view(sizes, expected):
         lambda batch: RouterOutput(torch.tensor([[0.0, 9, 0, 0]] * 3), torch.tensor([math.log(s) for s in sizes]))
     )
     route = router(NormalisedImage(np.zeros((1024, 1024), np.uint8)))
-    assert route.best == 1 and route.diameter == pytest.approx(expected)
+    assert route.best == 1
+    assert route.diameter == pytest.approx(expected)
 
 
 def test_an_absurd_router_does_not_overflow():
@@ -55,7 +56,8 @@ def test_an_excluded_class_is_never_chosen(excluded, best):
     for matrix in (None, [[0.9] * 4, [0.9] * 4, [0.1, 0.1, 0.2, 0.3], [0.9, 0.8, 0.1, 0.5]]):
         router.expected_f1 = matrix
         route = router(NormalisedImage(np.zeros((64, 64, 3), np.uint8)), excluded)
-        assert route.best == best and sum(route.probabilities) == pytest.approx(1)
+        assert route.best == best
+        assert sum(route.probabilities) == pytest.approx(1)
         assert all(route.probabilities[k] == 0 for k in excluded)
 
 
@@ -64,10 +66,13 @@ def test_an_uncertain_image_goes_where_most_is_expected():
     logits = [math.log(p) for p in (0.3, 0.1, 0.35, 0.25)]
     router = RouterNetwork(lambda batch: RouterOutput(torch.tensor([logits] * len(batch)), torch.zeros(len(batch))))
     image = NormalisedImage(np.zeros((64, 64), np.uint8))
-    assert router(image).uncertain and router(image).best == 2 and router(image).expected_f1 is None
+    assert router(image).uncertain
+    assert router(image).best == 2
+    assert router(image).expected_f1 is None
     router.expected_f1 = [[0.9, 0.2, 0.1, 0.8], [0.4, 0.7, 0.4, 0.5], [0.3, 0.2, 0.8, 0.7], [0.6, 0.4, 0.5, 0.9]]
     route = router(image)
-    assert route.expected_f1 == pytest.approx((0.565, 0.3, 0.475, 0.76)) and route.best == 3
+    assert route.expected_f1 == pytest.approx((0.565, 0.3, 0.475, 0.76))
+    assert route.best == 3
     assert router(image, (3,)).best == 0
 
 

@@ -32,7 +32,13 @@ def test_parts_are_those_of_the_whole(shape, scale, channels):
     for part in (1, 3, 50):
         parts = [working.rows(top, min(top + part, height)) for top in range(0, height, part)]
         assert np.array_equal(np.concatenate(parts), whole)
-    assert channels == 3 or np.array_equal(whole[..., 0], whole[..., 2])
+
+
+@pytest.mark.parametrize("scale", [0.31, 1.0, 1.3])
+def test_gray_is_shown_in_three_equal_channels(scale):
+    rows = WorkingImage(NormalisedImage(picture((40, 50))), scale).rows(3, 12)
+    assert rows.shape[2] == 3
+    assert np.array_equal(rows, rows[..., [2, 0, 1]])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -55,23 +55,29 @@ def segmenter():
 
 def test_the_router_chooses(segmenter):
     found = segmenter.segment(picture())
-    assert found.plan.image_class == CLASSES[3] and found.plan.route.diameter == 16
-    assert found.labels.shape == (60, 80) and found.labels.max() == 2 == found.summary.cells
+    assert found.plan.image_class == CLASSES[3]
+    assert found.plan.route.diameter == 16
+    assert found.labels.shape == (60, 80)
+    assert found.labels.max() == 2 == found.summary.cells
     assert segmenter._router.asked == [((60, 80), ())]
 
 
 def test_the_router_is_asked_once_where_the_class_is_given(segmenter):
     """For the size alone; its opinion of the class is not handed on."""
     found = segmenter.segment(picture(), class_=0)
-    assert found.plan.image_class == CLASSES[0] and found.plan.route is None
+    assert found.plan.image_class == CLASSES[0]
+    assert found.plan.route is None
     assert len(segmenter._router.asked) == 1
 
 
 def test_the_router_is_not_asked_where_class_and_diameter_are_given(segmenter):
     found = segmenter.segment(picture(), class_=0, diameter=32.0)
     assert segmenter._router.asked == []
-    assert found.plan.diameter == 32 and found.plan.sizes.working == (30, 40) and found.plan.sizes.scale == (0.5, 0.5)
-    assert found.labels.shape == (60, 80) and "route" not in found.summary.seconds
+    assert found.plan.diameter == 32
+    assert found.plan.sizes.working == (30, 40)
+    assert found.plan.sizes.scale == (0.5, 0.5)
+    assert found.labels.shape == (60, 80)
+    assert "route" not in found.summary.seconds
 
 
 def test_what_is_known_when(segmenter):
@@ -82,13 +88,15 @@ def test_what_is_known_when(segmenter):
     assert sum(map(len, rows)) == 60
     summary = found.summary
     assert (summary.tiles, summary.empty_tiles, summary.cells, summary.seam_cells, summary.cut_cells) == (1, 0, 2, 0, 0)
-    assert summary.device == "cpu" and {"normalise", "route", "load", "network", "decode"} <= set(summary.seconds)
+    assert summary.device == "cpu"
+    assert {"normalise", "route", "load", "network", "decode"} <= set(summary.seconds)
 
 
 def test_after_the_fallback_the_summary_says_cpu():
     segmenter = Segmenter(Router(), {3: disks("meta")}, "cpu")
     found = segmenter.segment(picture(), diameter=16.0)
-    assert found.labels.max() == 2 and found.summary.device == "cpu"
+    assert found.labels.max() == 2
+    assert found.summary.device == "cpu"
 
 
 def test_on_tile_is_told_the_number_of_tiles(segmenter):
@@ -129,4 +137,5 @@ def test_the_class_alone_is_chosen_as_for_the_labels(segmenter):
     assert segmenter.choose_class(embedded) == segmenter.segment(embedded).plan.image_class.number == 3
     alone, for_labels = segmenter._router.asked
     assert alone == for_labels
-    assert alone[0][0] < 100 and alone[1]
+    assert alone[0][0] < 100
+    assert alone[1]

@@ -72,7 +72,8 @@ def test_a_large_image_is_normalised_as_a_small_one():
     small = normalised_image(pixels, brown=False)
     large = normalised_image(pixels, replace(LIMITS, whole_pixels=1000, band_pixels=20_000), brown=False)
     np.testing.assert_array_equal(large[100:200, 50:150], small[100:200, 50:150])
-    assert small.normalisation == large.normalisation and not small.normalisation.brown
+    assert small.normalisation == large.normalisation
+    assert not small.normalisation.brown
     np.testing.assert_array_equal(Normalisation.measure(pixels, brown=False)(pixels), small[:, :])
     assert (small[:, :] != normalise(pixels)).any()
 
@@ -84,10 +85,12 @@ def segmenter():
 
 def test_nuclei_in_brown_glands_are_found(segmenter):
     found = segmenter.segment(read_image(TISSUE))
-    assert not found.plan.brown and found.plan.image_class.name == "small colour"
+    assert not found.plan.brown
+    assert found.plan.image_class.name == "small colour"
     assert NUCLEUS / 1.5 < found.plan.diameter < NUCLEUS * 1.5
     areas = np.bincount(found.labels.ravel())[1:]
-    assert len(areas) > 100 and np.median(areas) < NUCLEUS**2
+    assert len(areas) > 100
+    assert np.median(areas) < NUCLEUS**2
 
 
 def test_the_class_alone_is_chosen_as_for_the_labels(segmenter):

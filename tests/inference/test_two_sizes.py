@@ -42,6 +42,8 @@ def test_rows_of_two_sizes():
     at = {d: WorkingImage(NormalisedImage(image), finder.config.diameter / d) for d in (60, 12)}
     (labels,) = rows_of_two_sizes(at[60], at[12], finder, tally, Stopwatch(), totals.append)
     sizes = 2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)
-    assert np.count_nonzero(sizes > 40) >= 3 and np.count_nonzero(sizes < 20) >= 50
+    assert np.count_nonzero(sizes > 40) >= 3
+    assert np.count_nonzero(sizes < 20) >= 50
     assert tally.cells == labels.max() == len(np.concatenate(tally.probabilities)) == len(sizes)
-    assert set(totals) == {tally.tiles} and len(totals) == tally.tiles
+    assert set(totals) == {tally.tiles}
+    assert len(totals) == tally.tiles

@@ -13,7 +13,8 @@ from inference.views import Mirrored, close_ups, liveliest_corner, router_view, 
 def test_router_view(shape):
     """The shorter side at 256 pixels, the central 224 of it: always 224x224x3, and the zoom that goes with it."""
     view, zoom = router_view(NormalisedImage(np.zeros(shape, np.uint8)))
-    assert view.shape == (224, 224, 3) and zoom == pytest.approx(256 / min(shape), rel=0.2 if min(shape) < 10 else 0.01)
+    assert view.shape == (224, 224, 3)
+    assert zoom == pytest.approx(256 / min(shape), rel=0.2 if min(shape) < 10 else 0.01)
 
 
 def test_router_view_is_the_middle():
@@ -36,7 +37,8 @@ def test_liveliest_corner_finds_the_cells():
     image[700:760, 100:160] = np.random.default_rng(0).integers(0, 255, (60, 60))
     image = NormalisedImage(image)
     y, x = liveliest_corner(image, 300)
-    assert y <= 700 <= y + 240 and x <= 100 <= x + 240
+    assert y <= 700 <= y + 240
+    assert x <= 100 <= x + 240
     assert liveliest_corner(image, 2000) == (0, 0)
 
 
@@ -45,12 +47,15 @@ def test_square_comes_from_the_overview_where_it_is_fine_enough():
     image = normalised_image(regions(pixels), SMALL)
     assert image.reduction == 10
     part, reduction = square(image, (40, 120), 60, 9.9)
-    assert reduction == 1 and np.array_equal(part, image[40:100, 120:180])
+    assert reduction == 1
+    assert np.array_equal(part, image[40:100, 120:180])
     part, reduction = square(image, (40, 120), 60, 10)
-    assert reduction == 10 and np.array_equal(part, image.overview[4:10, 12:18])
+    assert reduction == 10
+    assert np.array_equal(part, image.overview[4:10, 12:18])
     assert square(image, (159, 199), 7, 99)[0].size > 0, "never nothing, even in the last corner"
     part, reduction = square(normalised_image(pixels), (150, 190), 60, 99)
-    assert reduction == 1 and part.shape == (10, 10)
+    assert reduction == 1
+    assert part.shape == (10, 10)
 
 
 @pytest.mark.parametrize("down, right", [(True, False), (False, True), (True, True)])
@@ -64,4 +69,5 @@ def test_mirrored(down, right, large):
     for region in (np.s_[:, :], np.s_[3:17, 20:52], np.s_[5:, :7], np.s_[:40:3, 1:50:4]):
         np.testing.assert_array_equal(mirrored[region], expected[region])
     np.testing.assert_array_equal(mirrored.overview, image.overview[ways])
-    assert mirrored.overview.flags.c_contiguous and mirrored[3:17, 20:52].flags.c_contiguous
+    assert mirrored.overview.flags.c_contiguous
+    assert mirrored[3:17, 20:52].flags.c_contiguous

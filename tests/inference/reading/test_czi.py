@@ -63,7 +63,8 @@ def test_colours(tmp_path, tissue):
 def test_metadata_that_are_no_metadata(stack, monkeypatch):
     monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
     picture = read_image(stack, ReadOptions(z=2))
-    assert np.array_equal(picture.pixels, PIXELS[:, 1].transpose(1, 2, 0)) and not picture.channels
+    assert np.array_equal(picture.pixels, PIXELS[:, 1].transpose(1, 2, 0))
+    assert not picture.channels
     assert any("are not understood and left out" in warning for warning in picture.warnings)
 
 

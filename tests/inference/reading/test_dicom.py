@@ -93,4 +93,6 @@ def test_a_pixel_size_that_is_none(tmp_path, gray):
     data.preamble = bytes(128)
     data.save_as(tmp_path / "a.dcm")
     picture = read_image(tmp_path / "a.dcm")
-    assert np.array_equal(picture.pixels, gray) and picture.pixel_size is None and len(picture.warnings) == 1
+    assert np.array_equal(picture.pixels, gray)
+    assert picture.pixel_size is None
+    assert len(picture.warnings) == 1

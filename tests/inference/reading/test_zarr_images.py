@@ -149,5 +149,6 @@ def test_metadata_that_are_not_understood_are_left_out(tmp_path, scale, omero):
     dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     group.attrs.update({"multiscales": [{"axes": axes, "datasets": [dataset]}], "omero": omero})
     picture = read_image(tmp_path / "a.zarr")
-    assert np.array_equal(picture.pixels, PIXELS[0]) and len(picture.warnings) == 1
+    assert np.array_equal(picture.pixels, PIXELS[0])
+    assert len(picture.warnings) == 1
     assert "are not understood and left out" in picture.warnings[0]
