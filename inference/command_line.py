@@ -23,7 +23,7 @@ from inference.request import SPLIT_PIXELS, Request
 from inference.safe_reading import READ_SECONDS, ReadLimits
 from inference.sensitivity import SENSITIVITIES
 from inference.streams import EscapingFormatter
-from models.classes import CLASSES, find_class
+from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
 
 Value = TypeVar("Value")
 
@@ -34,7 +34,6 @@ DESCRIPTION = """Find the cells in microscopy images: one label TIFF for each im
 In a label TIFF every cell has its own number (1, 2, 3, ...), the background is 0, and height and width are those of
 the image.
 """
-SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 WIDEST = 100  # pixels, of outlines
 
 log = logging.getLogger(__name__)

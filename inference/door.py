@@ -18,9 +18,8 @@ from inference.reading.channels import RGB
 from inference.segmenter import Segmenter as Networks
 from inference.sensitivity import SENSITIVITIES
 from models.checkpoint import read_config
-from models.classes import CLASSES, find_class
+from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
 
-SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 MOST_CHANNELS = 3
 
 

@@ -1,7 +1,9 @@
 """The four classes of images (paper, section 2.1), and where a weights folder keeps the networks that serve them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 ROUTER_FILE = "router.safetensors"
 
 

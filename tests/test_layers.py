@@ -85,3 +85,43 @@ def test_torch_is_imported_where_the_architecture_says():
 @pytest.mark.parametrize("name", MODULES)
 def test_no_module_is_too_long(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+COMMANDS = {
+    name
+    for name, path in MODULES.items()
+    if name.startswith("training.") and 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+}
+
+
+def taken_from_commands(tree):
+    """(command, name) of all that a syntax tree takes from commands of training, by an import or as an attribute."""
+    taken, modules = set(), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in COMMANDS:
+            taken |= {(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name: module for name, module in inner.items() if module in COMMANDS}
+    taken |= {
+        (modules[node.value.id], node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
+    return taken
+
+
+def test_what_is_taken_from_commands_is_found():
+    text = "from training.label import main, find_images\nfrom training import train as t, runs\nt.main\nruns.KINDS"
+    assert taken_from_commands(ast.parse(text)) == {
+        ("training.label", "main"),
+        ("training.label", "find_images"),
+        ("training.train", "main"),
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_command_is_no_library(name):
+    """Others may start it; what they share with it has a module of its own."""
+    taken = taken_from_commands(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    assert {other for other in taken if other[1] != "main"} == set()

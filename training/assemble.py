@@ -34,8 +34,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from torch import nn
-
 from models.checkpoint import STORAGES, load_checkpoint, read_config, save_checkpoint
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
@@ -43,15 +41,11 @@ from models.config import Config
 from training import runs
 from training.command import DONE, PARTLY, command, manual
 from training.manifest import read_manifest
-from training.model_card import CARD, write_card
+from training.placing import FILES, PARTS, describe, place
 from training.tables import read_table
 from training.terms import read_terms, terms_of
 
 log = logging.getLogger(__name__)
-
-PARTS = ("router", *(f"class{c.number}" for c in CLASSES))
-FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
-LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 
 def validation_figure(config: Config) -> float | None:
@@ -81,39 +75,6 @@ def is_better(source: Path, target: Path) -> bool:
         source,
     )
     return False
-
-
-def default_storage(model: nn.Module) -> str:
-    """float16 unless that makes a file too large."""
-    return "int8" if 2 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE else "float16"
-
-
-def place(
-    source: Path, target: Path, sources: Mapping, pretraining: Mapping | None = None, storage: str | None = None
-) -> None:
-    """Write a checkpoint again, as a part of the weights folder.
-
-    Parameters
-    ----------
-    sources : of its training data, as of `models.config.Config`
-    pretraining : what it was fine-tuned from, if that is to be replaced
-    storage : number format [that of `default_storage`]
-    """
-    model, config = load_checkpoint(source)
-    storage = storage or default_storage(model)
-    pretraining = config.pretraining if pretraining is None else pretraining
-    config = replace(config, storage=storage, file=target.name, pretraining=pretraining, sources=sources)
-    save_checkpoint(target, model, config, storage)
-    target.chmod(0o644)
-    size = target.stat().st_size
-    log.info("%s: from %s, %s, %.1f MB", target, source, storage, size / 1e6)
-    if size > LARGEST_FILE:
-        log.warning(
-            "%s: %.0f MB are more than the %.0f that a repository bears well; try --storage int8",
-            target,
-            size / 1e6,
-            LARGEST_FILE / 1e6,
-        )
 
 
 def place_part(source: Path, target: Path, data: Mapping[str, dict], args: argparse.Namespace) -> None:
@@ -191,19 +152,6 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
             else "nothing to assemble; give --runs, or single networks with --router and --class0 to --class3"
         )
     return found
-
-
-def describe(weights: Path, scores: Path | None, changed: bool, note: str = "") -> dict[str, tuple[str, Config]]:
-    """Write the model card of a weights folder; kind and configuration of each part that it holds.
-
-    Parameters
-    ----------
-    scores, changed, note : as of `training.model_card.write_card`
-    """
-    configs = {part: read_config(weights / FILES[part]) for part in PARTS if (weights / FILES[part]).exists()}
-    sizes = {part: (weights / FILES[part]).stat().st_size for part in configs}
-    write_card(weights / CARD, configs, sizes, scores, changed, note)
-    return configs
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

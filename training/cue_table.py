@@ -29,7 +29,7 @@ from tqdm import tqdm
 from inference.normalisation import to_three_channels
 from inference.outputs.overlay import OverlayStyle, draw_overlay
 from training.command import command, manual
-from training.cues import CLASS_NAMES, Cues, decide
+from training.cues import CLASS_NAMES, CUES_TABLE, Cues, decide
 from training.datasets import READERS, load_sample
 from training.manifest import Record, read_manifest
 from training.tables import text_table, write_table
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 OUTLINES = OverlayStyle(colour=(255, 255, 0))  # alike on all images
 
-TABLE = "cues.csv"
 SHEET_IMAGES, SHEET_COLUMNS = 64, 8
 THUMBNAIL, CAPTION = 160, 14  # pixels
 
@@ -158,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     records = labelled_records(args.manifest, args.split)
     rows = list(tqdm(READERS.map(judge, records), total=len(records), unit="image", disable=None))
-    write_table(args.out / TABLE, [table_line(row) for row in rows])
+    write_table(args.out / CUES_TABLE, [table_line(row) for row in rows])
     for k, name in enumerate(CLASS_NAMES):
         sheet = args.out / f"class{k}_{name.replace(' ', '_')}.png"
         sheet.unlink(missing_ok=True)
@@ -166,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
             picture = contact_sheet(pick_balanced(members, SHEET_IMAGES), args.outlines)
             cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tofile(sheet)
     print(count_table(rows))
-    log.info("%s: %d images", args.out / TABLE, len(rows))
+    log.info("%s: %d images", args.out / CUES_TABLE, len(rows))
     return 0
 
 

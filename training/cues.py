@@ -16,6 +16,7 @@ import numpy as np
 from inference.routing import GRAY_SATURATION
 from models.classes import CLASSES
 
+CUES_TABLE = "cues.csv"  # of training.cue_table
 CLASS_NAMES = tuple(c.name for c in CLASSES)
 
 

@@ -28,14 +28,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.command_line import SHIPPED_WEIGHTS
 from inference.outputs.page import embedded
 from inference.outputs.whole_file import whole_file
 from inference.segmenter import Segmenter
-from models.classes import CLASSES, find_class
+from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
 from training.command import DONE, PARTLY, add_device, command, manual
 from training.measure.f1 import Counts, f1_score, precision, recall, score_image
-from training.measure.failures import COLOURS, KINDS, picture
+from training.measure.judging import COLOURS, FATES
+from training.measure.pictures import picture
 from training.measure.quality import Matches, average_precision, matches, panoptic_quality
 from training.own.arguments import add_data, own_images
 from training.own.checking import name_findings
@@ -148,7 +148,7 @@ def write_report(path: Path, title: str, tables: Sequence[dict], images: Sequenc
         }
         for e in images
     )
-    colours = dict(zip(KINDS, (f"rgb({r},{g},{b})" for r, g, b in COLOURS.tolist())))
+    colours = dict(zip(FATES, (f"rgb({r},{g},{b})" for r, g, b in COLOURS.tolist())))
     text = template.render(title=title, tables=tables, images=shown, colours=colours)
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -187,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     counts = {
         "cells": sum(r["cells"] for r in rows),
         "found": sum(r["found"] for r in rows),
-        **{kind: kinds[kind] for kind in KINDS[1:]},
+        **{kind: kinds[kind] for kind in FATES[1:]},
     }
     print(text_table(thresholds), text_table([counts]), text_table(rows), sep="\n\n")
     if args.out:

@@ -41,10 +41,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from inference.command_line import SHIPPED_WEIGHTS
 from inference.network import Network, choose_device
 from inference.segmenter import Segmenter
-from models.classes import CLASSES, ROUTER_FILE, find_class
+from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS, find_class
 from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
 from training.datasets import Sample
 from training.manifest import read_manifest

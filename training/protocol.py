@@ -45,9 +45,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import command, manual
+from training.cues import CUES_TABLE
 from training.datasets import keep_samples
 from training.manifest import read_manifest, write_manifest
 from training.tables import read_table
@@ -134,12 +136,14 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             args.train_options,
             args.finetune_options,
         )
-        for kind in runs.KINDS
+        for kind in runs.NETWORK_KINDS
     }
-    heads = {f"pretrain-{kind}": kind for kind in runs.KINDS} if args.separate_pretraining else {"pretrain": "both"}
+    heads = (
+        {f"pretrain-{kind}": kind for kind in runs.NETWORK_KINDS} if args.separate_pretraining else {"pretrain": "both"}
+    )
     steps = [Step(name, "training.train", [*pretrain, "--stream", head]) for name, head in heads.items()]
     for k in sorted(train_classes):
-        for kind in runs.KINDS if args.both_streams else (runs.CLASS_KINDS[k],):
+        for kind in runs.NETWORK_KINDS if args.both_streams else (runs.CLASS_KINDS[k],):
             start = (
                 args.runs / (f"pretrain-{kind}" if args.separate_pretraining else "pretrain") / f"{kind}.safetensors"
             )
@@ -217,7 +221,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
 
 def classes_of_split(args: argparse.Namespace, split: str) -> set[int]:
     """The classes that the images of a split have, from the table that training.cue_table has written."""
-    table = read_table(args.runs / CUES / cue_table.TABLE, ("class", "split", "source"))
+    table = read_table(args.runs / CUES / CUES_TABLE, ("class", "split", "source"))
     return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in args.leave_out}
 
 
@@ -264,7 +268,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")
     add("--router-options", default="", metavar="TEXT", help="more options for training.train_router")
-    add("--storage", choices=assemble.STORAGES, help="number format of the weights [that of training.assemble]")
+    add("--storage", choices=STORAGES, help="number format of the weights [that of training.assemble]")
     add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
     add("--seed", type=int, default=0, help="[0]")
     add("--device", help="cpu or cuda [cuda where there is one]")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.classes import CLASSES, ROUTER_FILE
 
-KINDS = ("stardist", "hover")
+NETWORK_KINDS = ("stardist", "hover")
 CLASS_KINDS = tuple(c.kind for c in CLASSES)  # of classes 0 to 3 in the product (paper, section 2.3)
 
 

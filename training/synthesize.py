@@ -17,62 +17,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.random import Generator
 from tqdm import tqdm
 
 from training.command import command, manual, positive
 from training.manifest import SYNTHETIC_PREFIX, Record, write_manifest
-from training.synthetic import fluorescence, negatives, stained, transmitted
-from training.synthetic.fields import Scene
+from training.synthetic.scenes import SCENES, SIDES, make, save
 
 log = logging.getLogger(__name__)
-
-SIDES = 256, 640  # pixels, the least and the most
-# Kind of image: (what draws it, its share)
-KINDS = {
-    "two_channels": (fluorescence.two_channels, 0.18),
-    "membranes": (fluorescence.membrane_sheet, 0.10),
-    "elongated": (fluorescence.elongated, 0.16),
-    "nuclei": (fluorescence.nuclei, 0.10),
-    "phase": (transmitted.phase, 0.08),
-    "dic": (transmitted.dic, 0.05),
-    "brightfield": (transmitted.brightfield, 0.05),
-    "rods": (transmitted.rods, 0.04),
-    "yeast": (transmitted.yeast, 0.03),
-    "smear": (stained.smear, 0.11),
-    "negative": (negatives.negative, 0.10),
-}
-
-
-def make(kind: str, rng: Generator, sides: tuple[int, int] = SIDES) -> Scene:
-    """One image of a kind, of random size within `sides`; drawn again if a kind that has cells came out without one."""
-    while True:
-        shape = tuple(int(side) for side in rng.integers(sides[0], sides[1] + 1, 2))
-        scene = KINDS[kind][0](rng, shape)
-        if kind == "negative" or scene.labels.any():
-            return scene
 
 
 def choose_kinds(images: int, kinds: list[str]) -> list[str]:
     """The kind of each image: always the one that is furthest behind its share."""
-    shares = np.array([KINDS[kind][1] for kind in kinds])
+    shares = np.array([SCENES[kind][1] for kind in kinds])
     shares, counts, chosen = shares / shares.sum(), np.zeros(len(kinds)), []
     for number in range(1, images + 1):
         kind = int((shares * number - counts).argmax())
         counts[kind] += 1
         chosen.append(kinds[kind])
     return chosen
-
-
-def save(folder: Path, name: str, scene: Scene) -> tuple[Path, Path]:
-    """Write image and labels (uint16) as PNG; their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / f"{name}.png", folder / f"{name}_label.png"
-    pixels = scene.pixels[..., ::-1] if scene.pixels.ndim == 3 else scene.pixels
-    for path, image in zip(paths, (pixels, scene.labels.astype(np.uint16))):
-        if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 2]):
-            raise OSError(f"{path}: cannot be written; check the folder's permissions and the room on the disk")
-    return paths
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -83,7 +45,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="S", help="[0]")
     add("--val-share", type=float, default=0.2, metavar="P", help="share of each kind that goes to split val [0.2]")
     add(
-        "--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND", help=f"{', '.join(KINDS)} [all]"
+        "--kinds",
+        nargs="+",
+        default=list(SCENES),
+        choices=list(SCENES),
+        metavar="KIND",
+        help=f"{', '.join(SCENES)} [all]",
     )
     add("--sides", nargs=2, type=positive, default=SIDES, metavar="PIXELS", help="the least and the most [256 640]")
     args = parser.parse_args(argv)

@@ -20,7 +20,7 @@ from inference.cluster import tasks
 from inference.cluster.beginning import Brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
 from inference.cluster.file import File
-from inference.cluster.job import LOGGER, SHIPPED_WEIGHTS, Job, Unfit
+from inference.cluster.job import LOGGER, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
 from inference.cluster.tasks import Done, Large
@@ -33,6 +33,7 @@ from inference.report import Report, ReportRow
 from inference.request import Request
 from inference.run import warn_of_names
 from models.checksums import SUMS_FILE
+from models.classes import SHIPPED_WEIGHTS
 from models.weights_folder import check_weights
 
 if TYPE_CHECKING:

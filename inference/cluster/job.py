@@ -20,9 +20,9 @@ from inference.reading import Picture
 from inference.request import Request
 from inference.safe_reading import SafeReader
 from models.checksums import SUMS_FILE
+from models.classes import SHIPPED_WEIGHTS
 
 LOGGER = __name__.rsplit(".", 2)[0]
-SHIPPED_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 Said = tuple[tuple[int, str], ...]  # level and text of each line of a log
 

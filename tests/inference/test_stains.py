@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from skimage.color import combine_stains, rgb_from_hed
 
-from inference.command_line import SHIPPED_WEIGHTS
 from inference.limits import LIMITS
 from inference.normalisation import Normalisation, normalise, normalised_image
 from inference.reading import read_image
 from inference.segmenter import Segmenter
 from inference.stains import StainSettings, WithoutBrown, clearer, hides_nuclei, without_brown
-from models.classes import SMALL_COLOUR
+from models.classes import SHIPPED_WEIGHTS, SMALL_COLOUR
 
 TISSUE = Path(__file__).parents[1] / "images" / "immunohistochemistry.png"
 NUCLEUS = 16  # diameter in pixels of the larger nuclei in TISSUE, by hand

@@ -1,6 +1,6 @@
 """training.assemble: which networks it takes, what it replaces, checksums, storage, and the model card.
 
-The card is made by training.model_card.
+Networks are placed by training.placing, the card is made by training.model_card.
 """
 
 import hashlib
@@ -15,8 +15,9 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
-from training.assemble import default_storage, main
+from training.assemble import main
 from training.model_card import BEGIN, END
+from training.placing import default_storage
 from training.terms import read_terms
 
 ENCODER = "test_convnext"

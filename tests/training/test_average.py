@@ -1,4 +1,4 @@
-"""training.average: the mean of networks, and what it refuses."""
+"""training.average and training.averaging: the mean of networks, and what it refuses."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
-from training.average import average, main
+from training.average import main
+from training.averaging import average
 
 ENCODER = "efficientnet_lite0"  # has running averages, and a whole number among its tensors
 

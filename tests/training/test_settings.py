@@ -1,4 +1,4 @@
-"""training.settings: what is recorded, what decides, what is taken from the start."""
+"""training.settings and training.train_options: what is recorded, what decides, what is taken from the start."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from models.config import Config
 from training.settings import RouterSettings, SegmenterSettings
-from training.train import parse_arguments
+from training.train_options import parse_arguments
 from training.train_router import parse_arguments as parse_router_arguments
 
 WORDS = ["--manifest", "data/m.csv", "--out", "runs/x"]

@@ -16,17 +16,17 @@ from inference.reading import read_image
 from training import synthesize
 from training.datasets import load_sample
 from training.manifest import read_manifest
-from training.synthetic import fields, fluorescence, layouts, optics, stained, transmitted
+from training.synthetic import fields, fluorescence, layouts, optics, scenes, stained, transmitted
 from training.synthetic import labels as ordering
 
-CELLS = [kind for kind in synthesize.KINDS if kind != "negative"]
+CELLS = [kind for kind in scenes.SCENES if kind != "negative"]
 
 
 SIDES = ("--sides", "96", "160")
 
 
 def scene(kind, seed=0):
-    return synthesize.make(kind, np.random.default_rng(seed), (96, 160))
+    return scenes.make(kind, np.random.default_rng(seed), (96, 160))
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -39,7 +39,7 @@ def test_cells_are_numbered_without_gaps_and_in_one_piece(kind, seed):
     assert all(ndimage.label(labels == cell)[1] == 1 for cell in range(1, labels.max() + 1))
 
 
-@pytest.mark.parametrize("kind", synthesize.KINDS)
+@pytest.mark.parametrize("kind", scenes.SCENES)
 @pytest.mark.parametrize("seed", range(3))
 def test_pixels_fit_labels_and_storage_follows_the_modality(kind, seed):
     made = scene(kind, seed)
@@ -87,7 +87,7 @@ def test_red_cells_and_platelets_are_seen_but_not_labelled(monkeypatch):
 
 def test_two_channels_leave_the_third_empty():
     rng = np.random.default_rng(3)
-    empty = [(synthesize.make("two_channels", rng).pixels.reshape(-1, 3).max(0) < 25).sum() for _ in range(12)]
+    empty = [(scenes.make("two_channels", rng).pixels.reshape(-1, 3).max(0) < 25).sum() for _ in range(12)]
     assert max(empty) == 1
     assert np.mean(np.array(empty) == 1) > 0.5  # the others have free hues
 
@@ -181,9 +181,9 @@ def test_a_plate_without_an_edge_is_even_and_its_edge_is_seen(view):
 
 
 def test_the_shares_hold_at_every_length_and_fewer_kinds_share_anew():
-    chosen = synthesize.choose_kinds(200, list(synthesize.KINDS))
-    assert all(abs(chosen.count(kind) - 200 * share) <= 1.5 for kind, (_, share) in synthesize.KINDS.items())
-    assert synthesize.choose_kinds(50, list(synthesize.KINDS)) == chosen[:50]
+    chosen = synthesize.choose_kinds(200, list(scenes.SCENES))
+    assert all(abs(chosen.count(kind) - 200 * share) <= 1.5 for kind, (_, share) in scenes.SCENES.items())
+    assert synthesize.choose_kinds(50, list(scenes.SCENES)) == chosen[:50]
     assert sorted(synthesize.choose_kinds(20, ["dic", "brightfield"])) == ["brightfield"] * 10 + ["dic"] * 10
 
 
@@ -194,7 +194,7 @@ def test_command_writes_a_manifest_that_training_reads(tmp_path):
     assert list(rows[0]) == ["image", "label", "split", "source", "modality", "partial"]
     assert len(rows) == 22
     assert {row["partial"] for row in rows} == {"0"}
-    assert {row["source"] for row in rows} == {f"synthetic_{kind}" for kind in synthesize.KINDS}
+    assert {row["source"] for row in rows} == {f"synthetic_{kind}" for kind in scenes.SCENES}
     assert 6 <= sum(row["split"] == "val" for row in rows) <= 11
     for split in ("train", "val"):
         for record in read_manifest(tmp_path / "manifest.csv", split):
@@ -218,7 +218,7 @@ def test_a_seed_is_a_data_set_and_a_longer_one_begins_alike(tmp_path):
 def test_colours_are_written_in_order(tmp_path):
     pixels = np.zeros((4, 5, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = 200, 100  # red and green
-    image, label = synthesize.save(tmp_path, "x", synthesize.Scene(pixels, np.full((4, 5), 7, np.int32), "stained"))
+    image, label = scenes.save(tmp_path, "x", fields.Scene(pixels, np.full((4, 5), 7, np.int32), "stained"))
     assert np.array_equal(read_image(image).pixels, pixels)
     assert (read_image(label).pixels == 7).all()
     assert read_image(label).pixels.dtype == np.uint16

@@ -1,5 +1,5 @@
-"""training.thresholds with a network whose best settings are known: it is run once an image, and its checkpoint gets
-the fit.
+"""training.thresholds and training.fitting with a network whose best settings are known: it is run once an image, and
+its checkpoint gets the fit.
 """
 
 import csv
@@ -16,9 +16,10 @@ from models.config import Config
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.datasets import load_samples, median_diameter
+from training.fitting import Replay, choose, score_settings
 from training.manifest import read_manifest
 from training.targets import make_targets
-from training.thresholds import Replay, choose, main, score_settings
+from training.thresholds import main
 
 ENCODER = "test_convnext"
 PEAK = 0.499  # object probability that the network below gives to true cells

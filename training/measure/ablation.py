@@ -142,10 +142,12 @@ def lines_of_runs(folder: Path) -> list[Line]:
     def there(path: Path) -> Path | None:
         return path if path.exists() else None
 
-    first = {kind: there(runs.pretrained(folder, kind)) for kind in runs.KINDS}
-    tuned = {kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(len(CLASSES))) for kind in runs.KINDS}
-    lines = [Line(f"{NAMES[kind]} pre-trained", (first[kind],) * len(CLASSES)) for kind in runs.KINDS]
-    lines += [Line(f"{NAMES[kind]} fine-tuned", tuned[kind]) for kind in runs.KINDS]
+    first = {kind: there(runs.pretrained(folder, kind)) for kind in runs.NETWORK_KINDS}
+    tuned = {
+        kind: tuple(there(runs.finetuned(folder, k, kind)) for k in range(len(CLASSES))) for kind in runs.NETWORK_KINDS
+    }
+    lines = [Line(f"{NAMES[kind]} pre-trained", (first[kind],) * len(CLASSES)) for kind in runs.NETWORK_KINDS]
+    lines += [Line(f"{NAMES[kind]} fine-tuned", tuned[kind]) for kind in runs.NETWORK_KINDS]
     if router := there(runs.router(folder)):
         ours = tuple(tuned[kind][k] or first[kind] for k, kind in enumerate(runs.CLASS_KINDS))
         stood_in = [str(k) for k, kind in enumerate(runs.CLASS_KINDS) if not tuned[kind][k] and first[kind]]

@@ -47,8 +47,6 @@ import logging
 import math
 import re
 import shutil
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +57,7 @@ from inference.outputs.label_tiff import BIG_TIFF_BYTES, TILE, cut_tiles
 from inference.reading import open_image
 from inference.report import TOLERANCE_PIXELS, time_tolerance
 from training.command import command, manual, positive
-from training.measure.launching import DEFAULT_COMMAND, Launch, launch, split_command
+from training.measure.launching import DEFAULT_COMMAND, Launch, image_record, launch, split_command, work_folder
 from training.measure.machine import machine
 from training.measure.mosaic import LOOKS, image_rows, read_cells
 from training.measure.plots import import_pyplot, plot_file
@@ -79,23 +77,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected WIDTHxHEIGHT in pixels, such as 640x480")
     return int(match[2]), int(match[1])
-
-
-def image_record(name: str, shape: tuple[int, int], run: Launch) -> dict:
-    """A line of the table for one image."""
-    height, width = shape
-    tolerance = time_tolerance(height, width)
-    return {
-        "image": name,
-        "size": f"{width}x{height}",
-        "Mpx": height * width / 1e6,
-        "tolerance": tolerance,
-        "real": run.seconds,
-        "over": max(0.0, run.seconds - tolerance),
-        "peak MB": run.peak_mb,
-        **run.stages,
-        "failure": run.failure,
-    }
 
 
 def folder_record(images: dict[Path, tuple[int, int]], run: Launch) -> dict:
@@ -238,19 +219,6 @@ def measure(args: argparse.Namespace, commands: list[list[str]], work: Path) -> 
             )
         measured.append(runs)
     return measured
-
-
-@contextmanager
-def work_folder(keep: Path | None):
-    """The folder `keep`, which must be new or empty, or a temporary one."""
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            yield Path(folder)
-        return
-    keep.mkdir(parents=True, exist_ok=True)
-    if any(keep.iterdir()):
-        raise ValueError(f"{keep}: not empty; give --keep a new folder")
-    yield keep
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

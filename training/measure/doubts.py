@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.outputs.spreadsheet import spreadsheet_safe
 from training.command import command, manual
 from training.manifest import Record, read_manifest
-from training.measure.sources import score_predictions
+from training.measure.scores import score_predictions
 from training.tables import read_table, text_table
 
 BAD, GOOD = 0.5, 0.8  # F1 below which most images should be flagged, and above which few should be

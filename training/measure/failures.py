@@ -29,91 +29,24 @@ import argparse
 import logging
 import math
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.normalisation import normalise, to_three_channels
-from inference.reading import read_image
 from training.command import command, manual
 from training.datasets import read_labels
-from training.measure.f1 import f1_score, overlaps, remove_border
-from training.measure.score import Case, cases_from_manifest, read_prediction
+from training.measure.cases import Case, cases_from_manifest, read_prediction
+from training.measure.f1 import remove_border
+from training.measure.judging import FATES, SPURIOUS, Judged, judge_cells
+from training.measure.pictures import picture
 from training.tables import text_table, write_table
 from training.validation import without_unlabelled
 
 log = logging.getLogger(__name__)
 
-IOU = 0.5  # of a match
-MOST = 0.5  # share of a cell's pixels that is "most" of it
-MEETING = 0.1  # IoU from which on a cell was met, if badly
-KINDS = ("found", "split", "merged", "outline", "missed", "spurious")
-FOUND, SPLIT, MERGED, OUTLINE, MISSED, SPURIOUS = range(len(KINDS))
-# Of the kinds.
-COLOURS = np.array([(0, 200, 0), (255, 140, 0), (255, 60, 220), (235, 235, 0), (255, 0, 0), (255, 0, 0)], np.uint8)
 SIZES = (0, 10, 20, 40, 80, math.inf)  # pixels; borders of the groups of cells by diameter
-PANEL = 700  # pixels; height and width of each side of a picture at most
-CAPTION = 22
-
-
-@dataclass(frozen=True)
-class Judged:
-    """An image whose cells have been judged.
-
-    truth, prediction : (H, W), cells numbered from 1
-    true_kinds, predicted_kinds : index of KINDS for each cell; the first entry is the background's and means nothing
-    """
-
-    case: Case
-    truth: np.ndarray
-    prediction: np.ndarray
-    true_kinds: np.ndarray
-    predicted_kinds: np.ndarray
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Cells of each kind; of the predicted ones the spurious ones alone."""
-        true = np.bincount(self.true_kinds[1:], minlength=len(KINDS))
-        return dict(zip(KINDS, (*true[:SPURIOUS].tolist(), int((self.predicted_kinds[1:] == SPURIOUS).sum()))))
-
-    @property
-    def f1(self) -> float:
-        tp = int((self.true_kinds[1:] == FOUND).sum())
-        return f1_score(tp, self.predicted_kinds.size - 1 - tp, self.true_kinds.size - 1 - tp)
-
-
-def judge_cells(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The two label images with their cells numbered from 1, and the kind of each true and each predicted cell.
-
-    Parameters
-    ----------
-    truth, prediction : integer arrays of shape (H, W), 0 is background
-    """
-    table = overlaps(truth, prediction)
-    i, j = table.i, table.j
-    true_kinds, predicted_kinds = np.full(table.true_areas.size, MISSED), np.full(table.predicted_areas.size, SPURIOUS)
-    inside = table.pixels > MOST * table.predicted_areas[j]  # the predicted cell lies in the true one
-    covers = table.pixels > MOST * table.true_areas[i]  # the predicted cell covers the true one
-    several_in = np.bincount(i[inside], minlength=true_kinds.size) > 1
-    several_under = np.bincount(j[covers], minlength=predicted_kinds.size) > 1
-    for kind, pairs in (
-        (OUTLINE, table.iou >= MEETING),
-        (MERGED, covers & several_under[j]),
-        (SPLIT, inside & several_in[i]),
-    ):
-        pairs = np.flatnonzero(pairs)  # a later kind overrules an earlier one
-        true_kinds[i[pairs]] = kind
-        predicted_kinds[j[pairs]] = kind
-    matched = table.matching(IOU)
-    true_kinds[i[matched]] = predicted_kinds[j[matched]] = FOUND
-    # A predicted cell has a part in a failure only if the true cell did fail: a second one in a found cell is spurious.
-    failing = np.zeros(predicted_kinds.size, bool)
-    failing[j[true_kinds[i] != FOUND]] = True
-    predicted_kinds[~failing & (predicted_kinds != FOUND)] = SPURIOUS
-    return table.truth, table.prediction, true_kinds, predicted_kinds
 
 
 def judge_case(case: Case) -> Judged | None:
@@ -131,12 +64,12 @@ def size_groups(judged: Judged) -> list[tuple[str, str]]:
     """(group by diameter, kind) of each true and each spurious cell."""
     found = []
     for labels, kinds, wanted in (
-        (judged.truth, judged.true_kinds, range(SPURIOUS)),
-        (judged.prediction, judged.predicted_kinds, (SPURIOUS,)),
+        (judged.truth, judged.true_fates, range(SPURIOUS)),
+        (judged.prediction, judged.predicted_fates, (SPURIOUS,)),
     ):
         diameters = 2 * np.sqrt(np.bincount(labels.ravel(), minlength=kinds.size) / np.pi)
         groups = np.digitize(diameters, SIZES[1:-1])
-        found += [(size_name(g), KINDS[k]) for g, k in zip(groups[1:], kinds[1:]) if k in wanted]
+        found += [(size_name(g), FATES[k]) for g, k in zip(groups[1:], kinds[1:]) if k in wanted]
     return found
 
 
@@ -152,71 +85,15 @@ def table(title: str, counts: dict[str, Counter]) -> str:
     """
     rows = []
     for group, own in counts.items():
-        cells = sum(own[kind] for kind in KINDS[:SPURIOUS])
+        cells = sum(own[kind] for kind in FATES[:SPURIOUS])
         rows.append(
             {
                 title: group,
                 "cells": cells,
-                **{kind: f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in KINDS},
+                **{kind: f"{own[kind]:6} ({own[kind] / max(1, cells):5.1%})" for kind in FATES},
             }
         )
     return text_table(rows)
-
-
-def picture(judged: Judged, window: tuple[slice, slice] | None = None) -> np.ndarray:
-    """True and predicted outlines side by side under a caption, (H, W, 3) uint8 RGB.
-
-    window : the rows and columns that are shown [those of `worst_window`]
-    """
-    image = to_three_channels(normalise(read_image(judged.case.image).pixels))
-    window = window or worst_window(judged)
-    zoom = PANEL / max(s.stop - s.start for s in window)
-    zoom = float(int(zoom)) if zoom >= 1 else zoom  # whole pixels of a small image stay squares
-    sides = []
-    for labels, kinds in ((judged.truth, judged.true_kinds), (judged.prediction, judged.predicted_kinds)):
-        panel = cv2.resize(
-            image[window], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_NEAREST
-        )
-        rows, columns = (
-            np.minimum((np.arange(n) / zoom).astype(int), s.stop - s.start - 1) for n, s in zip(panel.shape, window)
-        )
-        cells = labels[window][rows[:, None], columns]
-        edge = (cells > 0) & (cv2.erode(cells.astype(np.float64), None) != cv2.dilate(cells.astype(np.float64), None))
-        panel[edge] = COLOURS[kinds[cells[edge]]]
-        sides.append(panel)
-    both = np.concatenate([sides[0], np.full((len(sides[0]), 4, 3), 255, np.uint8), sides[1]], axis=1)
-    caption = np.zeros((CAPTION, max(both.shape[1], PANEL), 3), np.uint8)
-    text = f"{judged.case.source}/{judged.case.image.stem}  F1 {judged.f1:.2f}  " + "  ".join(
-        f"{kind} {count}" for kind, count in judged.counts.items()
-    )
-    cv2.putText(caption, text, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
-    both = np.pad(both, ((0, 0), (0, caption.shape[1] - both.shape[1]), (0, 0)))
-    return np.concatenate([caption, both])
-
-
-def worst_window(judged: Judged) -> tuple[slice, slice]:
-    """The part of an image that a picture shows: at most PANEL pixels high and wide, with the most pixels of failed
-    cells.
-    """
-    failed = (judged.true_kinds != FOUND)[judged.truth] & (judged.truth > 0) | (judged.predicted_kinds == SPURIOUS)[
-        judged.prediction
-    ] & (judged.prediction > 0)
-    total = cv2.integral(failed.astype(np.uint8))
-    height, width = (min(n, PANEL) for n in failed.shape)
-    tops, lefts = (
-        np.unique(np.linspace(0, n - side, 1 + 4 * (n - side) // side, dtype=int))
-        for n, side in zip(failed.shape, (height, width))
-    )
-    top, left = max(
-        ((y, x) for y in tops for x in lefts),
-        key=lambda corner: int(
-            total[corner[0] + height, corner[1] + width]
-            - total[corner[0], corner[1] + width]
-            - total[corner[0] + height, corner[1]]
-            + total[corner]
-        ),
-    )
-    return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -7,6 +7,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import tifffile
 
 from inference.naming import challenge_names, label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
-from inference.report import STAGE_COLUMNS
+from inference.report import STAGE_COLUMNS, time_tolerance
 from training.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -168,3 +170,33 @@ def read_stages(path: Path, real: float) -> dict[str, float]:
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: not a report as predict.py --report writes it (%r), left out", path, error)
         return {}
+
+
+def image_record(name: str, shape: tuple[int, int], run: Launch) -> dict:
+    """A line of the table for one image."""
+    height, width = shape
+    tolerance = time_tolerance(height, width)
+    return {
+        "image": name,
+        "size": f"{width}x{height}",
+        "Mpx": height * width / 1e6,
+        "tolerance": tolerance,
+        "real": run.seconds,
+        "over": max(0.0, run.seconds - tolerance),
+        "peak MB": run.peak_mb,
+        **run.stages,
+        "failure": run.failure,
+    }
+
+
+@contextmanager
+def work_folder(keep: Path | None):
+    """The folder `keep`, which must be new or empty, or a temporary one."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            yield Path(folder)
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    if any(keep.iterdir()):
+        raise ValueError(f"{keep}: not empty; give --keep a new folder")
+    yield keep

@@ -21,7 +21,7 @@ from training.distributed import Team
 from training.loop import default_workers, make_loader
 from training.segmenter_trainer import SegmenterTrainer, training_crops
 from training.settings import SegmenterSettings
-from training.train import add_arguments
+from training.train_options import add_arguments
 
 WARM_UP_STEPS = 3  # memory is allocated and kernels are chosen in the first ones
 

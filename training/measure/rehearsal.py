@@ -44,12 +44,11 @@ from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
 from training.command import command, manual, positive
-from training.measure.benchmark import image_record, work_folder
+from training.measure.cases import Case, cases_from_manifest
 from training.measure.f1 import MODES
-from training.measure.launching import Launch, launch
+from training.measure.launching import Launch, image_record, launch, work_folder
 from training.measure.machine import machine
-from training.measure.score import EXPLAINED, Case, Score, cases_from_manifest, score_case
-from training.measure.score import table as score_table
+from training.measure.scores import EXPLAINED, Score, score_case, score_table
 from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ def engine_words(engine: str, options: str | None, image: str) -> list[str]:
 
 
 def send_in(task: Task, words: list[str], folder: Path) -> dict:
-    """Start the container for one image; returns its line of the table (training.measure.benchmark.image_record) and
+    """Start the container for one image; returns its line of the table (training.measure.launching.image_record) and
     keeps its labels.
 
     Parameters

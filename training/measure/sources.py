@@ -26,28 +26,9 @@ from models.classes import CLASSES
 from training.command import add_device, command, manual
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
-from training.measure.score import cases_from_manifest, read_prediction
+from training.measure.scores import score_predictions
 from training.tables import write_table
-from training.validation import f1_to_truth, validate
-
-
-def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
-    """F1 of each image of split "val", by a folder of predictions; 0 where there is none.
-
-    Raises
-    ------
-    ValueError
-        If there is no such folder.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; make it with python -m training.label")
-    cases = {case.label: case for case in cases_from_manifest(manifest, folder)}
-    scores = []
-    for record in tqdm(records, desc=folder.name, unit="image", disable=None):
-        truth = load_sample(record).labels
-        prediction = read_prediction(cases[record.label], truth.shape)[1]
-        scores.append(f1_to_truth(record, truth, prediction))
-    return scores
+from training.validation import validate
 
 
 def score_networks(records: list[Record], folder: Path, device: str) -> list[float]:

@@ -12,15 +12,15 @@ import tifffile
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
-from training.average import average
+from training.averaging import average
 from training.datasets import Sample, keep_samples, load_samples
 from training.finetune_trainer import FinetuneSettings, FinetuneTrainer
+from training.fitting import choose, decoded, score_settings
 from training.loop import train
 from training.manifest import Record, write_manifest
 from training.own.collection import OwnImage
 from training.resume import RESUME_FILE
 from training.settings import DEFAULT_DIAMETER
-from training.thresholds import choose, decoded, score_settings
 from training.validation import validate
 
 log = logging.getLogger(__name__)

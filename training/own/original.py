@@ -7,7 +7,7 @@ import numpy as np
 
 from training.datasets import Sample, load_samples
 from training.manifest import NoSuchSplit, Record, read_manifest
-from training.synthesize import make, save
+from training.synthetic.scenes import make, save
 from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)

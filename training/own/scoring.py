@@ -8,9 +8,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from inference.segmenter import Segmenter
+from training.measure.cases import Case
 from training.measure.f1 import f1_score, remove_border, score_image
-from training.measure.failures import Judged, judge_cells
-from training.measure.score import Case
+from training.measure.judging import Judged, judge_cells
 from training.own.collection import OwnImage
 from training.validation import without_unlabelled
 

@@ -13,11 +13,11 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.weights_folder import FILES
-from training.assemble import describe, place
-from training.measure.failures import picture, worst_window
+from training.measure.pictures import picture, worst_window
 from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
 from training.own.scoring import Found, mean_f1
+from training.placing import describe, place
 
 log = logging.getLogger(__name__)
 

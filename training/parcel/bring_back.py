@@ -20,8 +20,7 @@ from pathlib import Path
 
 from models.checkpoint import load_checkpoint
 from training.command import DONE, command, manual
-from training.parcel.device import LOG, RESULTS
-from training.parcel.parts import join
+from training.parcel.parts import LOG, RESULTS, join
 
 log = logging.getLogger(__name__)
 

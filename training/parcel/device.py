@@ -33,14 +33,13 @@ import time
 from pathlib import Path
 
 from training.command import DONE, PARTLY, command, manual, positive
-from training.parcel.parts import split
+from training.parcel.parts import LOG, RESULTS, split
 
 log = logging.getLogger(__name__)
 
 LOADED = time.time()
 WORK = Path(__file__).resolve().parents[2]
 RUNS, TRIAL = WORK / "runs", WORK / "trial"
-RESULTS, LOG = "results.tar", "device.log"
 UNFIT = 3  # exit code
 SHARED_MEMORY, SHARED_ROOM = Path("/dev/shm"), 2 * 2**30  # through which crops come from the loader's processes
 LEFT_THERE = "resume.safetensors"  # four times the network, and the results go on from the networks
@@ -76,13 +75,13 @@ def train_here(args: argparse.Namespace) -> int:
     options += [*args.options, "--validate-images", "0"]
     try:
         check(args.device)
-        from training import train  # late: it loads PyTorch, which the check may miss
-        from training.datasets import keep_samples
+        from training.datasets import keep_samples  # late: they load PyTorch, which the check may miss
+        from training.train import main as train
     except Exception as error:
         return unfit(error)
     with keep_samples():
         try:
-            try_steps(train.main, options, args.trial_steps)
+            try_steps(train, options, args.trial_steps)
         except Exception as error:
             return unfit(error)
         left = args.seconds - args.reserve - elapsed()
@@ -92,7 +91,7 @@ def train_here(args: argparse.Namespace) -> int:
             return unfit(TimeoutError(f"{left:.0f} of {args.seconds:g} s are left; give more --seconds"))
         log.info("training for %.0f s", left)
         try:
-            code = train.main([*options, "--out", str(RUNS / args.name), "--time-budget", f"{left / 60:.5f}"])
+            code = train([*options, "--out", str(RUNS / args.name), "--time-budget", f"{left / 60:.5f}"])
         except Exception:  # what was written until then must come back
             log.exception("the training broke off")
             code = PARTLY
@@ -172,11 +171,11 @@ def try_steps(train, options: list[str], steps: int) -> None:
 def score_networks(args: argparse.Namespace, options: list[str]) -> None:
     """Say what the networks of the training score on the packed validation images, and what their starts do."""
     from inference.network import Network, choose_device
-    from training import train
     from training.manifest import read_manifest
+    from training.train_options import parse_arguments as training_arguments
     from training.validation import validate, validation_samples
 
-    training = train.parse_arguments([*options, "--out", str(RUNS / args.name)])
+    training = training_arguments([*options, "--out", str(RUNS / args.name)])
     images = sum(record.split == "val" for record in read_manifest(training.manifest))
     if count := images if args.score is None else min(args.score, images):
         samples = validation_samples(training.manifest, training.classes, count)

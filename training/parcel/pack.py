@@ -45,7 +45,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from models.checkpoint import STORAGES, load_checkpoint, read_config, save_checkpoint
 from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
-from training import train
+from training import train_options
 from training.command import command, manual, positive
 from training.datasets import READERS
 from training.encoder_weights import load_encoder, packaged_weights
@@ -78,7 +78,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--storage", choices=STORAGES, default="float16", help="of the networks [float16]")
     args = parser.parse_args(argv)
     args.words = shlex.split(args.train_options)
-    args.training = train.parse_arguments([*args.words, "--manifest", str(args.manifest), "--out", "runs"])
+    args.training = train_options.parse_arguments([*args.words, "--manifest", str(args.manifest), "--out", "runs"])
     if args.training.time_budget:
         parser.error("--time-budget is not for --train-options: the device's --seconds decides")
     return args

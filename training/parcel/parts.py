@@ -6,6 +6,8 @@ from pathlib import Path
 
 from models.checksums import SUMS_FILE, read_checksums
 
+RESULTS, LOG = "results.tar", "device.log"  # what a device sends: the first in parts
+
 
 def part_name(name: str, number: int) -> str:
     """Of part `number` of a file."""

@@ -17,8 +17,8 @@ import tifffile
 from inference.reading import Regions, open_image, read_image
 from inference.reading.stores import StoreSettings
 from training.measure import benchmark, launching, machine, rigged
-from training.measure.benchmark import image_record, main, parse_size, typical
-from training.measure.launching import Launch, fill, split_command
+from training.measure.benchmark import main, parse_size, typical
+from training.measure.launching import Launch, fill, image_record, split_command
 from training.measure.mosaic import make_image
 
 FAKE = """
@@ -210,7 +210,7 @@ def test_over_the_tolerance():
 
 
 def test_exit_code_of_a_late_image(program, images, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "time_tolerance", lambda height, width: 0.05)
+    monkeypatch.setattr(launching, "time_tolerance", lambda height, width: 0.05)
     assert main(["--images", str(images), "--command", program(FAKE)]) == 1
     over = [float(row["over"]) for row in rows_of(capsys.readouterr().out)]
     assert len(over) == 2

@@ -1,4 +1,6 @@
-"""training.measure.failures on drawn cells: each kind of failure, the tables, and what the pictures show."""
+"""training.measure.failures, training.measure.judging and training.measure.pictures on drawn cells: each kind of
+failure, the tables, and what the pictures show.
+"""
 
 import csv
 from pathlib import Path
@@ -8,19 +10,9 @@ import numpy as np
 import pytest
 
 from training.measure.f1 import match_counts
-from training.measure.failures import (
-    COLOURS,
-    FOUND,
-    KINDS,
-    MERGED,
-    MISSED,
-    OUTLINE,
-    PANEL,
-    SPLIT,
-    SPURIOUS,
-    judge_cells,
-    main,
-)
+from training.measure.failures import main
+from training.measure.judging import COLOURS, FATES, FOUND, MERGED, MISSED, OUTLINE, SPLIT, SPURIOUS, judge_cells
+from training.measure.pictures import PANEL
 
 
 def cells(*boxes, shape=(40, 60)):
@@ -134,7 +126,7 @@ def test_pictures(data):
         picture = cv2.imread(str(data / "failures" / name))[22:, :, ::-1]
         middle = picture.shape[1] // 2
         for side, expected in ((picture[:, :middle], left), (picture[:, middle:], right)):
-            seen = {k for k in range(len(KINDS) - 1) if (side == COLOURS[k]).all(axis=2).any()}
+            seen = {k for k in range(len(FATES) - 1) if (side == COLOURS[k]).all(axis=2).any()}
             assert seen == expected
     assert picture.shape[1] <= 2 * PANEL + 4
 

@@ -1,4 +1,6 @@
-"""training.measure.score on folders of small label images: which files it finds, what it prints, writes and returns."""
+"""training.measure.score, training.measure.scores and training.measure.cases on folders of small label images: which
+files are found, what is printed, written and returned.
+"""
 
 import csv
 import re
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from training.measure.score import cases_from_folder, main
+from training.measure.cases import cases_from_folder
+from training.measure.score import main
 
 CELLS = np.zeros((16, 24), np.uint16)
 for _label, (_y, _x) in enumerate([(3, 3), (3, 10), (9, 3), (9, 10)], start=1):

@@ -4,12 +4,12 @@ import pytest
 
 from training.manifest import read_manifest
 from training.own.original import MADE, made_sample, original_sample
-from training.synthesize import KINDS
+from training.synthetic.scenes import SCENES
 
 
 def test_every_class_has_kinds_that_are_made():
     assert sorted(MADE) == [0, 1, 2, 3]
-    assert all(kind in KINDS for kinds in MADE.values() for kind in kinds)
+    assert all(kind in SCENES for kinds in MADE.values() for kind in kinds)
 
 
 def test_made_images_are_kept_and_have_cells(tmp_path, monkeypatch):
