@@ -109,8 +109,8 @@ def checked_in_mirrors(
     guess: float,
     settings: MeasureSettings = MeasureSettings(),
 ) -> Measurement:
-    """Measure the image turned by half a circle as well, where a measurement is unsure or rests on a few cells; where
-    that finds another size, both mirror images too.
+    """Measure the image turned by half a circle as well, where a measurement is unsure; where that finds another size,
+    or a measurement rests on a few cells, both mirror images too.
 
     A network finds slightly other cells in these, and what is nearly a coin's flip falls on either side. So the middle
     of the two or four diameters counts; where it would lie between two sizes that have nothing to do with each other,
@@ -120,10 +120,11 @@ def checked_in_mirrors(
     ----------
     first : of the image itself, as `measure_diameter` of the other arguments
     """
-    if not (size_unsure(first.agreement) or 0 < first.cells < settings.fewest_cells):
+    few = 0 < first.cells < settings.fewest_cells
+    if not (few or size_unsure(first.agreement)):
         return first
-    found = [first]
-    for ways in (((True, True),), ((True, False), (False, True))):
+    found, turned, mirrored = [first], [(True, True)], [(True, False), (False, True)]
+    for ways in [turned + mirrored] if few else [turned, mirrored]:
         found += [measure_diameter(Mirrored(image, *way), network, guess, settings) for way in ways]
         found.sort(key=lambda measurement: measurement.diameter)
         low, high = found[len(found) // 2 - 1 : len(found) // 2 + 1]

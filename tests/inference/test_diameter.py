@@ -243,6 +243,15 @@ def test_half_a_turn_that_finds_the_same_size_is_enough(mirrors):
     assert seen == [BOTH]
 
 
+def test_a_few_cells_are_measured_four_times(mirrors):
+    """Though two measurements agree."""
+    answers, seen = mirrors
+    answers |= {BOTH: Measurement(10.5), DOWN: Measurement(11.0), RIGHT: Measurement(12.0)}
+    few = Measurement(10.0, agreement=1.0, cells=3)
+    assert checked_in_mirrors(few, ONE_SPOT, "network", 9.0).diameter == (10.5 * 11) ** 0.5
+    assert seen == [BOTH, DOWN, RIGHT]
+
+
 def test_between_two_sizes_the_surer_one_counts(mirrors):
     """The middle of 11 and 40 would be a size of nothing."""
     sure, none = Measurement(40.0, None, 0.9, 5), Measurement(41.0, None, None, 5)
