@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.looks import Look, common, look_at, matched
 from inference.network import Segmenting
-from inference.normalisation import NormalisedImage
+from inference.normalisation import NormalisedForm
 from inference.scaling import smallest_shown
 from inference.two_sizes import FREE, LARGEST
 from inference.views import Mirrored
@@ -64,7 +64,7 @@ def size_unsure(agreement: float | None) -> bool:
 
 
 def measure_diameter(
-    image: NormalisedImage, network: Segmenting, guess: float, settings: MeasureSettings = MeasureSettings()
+    image: NormalisedForm, network: Segmenting, guess: float, settings: MeasureSettings = MeasureSettings()
 ) -> Measurement:
     """Look at an image at several sizes.
 
@@ -104,7 +104,7 @@ def measure_diameter(
 
 def checked_in_mirrors(
     first: Measurement,
-    image: NormalisedImage,
+    image: NormalisedForm,
     network: Segmenting,
     guess: float,
     settings: MeasureSettings = MeasureSettings(),

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.kinds import KINDS
 from inference.network import Segmenting
-from inference.normalisation import NormalisedImage
+from inference.normalisation import NormalisedForm, NormalisedImage
 from inference.pipeline import collect, decode, run_network
 from inference.scaling import WorkingImage, smallest_shown, working_scale
 from inference.stopwatch import Stopwatch
@@ -75,7 +75,7 @@ class Look:
 
 
 def look_at(
-    image: NormalisedImage, network: Segmenting, assumed: float, settings: LookSettings = LookSettings()
+    image: NormalisedForm, network: Segmenting, assumed: float, settings: LookSettings = LookSettings()
 ) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size,
     or as near to it as the image may be enlarged; None if no cells are found."""

@@ -43,7 +43,7 @@ def normalise(pixels: Pixels) -> np.ndarray:
 
 def normalised_image(
     pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None" = None, brown: bool = True
-) -> "NormalisedImage":
+) -> "NormalisedForm":
     """As `normalise`, but a large image is normalised region by region, as they are asked for.
 
     The contrast of an image in empty surroundings is that of its content.
@@ -56,12 +56,12 @@ def normalised_image(
     return _in_surroundings(pixels, lambda part: Normalisation.measure(part, limits, brown).with_ends(ends), limits)
 
 
-def normalised_by(pixels: Pixels, normalisation: "Normalisation", limits: Limits = LIMITS) -> "NormalisedImage":
+def normalised_by(pixels: Pixels, normalisation: "Normalisation", limits: Limits = LIMITS) -> "NormalisedForm":
     """As `normalised_image`, by a normalisation that is known."""
     return _in_surroundings(pixels, lambda part: normalisation, limits)
 
 
-def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]", limits: Limits) -> "NormalisedImage":
+def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]", limits: Limits) -> "NormalisedForm":
     """The normalised form of an image by what is measured of it, or of its content, if all around that is empty."""
     image = _normalised(pixels, measure(pixels), limits)
     box = content_box(image.overview)
@@ -74,7 +74,7 @@ def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]
     return image
 
 
-def _normalised(pixels: Pixels, normalisation: "Normalisation", limits: Limits) -> "NormalisedImage":
+def _normalised(pixels: Pixels, normalisation: "Normalisation", limits: Limits) -> "NormalisedForm":
     if math.prod(pixels.shape[:2]) > limits.whole_pixels:
         return LargeImage(pixels, normalisation, limits)
     image = NormalisedImage(normalisation(pixels[:, :]))
@@ -275,45 +275,61 @@ class CommonEnds:
         return tuple(with_zero(*own) for own in _ends_of_numbers(pixels, tuple(range(pixels.shape[2])), LIMITS))
 
 
-class NormalisedImage:
-    """An image in its normalised form, kept whole.
+class NormalisedForm:
+    """An image in its normalised form, of which regions may be asked for.
 
     Parameters
     ----------
-    whole : uint8, (H, W) or (H, W, 3)
+    box : rows and columns of the image that it is a part of; None for all
 
     Attributes
     ----------
     shape : height and width in pixels
     gray : whether it has one channel
     reduction : pixels of the image per pixel of its overview, along each axis
-    box : rows and columns of the image that it is a part of; of a whole image all
     content : the part that is not empty surroundings; mostly the image itself
     normalisation : what made it of the image's pixels, if that is known
     """
 
-    reduction = 1
     normalisation: Normalisation | None = None
 
-    def __init__(self, whole: np.ndarray):
-        self.shape: tuple[int, int] = whole.shape[:2]
-        self.gray = whole.ndim == 2
-        self._whole = whole
-        self.box: Box = slice(0, self.shape[0]), slice(0, self.shape[1])
-        self.content: NormalisedImage = self
+    def __init__(self, shape: tuple[int, int], gray: bool, reduction: int = 1, box: Box | None = None):
+        self.shape, self.gray, self.reduction = shape, gray, reduction
+        self.box = box or (slice(0, shape[0]), slice(0, shape[1]))
+        self.content: NormalisedForm = self
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         """The region [rows, columns]: uint8, (h, w) or (h, w, 3)."""
-        return self._whole[region]
+        raise NotImplementedError
 
     @property
     def overview(self) -> np.ndarray:
         """The image in small: uint8, (H / reduction, W / reduction) without what is left over, or (..., 3)."""
+        raise NotImplementedError
+
+
+class NormalisedImage(NormalisedForm):
+    """One that is kept whole.
+
+    Parameters
+    ----------
+    whole : uint8, (H, W) or (H, W, 3)
+    """
+
+    def __init__(self, whole: np.ndarray):
+        super().__init__(whole.shape[:2], whole.ndim == 2)
+        self._whole = whole
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self._whole[region]
+
+    @property
+    def overview(self) -> np.ndarray:
         return self._whole
 
 
-class LargeImage(NormalisedImage):
-    """The normalised form of an image, of which regions are made as they are asked for.
+class LargeImage(NormalisedForm):
+    """One of which regions are made as they are asked for.
 
     Parameters
     ----------
@@ -324,12 +340,9 @@ class LargeImage(NormalisedImage):
     normalisation: Normalisation
 
     def __init__(self, pixels: Pixels, normalisation: Normalisation, limits: Limits = LIMITS):
+        height, width = pixels.shape[:2]
+        super().__init__((height, width), normalisation.gray, max(1, min(height, width) // limits.overview_side))
         self.pixels, self.normalisation, self.limits = pixels, normalisation, limits
-        self.shape = (pixels.shape[0], pixels.shape[1])
-        self.gray = self.normalisation.gray
-        self.reduction = max(1, min(self.shape) // limits.overview_side)
-        self.box = slice(0, self.shape[0]), slice(0, self.shape[1])
-        self.content = self
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         return self.normalisation(self.pixels[region])
@@ -350,7 +363,7 @@ class LargeImage(NormalisedImage):
         return np.concatenate(reduced)
 
 
-class Part(NormalisedImage):
+class Part(NormalisedForm):
     """A part of a normalised image, as an image of its own.
 
     Parameters
@@ -358,10 +371,10 @@ class Part(NormalisedImage):
     box : rows and columns of it, multiples of the image's reduction
     """
 
-    def __init__(self, image: NormalisedImage, box: Box):
-        self.image, self.box = image, box
-        self.shape = (box[0].stop - box[0].start, box[1].stop - box[1].start)
-        self.gray, self.reduction, self.content = image.gray, image.reduction, self
+    def __init__(self, image: NormalisedForm, box: Box):
+        shape = box[0].stop - box[0].start, box[1].stop - box[1].start
+        super().__init__(shape, image.gray, image.reduction, box)
+        self.image = image
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         return self.image[within(self.box, region)]

@@ -8,7 +8,7 @@ from inference.ahead import ahead
 from inference.kinds import KINDS
 from inference.limits import LIMITS, Limits
 from inference.network import Segmenting
-from inference.normalisation import NormalisedImage
+from inference.normalisation import NormalisedForm, NormalisedImage
 from inference.scaling import Sizes, WorkingImage
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, Tile, TileMaps, cut_batches, run_tiles, tile_image
@@ -66,7 +66,7 @@ def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def segment_at(image: NormalisedImage | np.ndarray, network: Segmenting, scale: float) -> np.ndarray:
+def segment_at(image: NormalisedForm | np.ndarray, network: Segmenting, scale: float) -> np.ndarray:
     """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size."""
-    image = image if isinstance(image, NormalisedImage) else NormalisedImage(image)
+    image = image if isinstance(image, NormalisedForm) else NormalisedImage(image)
     return collect(label_rows(WorkingImage(image, scale), network, Tally(), Stopwatch()), image.shape)

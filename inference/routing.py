@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.normalisation import NormalisedImage, Pixels
+from inference.normalisation import NormalisedForm, Pixels
 from inference.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY
@@ -106,7 +106,7 @@ class RouterNetwork:
         return cls(model, config.expected_f1)
 
     @torch.inference_mode()
-    def __call__(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
+    def __call__(self, image: NormalisedForm, excluded: Sequence[int] = ()) -> Route:
         """Route for an image, to none of the `excluded` classes, as `ruled_out` gives them.
 
         The class is told from the widest view, which shows the whole image unless that is larger than any that

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inference.compiled import compiled
-from inference.normalisation import NormalisedImage, to_three_channels
+from inference.normalisation import NormalisedForm, to_three_channels
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class WorkingImage:
     shape : height and width in working pixels
     """
 
-    def __init__(self, image: NormalisedImage, scale: float):
+    def __init__(self, image: NormalisedForm, scale: float):
         self.image, self.sizes = image, Sizes.at_scale(image.shape, scale)
         self.shape = self.sizes.working
 

@@ -16,7 +16,7 @@ from inference.diameter import Measurement, checked_in_mirrors, measure_diameter
 from inference.glare import share_of_the_dim
 from inference.limits import LIMITS, Limits
 from inference.network import Network, Segmenting, choose_device
-from inference.normalisation import Ends, NormalisedImage, normalised_by, normalised_image
+from inference.normalisation import Ends, NormalisedForm, normalised_by, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
@@ -77,7 +77,7 @@ class Examined(NamedTuple):
     route : the router's answer; None if it was not needed
     """
 
-    image: NormalisedImage
+    image: NormalisedForm
     image_class: ImageClass
     route: Route | None
     network: Network
@@ -112,7 +112,6 @@ def summarise(tally: Tally, device: str, seconds: Mapping[str, float]) -> Summar
 class Segmentation:
     """An image's labels, made as they are read.
 
-    image : the normalised image
     plan : how they are made
     rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to
         be read once
@@ -121,10 +120,8 @@ class Segmentation:
 
     stored: "LabelRows | None" = None
 
-    def __init__(
-        self, image: NormalisedImage, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]
-    ):
-        self.image, self.plan = image, plan
+    def __init__(self, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]):
+        self.plan = plan
         self._summary: Summary | None = None
         self.rows = self._to_the_end(rows, summarise)
 
@@ -135,7 +132,7 @@ class Segmentation:
     @cached_property
     def labels(self) -> np.ndarray:
         """All rows at once: (H, W) int32."""
-        return collect(self.rows, self.image.shape)
+        return collect(self.rows, self.plan.sizes.image)
 
     @property
     def summary(self) -> Summary:
@@ -159,7 +156,7 @@ class Segmenter:
 
     def __init__(
         self,
-        router: Callable[[NormalisedImage, Sequence[int]], Route] | Path,
+        router: Callable[[NormalisedForm, Sequence[int]], Route] | Path,
         networks: Mapping[int, Network | Path],
         device: str = "auto",
         limits: Limits = LIMITS,
@@ -210,7 +207,7 @@ class Segmenter:
             self._sums[class_] = sha256(self.files[class_])[:DIGITS] if class_ in self.files else ""
         return self._sums[class_]
 
-    def route(self, image: NormalisedImage, excluded: Sequence[int] = ()) -> Route:
+    def route(self, image: NormalisedForm, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""
         if isinstance(self._router, Path):
             self._router = RouterNetwork.load(self._router)
@@ -250,11 +247,11 @@ class Segmenter:
         else:
             finer = WorkingImage(image, labelling_scale(network.config.diameter, plan.second))
             rows = rows_of_two_sizes(working, finer, labelling, tally, clock, on_tile, self.limits, sensitivity)
-        return Segmentation(image, plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
+        return Segmentation(plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(
         self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
-    ) -> tuple[NormalisedImage, Network, Plan]:
+    ) -> tuple[NormalisedForm, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
         image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
@@ -299,9 +296,7 @@ class Segmenter:
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 
-    def _normalised(
-        self, picture: Picture, ends: Ends | None, clock: Stopwatch
-    ) -> tuple[NormalisedImage, Route | None]:
+    def _normalised(self, picture: Picture, ends: Ends | None, clock: Stopwatch) -> tuple[NormalisedForm, Route | None]:
         """The image's normalised form, and the router's answer for it if that was needed.
 
         A few bright places are left out of its contrast if the router is then surer of the class that it says. That may
@@ -321,7 +316,7 @@ class Segmenter:
     def _look_at(
         self,
         picture: Picture,
-        image: NormalisedImage,
+        image: NormalisedForm,
         route: Route | None,
         class_: int | None,
         diameter: float | None,
@@ -338,7 +333,7 @@ class Segmenter:
         with clock("scale"):
             return Examined(image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess))
 
-    def _route(self, picture: Picture, image: NormalisedImage, clock: Stopwatch) -> Route:
+    def _route(self, picture: Picture, image: NormalisedForm, clock: Stopwatch) -> Route:
         """The router's answer for what an image shows, by its pixels and by its normalised form."""
         content = image.content
         with clock("route"):

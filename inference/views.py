@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from inference.normalisation import NormalisedImage, to_three_channels
+from inference.normalisation import NormalisedForm, to_three_channels
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
 
-def square(image: NormalisedImage, corner: tuple[int, int], side: int, finest: float) -> tuple[np.ndarray, int]:
+def square(image: NormalisedForm, corner: tuple[int, int], side: int, finest: float) -> tuple[np.ndarray, int]:
     """The square of `side` pixels at `corner` (y, x) of an image, cut off at the image's border.
 
     Parameters
@@ -26,7 +26,7 @@ def square(image: NormalisedImage, corner: tuple[int, int], side: int, finest: f
     return image.overview[top : top + side, left : left + side], reduction
 
 
-class Mirrored(NormalisedImage):
+class Mirrored(NormalisedForm):
     """A normalised image upside down, left to right, or both.
 
     Parameters
@@ -34,9 +34,9 @@ class Mirrored(NormalisedImage):
     down, right : whether rows and columns run the other way
     """
 
-    def __init__(self, image: NormalisedImage, down: bool, right: bool):
-        self.image, self.shape, self.gray, self.reduction = image, image.shape, image.gray, image.reduction
-        self.box, self.content = image.box, self
+    def __init__(self, image: NormalisedForm, down: bool, right: bool):
+        super().__init__(image.shape, image.gray, image.reduction, image.box)
+        self.image = image
         self._ways = slice(None, None, -1 if down else 1), slice(None, None, -1 if right else 1)
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
@@ -52,7 +52,7 @@ class Mirrored(NormalisedImage):
         return np.ascontiguousarray(self.image.overview[self._ways])
 
 
-def router_view(image: NormalisedImage) -> tuple[np.ndarray, float]:
+def router_view(image: NormalisedForm) -> tuple[np.ndarray, float]:
     """The shorter side resized to 256 pixels, then the central 224x224.
 
     Returns
@@ -64,7 +64,7 @@ def router_view(image: NormalisedImage) -> tuple[np.ndarray, float]:
     return _square_view(image, ((height - side) // 2, (width - side) // 2), side)
 
 
-def close_ups(image: NormalisedImage) -> list[tuple[np.ndarray, float]]:
+def close_ups(image: NormalisedForm) -> list[tuple[np.ndarray, float]]:
     """Views of the liveliest part of an image at twice, four times, ... the router view's size, down to its own pixels.
 
     None for an image no larger than a router view.
@@ -77,7 +77,7 @@ def close_ups(image: NormalisedImage) -> list[tuple[np.ndarray, float]]:
     return views
 
 
-def liveliest_corner(image: NormalisedImage, side: int) -> tuple[int, int]:
+def liveliest_corner(image: NormalisedForm, side: int) -> tuple[int, int]:
     """Corner (y, x) of the square with the largest standard deviation, on a 5x5 grid of positions.
 
     An empty corner of an image tells nothing about its cells. A square that does not fit starts at 0.
@@ -92,7 +92,7 @@ def liveliest_corner(image: NormalisedImage, side: int) -> tuple[int, int]:
     return max(((int(y), int(x)) for y in rows for x in columns), key=liveliness)
 
 
-def _square_view(image: NormalisedImage, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
+def _square_view(image: NormalisedForm, corner: tuple[int, int], side: int) -> tuple[np.ndarray, float]:
     """The square of `side` pixels at `corner` (y, x) as a view, and the view's pixels per pixel of the image."""
     part, _ = square(image, corner, side, side / VIEW_SIZE)
     view = cv2.resize(

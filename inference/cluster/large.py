@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.hover import Band
 from inference.kinds import KINDS
 from inference.messages import collected_warnings
-from inference.normalisation import Normalisation, NormalisedImage
+from inference.normalisation import LargeImage, Normalisation
 from inference.opened import Opened, open_all
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.pipeline import run_network
@@ -77,17 +76,6 @@ class _Given:
         return networks(self.job).digest(class_)
 
 
-class _Part(NormalisedImage):
-    """The normalised form of an image whose normalisation is known, made region by region."""
-
-    def __init__(self, picture: Picture, normalisation: Normalisation):
-        self.pixels, self.normalisation = picture.pixels, normalisation
-        self.shape, self.gray = picture.shape, normalisation.gray
-
-    def __getitem__(self, region):
-        return self.normalisation(self.pixels[region])
-
-
 def look(number: str, large: Large) -> Looked | Done:
     """Everything about an image but its labels; or what became of it, if there is nothing more to be done."""
     with at_work(number) as (job, said):
@@ -134,7 +122,7 @@ def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[A
         picture = open_part(job, large.file.found.path, large.number)
         segmenter, clock, tally = networks(job), Stopwatch(), Tally()
         network = segmenter.network(looked.plan.image_class.number)
-        working = WorkingImage(_Part(picture, looked.normalisation), looked.scale)
+        working = WorkingImage(LargeImage(picture.pixels, looked.normalisation), looked.scale)
         lows = {spans(working.shape[0])[i].low for i in rows}
         tiles = [tile for tile in tile_image(*working.shape) if tile.y.low in lows]
         maps = run_network(working, segmenter.labelling(network), tally, clock, tiles=tiles)
@@ -244,8 +232,7 @@ def write(
         page = Entries(large.file)
         first, others = _planes(job, large)
         strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
-        image: Any = SimpleNamespace(shape=looked.plan.sizes.image)
-        segmentation = Segmentation(image, looked.plan, iter(()), lambda: summarise(tally, device, seconds))
+        segmentation = Segmentation(looked.plan, iter(()), lambda: summarise(tally, device, seconds))
         segmentation.stored = LabelRows.of_strips(strips, looked.plan.sizes.image, tally.cells)
         run = make_run(job, [large.file], _Given(segmentation, job), page)
         row = run.attempt(first, others, time.perf_counter(), lambda total: None)

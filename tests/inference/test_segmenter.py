@@ -9,6 +9,7 @@ from inference.network import Network
 from inference.reading import Picture
 from inference.routing import Route
 from inference.segmenter import Segmenter
+from inference.stopwatch import Stopwatch
 from models.checkpoint import CheckpointError
 from models.classes import CLASSES
 from models.config import Config
@@ -107,7 +108,8 @@ def test_on_tile_is_told_the_number_of_tiles(segmenter):
 
 def test_limits_reach_the_image():
     segmenter = Segmenter(Router(), {3: disks()}, "cpu", Limits(whole_pixels=1000, overview_side=20))
-    assert segmenter.segment(picture(), diameter=16.0).image.reduction == 3
+    image, _, _ = segmenter.plan(picture(), None, 16.0, None, Stopwatch())
+    assert image.reduction == 3
 
 
 def test_networks_of_a_folder_are_loaded_when_they_are_needed(untrained_weights, monkeypatch):
