@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from inference.normalisation import to_three_channels
 from inference.outputs.overlay import OverlayStyle, draw_overlay
-from training.command import command, manual
+from training.command import DONE, command, manual
 from training.cues import CLASS_NAMES, CUES_TABLE, Cues, decide
 from training.datasets import READERS, load_sample
 from training.manifest import Record, read_manifest
@@ -166,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
             cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tofile(sheet)
     print(count_table(rows))
     log.info("%s: %d images", args.out / CUES_TABLE, len(rows))
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

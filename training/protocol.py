@@ -48,7 +48,7 @@ from pathlib import Path
 from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
-from training.command import command, manual
+from training.command import DONE, command, manual
 from training.cues import CUES_TABLE
 from training.datasets import keep_samples
 from training.manifest import read_manifest, write_manifest
@@ -198,7 +198,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
                 "start from it, or give another --runs"
             )
         log.info("%s: finished before", step.name)
-        return 0
+        return DONE
     command = [*step.options, "--out", str(folder)]
     command += ["--device", args.device] if args.device and step.module != "training.cue_table" else []
     log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
@@ -214,7 +214,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
         code = subprocess.run([*torchrun, "-m", step.module, *command]).returncode
     else:
         code = MAINS[step.module](command)
-    if code == 0:
+    if code == DONE:
         finished.write_text(options, encoding="utf-8")
     return code
 
@@ -317,7 +317,7 @@ def run_steps(args: argparse.Namespace) -> int:
         if code := run_step(step, args):
             log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
             return code
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from models.checkpoint import load_checkpoint, save_checkpoint
-from training.command import add_device, command, manual
+from training.command import DONE, add_device, command, manual
 from training.fitting import Tried, choose, decoded, score_settings
 from training.tables import write_row
 from training.validation import validation_samples
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         asdict(settings),
         scores[default],
     )
-    return 0
+    return DONE
 
 
 def report(scores: dict[Tried, float], default: Tried, out: Path | None) -> None:

@@ -51,7 +51,7 @@ from inference.finding import images_in
 from inference.outputs.label_tiff import BIG_TIFF_BYTES, TILE, cut_tiles
 from inference.reading import open_image
 from inference.report import TOLERANCE_PIXELS, time_tolerance
-from training.command import command, manual, positive
+from training.command import DONE, PARTLY, command, manual, positive
 from training.measure.launching import DEFAULT_COMMAND, Launch, image_record, launch, split_command, work_folder
 from training.measure.machine import machine
 from training.measure.mosaic import LOOKS, image_rows, read_cells
@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
         write_table(args.csv, [record for runs in measured for record in runs], digits=4)
     if args.plot:
         write_plot(args.plot, shown, place)
-    return 1 if any(r["failure"] or r.get("over") for r in shown) else 0
+    return PARTLY if any(r["failure"] or r.get("over") for r in shown) else DONE
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from training.command import command, manual
+from training.command import DONE, PARTLY, command, manual
 from training.datasets import read_labels
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import remove_border
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     total = sum(sources.values(), Counter())
     print(table("source", dict(sorted(sources.items())) | {"all": total}), table("diameter", sizes), sep="\n\n")
     log.info("%s: %d images, mean F1 %.4f", args.out / "failures.csv", len(rows), np.mean([f1 for f1, *_ in rows]))
-    return 0 if len(rows) == len(cases) else 1
+    return DONE if len(rows) == len(cases) else PARTLY
 
 
 if __name__ == "__main__":

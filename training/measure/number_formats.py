@@ -23,7 +23,7 @@ from inference.network import Network, best_dtype, choose_device
 from inference.reading import read_image
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE
-from training.command import add_device, command, manual, positive
+from training.command import DONE, PARTLY, add_device, command, manual, positive
 from training.manifest import read_manifest
 from training.measure.f1 import f1_score, match_counts
 
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         f"F1 of {str(dtype).removeprefix('torch.')} against float32 over {len(images)} images: {f1:.4f} (goal: above "
         f"{GOAL})"
     )
-    return 0 if f1 > GOAL else 1
+    return DONE if f1 > GOAL else PARTLY
 
 
 if __name__ == "__main__":

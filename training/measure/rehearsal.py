@@ -43,7 +43,7 @@ from inference.finding import images_in
 from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
-from training.command import command, manual, positive
+from training.command import DONE, PARTLY, command, manual, positive
 from training.measure.cases import Case, cases_from_manifest
 from training.measure.f1 import MODES
 from training.measure.launching import Launch, image_record, launch, work_folder
@@ -260,7 +260,7 @@ def main(argv: list[str] | None = None) -> int:
         print(*(f"\n{EXPLAINED[mode]}\n{score_table(scores, mode)}" for mode in MODES), sep="\n")
     if args.csv:
         write_table(args.csv, records, digits=4)
-    return 1 if any(r["failure"] or r["over"] for r in records) else 0
+    return PARTLY if any(r["failure"] or r["over"] for r in records) else DONE
 
 
 def rehearse(args: argparse.Namespace, words: list[str], work: Path) -> tuple[list[dict], list[Score]]:

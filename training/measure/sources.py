@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from inference.network import Network, choose_device
 from models.classes import CLASSES
-from training.command import add_device, command, manual
+from training.command import DONE, add_device, command, manual
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
 from training.measure.scores import score_predictions
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table(rows))
     if args.csv:
         write_table(args.csv, rows)
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

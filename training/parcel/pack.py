@@ -46,7 +46,7 @@ from models.checkpoint import STORAGES, load_checkpoint, read_config, save_check
 from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
 from training import train_options
-from training.command import command, manual, positive
+from training.command import DONE, command, manual, positive
 from training.datasets import READERS
 from training.encoder_weights import load_encoder, packaged_weights
 from training.manifest import Record, read_manifest, write_manifest
@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
             size = write_zip(root, args.out)
             log.info("%s: %.1f MiB, %d images of quality %d", args.out, size / MIB, len(records), quality)
             if size <= args.limit * MIB:
-                return 0
+                return DONE
     args.out.unlink()
     raise ValueError(f"more than {args.limit:g} MiB: leave out sources or images (--most), or give a larger --limit")
 
