@@ -45,7 +45,7 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
-from training.command import DONE, PARTLY, add_device, command, manual
+from training.command import DONE, PARTLY, add_device, class_number, command, manual
 from training.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
 from training.readers.listing import image_files
 from training.tables import write_table
@@ -134,7 +134,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for the labels")
     add("--split", help="lines of the manifest to label [val; with --pseudo unlabelled]")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to label")
-    add("--route", type=int, choices=range(4), help="send every image to this network [the router decides]")
+    add(
+        "--route",
+        type=class_number,
+        metavar="CLASS",
+        help="send every image to this class's network [the router decides]",
+    )
     add("--pseudo", action="store_true", help="make labels to train on, and a manifest of them")
     add("--source", default="unlabelled", metavar="NAME", help="with --images: of the images [unlabelled]")
     add("--fewest-cells", type=int, default=3, metavar="N", help="with --pseudo: drop images with fewer cells [3]")

@@ -152,14 +152,14 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
         lines.append(
             f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
-            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {crops(config)} | "
+            f"{training.get('steps_done', UNKNOWN)} | {minutes_of(training)} | {crops(config)} | "
             f"{training.get('seed', UNKNOWN)} | "
             f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def minutes(training: dict) -> str:
+def minutes_of(training: dict) -> str:
     """How long a training took."""
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
 
@@ -199,7 +199,7 @@ def pretraining_text(configs: dict[str, tuple[str, Config]]) -> str:
     runs = [(kind, config.pretraining) for kind, config in configs.values() if config.pretraining]
     lines = [
         f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
-        f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}"
+        f"{minutes_of(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}"
         for kind, run in runs
     ]
     return "Pre-training:\n\n" + "\n".join(dict.fromkeys(lines)) + "\n" if lines else ""
