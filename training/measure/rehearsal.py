@@ -49,7 +49,7 @@ from training.measure.f1 import MODES
 from training.measure.launching import Launch, image_record, launch, work_folder
 from training.measure.machine import machine
 from training.measure.scores import EXPLAINED, Score, score_case, score_table
-from training.tables import text_table, write_table
+from training.tables import grouped, text_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -190,11 +190,8 @@ def time_table(records: list[dict]) -> str:
     """A line for each size of image, smallest first: the tolerance, the median and the longest time, the time out of
     tolerance.
     """
-    sizes = {}
-    for record in sorted(records, key=lambda r: r["Mpx"]):
-        sizes.setdefault(record["size"], []).append(record)
     rows = []
-    for size, members in sizes.items():
+    for size, members in grouped(sorted(records, key=lambda r: r["Mpx"]), lambda r: r["size"]).items():
         times = [r["real"] for r in members]
         failed = sum(bool(r["failure"]) for r in members)
         rows.append(
