@@ -12,6 +12,8 @@ import functools
 import logging
 from collections.abc import Callable
 
+from models.classes import find_class
+
 log = logging.getLogger(__name__)
 
 DONE, PARTLY, NOTHING = 0, 1, 2
@@ -56,6 +58,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="[auto: the GPU if there is one]"
     )
+
+
+def class_number(text: str) -> int:
+    """A class of images, by its number or its name."""
+    try:
+        return find_class(text).number
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:

@@ -27,8 +27,8 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.normalisation import to_three_channels
-from inference.outputs.overlay import OverlayStyle, draw_overlay
-from training.command import command, manual
+from inference.outputs.overlay import OverlayStyle, draw_overlay, write_png
+from training.command import DONE, command, manual
 from training.cues import CLASS_NAMES, CUES_TABLE, Cues, decide
 from training.datasets import READERS, load_sample
 from training.manifest import Record, read_manifest
@@ -163,10 +163,10 @@ def main(argv: list[str] | None = None) -> int:
         sheet.unlink(missing_ok=True)
         if members := [row for row in rows if row.cue_class == k]:
             picture = contact_sheet(pick_balanced(members, SHEET_IMAGES), args.outlines)
-            cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tofile(sheet)
+            write_png(sheet, picture)
     print(count_table(rows))
     log.info("%s: %d images", args.out / CUES_TABLE, len(rows))
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ import numpy as np
 from inference.outputs.page import embedded
 from inference.outputs.whole_file import whole_file
 from inference.segmenter import Segmenter
-from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
-from training.command import DONE, PARTLY, add_device, command, manual
+from models.classes import CLASSES, SHIPPED_WEIGHTS
+from training.command import DONE, PARTLY, add_device, class_number, command, manual
 from training.measure.f1 import Counts, f1_score, precision, recall, score_image
 from training.measure.judging import COLOURS, FATES
 from training.measure.pictures import picture
@@ -118,7 +118,7 @@ def predicted(images: Sequence[OwnImage], args: argparse.Namespace) -> list[Foun
     """What the program finds, or what the files of --predictions hold."""
     if not args.predictions:
         segmenter = Segmenter.from_folder(args.weights, args.device)
-        return find_cells(segmenter, images, None if args.class_ is None else find_class(args.class_).number)
+        return find_cells(segmenter, images, args.class_)
     others = {i.image: i for i in collect(args.images, args.predictions, None)[0]}
     found = []
     for image in images:
@@ -160,7 +160,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_data(parser)
     add("-o", "--out", type=Path, metavar="DIR", help="folder for the page and the tables [tables on the screen alone]")
     add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks [the shipped ones]")
-    add("--class", dest="class_", metavar="NAME", help="send all images to this class's network [the router decides]")
+    add(
+        "--class",
+        dest="class_",
+        type=class_number,
+        metavar="CLASS",
+        help="send all images to this class's network [the router decides]",
+    )
     add("--predictions", type=Path, metavar="DIR", help="labels to evaluate, in place of the networks")
     add("--ious", type=float, nargs="+", default=list(IOUS), metavar="IOU", help="[0.5 0.6 0.7 0.8 0.9]")
     add_device(parser)

@@ -43,8 +43,8 @@ from pathlib import Path
 
 from inference.network import Network, choose_device
 from inference.segmenter import Segmenter
-from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS, find_class
-from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
+from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
+from training.command import DONE, PARTLY, add_device, class_number, command, manual, minutes, share
 from training.datasets import Sample
 from training.manifest import read_manifest
 from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
@@ -79,7 +79,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks to start from [the shipped ones]"
     )
-    add("--class", dest="class_", metavar="NAME", help="train this class's network on all images [the router decides]")
+    add(
+        "--class",
+        dest="class_",
+        type=class_number,
+        metavar="CLASS",
+        help="train this class's network on all images [the router decides]",
+    )
     add("--original", type=Path, metavar="CSV", help="manifest of images that the networks were made from, to mix in")
     add(
         "--time-budget",
@@ -104,14 +110,13 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     ValueError
         If there is none.
     """
-    wanted = None if args.class_ is None else find_class(args.class_).number
-    classes = classes_of(segmenter, images, wanted)
+    classes = classes_of(segmenter, images, args.class_)
     reached = Counter(classes[i.name] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
     tasks = []
     for class_, count in sorted(reached.items()):
         name = CLASSES[class_].name
-        if wanted is None and count < FEWEST_ROUTED and len(reached) > 1:
+        if args.class_ is None and count < FEWEST_ROUTED and len(reached) > 1:
             names = ", ".join(i.name for i in images if i.cells and classes[i.name] == class_)
             log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
             continue
@@ -206,8 +211,7 @@ def report(outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
     draw_worst(args.out / FOLDER / "worst.png", outcomes)
     print(text_table(rows), text_table(others), sep="\n\n", end="\n\n")
     log.info("%s: the worst held-out images, before and after", args.out / FOLDER / "worst.png")
-    class_ = None if args.class_ is None else find_class(args.class_).number
-    for line in advice(args.out, args.weights, outcomes, class_):
+    for line in advice(args.out, args.weights, outcomes, args.class_):
         log.info("%s", line)
     return DONE if all(o.better for o in outcomes) else PARTLY
 

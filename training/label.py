@@ -35,6 +35,7 @@ import argparse
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -45,10 +46,10 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.segmenter import Segmentation, Segmenter
-from training.command import DONE, PARTLY, add_device, command, manual
+from training.command import DONE, PARTLY, add_device, class_number, command, manual
 from training.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
 from training.readers.listing import image_files
-from training.tables import write_table
+from training.tables import grouped, write_table
 
 log = logging.getLogger(__name__)
 
@@ -71,29 +72,27 @@ def find_images(args: argparse.Namespace) -> list[Record]:
 
 def label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
     """Where the scorer looks for each image's labels: below a folder of the same name as the image's."""
-    folders = {}
-    for record in records:
-        folders.setdefault(record.image.parent, []).append(record.image)
-    return {
-        image: out / folder.name / f"{name}{LABEL_SUFFIX}"
-        for folder, images in folders.items()
-        for image, name in label_names(sorted(images)).items()
-    }
+    folders = grouped((r.image for r in records), lambda image: image.parent)
+    return paths_in((out / folder.name, images) for folder, images in folders.items())
 
 
 def pseudo_label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
     """Where each image's pseudo labels go: below a folder for its source, in the sub-folders that its images are in."""
     paths = {}
-    for source in dict.fromkeys(r.source for r in records):
-        folders = {}
-        for record in records:
-            if record.source == source:
-                folders.setdefault(record.image.parent.resolve(), []).append(record.image)
-        root = Path(os.path.commonpath(folders))
-        for folder, images in folders.items():
-            target = out / f"{source}{PSEUDO_SUFFIX}" / folder.relative_to(root)
-            paths |= {image: target / f"{name}{LABEL_SUFFIX}" for image, name in label_names(sorted(images)).items()}
+    for source, own in grouped(records, lambda record: record.source).items():
+        folders = grouped((r.image for r in own), lambda image: image.parent.resolve())
+        root, top = Path(os.path.commonpath(folders)), out / f"{source}{PSEUDO_SUFFIX}"
+        paths |= paths_in((top / folder.relative_to(root), images) for folder, images in folders.items())
     return paths
+
+
+def paths_in(folders: Iterable[tuple[Path, list[Path]]]) -> dict[Path, Path]:
+    """The file of each image's labels; what is given are pairs of their folder and the images that go there."""
+    return {
+        image: folder / f"{name}{LABEL_SUFFIX}"
+        for folder, images in folders
+        for image, name in label_names(sorted(images)).items()
+    }
 
 
 def reason_to_drop(result: Segmentation, args: argparse.Namespace) -> str:
@@ -134,7 +133,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for the labels")
     add("--split", help="lines of the manifest to label [val; with --pseudo unlabelled]")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to label")
-    add("--route", type=int, choices=range(4), help="send every image to this network [the router decides]")
+    add(
+        "--route",
+        type=class_number,
+        metavar="CLASS",
+        help="send every image to this class's network [the router decides]",
+    )
     add("--pseudo", action="store_true", help="make labels to train on, and a manifest of them")
     add("--source", default="unlabelled", metavar="NAME", help="with --images: of the images [unlabelled]")
     add("--fewest-cells", type=int, default=3, metavar="N", help="with --pseudo: drop images with fewer cells [3]")

@@ -16,6 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from inference.machine import usable_processors
 from inference.network import choose_device
+from training.command import DONE
 from training.datasets import Sample
 from training.distributed import Team
 from training.settings import Settings
@@ -145,7 +146,7 @@ def train(kind: type[Trainer], settings: Settings) -> int:
                 ) from None
         if team.leads:
             log.info("%s: %d steps in %.0f s", "done" if finished else "stopped", trainer.step, trainer.seconds)
-        return 0 if finished else STOPPED
+        return DONE if finished else STOPPED
 
 
 def announce(trainer: Trainer, data: Dataset, val: list[Sample], resumed: bool) -> None:

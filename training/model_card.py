@@ -4,11 +4,11 @@ is.
 
 import re
 from pathlib import Path
-from statistics import mean, median
 
 from models.config import Config
 from training.cues import CLASS_NAMES
-from training.tables import read_table
+from training.measure.scores import averages
+from training.tables import grouped, markdown, read_table
 from training.terms import restrictions
 
 CARD = "MODEL_CARD.md"
@@ -126,43 +126,41 @@ def scores_text(path: Path) -> str:
         )
     groups = {"all": rows}
     groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
-    groups |= {name: [row for row in rows if row["source"] == name] for name in sorted({row["source"] for row in rows})}
-    lines = [
-        "The whole program on the validation images, by `training.label` and `training.measure.score`:\n",
-        "| images of | number | mean F1 | median F1 | precision | recall |",
-        "|" + " --- |" * 6,
+    groups |= dict(sorted(grouped(rows, lambda row: row["source"]).items()))
+    shown = [
+        {"images of": name, "number": len(members), **averages(members)} for name, members in groups.items() if members
     ]
-    for name, members in groups.items():
-        if members:
-            f1, right, found = ([float(row[column]) for row in members] for column in ("f1", "precision", "recall"))
-            lines.append(
-                f"| {name} | {len(members)} | {mean(f1):.3f} | {median(f1):.3f} | {mean(right):.3f} | "
-                f"{mean(found):.3f} |"
-            )
-    return "\n".join(lines) + "\n"
+    return (
+        "The whole program on the validation images, by `training.label` and `training.measure.score`:\n\n"
+        f"{markdown(shown)}\n"
+    )
 
 
 def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]) -> str:
     """A line a file: what it is and how it was trained."""
-    lines = [
-        "| file | images | network | MB | steps | minutes | crops | seed | from | validation |",
-        "|" + " --- |" * 10,
-    ]
+    rows = []
     for part, (kind, config) in configs.items():
         training = config.training
-        images = "all" if part == "router" else CLASS_NAMES[int(part[-1])]
         network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
-        lines.append(
-            f"| {part}.safetensors | {images} | {network} | {sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN} | "
-            f"{training.get('steps_done', UNKNOWN)} | {minutes(training)} | {crops(config)} | "
-            f"{training.get('seed', UNKNOWN)} | "
-            f"{'pre-training' if config.pretraining else start(training)} | {validation(config)} |"
+        rows.append(
+            {
+                "file": f"{part}.safetensors",
+                "images": "all" if part == "router" else CLASS_NAMES[int(part[-1])],
+                "network": network,
+                "MB": f"{sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN}",
+                "steps": training.get("steps_done", UNKNOWN),
+                "minutes": minutes_of(training),
+                "crops": crops(config),
+                "seed": training.get("seed", UNKNOWN),
+                "from": "pre-training" if config.pretraining else start(training),
+                "validation": validation(config),
+            }
         )
-    return "\n".join(lines) + "\n"
+    return f"{markdown(rows)}\n"
 
 
-def minutes(training: dict) -> str:
+def minutes_of(training: dict) -> str:
     """How long a training took."""
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
 
@@ -202,7 +200,7 @@ def pretraining_text(configs: dict[str, tuple[str, Config]]) -> str:
     runs = [(kind, config.pretraining) for kind, config in configs.values() if config.pretraining]
     lines = [
         f"- {kind}: {run['steps_done']} steps of {run['batch']} crops of {run['crop']}x{run['crop']} pixels in "
-        f"{minutes(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}"
+        f"{minutes_of(run)} minutes, on all classes, seed {run['seed']}, from {start(run)}"
         for kind, run in runs
     ]
     return "Pre-training:\n\n" + "\n".join(dict.fromkeys(lines)) + "\n" if lines else ""
@@ -250,14 +248,14 @@ def sources_text(configs: dict[str, tuple[str, Config]]) -> str:
     for part, (_, config) in configs.items():
         for source, entry in sources_of(config).items():
             used.setdefault(source, {})[part] = entry["images"]
-    lines = [
-        "Training images of each source; a segmenter's last training was on those of its own class.\n",
-        "| source | images | used for | terms |",
-        "| --- | --- | --- | --- |",
+    rows = [
+        {
+            "source": source,
+            "images": ", ".join(dict.fromkeys(map(str, images.values()))),
+            "used for": "all" if len(images) == len(configs) else ", ".join(images),
+            "terms": terms[source] or "not given",
+        }
+        for source, images in sorted(used.items())
     ]
-    for source, images in sorted(used.items()):
-        lines.append(
-            f"| {source} | {', '.join(dict.fromkeys(map(str, images.values())))} | "
-            f"{'all' if len(images) == len(configs) else ', '.join(images)} | {terms[source] or 'not given'} |"
-        )
-    return "\n".join(lines) + "\n"
+    said = "Training images of each source; a segmenter's last training was on those of its own class."
+    return f"{said}\n\n{markdown(rows)}\n"

@@ -48,7 +48,7 @@ from pathlib import Path
 from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
-from training.command import command, manual
+from training.command import DONE, add_device, command, manual, minutes
 from training.cues import CUES_TABLE
 from training.datasets import keep_samples
 from training.manifest import read_manifest, write_manifest
@@ -165,9 +165,9 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
     return share_time(steps, args.time_budget)
 
 
-def share_time(steps: list[Step], minutes: float | None) -> list[Step]:
-    """The steps, each with its part of the time budget; as they are without one."""
-    if minutes is None:
+def share_time(steps: list[Step], budget: float | None) -> list[Step]:
+    """The steps, each with its part of the time budget in minutes; as they are without one."""
+    if budget is None:
         return steps
     timed = []
     for step in steps:
@@ -175,7 +175,7 @@ def share_time(steps: list[Step], minutes: float | None) -> list[Step]:
             group = next(group for group in SHARES if step.name.startswith(group))
             members = sum(other.name.startswith(group) for other in steps if other.module in TIMED)
             step = Step(
-                step.name, step.module, [*step.options, "--time-budget", f"{minutes * SHARES[group] / members:g}"]
+                step.name, step.module, [*step.options, "--time-budget", f"{budget * SHARES[group] / members:g}"]
             )
         timed.append(step)
     return timed
@@ -198,9 +198,9 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
                 "start from it, or give another --runs"
             )
         log.info("%s: finished before", step.name)
-        return 0
+        return DONE
     command = [*step.options, "--out", str(folder)]
-    command += ["--device", args.device] if args.device and step.module != "training.cue_table" else []
+    command += ["--device", args.device] if step.module != "training.cue_table" else []
     log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
     if args.processes > 1 and step.module == "training.train":
         torchrun = [
@@ -214,7 +214,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
         code = subprocess.run([*torchrun, "-m", step.module, *command]).returncode
     else:
         code = MAINS[step.module](command)
-    if code == 0:
+    if code == DONE:
         finished.write_text(options, encoding="utf-8")
     return code
 
@@ -255,7 +255,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--permissive", action="store_true", help="only sources whose --terms are permissive")
     add("--preset", choices=PRESETS, default="paper", help="[paper]")
-    add("--time-budget", type=float, metavar="MINUTES", help="for all trainings together [the preset's steps]")
+    add("--time-budget", type=minutes, metavar="MINUTES", help="for all trainings together [the preset's steps]")
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
     add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
     add("--keep-thresholds", action="store_true", help="decode with the paper's thresholds, do not fit them")
@@ -271,7 +271,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--storage", choices=STORAGES, help="number format of the weights [that of training.assemble]")
     add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
     add("--seed", type=int, default=0, help="[0]")
-    add("--device", help="cpu or cuda [cuda where there is one]")
+    add_device(parser)
     args = parser.parse_args(argv)
     if args.permissive and not args.terms:
         parser.error("--permissive needs --terms, the table of the sources' licences")
@@ -317,7 +317,7 @@ def run_steps(args: argparse.Namespace) -> int:
         if code := run_step(step, args):
             log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
             return code
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from models.router import Router
 from training.datasets import Sample, load_samples
 from training.manifest import read_manifest
 from training.router_views import NO_CLASS, ViewDataset
-from training.settings import RouterSettings
+from training.settings import RouterSettings, training_records
 from training.trainer import Trainer
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of SGD
@@ -152,9 +152,7 @@ class RouterTrainer(Trainer):
 
     def load(self) -> tuple[ViewDataset, list[Sample]]:
         settings = self.settings
-        samples = load_samples(
-            [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
-        )
+        samples = load_samples(training_records(settings))
         self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
         return ViewDataset(samples, settings.seed, settings.balance), load_samples(
             read_manifest(settings.manifest, "val")

@@ -19,9 +19,8 @@ from models.unet import STRIDE
 from training.datasets import CropDataset, Sample, load_samples
 from training.encoder_weights import load_encoder, packaged_weights
 from training.losses import hover_loss, stardist_loss
-from training.manifest import read_manifest
 from training.networks import TrainingNetwork
-from training.settings import SegmenterSettings
+from training.settings import SegmenterSettings, training_records
 from training.trainer import Stopped, Trainer
 from training.validation import scores_of, validate, validation_samples
 
@@ -80,7 +79,7 @@ def parameter_groups(model: TrainingNetwork, rate: float, encoder_factor: float,
 
 def training_crops(settings: SegmenterSettings) -> CropDataset:
     """The manifest's training images of the wanted classes and sources, in memory; the settings are completed."""
-    samples = load_samples([r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out])
+    samples = load_samples(training_records(settings))
     if settings.classes:
         samples = [s for s in samples if s.cue_class in settings.classes]
     factors = dict(settings.source_factors)

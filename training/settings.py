@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from models.config import Config
 from training.command import minutes
+from training.manifest import Record, read_manifest
 
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
 
@@ -129,6 +130,11 @@ class RouterSettings(Settings):
     epochs: int = 20
     optimiser: str = "sgd"
     validate_every: int = 1
+
+
+def training_records(settings: Settings | argparse.Namespace) -> list[Record]:
+    """The manifest's training images, without the sources that are left out."""
+    return [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
 
 
 def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:

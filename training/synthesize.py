@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from training.command import command, manual, positive
+from training.command import DONE, command, manual, positive
 from training.manifest import SYNTHETIC_PREFIX, Record, write_manifest
 from training.synthetic.scenes import SCENES, SIDES, make, save
 
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         len(records),
         sum(r.split == "val" for r in records),
     )
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

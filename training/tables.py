@@ -1,12 +1,28 @@
 """Tables: for people to read, and as CSV files."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from inference.outputs.spreadsheet import spreadsheet_safe
 
 Value = str | int | float | None
+Item, Key = TypeVar("Item"), TypeVar("Key", bound=Hashable)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items of each key, both in the order in which they come.
+
+    Examples
+    --------
+    >>> grouped(["b1", "a1", "b2"], lambda name: name[0])
+    {'b': ['b1', 'b2'], 'a': ['a1']}
+    """
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def text_table(records: Sequence[Mapping[str, Value]]) -> str:
@@ -41,6 +57,29 @@ def _text(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.3f}"
     return "unknown" if value is None else str(value)
+
+
+def markdown(records: Sequence[Mapping[str, Value]], strong: Callable[[Mapping], bool] = lambda record: False) -> str:
+    """A table in Markdown with the columns of the first record; numbers with a fraction have three decimals.
+
+    Parameters
+    ----------
+    strong : which records are set in bold
+
+    Examples
+    --------
+    >>> print(markdown([{"source": "a", "F1": 0.5}, {"source": "all", "F1": 1.0}], lambda r: r["source"] == "all"))
+    | source | F1 |
+    | --- | --- |
+    | a | 0.500 |
+    | **all** | **1.000** |
+    """
+    lines = [list(records[0]), ["---"] * len(records[0])]
+    for record in records:
+        mark = "**" if strong(record) else ""
+        cells = (f"{v:.3f}" if isinstance(v, float) else str(v) for v in map(record.get, records[0]))
+        lines.append([f"{mark}{cell}{mark}" for cell in cells])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int | None = None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from models.checkpoint import load_checkpoint, save_checkpoint
-from training.command import add_device, command, manual
+from training.command import DONE, add_device, class_number, command, manual
 from training.fitting import Tried, choose, decoded, score_settings
 from training.tables import write_row
 from training.validation import validation_samples
@@ -33,7 +33,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("checkpoint", type=Path, help="of a segmenter; it is replaced")
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
-    add("--classes", type=int, nargs="+", choices=range(4), help="images of these classes only [all]")
+    add("--classes", type=class_number, nargs="+", metavar="CLASS", help="images of these classes only [all]")
     add("--images", type=int, default=40, help="validation images, balanced over the sources [40]")
     add("--gain", type=float, default=0.005, help="smallest gain in F1 for which a value is changed [0.005]")
     add("--out", type=Path, metavar="DIR", help="folder for the table")
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         asdict(settings),
         scores[default],
     )
-    return 0
+    return DONE
 
 
 def report(scores: dict[Tried, float], default: Tried, out: Path | None) -> None:

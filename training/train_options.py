@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from training import settings
-from training.command import manual
+from training.command import class_number, manual
 from training.networks import STREAMS
 from training.settings import SegmenterSettings
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_arguments(parser, SegmenterSettings)
     add, own = parser.add_argument, SegmenterSettings
     add("--stream", choices=STREAMS, default=own.stream, help=f"heads to train [{own.stream}]")
-    add("--classes", type=int, nargs="+", choices=range(4), help="train on these classes only [all]")
+    add("--classes", type=class_number, nargs="+", metavar="CLASS", help="train on these classes only [all]")
     add(
         "--encoder",
         default=own.encoder,

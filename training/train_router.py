@@ -42,7 +42,7 @@ import csv
 from pathlib import Path
 
 from training import settings
-from training.command import command, manual
+from training.command import DONE, command, manual
 from training.loop import train
 from training.router_trainer import CONFUSION, RouterTrainer
 from training.settings import RouterSettings
@@ -74,7 +74,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     code = train(RouterTrainer, RouterSettings.of(args))
-    if code == 0:
+    if code == DONE:
         with open(args.out / CONFUSION, encoding="utf-8") as file:
             for row in csv.reader(file):
                 print(f"{row[0]:16}" + "".join(f"{cell:>14}" for cell in row[1:]))

@@ -17,6 +17,7 @@ from inference.scaling import labelling_scale
 from training.datasets import Sample, load_samples
 from training.manifest import NoSuchSplit, Record, read_manifest
 from training.measure.f1 import f1_score, score_image
+from training.tables import grouped
 
 
 def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
@@ -56,9 +57,7 @@ def pick_balanced(records: list[Record], count: int) -> list[Record]:
     """`count` records (all, if there are fewer): as nearly as can be equally many of each source, spread evenly over
     its list.
     """
-    sources = {}
-    for record in records:
-        sources.setdefault(record.source, []).append(record)
+    sources = grouped(records, lambda record: record.source)
     shares = dict.fromkeys(sources, 0)
     for _ in range(min(count, len(records))):
         open_sources = [s for s in sources if shares[s] < len(sources[s])]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from training.command import command, fraction, minutes, positive, share
+from training.command import class_number, command, fraction, minutes, positive, share
 
 MANIFESTS = {
     "missing": None,
@@ -113,6 +113,8 @@ def test_other_errors_are_ours(caplog):
         (minutes, "nan"),
         (share, "0"),
         (share, "1.1"),
+        (class_number, "4"),
+        (class_number, "brown"),
     ],
 )
 def test_values_that_are_refused(kind, wrong):
@@ -122,3 +124,4 @@ def test_values_that_are_refused(kind, wrong):
 
 def test_values_that_are_taken():
     assert (positive("7"), fraction("0"), minutes("0.5"), share("1")) == (7, 0.0, 0.5, 1.0)
+    assert (class_number("3"), class_number("small-colour")) == (3, 3)

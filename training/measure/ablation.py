@@ -42,7 +42,7 @@ from inference.segmenter import Segmenter
 from models.checkpoint import CheckpointError, read_config
 from models.classes import CLASSES, ROUTER_FILE
 from training import runs
-from training.command import add_device, command, manual
+from training.command import DONE, add_device, command, manual
 from training.cues import cue_class
 from training.datasets import median_diameter, read_labels
 from training.manifest import Record, read_manifest
@@ -292,7 +292,7 @@ def main(argv: list[str] | None = None) -> int:
         print("", *(trained(line, bench) for line in lines), sep="\n")
     if args.csv:
         write_table(args.csv, csv_lines(results))
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ from inference.finding import images_in
 from inference.outputs.label_tiff import BIG_TIFF_BYTES, TILE, cut_tiles
 from inference.reading import open_image
 from inference.report import TOLERANCE_PIXELS, time_tolerance
-from training.command import command, manual, positive
-from training.measure.launching import DEFAULT_COMMAND, Launch, image_record, launch, split_command, work_folder
+from training.command import DONE, PARTLY, command, manual, positive
+from training.measure.launching import DEFAULT_COMMAND, ROOT, Launch, image_record, launch, split_command, work_folder
 from training.measure.machine import machine
 from training.measure.mosaic import LOOKS, image_rows, read_cells
 from training.measure.plots import import_pyplot, plot_file
@@ -68,7 +68,6 @@ log = logging.getLogger(__name__)
 PROGRAM = "predict.py"
 ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 28"
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -291,7 +290,7 @@ def main(argv: list[str] | None = None) -> int:
         write_table(args.csv, [record for runs in measured for record in runs], digits=4)
     if args.plot:
         write_plot(args.plot, shown, place)
-    return 1 if any(r["failure"] or r.get("over") for r in shown) else 0
+    return PARTLY if any(r["failure"] or r.get("over") for r in shown) else DONE
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inference.outputs.spreadsheet import spreadsheet_safe
-from training.command import command, manual
+from training.command import DONE, command, manual
 from training.manifest import Record, read_manifest
 from training.measure.scores import score_predictions
 from training.tables import read_table, text_table
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     names = overlooked(records, scores, doubts)
     if names:
         print("\nnot flagged:\n" + "\n".join(names))
-    return 0
+    return DONE
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

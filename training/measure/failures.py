@@ -31,11 +31,11 @@ import math
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from training.command import command, manual
+from inference.outputs.overlay import write_png
+from training.command import DONE, PARTLY, command, manual
 from training.datasets import read_labels
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import remove_border
@@ -133,11 +133,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     for number, (_, case, _) in enumerate(rows[: args.worst], start=1):
         file = args.out / f"{number:02}_{case.source}_{case.image.stem}.png"
-        cv2.imencode(".png", cv2.cvtColor(picture(judge_case(case)), cv2.COLOR_RGB2BGR))[1].tofile(file)
+        write_png(file, picture(judge_case(case)))
     total = sum(sources.values(), Counter())
     print(table("source", dict(sorted(sources.items())) | {"all": total}), table("diameter", sizes), sep="\n\n")
     log.info("%s: %d images, mean F1 %.4f", args.out / "failures.csv", len(rows), np.mean([f1 for f1, *_ in rows]))
-    return 0 if len(rows) == len(cases) else 1
+    return DONE if len(rows) == len(cases) else PARTLY
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from inference.normalisation import normalised_image, to_three_channels
 from inference.outputs.label_tiff import write_labels
 from inference.routing import RouterNetwork
 from inference.segmenter import Segmenter
-from models.classes import CLASSES, ROUTER_FILE
+from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, command, manual, positive
 from training.measure.decoding import decode_by_stardist, need_stardist
 from training.measure.launching import ROOT, run_folder
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--sizes", type=positive, nargs="+", default=list(SIZES), metavar="N", help="sides in pixels [256 512 1024]")
     add("--images", type=positive, default=IMAGES, metavar="N", help=f"of each size [{IMAGES}]")
     add("--workers", type=positive, default=2, metavar="N", help="processes of --dask local [2]")
-    add("--weights", type=Path, default=ROOT / "weights", metavar="DIR", help="[the shipped ones]")
+    add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="[the shipped ones]")
     add("--before", type=Path, metavar="DIR", help="folder of another version of the program, to be timed as well")
     add("--processor-time", action="store_true", help="only the second table")
     args = parser.parse_args(argv)

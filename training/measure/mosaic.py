@@ -14,6 +14,7 @@ import numpy as np
 from inference.normalisation import normalise
 from inference.reading import IMAGE_SUFFIXES, read_image
 from training.manifest import read_manifest
+from training.tables import grouped
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence
 
@@ -45,9 +46,7 @@ def read_cells(place: Path, look: str, seed: int = 0) -> tuple[list[np.ndarray],
     ValueError
         If there is no image of that look.
     """
-    folders: dict[Path, list[Path]] = {}
-    for path in _image_files(place):
-        folders.setdefault(path.parent, []).append(path)
+    folders = grouped(_image_files(place), lambda path: path.parent)
     dimensions = 3 if look == "colour" else 2
     rng = np.random.default_rng(seed)
     for i in rng.permutation(len(folders)):

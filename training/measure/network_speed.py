@@ -26,7 +26,7 @@ import torch
 from inference.network import CPU_BATCH, GPU_BATCH, best_dtype, choose_device
 from inference.tiles import WINDOW
 from models.stardist import ConvNeXtStarDist
-from training.command import add_device, command, manual, positive
+from training.command import DONE, add_device, command, manual, positive
 from training.measure.machine import machine
 from training.tables import text_table
 
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         torch.set_num_threads(threads)
     print(f"machine: {place}\n\n{text_table(rows)}")
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

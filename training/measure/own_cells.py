@@ -38,7 +38,7 @@ from training.command import DONE, NOTHING, add_device, command, manual, minutes
 from training.manifest import Record, read_manifest, write_manifest
 from training.own.collection import OwnImage, collect_records, groups_of
 from training.own.scoring import Found, find_cells, mean_f1
-from training.tables import read_table, text_table, write_row
+from training.tables import grouped, read_table, text_table, write_row
 from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)
@@ -146,9 +146,7 @@ def score(
 
 def summary(rows: Sequence[dict]) -> list[dict]:
     """Means over the draws, for each source and number of images."""
-    groups: dict[tuple[str, int], list[dict]] = {}
-    for row in rows:
-        groups.setdefault((row["source"], int(row["images"])), []).append(row)
+    groups = grouped(rows, lambda row: (row["source"], int(row["images"])))
     lines = []
     for (source, count), members in groups.items():
         f1 = [float(m["f1"]) for m in members]

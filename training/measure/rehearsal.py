@@ -43,13 +43,13 @@ from inference.finding import images_in
 from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
-from training.command import command, manual, positive
+from training.command import DONE, PARTLY, command, manual, positive
 from training.measure.cases import Case, cases_from_manifest
 from training.measure.f1 import MODES
 from training.measure.launching import Launch, image_record, launch, work_folder
 from training.measure.machine import machine
 from training.measure.scores import EXPLAINED, Score, score_case, score_table
-from training.tables import text_table, write_table
+from training.tables import grouped, text_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -190,11 +190,8 @@ def time_table(records: list[dict]) -> str:
     """A line for each size of image, smallest first: the tolerance, the median and the longest time, the time out of
     tolerance.
     """
-    sizes = {}
-    for record in sorted(records, key=lambda r: r["Mpx"]):
-        sizes.setdefault(record["size"], []).append(record)
     rows = []
-    for size, members in sizes.items():
+    for size, members in grouped(sorted(records, key=lambda r: r["Mpx"]), lambda r: r["size"]).items():
         times = [r["real"] for r in members]
         failed = sum(bool(r["failure"]) for r in members)
         rows.append(
@@ -260,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
         print(*(f"\n{EXPLAINED[mode]}\n{score_table(scores, mode)}" for mode in MODES), sep="\n")
     if args.csv:
         write_table(args.csv, records, digits=4)
-    return 1 if any(r["failure"] or r["over"] for r in records) else 0
+    return PARTLY if any(r["failure"] or r["over"] for r in records) else DONE
 
 
 def rehearse(args: argparse.Namespace, words: list[str], work: Path) -> tuple[list[dict], list[Score]]:

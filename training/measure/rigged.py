@@ -25,9 +25,9 @@ LOGIT_STD = 3.0
 SPOT_SIZE = 7.0  # pixels; standard deviation of the blur that makes spots of noise
 
 
-def spots(side: int = 512) -> torch.Tensor:
+def spots(side: int = 512, seed: int = 0) -> torch.Tensor:
     """1x3xHxW in [0, 1]."""
-    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (side, side, 3)), (0, 0), SPOT_SIZE)
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (side, side, 3)), (0, 0), SPOT_SIZE)
     image = cv2.normalize(noise, None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F)
     return torch.from_numpy(image).permute(2, 0, 1)[None]
 

@@ -24,7 +24,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from training.command import command, manual
+from training.command import DONE, NOTHING, PARTLY, command, manual
 from training.measure.cases import cases_from_folder, cases_from_manifest
 from training.measure.f1 import MODES
 from training.measure.scores import EXPLAINED, score_case, score_table
@@ -72,14 +72,14 @@ def main(argv: list[str] | None = None) -> int:
             args.truth,
             args.predictions,
         )
-        return 2
+        return NOTHING
     scores = [score for rows in results for score in rows]
     print("\n\n".join(f"{EXPLAINED[mode]}\n{score_table(scores, mode)}" for mode in modes))
     if args.csv:
         write_table(args.csv, [asdict(s) for s in scores])
     if unusable:
         log.error("%d of %d images have no usable prediction (named above)", unusable, len(results))
-    return 1 if unusable else 0
+    return PARTLY if unusable else DONE
 
 
 if __name__ == "__main__":

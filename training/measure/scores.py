@@ -1,8 +1,9 @@
 """Scores of predictions by the challenge's rules, image by image, and a table of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, median
 
 import numpy as np
 from tqdm import tqdm
@@ -97,8 +98,7 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
         first = [s for s in members if s.threshold == thresholds[0]]
         if not first:
             continue
-        f1, p, r = (np.array([getattr(s, field) for s in first]) for field in ("f1", "precision", "recall"))
-        means = {"mean F1": f1.mean(), "median": np.median(f1), "precision": p.mean(), "recall": r.mean()}
+        means = averages([vars(s) for s in first])
         means |= {f"F1@{t:g}": np.mean([s.f1 for s in members if s.threshold == t]) for t in thresholds[1:]}
         rows.append(
             {
@@ -110,6 +110,12 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
             }
         )
     return text_table(rows)
+
+
+def averages(scores: Sequence[Mapping]) -> dict[str, float]:
+    """Mean and median F1, mean precision and recall of scores of one mode and threshold, whose numbers may be text."""
+    f1, right, found = ([float(s[column]) for s in scores] for column in ("f1", "precision", "recall"))
+    return {"mean F1": mean(f1), "median F1": median(f1), "precision": mean(right), "recall": mean(found)}
 
 
 def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:

@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from inference.network import Network, choose_device
 from models.classes import CLASSES
-from training.command import add_device, command, manual
+from training.command import DONE, add_device, command, manual
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
 from training.measure.scores import score_predictions
-from training.tables import write_table
+from training.tables import markdown, write_table
 from training.validation import validate
 
 
@@ -84,14 +84,8 @@ def rows_of(records: list[Record], seen: set[str], columns: dict[str, list[float
 
 def table(rows: list[dict]) -> str:
     """The lines as a table in Markdown."""
-    header = [name for name in rows[0] if name != "seen"]
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    for row in rows:
-        cells = [f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for name in header]
-        if row["source"].startswith("mean "):
-            cells = [f"**{cell}**" for cell in cells]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    shown = [{name: value for name, value in row.items() if name != "seen"} for row in rows]
+    return markdown(shown, lambda row: row["source"].startswith("mean "))
 
 
 def named_folder(text: str) -> tuple[str, Path]:
@@ -137,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table(rows))
     if args.csv:
         write_table(args.csv, rows)
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from tqdm import tqdm
 from inference.door import picture_of
 from inference.reading import read_image
 from inference.segmenter import Segmenter
-from training.command import add_device, command, manual, positive
+from training.command import DONE, add_device, command, manual, positive
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
 from training.measure.f1 import f1_score, score_image
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{row['variant']}: {row['source']}/{row['image']}  F1 {row['F1']:.2f}")
     if args.csv:
         write_table(args.csv, rows, 4)
-    return 0
+    return DONE
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 import copy
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,12 +158,10 @@ def step_back(start: Path, candidate: Path, others: Others, shares: Sequence[flo
     save_checkpoint(candidate, model, replace(trained, training={**trained.training, "share": share}))
 
 
-def own_factor(own: Sequence[Record], others: Sequence[Record], balance: float = FinetuneSettings.balance):
+def own_factor(own: Sequence[Record], others: Sequence[Record]) -> list[tuple[str, float]]:
     """The factor by which one's own images are drawn OWN_SHARE of the time, as `training.datasets.balanced_weights`
     takes it."""
-    sizes: dict[str, int] = {}
-    for record in others:
-        sizes[record.source] = sizes.get(record.source, 0) + 1
+    sizes, balance = Counter(record.source for record in others), FinetuneSettings.balance
     train = sum(record.split == "train" for record in own)
     if not sizes or not train:
         return []

@@ -1,9 +1,10 @@
 """Own images with their labels: read once, named, and in groups that belong together."""
 
+import functools
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 # What tells frames, planes and parts of one field apart: x_t003, x-z2, x_frame12, x_tile4, x_crop1.
 PART = re.compile(r"[ _.-]+(t|time|z|frame|slice|tile|crop|patch|part)[ _-]?\d+$", re.IGNORECASE)
 NUMBER = re.compile(r"[ _.-]*\d+$")
+NAMED = 5  # files that a warning names
 FEWEST_GROUPS = 4  # of files that are told apart by a number alone; fewer are taken for a series of single fields
 
 
@@ -87,7 +89,7 @@ def collect(
 
 def collect_records(records: Sequence[Record]) -> tuple[list[OwnImage], list[str]]:
     """The images of some lines of a manifest, and what is wrong with those that cannot be read."""
-    pairs = [Pair(r.image, r.label, _reader(r.label)) for r in records]
+    pairs = [Pair(r.image, r.label, functools.partial(read_own_labels, r.label)) for r in records]
     names = unique_names([f"{r.source}/{r.image.stem}" if r.source else r.image.stem for r in records])
     return _read_all(pairs, names, [r.partial for r in records])
 
@@ -105,12 +107,8 @@ def _read_all(
     return found, problems
 
 
-def _reader(label: Path) -> Callable[[tuple[int, int]], RawLabels]:
-    return lambda shape: read_own_labels(label, shape)
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
 from training.own.scoring import Found, mean_f1
 from training.placing import describe, place
+from training.tables import markdown
 
 log = logging.getLogger(__name__)
 
@@ -102,17 +103,23 @@ def follow(table: Sequence[Sequence[float]], gains: Mapping[int, float]) -> list
 
 def card_note(outcomes: Sequence[Outcome]) -> str:
     """The part of the model card on fine-tuning."""
-    lines = [
-        "Fine-tuned by `training.finetune`; F1 on held-out images of one's own, and at the true size on others:\n",
-        "| network | trained on | held out | before | after | others before | after | used |",
-        "|" + " --- |" * 8,
+    rows = [
+        {
+            "network": o.name,
+            "trained on": o.images,
+            "held out": len(o.before),
+            "before": mean_f1(o.before),
+            "after": mean_f1(o.after),
+            "others before": o.others[0],
+            "others after": o.others[1],
+            "used": "yes" if o.better else "no",
+        }
+        for o in outcomes
     ]
-    for o in outcomes:
-        lines.append(
-            f"| {o.name} | {o.images} | {len(o.before)} | {mean_f1(o.before):.3f} | {mean_f1(o.after):.3f} | "
-            f"{o.others[0]:.3f} | {o.others[1]:.3f} | {'yes' if o.better else 'no'} |"
-        )
-    return "\n".join(lines) + "\n"
+    return (
+        "Fine-tuned by `training.finetune`; F1 on held-out images of one's own, and at the true size on others:\n\n"
+        f"{markdown(rows)}\n"
+    )
 
 
 def draw_worst(path: Path, outcomes: Sequence[Outcome]) -> None:

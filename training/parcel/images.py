@@ -9,6 +9,7 @@ import numpy as np
 
 from inference.normalisation import normalise
 from inference.reading import read_image
+from models.classes import LARGE_COLOUR
 from training.cues import THRESHOLDS, cue_class
 from training.datasets import median_diameter, read_labels
 from training.manifest import Record
@@ -39,13 +40,13 @@ def pack_image(record: Record, largest: float, quality: int) -> Packed:
     quality : 1 to 100
     """
     pixels, labels = read_image(record.image).pixels, read_labels(record.label)
-    kind = cue_class(pixels, labels)
-    factor = reduction(labels, kind, largest)
+    class_ = cue_class(pixels, labels)
+    factor = reduction(labels, class_, largest)
     reduced = resize(labels.astype(np.int32), factor, cv2.INTER_NEAREST_EXACT)
     if reduced.max() < 2**16:
         for candidate in candidates(pixels):
             image, suffix = encode(resize(candidate, factor, cv2.INTER_AREA), quality)
-            if cue_class(decode(image), reduced) == kind:
+            if cue_class(decode(image), reduced) == class_:
                 return Packed(image, suffix, encode_png(reduced.astype(np.uint16)), ".png")
     return Packed(
         record.image.read_bytes(),
@@ -55,10 +56,10 @@ def pack_image(record: Record, largest: float, quality: int) -> Packed:
     )
 
 
-def reduction(labels: np.ndarray, kind: int, largest: float) -> float:
+def reduction(labels: np.ndarray, class_: int, largest: float) -> float:
     """The factor for an image's sides, at most 1; large cells stay large, for the class depends on it."""
     factor = largest / median_diameter(labels)  # nan without cells
-    if kind == 2:
+    if class_ == LARGE_COLOUR:
         area = np.bincount(labels.ravel())[1:].max()
         factor = max(factor, math.sqrt(1.05 * THRESHOLDS.cell_area / area))
     return factor if factor < SMALLEST_REDUCTION else 1.0

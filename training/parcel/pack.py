@@ -46,12 +46,13 @@ from models.checkpoint import STORAGES, load_checkpoint, read_config, save_check
 from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
 from training import train_options
-from training.command import command, manual, positive
+from training.command import DONE, command, manual, positive
 from training.datasets import READERS
 from training.encoder_weights import load_encoder, packaged_weights
 from training.manifest import Record, read_manifest, write_manifest
 from training.parcel.images import pack_image
-from training.settings import SegmenterSettings
+from training.settings import SegmenterSettings, training_records
+from training.tables import grouped
 from training.trainer import COMMIT_FILE, git_commit
 from training.validation import of_trained_sources, pick_balanced
 
@@ -86,11 +87,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def chosen(args: argparse.Namespace) -> list[Record]:
     """The images of the manifest that travel."""
-    training = [r for r in read_manifest(args.manifest, "train") if r.source not in args.training.leave_out]
+    training = training_records(args.training)
     if args.most:
-        sources: dict[str, list[Record]] = {}
-        for record in training:
-            sources.setdefault(record.source, []).append(record)
+        sources = grouped(training, lambda record: record.source)
         training = [r for own in sources.values() for r in pick_balanced(own, args.most)]
     if not args.training.validate_images:
         return training
@@ -202,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
             size = write_zip(root, args.out)
             log.info("%s: %.1f MiB, %d images of quality %d", args.out, size / MIB, len(records), quality)
             if size <= args.limit * MIB:
-                return 0
+                return DONE
     args.out.unlink()
     raise ValueError(f"more than {args.limit:g} MiB: leave out sources or images (--most), or give a larger --limit")
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+OCTAVES = 3  # of fractal noise
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -44,9 +46,9 @@ def noise(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
     return field * 1.5  # interpolation lowers the deviation
 
 
-def fractal(rng: Generator, shape: tuple[int, int], scale: float, octaves: int = 3) -> np.ndarray:
+def fractal(rng: Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
     """Noise of several scales, each half as wide and 0.6 times as strong as the one before; deviation 1.3."""
-    weights = 0.6 ** np.arange(octaves)
+    weights = 0.6 ** np.arange(OCTAVES)
     weights /= np.sqrt((weights**2).sum())
     return sum(np.float32(w) * noise(rng, shape, scale / 2**i) for i, w in enumerate(weights))
 
