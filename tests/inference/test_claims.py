@@ -97,7 +97,7 @@ def test_a_pipe_in_the_place_is_not_waited_for(tmp_path, claims):
 
 def test_an_empty_file_is_nobodys(tmp_path, claims):
     (tmp_path / "a_label.tiff").touch()
-    claim(tmp_path, claims)
+    assert not claim(tmp_path, claims).complete
 
 
 def test_what_was_made_of_earlier_labels_goes_before_they_do(tmp_path, claims):

@@ -40,6 +40,8 @@ def test_a_stopped_run_has_a_report(tmp_path, suffix, brief):
     assert ("seconds" in first) != brief
 
 
-def test_no_report():
+def test_no_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with Report(None) as report:
         report.add(ReportRow("done", "a.png"))
+    assert not list(tmp_path.iterdir())

@@ -49,7 +49,11 @@ def test_without_the_capability_nothing_happens(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(rights, "_unreadable", lambda paths, owner: "")
     monkeypatch.setattr(os, "setgroups", refused)
+    calls = []
+    monkeypatch.setattr(os, "setgid", calls.append)
+    monkeypatch.setattr(os, "setuid", calls.append)
     become_owner(Folder())
+    assert calls == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")

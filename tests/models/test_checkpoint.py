@@ -162,7 +162,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    refused(tmp_path)
+    assert "fetch the weights again" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])

@@ -43,7 +43,9 @@ class NetworkTests:
 
     def test_black_and_white_images(self, network):
         for value in (0.0, 1.0):
-            self.check_maps(network(torch.full((1, 3, *self.sizes[0]), value)), 1, *self.sizes[0])
+            maps = network(torch.full((1, 3, *self.sizes[0]), value))
+            assert all(m.isfinite().all() for m in maps)
+            self.check_maps(maps, 1, *self.sizes[0])
 
     def test_images_of_a_batch_do_not_meet(self, network):
         images = torch.rand(3, 3, *self.sizes[0])

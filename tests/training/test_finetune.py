@@ -48,7 +48,8 @@ def trained(data, untrained_weights, tmp_path_factory):
 
 
 def test_the_folder_is_complete(trained):
-    Segmenter.from_folder(trained[0], "cpu", verify=True)
+    segmenter = Segmenter.from_folder(trained[0], "cpu", verify=True)
+    assert [path.parent for path in segmenter.files.values()] == [trained[0]] * 4
 
 
 def test_the_exit_code_is_what_the_table_says(trained):
