@@ -1,4 +1,4 @@
-"""A module's tests are found by its name: in a file of that name, or in one whose docstring names it or its package."""
+"""A module's tests are found by its name: in a file of that name, or in one whose docstring names it."""
 
 import ast
 import re
@@ -17,17 +17,17 @@ DOCSTRINGS = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or 
 
 
 def names(text, module):
-    """Whether a text names a module or the package that it is in; a name that goes on is another one's."""
-    package = module.rpartition(".")[0]
-    wanted = [module, *([package] if "." in package else [])]
-    return any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\.?\w)", text) for name in wanted)
+    """Whether a text names a module or its file; a name that goes on is another one's."""
+    wanted = module, f"{module.replace('.', '/')}.py"
+    return any(re.search(rf"(?<![\w./]){re.escape(name)}(?!\.?\w)", text) for name in wanted)
 
 
 @pytest.mark.parametrize(
     "text, named",
     [
         ("training.own.split: images", True),
-        ("All of training.own.", True),
+        ("training/own/split.py.", True),
+        ("All of training.own.", False),
         ("training.own.splits", False),
         ("training.own.other", False),
         ("my_training.own.split", False),

@@ -1,6 +1,7 @@
 """The command line, from files to files, with untrained networks: contract, errors, exit codes.
 
-What it starts is in inference.batch and inference.run; the settings of inference.limits are changed here.
+What it starts is in inference.batch and inference.run, its exit codes in inference.exit_codes; the settings of
+inference.limits are changed here.
 """
 
 import csv

@@ -1,6 +1,7 @@
 """training.prepare: each layout on small files as they are published, the errors, and what is written.
 
-The layouts are read by training.readers.
+The layouts are read by training.readers.dsb2018, training.readers.pairs and training.readers.sartorius, by means of
+training.readers.listing and training.readers.making.
 """
 
 import csv

@@ -1,6 +1,8 @@
 """Images made by rule: labels are valid, negatives have none, a seed is a data set, storage follows the modality.
 
-What draws them is in training.synthetic.
+What draws them is tested too: training.synthetic.clutter, training.synthetic.fields, training.synthetic.fluorescence,
+training.synthetic.labels, training.synthetic.layouts, training.synthetic.negatives, training.synthetic.optics,
+training.synthetic.outlines, training.synthetic.stained and training.synthetic.transmitted.
 """
 
 import csv

@@ -1,6 +1,8 @@
 """Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies.
 
-All modules of inference.cluster take part in them.
+Tested are inference.cluster.asking, inference.cluster.beginning, inference.cluster.connection, inference.cluster.file,
+inference.cluster.job, inference.cluster.large, inference.cluster.sending, inference.cluster.shipping,
+inference.cluster.splitting and inference.cluster.tasks.
 """
 
 import json
