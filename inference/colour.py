@@ -22,7 +22,10 @@ class ColourSettings:
     fewest: int = 10  # pixels of which a hue can be told
 
 
-def channel_of_one_hue(sample: np.ndarray, settings: ColourSettings = ColourSettings()) -> int | None:
+SETTINGS = ColourSettings()
+
+
+def channel_of_one_hue(sample: np.ndarray) -> int | None:
     """The channel with the largest range, if the image has one hue on a dark background, whose other channels are empty
     or repeat it more weakly, or if all others have one value everywhere; None for any other image.
 
@@ -31,19 +34,24 @@ def channel_of_one_hue(sample: np.ndarray, settings: ColourSettings = ColourSett
     sample : pixels of the image, before normalisation; (..., C), any number format, NaN and infinities count as 0
     """
     colours = np.nan_to_num(sample.reshape(-1, sample.shape[-1]).astype(np.float64), posinf=0, neginf=0)
-    if np.count_nonzero(np.ptp(colours, axis=0)) > 1 and not is_dark(colours, settings):
+    if np.count_nonzero(np.ptp(colours, axis=0)) > 1 and not is_dark(colours):
         return None
-    ground = np.percentile(colours, settings.ground_percentile, axis=0)
-    ranges = np.percentile(colours, settings.bright_percentile, axis=0) - ground
+    ground = np.percentile(colours, SETTINGS.ground_percentile, axis=0)
+    ranges = np.percentile(colours, SETTINGS.bright_percentile, axis=0) - ground
     above = colours - ground
-    above = above[above.max(axis=1) > settings.counted * ranges.max()]
-    if len(above) < settings.fewest:
+    above = above[above.max(axis=1) > SETTINGS.counted * ranges.max()]
+    if len(above) < SETTINGS.fewest:
         return None
     energies = np.linalg.eigvalsh(above.T @ above)  # rising
-    return int(np.argmax(ranges)) if energies[:-1].sum() <= settings.unexplained * energies.sum() else None
+    return int(np.argmax(ranges)) if energies[:-1].sum() <= SETTINGS.unexplained * energies.sum() else None
 
 
-def is_dark(colours: np.ndarray, settings: ColourSettings = ColourSettings()) -> bool:
-    """Whether half of an image is much darker than its brightest parts; `colours` of shape (n, C)."""
+def is_dark(colours: np.ndarray, darkness: float = ColourSettings.darkness) -> bool:
+    """Whether half of an image is much darker than its brightest parts: than this share of them.
+
+    Parameters
+    ----------
+    colours : (n, C)
+    """
     brightest = colours.max(axis=1)
-    return bool(np.median(brightest) <= settings.darkness * np.percentile(brightest, settings.bright_percentile))
+    return bool(np.median(brightest) <= darkness * np.percentile(brightest, SETTINGS.bright_percentile))

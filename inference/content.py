@@ -52,26 +52,29 @@ class ContentSettings:
     largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
 
 
-def content_box(overview: np.ndarray, settings: ContentSettings = ContentSettings()) -> Box | None:
+SETTINGS = ContentSettings()
+
+
+def content_box(overview: np.ndarray) -> Box | None:
     """The rows and columns of the part that shows something, if all around it is empty; None otherwise.
 
     Parameters
     ----------
     overview : normalised image, uint8, (H, W) or (H, W, 3)
     """
-    activity, size = _activity(overview, settings)
+    activity, size = _activity(overview)
     if activity.size == 0:
         return None
-    usual = np.percentile(activity, settings.busiest)
-    busy = activity >= max(settings.active * usual, 1.0)
-    box = _around(_without_specks(busy), settings.margin)
+    usual = np.percentile(activity, SETTINGS.busiest)
+    busy = activity >= max(SETTINGS.active * usual, 1.0)
+    box = _around(_without_specks(busy), SETTINGS.margin)
     if box is None:
         return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
-    if outside.mean() < 1 - settings.largest_share:
+    if outside.mean() < 1 - SETTINGS.largest_share:
         return None
-    if activity[outside].mean() > settings.quiet * usual:
+    if activity[outside].mean() > SETTINGS.quiet * usual:
         return None
     height, width = overview.shape[:2]
     rows, columns = (
@@ -81,18 +84,18 @@ def content_box(overview: np.ndarray, settings: ContentSettings = ContentSetting
     return rows, columns
 
 
-def _activity(overview: np.ndarray, settings: ContentSettings) -> tuple[np.ndarray, float]:
+def _activity(overview: np.ndarray) -> tuple[np.ndarray, float]:
     """How much each block varies: standard deviations of the most varied channel, and a block's side in pixels."""
     height, width = overview.shape[:2]
-    zoom = min(1.0, settings.side / max(height, width))
+    zoom = min(1.0, SETTINGS.side / max(height, width))
     if zoom < 1:
         small = max(1, round(width * zoom)), max(1, round(height * zoom))
         overview = cv2.resize(overview, small, interpolation=cv2.INTER_AREA)
     planes = np.atleast_3d(overview).astype(np.float32)
-    rows, columns = (n // settings.block for n in planes.shape[:2])
-    cut = planes[: rows * settings.block, : columns * settings.block]
-    blocks = cut.reshape(rows, settings.block, columns, settings.block, planes.shape[2])
-    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), settings.block / zoom
+    rows, columns = (n // SETTINGS.block for n in planes.shape[:2])
+    cut = planes[: rows * SETTINGS.block, : columns * SETTINGS.block]
+    blocks = cut.reshape(rows, SETTINGS.block, columns, SETTINGS.block, planes.shape[2])
+    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), SETTINGS.block / zoom
 
 
 def _without_specks(busy: np.ndarray) -> np.ndarray:

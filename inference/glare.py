@@ -32,7 +32,10 @@ class GlareSettings:
     fewest_levels: float = 4.0  # gray levels; what is dimmer than this is not worth showing
 
 
-def share_of_the_dim(overview: np.ndarray, settings: GlareSettings = GlareSettings()) -> float | None:
+SETTINGS = GlareSettings()
+
+
+def share_of_the_dim(overview: np.ndarray) -> float | None:
     """The share of the contrast, from its lower end, that is enough for all but a few far brighter places; None where
     there are none.
 
@@ -40,21 +43,21 @@ def share_of_the_dim(overview: np.ndarray, settings: GlareSettings = GlareSettin
     ----------
     overview : normalised gray image in small, uint8, (H, W)
     """
-    side = max(settings.smallest_block, min(overview.shape) // settings.blocks)
+    side = max(SETTINGS.smallest_block, min(overview.shape) // SETTINGS.blocks)
     rows, columns = (n // side for n in overview.shape)
-    if min(rows, columns) < settings.fewest_blocks:
+    if min(rows, columns) < SETTINGS.fewest_blocks:
         return None
     grid = overview[: rows * side, : columns * side].reshape(rows, side, columns, side)
     blocks = grid.transpose(0, 2, 1, 3).reshape(rows * columns, side * side).astype(np.float32)
-    noise = max(noise_deviation(overview.astype(np.float32)), settings.rounding)
-    active = blocks[blocks.std(axis=1) > settings.least * noise]
+    noise = max(noise_deviation(overview.astype(np.float32)), SETTINGS.rounding)
+    active = blocks[blocks.std(axis=1) > SETTINGS.least * noise]
     if not len(active):
         return None
-    brightness = np.percentile(active, settings.bright, axis=1) / 255
-    low, high = settings.between
+    brightness = np.percentile(active, SETTINGS.bright, axis=1) / 255
+    low, high = SETTINGS.between
     between = np.mean((brightness > low) & (brightness < high))
-    if np.median(brightness) >= settings.dim or between > settings.most_between:
+    if np.median(brightness) >= SETTINGS.dim or between > SETTINGS.most_between:
         return None
-    typical = float(np.percentile(brightness[brightness <= high], settings.typical))
-    share = typical / settings.usual
-    return share if typical * 255 >= settings.fewest_levels and share < 1 else None
+    typical = float(np.percentile(brightness[brightness <= high], SETTINGS.typical))
+    share = typical / SETTINGS.usual
+    return share if typical * 255 >= SETTINGS.fewest_levels and share < 1 else None

@@ -34,6 +34,9 @@ class LookSettings:
     few_cells: float = 3.5
 
 
+SETTINGS = LookSettings()
+
+
 @dataclass(frozen=True)
 class Look:
     """What a network finds in an image if its cells are assumed to be of a certain size.
@@ -62,46 +65,44 @@ class Look:
     corner: tuple[int, int]
     reduction: int
 
-    def score(self, settings: LookSettings = LookSettings()) -> float:
+    def score(self) -> float:
         """High where much is surely cell and little is unsure, where the cells explain the shapes that the network
         predicted, and where they are several and as large as was assumed."""
-        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + settings.unsure_floor))
-        evidence -= settings.disagreement_weight * math.log(self.disagreement + settings.disagreement_floor)
+        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + SETTINGS.unsure_floor))
+        evidence -= SETTINGS.disagreement_weight * math.log(self.disagreement + SETTINGS.disagreement_floor)
         return (
             evidence
-            - settings.change_weight * abs(self.change)
-            + math.log(self.cells / (self.cells + settings.few_cells))
+            - SETTINGS.change_weight * abs(self.change)
+            + math.log(self.cells / (self.cells + SETTINGS.few_cells))
         )
 
 
-def look_at(
-    image: NormalisedForm, network: Segmenting, assumed: float, settings: LookSettings = LookSettings()
-) -> Look | None:
+def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look | None:
     """Segment the liveliest part of an image, with cells of `assumed` pixels in diameter brought to the network's size,
     or as near to it as the image may be enlarged; None if no cells are found."""
     scale = working_scale(network.config.diameter, assumed)
     smallest = smallest_shown(network.config.diameter)
     assumed = max(assumed, smallest)
-    side = max(1, round(settings.probe_side / scale))
+    side = max(1, round(SETTINGS.probe_side / scale))
     corner = liveliest_corner(image, side)
     probe, reduction = square(image, corner, side, 1 / scale)
     working = WorkingImage(NormalisedImage(probe), scale * reduction)
     tiles = list(run_network(working, network, Tally(), Stopwatch()))
     labels = collect(decode(tiles, network, working.sizes, Tally()), probe.shape[:2])
-    measured = typical_diameter(labels) * reduction / settings.typical_over_median
+    measured = typical_diameter(labels) * reduction / SETTINGS.typical_over_median
     if math.isnan(measured):
         return None
     (_, maps), *_ = tiles  # a probe fits one window
     assert maps is not None, "cells were found in it"
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
     in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    low, high = settings.unsure
-    change, held = math.log(measured / assumed), max(measured, assumed / settings.furthest)
+    low, high = SETTINGS.unsure
+    change, held = math.log(measured / assumed), max(measured, assumed / SETTINGS.furthest)
     if assumed == smallest and measured < assumed:  # no look shows smaller ones any better
         change, held = 0.0, measured
     return Look(
         assumed,
-        min(held, assumed * settings.furthest),
+        min(held, assumed * SETTINGS.furthest),
         change,
         float(probability[in_cell].sum() / probability.size),
         float(np.mean((probability > low) & (probability < high))),

@@ -26,6 +26,9 @@ class NoiseSettings:
     least_evidence: float = 7.0  # of something, in standard deviations of what noise alone would give
 
 
+SETTINGS = NoiseSettings()
+
+
 def noise_deviation(plane: np.ndarray) -> float:
     """Standard deviation of the noise that is independent from pixel to pixel (Immerkaer 1996).
 
@@ -37,7 +40,7 @@ def noise_deviation(plane: np.ndarray) -> float:
     return float(np.sqrt(np.pi / 2) / 6 * np.mean(np.abs(response)))
 
 
-def evidence(plane: np.ndarray, settings: NoiseSettings = NoiseSettings()) -> float:
+def evidence(plane: np.ndarray) -> float:
     """How far the most uneven place of a channel is from what its noise explains, in standard deviations.
 
     The means of neighbouring blocks are compared, for blocks of several sizes. Gradients do not count.
@@ -51,20 +54,20 @@ def evidence(plane: np.ndarray, settings: NoiseSettings = NoiseSettings()) -> fl
     float; infinite for an image that is too small to tell.
     """
     plane = plane.astype(np.float32)
-    if min(plane.shape) < settings.fewest_blocks * settings.blocks[0]:
+    if min(plane.shape) < SETTINGS.fewest_blocks * SETTINGS.blocks[0]:
         return np.inf
     deviation = max(noise_deviation(plane), SMALLEST_DEVIATION)
     largest = 0.0
-    for block in settings.blocks:
+    for block in SETTINGS.blocks:
         rows, columns = (n // block for n in plane.shape)
-        if min(rows, columns) >= settings.fewest_blocks:
+        if min(rows, columns) >= SETTINGS.fewest_blocks:
             means = cv2.resize(plane[: rows * block, : columns * block], (columns, rows), interpolation=cv2.INTER_AREA)
             uneven = float(np.abs(cv2.filter2D(means, cv2.CV_32F, UNEVENNESS)[1:-1, 1:-1]).max())
             largest = max(largest, uneven / (math.sqrt(20) * deviation / block))
     return largest
 
 
-def shows_something(plane: np.ndarray, settings: NoiseSettings = NoiseSettings()) -> bool:
+def shows_something(plane: np.ndarray) -> bool:
     """Whether there is more than noise, and a gradient at most, in a channel (H, W) of any number format."""
-    strips = max(1, min(plane.size // settings.strip_pixels, len(plane) // settings.shortest_strip))
-    return any(evidence(strip, settings) >= settings.least_evidence for strip in np.array_split(plane, strips))
+    strips = max(1, min(plane.size // SETTINGS.strip_pixels, len(plane) // SETTINGS.shortest_strip))
+    return any(evidence(strip) >= SETTINGS.least_evidence for strip in np.array_split(plane, strips))

@@ -22,20 +22,23 @@ class ScaleSettings:
     worthwhile: float = 1.5
 
 
-def working_scale(wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+SETTINGS = ScaleSettings()
+
+
+def working_scale(wanted: float, diameter: float) -> float:
     """Factor that brings cells of `diameter` pixels to `wanted` ones, or as near as an image may be enlarged."""
-    return min(wanted / diameter, settings.largest)
+    return min(wanted / diameter, SETTINGS.largest)
 
 
-def labelling_scale(wanted: float, diameter: float, settings: ScaleSettings = ScaleSettings()) -> float:
+def labelling_scale(wanted: float, diameter: float) -> float:
     """The same for the labels, where a small enlargement is not worth it."""
-    scale = working_scale(wanted, diameter, settings)
-    return scale if scale < 1 or scale >= settings.worthwhile else 1.0
+    scale = working_scale(wanted, diameter)
+    return scale if scale < 1 or scale >= SETTINGS.worthwhile else 1.0
 
 
-def smallest_shown(wanted: float, settings: ScaleSettings = ScaleSettings()) -> float:
+def smallest_shown(wanted: float) -> float:
     """Diameter in pixels of the image of the smallest cells that can be brought to `wanted` ones."""
-    return wanted / settings.largest
+    return wanted / SETTINGS.largest
 
 
 @dataclass(frozen=True)

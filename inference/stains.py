@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.colour import ColourSettings, is_dark
+from inference.colour import is_dark
 from inference.content import Cutout
 from inference.reading import Regions
 
@@ -22,27 +22,30 @@ class StainSettings:
     gain: float = 0.3  # in the agreement of the cells found at neighbouring sizes, for which the stain is taken away
 
 
-def hides_nuclei(overview: np.ndarray, settings: StainSettings = StainSettings()) -> bool:
+SETTINGS = StainSettings()
+
+
+def hides_nuclei(overview: np.ndarray) -> bool:
     """Whether so much of an image on a bright background is brown that nuclei may be hidden.
 
     Parameters
     ----------
     overview : normalised image in small, uint8, (H, W) or (H, W, 3)
     """
-    if overview.ndim == 2 or is_dark(overview.reshape(-1, 3), ColourSettings(darkness=settings.darkness)):
+    if overview.ndim == 2 or is_dark(overview.reshape(-1, 3), SETTINGS.darkness):
         return False
     red, green, blue = np.moveaxis(-np.log10(np.maximum(overview, 1) / np.float32(255)), 2, 0)
-    brown = (blue > settings.density) & (blue > settings.step * green) & (green > settings.step * red)
-    return bool(brown.mean() >= settings.share)
+    brown = (blue > SETTINGS.density) & (blue > SETTINGS.step * green) & (green > SETTINGS.step * red)
+    return bool(brown.mean() >= SETTINGS.share)
 
 
-def clearer(without: float | None, before: float | None, settings: StainSettings = StainSettings()) -> bool:
+def clearer(without: float | None, before: float | None) -> bool:
     """Whether the cells found depend much less on the size that is assumed for them once the stain is gone, by the
     agreement (`inference.diameter.Measurement`) without and with it."""
-    return (without or 0.0) >= (before or 0.0) + settings.gain
+    return (without or 0.0) >= (before or 0.0) + SETTINGS.gain
 
 
-def without_brown(pixels: np.ndarray, settings: StainSettings = StainSettings()) -> np.ndarray:
+def without_brown(pixels: np.ndarray, settings: StainSettings = SETTINGS) -> np.ndarray:
     """Pixels as they would be without DAB, by colour deconvolution (Ruifrok and Johnston, 2001): uint8, (h, w, 3).
 
     Parameters

@@ -89,19 +89,19 @@ Rows = Callable[[int, int], np.ndarray]
 TileMaps = Iterable[tuple[Tile, Maps | None]]
 
 
-def spans(length: int, window: int = WINDOW, step: int = STEP) -> list[Span]:
+def spans(length: int) -> list[Span]:
     """Tiles along an axis of `length` pixels.
 
     Windows start at multiples of 32, so that the network's grid is the same in all of them; the last one may reach
     beyond the image by up to 31 pixels, and an image smaller than the window gets one window of its size rounded up to
     32.
     """
-    if length <= window:
+    if length <= WINDOW:
         return [Span(0, math.ceil(length / DEEPEST_STRIDE) * DEEPEST_STRIDE, 0, length)]
-    last = math.ceil((length - window) / DEEPEST_STRIDE) * DEEPEST_STRIDE
-    starts = [*range(0, last, step), last]
-    borders = [0, *((a + b + window) // 2 for a, b in zip(starts, starts[1:])), length]
-    return [Span(s, window, low, high) for s, low, high in zip(starts, borders, borders[1:])]
+    last = math.ceil((length - WINDOW) / DEEPEST_STRIDE) * DEEPEST_STRIDE
+    starts = [*range(0, last, STEP), last]
+    borders = [0, *((a + b + WINDOW) // 2 for a, b in zip(starts, starts[1:])), length]
+    return [Span(s, WINDOW, low, high) for s, low, high in zip(starts, borders, borders[1:])]
 
 
 def tile_image(height: int, width: int) -> list[Tile]:
