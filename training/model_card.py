@@ -141,7 +141,7 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
     rows = []
     for part, (kind, config) in configs.items():
         training = config.training
-        network = {"router": "ResNet18", "stardist": "ConvNeXt-StarDist", "hover": "ConvNeXt-Hover"}[kind]
+        network = {"router": "ResNet18", "stardist": "StarDist", "hover": "Hover"}[kind]
         network += f" ({config.network['encoder']})" if "encoder" in config.network else ""
         rows.append(
             {
