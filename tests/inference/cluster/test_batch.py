@@ -157,7 +157,7 @@ def test_cells_of_two_sizes_in_an_image_that_might_be_split(tmp_path, run, image
     """The shipped networks see that there are two; one worker does the whole image, as one machine does."""
     nuclei = cv2.imread(str(ROOT / "tests" / "images" / "nuclei.tif"), cv2.IMREAD_UNCHANGED)[:256, :256]
     nuclei = (nuclei / nuclei.max() * 255).astype(np.uint8)
-    image("two.tif", of_two_sizes(nuclei, Segmenter().segment(nuclei).labels)[0])
+    image("two.tif", of_two_sizes(nuclei, Segmenter(quick=True).segment(nuclei).labels)[0])
     shipped = ("--weights", str(ROOT / "weights"))
     expected, rows = run("one", *shipped)
     code, found = run("many", *shipped, "--dask", workers.scheduler.address, "--dask-split", "100000")
