@@ -38,8 +38,8 @@ def run(line):
 def small(monkeypatch):
     """Made images of one small size, so that the page runs in seconds."""
     draw = fluorescence.nuclei
-    kinds = import_module("training.synthesize").KINDS
-    monkeypatch.setitem(kinds, "nuclei", (lambda rng, shape: draw(rng, (160, 160)), kinds["nuclei"][1]))
+    scenes = import_module("training.synthetic.scenes").SCENES
+    monkeypatch.setitem(scenes, "nuclei", (lambda rng, shape: draw(rng, (160, 160)), scenes["nuclei"][1]))
 
 
 def test_the_page_runs(tmp_path, monkeypatch, small):
