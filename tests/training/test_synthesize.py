@@ -2,7 +2,7 @@
 
 What draws them is tested too: training.synthetic.clutter, training.synthetic.fields, training.synthetic.fluorescence,
 training.synthetic.labels, training.synthetic.layouts, training.synthetic.negatives, training.synthetic.optics,
-training.synthetic.outlines, training.synthetic.stained and training.synthetic.transmitted.
+training.synthetic.outlines, training.synthetic.scenes, training.synthetic.stained and training.synthetic.transmitted.
 """
 
 import csv
