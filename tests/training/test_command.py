@@ -36,6 +36,7 @@ COMMANDS = {
     "measure.number_formats": "{manifest} --weights {weights} --device cpu --dtype bfloat16",
     "measure.loader_speed": "--manifest {manifest} --encoder test_convnext --random-init",
     "measure.doubts": "{manifest} {folder}",
+    "measure.routes": "{manifest} {folder}",
     "measure.variants": "{manifest} --weights {weights} --device cpu",
     "measure.own_cells": "--manifest {manifest} --weights {weights} --out {folder}/out --sources x --device cpu",
     "parcel.pack": "--manifest {manifest} --out {folder}/out/parcel.zip --train-options=--random-init",

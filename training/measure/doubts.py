@@ -15,30 +15,26 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inference.outputs.spreadsheet import spreadsheet_safe
 from training.command import DONE, command, manual
 from training.manifest import Record, read_manifest
+from training.measure.label_report import Key, key_of, read_label_report
 from training.measure.scores import score_predictions
-from training.tables import read_table, text_table
+from training.tables import text_table
 
 BAD, GOOD = 0.5, 0.8  # F1 below which most images should be flagged, and above which few should be
 RANGES = ((0.0, BAD), (BAD, GOOD), (GOOD, 1.0))
 
-Doubts = Mapping[tuple[str, str], str]  # source and name of an image -> what the program was unsure of
+Doubts = Mapping[Key, str]  # what the program was unsure of in an image
 
 
 def read_doubts(folder: Path) -> Doubts:
     """What `training.label` says of each image in its report; raises ValueError if that says nothing."""
-    try:
-        rows = read_table(folder / "report.csv", ("source", "image", "doubts"))
-    except ValueError as error:
-        raise ValueError(f"{error}; python -m training.label makes it") from None
-    return {(row["source"], row["image"]): row["doubts"] for _, row in rows}
+    return {key: row["doubts"] for key, row in read_label_report(folder, "doubts").items()}
 
 
 def said_of(record: Record, doubts: Doubts) -> str:
     """What the program was unsure of in an image."""
-    return doubts.get((str(spreadsheet_safe(record.source)), str(spreadsheet_safe(record.image.name))), "")
+    return doubts.get(key_of(record), "")
 
 
 def table(records: Sequence[Record], scores: Sequence[float], doubts: Doubts) -> list[dict]:

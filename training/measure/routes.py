@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.outputs.spreadsheet import spreadsheet_safe
 from models.classes import CLASSES, find_class
 from training.command import DONE, command, manual
 from training.datasets import load_sample
 from training.manifest import Record, read_manifest
-from training.tables import read_table, text_table
+from training.measure.label_report import key_of, read_label_report
+from training.tables import text_table
 
 FURTHEST = 2.0  # factor between the measured and the true size that is still right
 
@@ -50,13 +50,12 @@ class Way:
 
 def ways(manifest: Path, records: Sequence[Record], predictions: Path) -> list[Way]:
     """What the report of `training.label` says of each image; raises ValueError if it lacks one."""
-    columns = ("source", "image", "class", "cell_diameter_px")
-    report = {(row["source"], row["image"]): row for _, row in read_table(predictions / "report.csv", columns)}
+    report = read_label_report(predictions, "class", "cell_diameter_px")
     trained = {record.source for record in read_manifest(manifest) if record.split == "train"}
     found = []
     for record in records:
         name = f"{record.source}/{record.image.name}"
-        row = report.get((str(spreadsheet_safe(record.source)), str(spreadsheet_safe(record.image.name))))
+        row = report.get(key_of(record))
         if row is None:
             raise ValueError(f"{predictions / 'report.csv'}: has no line for {name}; make it with training.label")
         sample, number = load_sample(record), find_class(row["class"]).number

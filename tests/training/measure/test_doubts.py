@@ -1,4 +1,4 @@
-"""training.measure.doubts: how many images with bad and with good labels were flagged."""
+"""training.measure.doubts, training.measure.label_report: how many images with good and bad labels were flagged."""
 
 import csv
 

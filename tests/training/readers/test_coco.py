@@ -1,27 +1,12 @@
 """training.readers.coco: which entry is which image's, and cells as polygons and as runs."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from label_files import SHAPE, filled, save
 
 from training.readers.coco import Coco, decode_counts
-
-SHAPE = 6, 8
-
-
-def filled(*boxes):
-    """Labels with boxes (top, bottom, left, right), numbered from 1."""
-    labels = np.zeros(SHAPE, int)
-    for number, (top, bottom, left, right) in enumerate(boxes, start=1):
-        labels[top:bottom, left:right] = number
-    return labels.tolist()
-
-
-def save(path, content):
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def read(file, image):

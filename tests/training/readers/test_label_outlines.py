@@ -2,12 +2,12 @@
 
 import base64
 import io
-import json
 import zipfile
 
 import numpy as np
 import pytest
 import roifile
+from label_files import SHAPE, filled, save
 from PIL import Image
 
 from inference.outputs.extents import Extents
@@ -22,21 +22,7 @@ from training.readers.label_outlines import (
     read_labelme,
 )
 
-SHAPE = 6, 8
 SQUARE = [[1, 2], [4, 2], [4, 5], [1, 5]]  # (x, y): rows 2 to 4, columns 1 to 3
-
-
-def filled(*boxes):
-    """Labels with boxes (top, bottom, left, right), numbered from 1."""
-    labels = np.zeros(SHAPE, int)
-    for number, (top, bottom, left, right) in enumerate(boxes, start=1):
-        labels[top:bottom, left:right] = number
-    return labels.tolist()
-
-
-def save(path, content):
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def test_a_pixel_is_inside_if_its_centre_is():
