@@ -15,15 +15,16 @@ What happens:
               trained. --class sends all to one; predict.py then needs --route
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
               fields on, other images choose the network than judge it
-    train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. --original
-              mixes in images that it was made from
+    train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
+              it was made from are mixed in where there are any: those of --original, which data/manifest.csv is if
+              there is such a file. Without them the network is drawn back to where it started all the time
     step back Between the shipped network and the trained one lie some that are nearly as good on your images and far
               better on all others: the one nearest to the trained one is taken that has lost no more than 0.01 F1 on
               other images, but at least a quarter of the way. If your own images are all that counts, --share 1 keeps
               the trained one
     fit       Thresholds and cell size, if that gains on the held-out images too
     judge     The whole program on the held-out images, before and after, and both networks on other images: those of
-              --original, else made ones (training.synthesize)
+              --original, without it made ones (training.synthesize)
 
 OUT then is a complete weights folder, for predict.py, the container, and as --weights of another round. It holds the
 shipped network wherever the fine-tuned one was no better. OUT/finetune has the training, held_out.csv, and worst.png,
@@ -51,7 +52,7 @@ from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_data, own_images
 from training.own.checking import check_images
 from training.own.collection import OwnImage
-from training.own.original import MIXED, made_sample, original_sample
+from training.own.original import AT_HAND, MIXED, made_sample, original_sample
 from training.own.scoring import classes_of, find_cells
 from training.own.split import split_images
 from training.own.verdict import Outcome, advice, draw_worst, write_weights
@@ -64,6 +65,7 @@ log = logging.getLogger(__name__)
 CPU_MINUTES, GPU_MINUTES = 15.0, 3.0
 FEWEST_ROUTED = 3  # images with cells for which a network is trained, if the router chose it
 LEAST_TRAINING = 0.3  # of the time budget, however long the rest takes
+JUDGED = 12  # other images, of those that the networks were made from
 SLOWER = 1.2  # judging once more may take this many times as long as it did
 FOLDER = "finetune"  # in the weights folder: the training, the checks, tables and pictures
 
@@ -86,7 +88,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="CLASS",
         help="train this class's network on all images [the router decides]",
     )
-    add("--original", type=Path, metavar="CSV", help="manifest of images that the networks were made from, to mix in")
+    add(
+        "--original",
+        type=Path,
+        default=AT_HAND if AT_HAND.exists() else None,
+        metavar="CSV",
+        help=f"manifest of images that the networks were made from, to mix in [{AT_HAND}, if it is there]",
+    )
+    add("--no-original", dest="original", action="store_const", const=None, help="mix nothing in")
     add(
         "--time-budget",
         type=minutes,
@@ -113,6 +122,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     classes = classes_of(segmenter, images, args.class_)
     reached = Counter(classes[i.name] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
+    files = {i.image.resolve() for i in images}
     tasks = []
     for class_, count in sorted(reached.items()):
         name = CLASSES[class_].name
@@ -121,7 +131,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
             log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
             continue
         own = [i for i in images if classes[i.name] == class_]
-        original = original_sample(args.original, class_, ("train",), MIXED) if args.original else []
+        original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
         tasks.append(
             Task(
                 class_,
@@ -147,7 +157,8 @@ def judges(task: Task) -> list[OwnImage]:
 
 def others(task: Task, args: argparse.Namespace) -> list[Sample]:
     """Images that the class's network was made for."""
-    sample = original_sample(args.original, task.class_, ("val", "test"), 12) if args.original else []
+    files = {i.image.resolve() for i in task.images}
+    sample = original_sample(args.original, task.class_, ("val", "test"), JUDGED, files) if args.original else []
     return sample or made_sample(task.class_, task.folder / "made")
 
 

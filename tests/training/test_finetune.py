@@ -117,6 +117,18 @@ def test_an_output_folder_is_needed(capsys):
     assert "-o is missing" in capsys.readouterr().err
 
 
+def test_original_images_at_hand_are_mixed_in(tmp_path, monkeypatch):
+    """data/manifest.csv, if the folder has one, and if nobody says otherwise."""
+    words = ["--images", "x", "-o", "y"]
+    monkeypatch.chdir(tmp_path)
+    assert finetune.parse_arguments(words).original is None
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/manifest.csv").touch()
+    assert finetune.parse_arguments(words).original == Path("data/manifest.csv")
+    assert finetune.parse_arguments([*words, "--no-original"]).original is None
+    assert finetune.parse_arguments([*words, "--original", "z.csv"]).original == Path("z.csv")
+
+
 def own(name, cells=True):
     return OwnImage(Path(name), Path(name), name, name, RawLabels(np.full((2, 2), int(cells), np.uint16)))
 

@@ -11,7 +11,9 @@ Each source plays the images of a lab that the networks have never seen; network
 --held-out images of other fields than the rest are set aside, and training.finetune gets 5, 10 and 20 of the rest (as
 many as there are), with --time-budget minutes each. The folder that it writes segments the held-out images, as the base
 networks do (0 images), and a sample of the other sources' validation images. Of these only those are segmented again
-that go to a network that was replaced; the others cannot have changed.
+that go to a network that was replaced; the others cannot have changed. A lab that has none of the images that the base
+networks were made from is played without --original, one that has them with it: training images of the other sources
+are mixed in, and validation images of theirs that are not in the sample decide how far the networks go.
 
     OUT/own_cells.csv        a line for each source, draw and number of images; the same command goes on from there
     OUT/SOURCE/DRAW-IMAGES/  manifest and weights folder
@@ -43,7 +45,7 @@ from training.validation import pick_balanced
 
 log = logging.getLogger(__name__)
 
-TABLE = "own_cells.csv"
+TABLE, ORIGINAL = "own_cells.csv", "original.csv"
 KEY = ("source", "draw", "images")
 
 
@@ -109,11 +111,12 @@ def measure(records: Sequence[Record], args: argparse.Namespace) -> list[dict]:
     base = Segmenter.from_folder(args.weights, args.device)
     sample = pick_balanced([r for r in records if r.split == "val" and r.source not in args.sources], args.others)
     others = find_cells(base, collect_records(sample)[0])
+    write_manifest(args.out / ORIGINAL, [r for r in records if r.source not in args.sources and r not in sample])
     for source in args.sources:
         own = [r for r in records if r.source == source]
         if not own:
             raise ValueError(f"{args.manifest}: no labelled image of source {source!r}; correct --sources")
-        for draw in range(args.draws):
+        for draw in args.draws:
             held, rest = draw_images(own, args.held_out, draw)
             images = collect_records(held)[0]
             counts = [0, *(n for n in args.counts if n <= len(rest))]
@@ -135,6 +138,7 @@ def score(
         write_manifest(folder / "manifest.csv", own)
         weights = folder / "weights"
         words = ["--manifest", str(folder / "manifest.csv"), "--weights", str(args.weights), "-o", str(weights)]
+        words += ["--original", str(args.out / ORIGINAL)] if args.original else ["--no-original"]
         words += ["--time-budget", str(args.time_budget), "--seed", str(draw), "--device", args.device]
         written = (weights / ROUTER_FILE).exists()
         if not written and finetune.main([*words, *shlex.split(args.finetune_options)]) == NOTHING:
@@ -165,9 +169,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the table and the trainings")
     add("--sources", nargs="+", required=True, metavar="SOURCE", help="that play a lab's own images")
     add("--counts", type=positive, nargs="+", default=[5, 10, 20], metavar="N", help="own images [5 10 20]")
-    add("--draws", type=positive, default=3, metavar="N", help="of own and held-out images [3]")
+    add("--draws", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of own and held-out images [0 1 2]")
     add("--held-out", type=positive, default=5, metavar="N", help="images to measure on, at least [5]")
     add("--others", type=positive, default=24, metavar="N", help="validation images of the other sources [24]")
+    add("--original", action="store_true", help="mix in images that the base networks were made from")
     add("--time-budget", type=minutes, default=15.0, metavar="MINUTES", help="of each fine-tuning [15]")
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.finetune")
     add_device(parser)

@@ -1,6 +1,7 @@
 """A sample of the images that a network was made for: to see what fine-tuning has made it forget, and against it."""
 
 import logging
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ MADE = {
     2: ("smear",),
     3: ("two_channels", "elongated"),
 }
+AT_HAND = Path("data/manifest.csv")  # where training/README.md has the list of images that networks are made from
 SEED = 20  # of made images, which are drawn apart from those of training.synthesize
 SAMPLE = 6  # images that are scored
 MIXED = 40  # images that are trained on beside one's own
@@ -37,8 +39,14 @@ def made_sample(class_: int, folder: Path, count: int = SAMPLE) -> list[Sample]:
     return load_samples(records)
 
 
-def original_sample(manifest: Path, class_: int, splits: tuple[str, ...], count: int = SAMPLE) -> list[Sample]:
+def original_sample(
+    manifest: Path, class_: int, splits: tuple[str, ...], count: int = SAMPLE, own: Container[Path] = ()
+) -> list[Sample]:
     """At most `count` labelled images of a class, by the cue rules, of the first of these splits that has any.
+
+    Parameters
+    ----------
+    own : images, as resolved paths, that are left out
 
     Raises
     ------
@@ -47,7 +55,7 @@ def original_sample(manifest: Path, class_: int, splits: tuple[str, ...], count:
     """
     for split in splits:
         try:
-            records = read_manifest(manifest, split)
+            records = [r for r in read_manifest(manifest, split) if r.image.resolve() not in own]
         except NoSuchSplit:
             continue
         samples = load_samples(pick_balanced(records, LOOKED_AT * count))

@@ -69,7 +69,8 @@ def test_the_table(manifest, base, tmp_path, monkeypatch, capsys):
     trained = []
 
     def finetune(words):
-        options = dict(zip(words[::2], words[1::2]))
+        assert "--no-original" in words
+        options = {word: words[i + 1] for i, word in enumerate(words[:-1]) if word.startswith("-")}
         trained.append([r.source for r in read_manifest(Path(options["--manifest"]))])
         shutil.copytree(options["--weights"], options["-o"])
         model, config = load_checkpoint(base / "class0.safetensors")
@@ -79,7 +80,7 @@ def test_the_table(manifest, base, tmp_path, monkeypatch, capsys):
         return 0
 
     monkeypatch.setattr(own_cells.finetune, "main", finetune)
-    more = "--counts", "2", "4", "--draws", "1", "--held-out", "3", "--others", "2"
+    more = "--counts", "2", "4", "--draws", "0", "--held-out", "3", "--others", "2"
     assert run(manifest, base, tmp_path, *more) == 0
     with open(tmp_path / "own_cells.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -92,6 +93,25 @@ def test_the_table(manifest, base, tmp_path, monkeypatch, capsys):
     assert "own images" in capsys.readouterr().out
     assert run(manifest, base, tmp_path, *more) == 0
     assert len(trained) == 1
+
+
+def test_what_is_mixed_in_judges_nothing(manifest, base, tmp_path, monkeypatch):
+    """The sample of other sources is not in the list of images that fine-tuning gets."""
+    mixed = []
+
+    def finetune(words):
+        options = dict(zip(words[::2], words[1::2]))
+        mixed.extend(read_manifest(Path(options["--original"])))
+        shutil.copytree(options["--weights"], options["-o"])
+        return 0
+
+    monkeypatch.setattr(own_cells.finetune, "main", finetune)
+    more = "--counts", "2", "--draws", "0", "--held-out", "3", "--others", "2", "--original"
+    assert run(manifest, base, tmp_path, *more) == 0
+    every = read_manifest(manifest)
+    assert {r.source for r in mixed} == {r.source for r in every} - {"a"}
+    kept = {r.image.name for r in every if r.source != "a"} - {r.image.name for r in mixed}
+    assert len(kept) == 2
 
 
 def test_means_over_the_draws():

@@ -28,6 +28,12 @@ def test_a_sample_is_of_the_class_and_of_the_first_split_that_has_one(router_man
     assert original_sample(router_manifest, 1, ("val", "train"), 3) == []
 
 
+def test_own_images_are_no_others(router_manifest):
+    found = original_sample(router_manifest, 0, ("val",), 3)
+    own = {found[0].record.image.resolve()}
+    assert [s.record for s in original_sample(router_manifest, 0, ("val",), 3, own)] == [s.record for s in found[1:]]
+
+
 def test_a_file_that_is_lost_is_no_split_that_is_missing(tmp_path):
     (tmp_path / "list.csv").write_text("image,label,split,source\nno.png,no.png,train,x\n")
     assert original_sample(tmp_path / "list.csv", 0, ("val",)) == []
