@@ -213,9 +213,13 @@ class Segmenter:
             self._router = RouterNetwork.load(self._router)
         return self._router(image, excluded)
 
-    def choose_class(self, picture: Picture) -> int:
-        """Number of the class whose network `segment` takes if it is given none."""
-        return self._look(picture, None, None, None, Stopwatch()).image_class.number
+    def likely_classes(self, picture: Picture, least: float = 1.0) -> tuple[int, ...]:
+        """Numbers of the class whose network `segment` takes if it is given none, and of the others to which the router
+        gives at least this probability.
+        """
+        looked = self._look(picture, None, None, None, Stopwatch())
+        taken, probabilities = looked.image_class.number, looked.route.probabilities if looked.route else ()
+        return taken, *(c for c, p in enumerate(probabilities) if p >= least and c != taken)
 
     def segment(
         self,

@@ -12,7 +12,8 @@ What happens:
     check     The labels are looked at, and what is wrong with them is named, with a picture in OUT/finetune/checks.
               Images whose labels cannot be right are left out, if not --trust-labels. --check does this alone
     route     Each image goes to the network that predict.py would send it to; those that get at least three are
-              trained. --class sends all to one; predict.py then needs --route
+              trained, also on images of which the router was not sure. --class sends all to one; predict.py then needs
+              --route
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
               fields on, other images choose the network than judge it
     train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
@@ -120,23 +121,24 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
         If there is none.
     """
     classes = classes_of(segmenter, images, args.class_)
-    reached = Counter(classes[i.name] for i in images if i.cells)
+    reached = Counter(classes[i.name][0] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
     files = {i.image.resolve() for i in images}
     tasks = []
     for class_, count in sorted(reached.items()):
         name = CLASSES[class_].name
         if args.class_ is None and count < FEWEST_ROUTED and len(reached) > 1:
-            names = ", ".join(i.name for i in images if i.cells and classes[i.name] == class_)
+            names = ", ".join(i.name for i in images if i.cells and classes[i.name][0] == class_)
             log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
             continue
-        own = [i for i in images if classes[i.name] == class_]
+        own = [i for i in images if class_ in classes[i.name]]
         original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
         tasks.append(
             Task(
                 class_,
                 segmenter.files[class_],
                 own,
+                {i.name for i in own if classes[i.name][0] == class_},
                 split_images(own, args.seed),
                 [replace(s.record, split="train") for s in original],
                 args.out / FOLDER / f"class{class_}",
@@ -150,9 +152,12 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
 
 
 def judges(task: Task) -> list[OwnImage]:
-    """The held-out images that judge: those that did not choose the network, if there are any."""
+    """The held-out images that judge: those that did not choose the network, if there are any, and of them those that
+    go to it, if there are any.
+    """
     splits = set(task.splits.values())
-    return [i for i in task.images if task.splits[i.name] == ("test" if "test" in splits else "val")]
+    held = [i for i in task.images if task.splits[i.name] == ("test" if "test" in splits else "val")]
+    return [i for i in held if i.name in task.routed] or held
 
 
 def others(task: Task, args: argparse.Namespace) -> list[Sample]:

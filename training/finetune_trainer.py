@@ -48,6 +48,12 @@ class FinetuneTrainer(SegmenterTrainer):
         self.stale = 0
         return super().make_optimiser()
 
+    def enter_training_mode(self) -> None:
+        """Batch normalisation goes on with the statistics of all that the network has seen: those of a few like images
+        would fit no others.
+        """
+        self.shared.eval()
+
     def progress(self) -> float:
         return 1.0 if self.stale >= self.settings.patience else super().progress()
 

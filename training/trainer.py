@@ -179,9 +179,13 @@ class Trainer(ABC):
             done, end = self.step, self.steps()
         return min(1.0, done / end) if end > 0 else 1.0
 
+    def enter_training_mode(self) -> None:
+        """Before each step, since a validation leaves it."""
+        self.shared.train()
+
     def forward(self, images: Tensor):
         """What the network makes of images, in the training's number format."""
-        self.shared.train()
+        self.enter_training_mode()
         with torch.autocast(self.team.device.type, torch.bfloat16) if self.use_bfloat16 else nullcontext():
             return self.shared(images.contiguous(memory_format=torch.channels_last))
 

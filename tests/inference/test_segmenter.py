@@ -136,8 +136,13 @@ def test_the_class_alone_is_chosen_as_for_the_labels(segmenter):
     pixels = np.zeros((200, 240, 3), np.uint8)
     pixels[80:120, 100:150] = np.random.default_rng(0).integers(0, 255, (40, 50, 3))
     embedded = Picture(pixels, "YXS")
-    assert segmenter.choose_class(embedded) == segmenter.segment(embedded).plan.image_class.number == 3
+    assert segmenter.likely_classes(embedded)[0] == segmenter.segment(embedded).plan.image_class.number == 3
     alone, for_labels = segmenter._router.asked
     assert alone == for_labels
     assert alone[0][0] < 100
-    assert alone[1]
+
+
+def test_classes_that_are_likely_too_are_told(segmenter):
+    """The router gives two classes 0.1."""
+    assert segmenter.likely_classes(picture()) == segmenter.likely_classes(picture(), 0.2) == (3,)
+    assert segmenter.likely_classes(picture(), 0.1) == (3, 0, 2)

@@ -13,7 +13,7 @@ import pytest
 from inference.segmenter import Segmenter
 from models.classes import CLASSES
 from training import finetune
-from training.finetune import main, plan
+from training.finetune import judges, main, plan
 from training.finetune_trainer import FinetuneTrainer
 from training.own.collection import OwnImage
 from training.readers.label_images import RawLabels
@@ -139,11 +139,15 @@ def planned(monkeypatch, tmp_path):
 
     def make(classes, given=None):
         images = [own(f"{n:02}") for n in range(len(classes))]
-        routed = {i.name: c for i, c in zip(images, classes)}
-        monkeypatch.setattr(finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, c))
+        routed = {i.name: c if isinstance(c, tuple) else (c,) for i, c in zip(images, classes)}
+        monkeypatch.setattr(
+            finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, (c,))
+        )
         args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0)
         segmenter = SimpleNamespace(files={c.number: tmp_path / c.file for c in CLASSES})
-        return {task.class_: len(task.images) for task in plan(images, segmenter, args)}
+        tasks = plan(images, segmenter, args)
+        assert all({i.name for i in judges(t)} <= set(t.routed) for t in tasks)
+        return {task.class_: len(task.images) for task in tasks}
 
     return make
 
@@ -151,6 +155,12 @@ def planned(monkeypatch, tmp_path):
 def test_each_network_that_enough_images_reach_is_trained(planned, caplog):
     assert planned([1] * 6 + [3] * 4 + [0]) == {1: 6, 3: 4}
     assert "binary: too few images to train it: 10" in caplog.text
+
+
+def test_a_network_is_trained_on_images_that_it_might_get_too(planned):
+    """Judged it is by those that it gets."""
+    assert planned([(2, 3)] * 6 + [(3, 2)] * 4 + [(3,)]) == {2: 10, 3: 11}
+    assert planned([(2, 3)] * 6) == {2: 6}
 
 
 def test_few_images_of_one_class_are_enough(planned):

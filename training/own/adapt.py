@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Task:
     class_ : 0 to 3
     start : its checkpoint
     images : one's own
+    routed : names of those that predict.py sends to this network; the router found its class likely for the others
     splits : train, val or test by the image's name
     original : others to train on beside them
     folder : for the files of the training
@@ -51,6 +52,7 @@ class Task:
     class_: int
     start: Path
     images: Sequence[OwnImage]
+    routed: Collection[str]
     splits: Mapping[str, str]
     original: Sequence[Record]
     folder: Path

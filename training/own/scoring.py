@@ -14,6 +14,8 @@ from training.measure.judging import Judged, judge_cells
 from training.own.collection import OwnImage
 from training.validation import without_unlabelled
 
+LIKELY = 0.1  # probability
+
 
 @dataclass(frozen=True)
 class Found:
@@ -51,9 +53,13 @@ def find_cells(segmenter: Segmenter, images: Iterable[OwnImage], class_: int | N
     return found
 
 
-def classes_of(segmenter: Segmenter, images: Iterable[OwnImage], class_: int | None = None) -> Mapping[str, int]:
-    """By the images' names, the class whose network predict.py would run."""
-    return {i.name: segmenter.choose_class(i.picture) if class_ is None else class_ for i in images}
+def classes_of(
+    segmenter: Segmenter, images: Iterable[OwnImage], class_: int | None = None
+) -> Mapping[str, tuple[int, ...]]:
+    """By the images' names, the class whose network predict.py would run, and those that the router found LIKELY, too:
+    to their networks a like image may go.
+    """
+    return {i.name: segmenter.likely_classes(i.picture, LIKELY) if class_ is None else (class_,) for i in images}
 
 
 def mean_f1(found: Iterable[Found]) -> float:
