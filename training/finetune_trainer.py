@@ -52,6 +52,7 @@ class FinetuneTrainer(SegmenterTrainer):
         """Batch normalisation goes on with the statistics of all that the network has seen: those of a few like images
         would fit no others.
         """
+        super().enter_training_mode()
         self.shared.eval()
 
     def progress(self) -> float:

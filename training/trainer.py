@@ -120,7 +120,6 @@ class Trainer(ABC):
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.shared = team.share(self.model)
         self.optimiser = self.make_optimiser()
-        torch.backends.cudnn.benchmark = True  # crops are all of one size
         self.use_bfloat16 = best_dtype(team.device) == torch.bfloat16
         self.step, self.seconds, self.waiting = 0, 0.0, 0.0
         self.validation_seconds, self.reserved = 0.0, 0.0
@@ -182,6 +181,12 @@ class Trainer(ABC):
     def enter_training_mode(self) -> None:
         """Before each step, since a validation leaves it."""
         self.shared.train()
+        torch.backends.cudnn.benchmark = True  # crops are all of one size
+
+    @staticmethod
+    def enter_validation_mode() -> None:
+        """Images are of all sizes, and cuDNN would try all algorithms for each of them."""
+        torch.backends.cudnn.benchmark = False
 
     def forward(self, images: Tensor):
         """What the network makes of images, in the training's number format."""
@@ -209,6 +214,7 @@ class Trainer(ABC):
 
     def time_validation(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> None:
         """Expect the last validation to take as long as that of a few images, times their share."""
+        self.enter_validation_mode()
         tried = samples[:: max(1, len(samples) // IMAGES_TIMED)]
         began = time.monotonic()
         for _ in self.measure(tried, on_image):
@@ -217,6 +223,7 @@ class Trainer(ABC):
 
     def validate(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> list[dict]:
         """Measure the moving average's networks, keep those that are the best so far; a row for the log for each."""
+        self.enter_validation_mode()
         rows = []
         began = started = time.monotonic()
         for name, figures in self.measure(samples, on_image):

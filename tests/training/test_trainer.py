@@ -29,9 +29,16 @@ def test_moving_average_by_hand():
     assert average.num_batches_tracked.item() == 4
 
 
-def test_convolutions_are_tried_out_on_a_gpu(monkeypatch, router_manifest):
-    """The switch is there without a GPU too."""
+def test_convolutions_are_tried_out_for_crops_alone(monkeypatch, router_manifest):
+    """Of crops all are of one size, of images that are scored hardly two. The switch is there without a GPU too."""
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     settings = RouterSettings(manifest=router_manifest, out=Path(), leave_out=[], random_init=True)
-    RouterTrainer(settings, Team(torch.device("cpu")))
+    trainer = RouterTrainer(settings, Team(torch.device("cpu")))
+    monkeypatch.setattr(trainer, "measure", lambda samples, on_image: iter(()))
+    trainer.enter_training_mode()
     assert torch.backends.cudnn.benchmark
+    trainer.validate([], lambda: None)
+    assert not torch.backends.cudnn.benchmark
+    trainer.enter_training_mode()
+    trainer.time_validation([None], lambda: None)
+    assert not torch.backends.cudnn.benchmark
