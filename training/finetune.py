@@ -17,8 +17,8 @@ What happens:
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
               fields on, other images choose the network than judge it
     train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
-              it was made from are mixed in where there are any: those of --original, which data/manifest.csv is if
-              there is such a file. Without them the network is drawn back to where it started all the time
+              it was made from are mixed in where there are any: those of --original, or of data/manifest.csv if there
+              is such a file. Each step is drawn back a little to where the network started
     step back Between the shipped network and the trained one lie some that are nearly as good on your images and far
               better on all others: the one nearest to the trained one is taken that has lost no more than 0.01 F1 on
               other images, but at least a quarter of the way. If your own images are all that counts, --share 1 keeps
