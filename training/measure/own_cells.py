@@ -111,7 +111,8 @@ def measure(records: Sequence[Record], args: argparse.Namespace) -> list[dict]:
     base = Segmenter.from_folder(args.weights, args.device)
     sample = pick_balanced([r for r in records if r.split == "val" and r.source not in args.sources], args.others)
     others = find_cells(base, collect_records(sample)[0])
-    write_manifest(args.out / ORIGINAL, [r for r in records if r.source not in args.sources and r not in sample])
+    if args.original:
+        write_manifest(args.out / ORIGINAL, [r for r in records if r.source not in args.sources and r not in sample])
     for source in args.sources:
         own = [r for r in records if r.source == source]
         if not own:
