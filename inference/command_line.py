@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference import __version__
-from inference.batch import run
+from inference.decoding.sensitivity import SENSITIVITIES
 from inference.exit_codes import INTERRUPTED
-from inference.lengths import parse_length
-from inference.naming import Names
 from inference.outputs.overlay import COLOURS, OverlayStyle, parse_colour
 from inference.outputs.products import PRODUCTS
 from inference.outputs.units import Area
-from inference.progress import BarSafeHandler
 from inference.reading import ReadOptions
 from inference.reading.options import AXES, parse_axes, parse_channels, parse_plane, parse_series
-from inference.request import SPLIT_PIXELS, Request
-from inference.safe_reading import READ_SECONDS, ReadLimits
-from inference.sensitivity import SENSITIVITIES
+from inference.reading.safe_reading import READ_SECONDS, ReadLimits
+from inference.running.batch import run
+from inference.running.lengths import parse_length
+from inference.running.naming import Names
+from inference.running.progress import BarSafeHandler
+from inference.running.request import SPLIT_PIXELS, Request
 from inference.streams import EscapingFormatter
 from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
 

@@ -8,15 +8,15 @@ from tempfile import gettempdir
 import numpy as np
 
 from inference import __version__
-from inference.lengths import LARGEST
+from inference.decoding.sensitivity import SENSITIVITIES
 from inference.limits import LIMITS
 from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
 from inference.outputs.result import Result
 from inference.reading import Picture, read_image
 from inference.reading.channels import RGB
+from inference.running.lengths import LARGEST
 from inference.segmenter import Segmenter as Networks
-from inference.sensitivity import SENSITIVITIES
 from models.checkpoint import read_config
 from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
 

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from inference.compiled import compiled
+from inference.decoding.numbering import Numbering
+from inference.decoding.resizing import resize_rows
+from inference.decoding.watershed import WatershedSettings as Settings
+from inference.decoding.watershed import decode_hover
+from inference.image.scaling import Sizes
 from inference.limits import LIMITS, Limits
-from inference.numbering import Numbering
-from inference.resizing import resize_rows
-from inference.scaling import Sizes
 from inference.tiles import Tally, TileMaps
-from inference.watershed import WatershedSettings as Settings
-from inference.watershed import decode_hover
 from models.unet import STRIDE
 
 if TYPE_CHECKING:

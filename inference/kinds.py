@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from inference import hover, stardist
+from inference.image.scaling import Sizes
 from inference.limits import LIMITS, Limits
-from inference.scaling import Sizes
 from inference.tiles import Tally, TileMaps
 
 if TYPE_CHECKING:

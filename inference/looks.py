@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from inference.image.normalisation import NormalisedForm, NormalisedImage
+from inference.image.scaling import WorkingImage, smallest_shown, working_scale
+from inference.image.views import liveliest_corner, square
 from inference.kinds import KINDS
 from inference.network import Segmenting
-from inference.normalisation import NormalisedForm, NormalisedImage
 from inference.pipeline import collect, decode, run_network
-from inference.scaling import WorkingImage, smallest_shown, working_scale
 from inference.stopwatch import Stopwatch
 from inference.tiles import WINDOW, Tally
-from inference.views import liveliest_corner, square
 from models.unet import DEEPEST_STRIDE
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from inference.ahead import ahead
+from inference.image.normalisation import NormalisedForm, NormalisedImage
+from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import LIMITS, Limits
 from inference.network import Segmenting
-from inference.normalisation import NormalisedForm, NormalisedImage
-from inference.scaling import Sizes, WorkingImage
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, Tile, TileMaps, cut_batches, run_tiles, tile_image
 

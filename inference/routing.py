@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.normalisation import NormalisedForm, Pixels
-from inference.views import close_ups, router_view
+from inference.image.normalisation import NormalisedForm, Pixels
+from inference.image.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY
 from models.router import VIEW_SHORTER_SIDE, RouterOutput

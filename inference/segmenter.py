@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from inference.content import Cutout
 from inference.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
-from inference.glare import share_of_the_dim
+from inference.image.content import Cutout
+from inference.image.glare import share_of_the_dim
+from inference.image.normalisation import Ends, NormalisedForm, normalised_by, normalised_image
+from inference.image.scaling import Sizes, WorkingImage, labelling_scale
+from inference.image.stains import clearer, hides_nuclei
 from inference.limits import LIMITS, Limits
 from inference.network import Network, Segmenting, choose_device
-from inference.normalisation import Ends, NormalisedForm, normalised_by, normalised_image
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
-from inference.scaling import Sizes, WorkingImage, labelling_scale
-from inference.stains import clearer, hides_nuclei
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.turned import SeenTwice
@@ -238,8 +238,8 @@ class Segmenter:
         picture : as `inference.reading.open_image` gives it
         class_ : 0 to 3, whose network is to run; None to let the router choose
         diameter : typical cell diameter in pixels of the image; None to measure it
-        sensitivity : how readily something is taken for a cell, as of `inference.sensitivity.SENSITIVITIES`
-        ends : of the contrast, as of `inference.normalisation.Normalisation`; None for those of the image
+        sensitivity : how readily something is taken for a cell, as of `inference.decoding.sensitivity.SENSITIVITIES`
+        ends : of the contrast, as of `inference.image.normalisation.Normalisation`; None for those of the image
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock, tally = Stopwatch(), Tally()

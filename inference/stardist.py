@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 
 from inference.compiled import compiled
-from inference.edge_probability import edge_probability
+from inference.decoding.edge_probability import edge_probability
+from inference.decoding.numbering import Numbering
+from inference.decoding.painting import paint_onto
+from inference.decoding.polygons import Candidates, by_probability
+from inference.decoding.sensitivity import shifted
+from inference.decoding.suppression import SURVIVOR, UNDECIDED, decide
+from inference.image.scaling import Sizes
 from inference.limits import LIMITS, Limits
-from inference.numbering import Numbering
-from inference.painting import paint_onto
-from inference.polygons import Candidates, by_probability
-from inference.scaling import Sizes
-from inference.sensitivity import shifted
-from inference.suppression import SURVIVOR, UNDECIDED, decide
 from inference.tiles import Maps, Tally, Tile, TileMaps, spans
 from models.stardist import RAYS
 from models.unet import STRIDE
@@ -45,7 +45,7 @@ class Settings:
     overlap_threshold: float = 0.4  # intersection over the smaller polygon's area, StarDist's measure
 
     def at(self, sensitivity: float) -> "Settings":
-        """Those for another sensitivity, see `inference.sensitivity`."""
+        """Those for another sensitivity, see `inference.decoding.sensitivity`."""
         return replace(self, prob_threshold=shifted(self.prob_threshold, sensitivity))
 
     @classmethod
@@ -154,7 +154,7 @@ class _Canvas:
         self.first_row, self.rows = 0, np.zeros((0, sizes.image[1]), np.int32)
 
     def paint(self, cells: Candidates, lowest: float, before: int, shown: np.ndarray) -> int:
-        """Paint polygons that reach down to working row `lowest`; see `inference.painting.paint_onto`."""
+        """Paint polygons that reach down to working row `lowest`; see `inference.decoding.painting.paint_onto`."""
         self._extend(self._row_at(lowest) + 2)
         return paint_onto(self.rows, self.first_row, cells, self.scale, before, shown)
 

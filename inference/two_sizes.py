@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from inference.image.scaling import WorkingImage
 from inference.limits import LIMITS, Limits
 from inference.network import Segmenting
 from inference.pipeline import collect, label_rows
-from inference.scaling import WorkingImage
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, tile_image
 

@@ -5,10 +5,10 @@ python -m inference.warm_up      # makes the caches, when a container is built
 
 import numpy as np
 
+from inference.image.normalisation import NormalisedImage
+from inference.image.scaling import WorkingImage
 from inference.kinds import KINDS
-from inference.normalisation import NormalisedImage
 from inference.pipeline import collect
-from inference.scaling import WorkingImage
 from inference.tiles import Tally, tile_image
 
 

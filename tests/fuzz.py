@@ -27,7 +27,7 @@ import numpy as np
 import tifffile
 
 from inference.reading import ImageError, ReadOptions
-from inference.safe_reading import ReadLimits, SafeReader
+from inference.reading.safe_reading import ReadLimits, SafeReader
 from tests.helpers.damaged_files import bombs, gray, mutant, seeds, shorter, write_content
 
 ROOT = Path(__file__).parents[1]

@@ -16,6 +16,14 @@ MAY_IMPORT = {
     "training": {"models", "inference", "training"},
     "predict": {"inference"},
 }
+ROOMS = {  # folders of `inference`, and which of the others each may import
+    "reading": set(),
+    "image": {"reading"},
+    "decoding": set(),
+    "outputs": {"reading", "image", "decoding"},
+    "running": {"reading", "image", "decoding", "outputs", "cluster"},
+    "cluster": {"reading", "image", "decoding", "outputs", "running"},
+}
 LONGEST = 400  # lines
 PACKAGE = "multistream_cellseg"
 MODULES = {
@@ -54,6 +62,19 @@ def test_imports_are_found():
 def test_a_layer_imports_none_above_it(name):
     folder = name.split(".")[0]
     assert {other.split(".")[0] for other in EDGES[name]} <= MAY_IMPORT[folder]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_it_may(room):
+    """Of the other folders of `inference`."""
+    name = f"inference.{room}"
+    others = {other for module in EDGES if module.startswith(f"{name}.") for other in EDGES[module]}
+    found = {other.split(".")[1] for other in others if other.startswith("inference.")} & set(ROOMS)
+    assert found <= ROOMS[room] | {room}
+
+
+def test_every_folder_of_inference_has_a_rule():
+    assert {path.name for path in (ROOT / "inference").iterdir() if (path / "__init__.py").exists()} == set(ROOMS)
 
 
 def test_no_circle():

@@ -1,7 +1,7 @@
 """The command line, from files to files, with untrained networks: contract, errors, exit codes.
 
-What it starts is in inference.batch and inference.run, its exit codes in inference.exit_codes; the settings of
-inference.limits are changed here.
+What it starts is in inference.running.batch and inference.running.run, its exit codes in inference.exit_codes; the
+settings of inference.limits are changed here.
 """
 
 import csv
@@ -26,14 +26,14 @@ import tifffile
 import zarr
 from skimage.data import coins, immunohistochemistry
 
-from inference import batch
-from inference import run as running
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import holds_labels, write_label_tiff
-from inference.provenance import Provenance
 from inference.reading.stores import StoreSettings
+from inference.running import batch
+from inference.running import run as running
+from inference.running.provenance import Provenance
 from models.classes import CLASSES
 from tests.helpers.readers import InThisProcess
 
@@ -644,7 +644,7 @@ def test_a_killed_run_resumes(tmp_path, untrained_weights):
 
 BEGUN = """
 import runpy, signal, sys
-from inference import scaling
+from inference.image import scaling
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 rows = scaling.WorkingImage.rows
 

@@ -13,7 +13,7 @@ from pictures import of_two_sizes
 
 from inference.command_line import main
 from inference.door import Segmenter
-from inference.finding import images_in
+from inference.running.finding import images_in
 from training.measure.f1 import f1_score, score_image
 
 IMAGES = Path(__file__).with_name("images")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference.normalisation import normalise, to_three_channels
+from inference.image.normalisation import normalise, to_three_channels
 from inference.reading import read_image
 from inference.routing import ruled_out
 from training import augmentation

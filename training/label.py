@@ -41,10 +41,10 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
+from inference.running.naming import label_names
 from inference.segmenter import Segmentation, Segmenter
 from training.command import DONE, PARTLY, add_device, class_number, command, manual
 from training.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inference.normalisation import NormalisedImage
+from inference.image.normalisation import NormalisedImage
 from inference.routing import RouterNetwork
 from models.checkpoint import load_checkpoint
 from models.classes import CLASSES

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.image.scaling import labelling_scale
 from inference.network import Network
 from inference.pipeline import segment_at
-from inference.scaling import labelling_scale
 from training.datasets import Sample, load_samples
 from training.manifest import NoSuchSplit, Record, read_manifest
 from training.measure.f1 import f1_score, score_image

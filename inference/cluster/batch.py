@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference import __version__
-from inference.claims import Claims
 from inference.cluster import tasks
 from inference.cluster.beginning import Brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
@@ -24,14 +23,15 @@ from inference.cluster.job import LOGGER, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
 from inference.cluster.tasks import Done, Large
-from inference.common import Common
-from inference.finding import Found
-from inference.messages import describe
-from inference.progress import Progress
-from inference.provenance import settings_digest
-from inference.report import Report, ReportRow
-from inference.request import Request
-from inference.run import warn_of_names
+from inference.running.claims import Claims
+from inference.running.common import Common
+from inference.running.finding import Found
+from inference.running.messages import describe
+from inference.running.progress import Progress
+from inference.running.provenance import settings_digest
+from inference.running.report import Report, ReportRow
+from inference.running.request import Request
+from inference.running.run import warn_of_names
 from models.checksums import SUMS_FILE
 from models.classes import SHIPPED_WEIGHTS
 from models.weights_folder import check_weights

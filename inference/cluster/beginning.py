@@ -16,10 +16,10 @@ from inference.cluster import tasks
 from inference.cluster.connection import NoCluster
 from inference.cluster.file import File
 from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
-from inference.common import Common, measure_common, with_contrast, with_diameter
-from inference.finding import Found
-from inference.request import Request
-from inference.safe_reading import SafeReader
+from inference.reading.safe_reading import SafeReader
+from inference.running.common import Common, measure_common, with_contrast, with_diameter
+from inference.running.finding import Found
+from inference.running.request import Request
 
 if TYPE_CHECKING:
     from distributed import Client

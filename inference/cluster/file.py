@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.finding import Found
+from inference.running.finding import Found
 
 
 @dataclass(frozen=True)

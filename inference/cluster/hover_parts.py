@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from inference.cluster.joining import Part
+from inference.decoding.resizing import resize_rows
 from inference.hover import (
     HOVER_STRIDE,
     KEPT,
@@ -22,9 +23,8 @@ from inference.hover import (
     rows_needed,
     rows_ready,
 )
+from inference.image.scaling import Sizes
 from inference.limits import Limits
-from inference.resizing import resize_rows
-from inference.scaling import Sizes
 from inference.tiles import TileMaps, spans
 from models.unet import STRIDE
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from distributed import WorkerPlugin, get_worker
 
 from inference import __version__
-from inference.claims import Claims
-from inference.common import Common
 from inference.listening import heard
-from inference.messages import formatted
 from inference.reading import Picture
-from inference.request import Request
-from inference.safe_reading import SafeReader
+from inference.reading.safe_reading import SafeReader
+from inference.running.claims import Claims
+from inference.running.common import Common
+from inference.running.messages import formatted
+from inference.running.request import Request
 from models.checksums import SUMS_FILE
 from models.classes import SHIPPED_WEIGHTS
 
@@ -36,7 +36,7 @@ class Job:
     """A run, for its workers.
 
     number : tells it from others
-    common, claims : as of `inference.run.Run`
+    common, claims : as of `inference.running.run.Run`
     shipped : whether the weights are those that the program came with; each worker takes its own then
     sums : the list of the weights' checksums
     level : from which on the log's lines are wanted

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.numbering import number_rows
+from inference.decoding.numbering import number_rows
 from inference.outputs.label_rows import ZLIB_LEVEL
 from inference.outputs.label_tiff import compressed
 

@@ -16,18 +16,18 @@ from inference.cluster.job import Job, at_work, networks, open_part, reader
 from inference.cluster.joining import Border, Numbers, Part, encode
 from inference.cluster.stardist_parts import StarBand, decide_band, decide_seam, find_in_tiles, paint_band
 from inference.cluster.tasks import Done, Entries, Large, make_run
+from inference.decoding.polygons import Candidates
 from inference.hover import Band
+from inference.image.normalisation import LargeImage, Normalisation
+from inference.image.scaling import WorkingImage, labelling_scale
 from inference.kinds import KINDS
-from inference.messages import collected_warnings
-from inference.normalisation import LargeImage, Normalisation
-from inference.opened import Opened, open_all
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.pipeline import run_network
-from inference.polygons import Candidates
 from inference.reading import Picture
-from inference.report import ReportRow
-from inference.run import by_image
-from inference.scaling import WorkingImage, labelling_scale
+from inference.running.messages import collected_warnings
+from inference.running.opened import Opened, open_all
+from inference.running.report import ReportRow
+from inference.running.run import by_image
 from inference.segmenter import Plan, Segmentation, summarise
 from inference.stardist import count_survivors
 from inference.stopwatch import Stopwatch

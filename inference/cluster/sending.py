@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.claims import Claim, Claims, NotOurs
 from inference.cluster.asking import Asked, Asking
 from inference.cluster.file import File
 from inference.cluster.job import Job
 from inference.cluster.shipping import Parcel, Results, pack_file
 from inference.cluster.tasks import Done, Entries, make_run
-from inference.messages import collected_warnings
-from inference.opened import Opened
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.outputs.whole_file import whole_file
-from inference.safe_reading import SafeReader
+from inference.reading.safe_reading import SafeReader
+from inference.running.claims import Claim, Claims, NotOurs
+from inference.running.messages import collected_warnings
+from inference.running.opened import Opened
 
 
 @dataclass(frozen=True)

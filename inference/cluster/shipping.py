@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inference.claims import Claim, Claims
 from inference.cluster.file import File
 from inference.cluster.job import Job
-from inference.finding import Found
-from inference.provenance import Provenance
+from inference.running.claims import Claim, Claims
+from inference.running.finding import Found
+from inference.running.provenance import Provenance
 
 Content = tuple[str, bytes, int]  # name below the folder, content, time of change in ns
 

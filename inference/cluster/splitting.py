@@ -14,8 +14,8 @@ from inference.cluster.joining import join
 from inference.cluster.large import Looked
 from inference.cluster.stardist_parts import FEWEST_ROWS, TooFew, image_rows, seams
 from inference.cluster.tasks import Done, Large
-from inference.messages import too_slow
 from inference.outputs.label_tiff import rows_of_strip, stored_type
+from inference.running.messages import too_slow
 from inference.stardist import LONGEST_RAY
 from inference.tiles import STEP, spans
 

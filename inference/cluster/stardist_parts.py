@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.cluster.joining import Part
-from inference.painting import paint_onto
-from inference.polygons import Candidates, by_probability
-from inference.scaling import Sizes
+from inference.decoding.painting import paint_onto
+from inference.decoding.polygons import Candidates, by_probability
+from inference.decoding.suppression import SURVIVOR, UNDECIDED, decide
+from inference.image.scaling import Sizes
 from inference.stardist import LONGEST_RAY, Settings, candidates_of, free_to_paint
-from inference.suppression import SURVIVOR, UNDECIDED, decide
 from inference.tiles import TileMaps
 from models.stardist import RAYS
 

@@ -10,12 +10,12 @@ from distributed import get_worker
 from inference.cluster.file import File
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, quiet, reader
 from inference.cluster.shipping import Parcel, Results, unpacked
-from inference.common import Kind, contrast_of, diameters_of
-from inference.normalisation import CommonEnds
-from inference.opened import Opened, open_all
+from inference.image.normalisation import CommonEnds
 from inference.outputs.page import Page, PageEntry
-from inference.report import Report, ReportRow
-from inference.run import Run, by_image
+from inference.running.common import Kind, contrast_of, diameters_of
+from inference.running.opened import Opened, open_all
+from inference.running.report import Report, ReportRow
+from inference.running.run import Run, by_image
 
 
 @dataclass(frozen=True)

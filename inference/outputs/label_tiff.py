@@ -54,7 +54,7 @@ def write_label_tiff(
     colours : with a colour table of ImageJ, random and the same every time
     image : name of the image, and of the position in its file
     channels : names of the channels that were segmented
-    software : the tag of this name, see `inference.provenance`
+    software : the tag of this name, see `inference.running.provenance`
     classic_bytes : of labels; more need BigTIFF
 
     Notes

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.distances import distance_inside
+from inference.decoding.distances import distance_inside
+from inference.image.normalisation import bands, to_three_channels
 from inference.limits import LIMITS, Limits
-from inference.normalisation import bands, to_three_channels
 from inference.outputs.borders import inner_border
 from inference.outputs.whole_file import whole_file
 

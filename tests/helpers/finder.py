@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
+from inference.image.normalisation import NormalisedImage
 from inference.looks import Look
-from inference.normalisation import NormalisedImage
 from inference.stardist import star_distances
 from models.config import Config
 from models.unet import STRIDE

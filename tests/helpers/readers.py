@@ -5,7 +5,7 @@ from inference.reading.stores import STORE_SETTINGS
 
 
 class InThisProcess:
-    """In the place of `inference.safe_reading.SafeReader`."""
+    """In the place of `inference.reading.safe_reading.SafeReader`."""
 
     def __init__(self, limits=None, settings=STORE_SETTINGS):
         self.settings = settings

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference.polygons import Candidates
+from inference.decoding.polygons import Candidates
 
 RAYS = 32
 

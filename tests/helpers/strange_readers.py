@@ -1,4 +1,4 @@
-"""What a file may do to its decoder, done on purpose in the place of `inference.reader_process.work`."""
+"""What a file may do to its decoder, done on purpose in the place of `inference.reading.reader_process.work`."""
 
 import json
 import os

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from inference.painting import paint
-from inference.scaling import Sizes
+from inference.decoding.painting import paint
+from inference.decoding.suppression import suppress
+from inference.image.scaling import Sizes
 from inference.stardist import LONGEST_RAY, find_candidates
-from inference.suppression import suppress
 from inference.tiles import tile_image
 from models.unet import STRIDE
 from training.measure.f1 import match_counts

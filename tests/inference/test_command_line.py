@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.batch import Request
 from inference.command_line import parse_arguments, parse_width, request_of
-from inference.lengths import Length
+from inference.running.batch import Request
+from inference.running.lengths import Length
 from models.classes import SHIPPED_WEIGHTS
 
 

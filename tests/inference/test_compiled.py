@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from inference.compiled import source_files
-from inference.painting import _paint
-from inference.polygons import polygon_area
+from inference.decoding.painting import _paint
+from inference.decoding.polygons import polygon_area
 
 
 def test_a_function_depends_on_the_files_of_what_it_calls():

@@ -15,8 +15,8 @@ from inference.diameter import (
     second_diameter,
     sizes_to_try,
 )
+from inference.image.normalisation import NormalisedImage
 from inference.looks import Look
-from inference.normalisation import NormalisedImage
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from streamed import SCALES, SHAPES, assert_matching, assert_numbered, cut, grid
 
 from inference import hover
 from inference.hover import MapRows, Settings, disagreement, hover_maps
+from inference.image.scaling import Sizes
 from inference.limits import Limits
-from inference.scaling import Sizes
 from inference.tiles import Tally, tile_image
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference.image.scaling import Sizes
 from inference.kinds import KINDS
-from inference.scaling import Sizes
 from inference.tiles import Tally, tile_image
 from models.classes import CLASSES
 from models.stardist import RAYS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from finder import Finder, disks, look
 
+from inference.image.normalisation import NormalisedImage
 from inference.looks import Look, common, look_at, matched, typical_diameter
-from inference.normalisation import NormalisedImage
 
 
 @pytest.fixture

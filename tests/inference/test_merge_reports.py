@@ -6,7 +6,7 @@ import json
 import pytest
 
 from inference.merge_reports import by_number, main, merge
-from inference.report import Report, ReportRow
+from inference.running.report import Report, ReportRow
 
 
 def write(path, rows):

@@ -10,13 +10,13 @@ import torch
 from streamed import assert_matching, at_once, grid_of, same_cells
 
 from inference import hover, stardist
+from inference.image.normalisation import NormalisedImage, normalise, to_three_channels
+from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import Limits
 from inference.network import Network
-from inference.normalisation import NormalisedImage, normalise, to_three_channels
 from inference.pipeline import collect, label_rows
 from inference.reading import read_image
-from inference.scaling import Sizes, WorkingImage
 from inference.segmenter import Segmenter
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, cut_batches, run_tiles

@@ -11,7 +11,7 @@ from stardist.geometry import star_dist
 from streamed import SCALES, SHAPES, assert_numbered, at_once, cut, grid_of, same_cells
 
 from inference import stardist
-from inference.scaling import Sizes
+from inference.image.scaling import Sizes
 from inference.stardist import LONGEST_RAY, Settings, disagreement, find_candidates, star_distances
 from inference.tiles import STEP, Tally, spans, tile_image
 from models.stardist import RAYS

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.normalisation import NormalisedImage, normalise
+from inference.image.normalisation import NormalisedImage, normalise
+from inference.image.scaling import WorkingImage
 from inference.reading import read_image
-from inference.scaling import WorkingImage
 from inference.tiles import (
     STEP,
     WINDOW,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from finder import Finder, disks
 
-from inference.normalisation import NormalisedImage
-from inference.scaling import WorkingImage
+from inference.image.normalisation import NormalisedImage
+from inference.image.scaling import WorkingImage
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.two_sizes import put_beside, rows_of_two_sizes

@@ -11,7 +11,8 @@ import importlib, pkgutil
 from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from inference import normalisation, scaling, tiles
+from inference.image import normalisation, scaling
+from inference import tiles
 from inference.kinds import KINDS
 from inference.limits import Limits
 from inference.warm_up import warm_up

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.decoding.painting import paint
+from inference.decoding.suppression import suppress
+from inference.decoding.watershed import decode_hover
 from inference.hover import HOVER_STRIDE
-from inference.painting import paint
 from inference.stardist import find_candidates
-from inference.suppression import suppress
-from inference.watershed import decode_hover
 from models.unet import DEEPEST_STRIDE
 from tests.helpers.resized import resize_labels
 from training.datasets import load_sample

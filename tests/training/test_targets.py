@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inference import hover
-from inference.edge_probability import edge_probability
+from inference.decoding.edge_probability import edge_probability
 from inference.hover import HOVER_STRIDE
 from models.unet import STRIDE
 from training.targets import make_targets

@@ -34,8 +34,8 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from inference.image.normalisation import NormalisedImage, normalise
 from inference.network import Network, choose_device
-from inference.normalisation import NormalisedImage, normalise
 from inference.reading import read_image
 from inference.routing import RouterNetwork, ruled_out
 from inference.segmenter import Segmenter

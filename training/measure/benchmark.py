@@ -52,10 +52,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from inference.finding import images_in
 from inference.outputs.label_tiff import BIG_TIFF_BYTES, TILE, cut_tiles
 from inference.reading import open_image
-from inference.report import TOLERANCE_PIXELS, time_tolerance
+from inference.running.finding import images_in
+from inference.running.report import TOLERANCE_PIXELS, time_tolerance
 from training.command import DONE, PARTLY, command, manual, positive
 from training.measure.launching import DEFAULT_COMMAND, ROOT, Launch, image_record, launch, split_command, work_folder
 from training.measure.machine import machine

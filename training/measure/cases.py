@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.naming import label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.running.naming import label_names
 from training.datasets import read_labels
 from training.manifest import read_manifest
 

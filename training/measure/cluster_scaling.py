@@ -34,12 +34,12 @@ import numpy as np
 
 from inference.cluster.connection import connected
 from inference.cluster.file import File
-from inference.finding import Found, images_in
+from inference.image.normalisation import normalised_image
 from inference.limits import Limits
-from inference.normalisation import normalised_image
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.outputs.label_tiff import compressed, rows_of_strip, stored_type, write_label_tiff
-from inference.report import ReportRow
+from inference.running.finding import Found, images_in
+from inference.running.report import ReportRow
 from training.command import DONE, command, manual, positive
 from training.measure.decoding import make_labels
 from training.measure.launching import run_folder

@@ -35,13 +35,13 @@ import cv2
 import numpy as np
 
 from inference import stardist
-from inference.edge_probability import edge_probability
+from inference.decoding.edge_probability import edge_probability
+from inference.decoding.watershed import LEVELS, WatershedSettings, boundary_strength, flood
 from inference.hover import hover_maps
+from inference.image.scaling import Sizes
 from inference.pipeline import collect
-from inference.scaling import Sizes
 from inference.stardist import star_distances
 from inference.tiles import Tally, tile_image
-from inference.watershed import LEVELS, WatershedSettings, boundary_strength, flood
 from models.stardist import RAYS
 from models.unet import STRIDE
 from training.command import DONE, PARTLY, command, manual, positive

@@ -6,8 +6,8 @@ from importlib import import_module
 import numpy as np
 
 from inference import stardist
-from inference.painting import paint
-from inference.polygons import Candidates
+from inference.decoding.painting import paint
+from inference.decoding.polygons import Candidates
 from models.stardist import RAYS
 from models.unet import STRIDE
 

@@ -34,8 +34,8 @@ import tifffile
 import torch
 
 from inference.door import picture_of
+from inference.image.normalisation import normalised_image, to_three_channels
 from inference.network import Network
-from inference.normalisation import normalised_image, to_three_channels
 from inference.outputs.label_tiff import write_labels
 from inference.routing import RouterNetwork
 from inference.segmenter import Segmenter

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import tifffile
 
-from inference.naming import challenge_names, label_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
-from inference.report import STAGE_COLUMNS, time_tolerance
+from inference.running.naming import challenge_names, label_names
+from inference.running.report import STAGE_COLUMNS, time_tolerance
 from training.tables import read_table
 
 log = logging.getLogger(__name__)

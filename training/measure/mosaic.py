@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.normalisation import normalise
+from inference.image.normalisation import normalise
 from inference.reading import IMAGE_SUFFIXES, read_image
 from training.manifest import read_manifest
 from training.tables import grouped

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference.finding import images_in
 from inference.network import Network, best_dtype, choose_device
 from inference.reading import read_image
+from inference.running.finding import images_in
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, PARTLY, add_device, command, manual, positive

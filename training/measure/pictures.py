@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from inference.normalisation import normalise, to_three_channels
+from inference.image.normalisation import normalise, to_three_channels
 from inference.reading import read_image
 from training.measure.judging import COLOURS, FOUND, SPURIOUS, Judged
 

@@ -39,10 +39,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from inference.finding import images_in
-from inference.naming import challenge_names
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.reading import read_image
+from inference.running.finding import images_in
+from inference.running.naming import challenge_names
 from training.command import DONE, PARTLY, command, manual, positive
 from training.measure.cases import Case, cases_from_manifest
 from training.measure.f1 import MODES

@@ -8,8 +8,8 @@ TRUTH is a manifest (training.manifest; the lines of --split that have labels) o
 sub-folders included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
 
 PREDICTIONS holds the label files that predict.py writes, under the names that it gives them
-(inference.naming.label_names). For an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/ first, then
-in PREDICTIONS/.
+(inference.running.naming.label_names). For an image in .../monuseg/ the file is looked for in PREDICTIONS/monuseg/
+first, then in PREDICTIONS/.
 
 Scores are means over the images, each image counting the same. A table is printed for each mode (training.measure.f1):
 corrected, where an image without a usable prediction has F1 0, and official, where the organiser's program leaves it

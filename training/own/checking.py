@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.normalisation import normalise, to_three_channels
+from inference.image.normalisation import normalise, to_three_channels
 from inference.outputs.overlay import COLOURS, OverlayStyle, draw_overlay, write_png
 from training.own.agreement import Compared, check_place, check_swaps
 from training.own.checks import Finding, check_labels, check_set

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from inference.normalisation import normalise
+from inference.image.normalisation import normalise
 from inference.reading import read_image
 from models.classes import LARGE_COLOUR
 from training.cues import THRESHOLDS, cue_class

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from inference.naming import stem
+from inference.running.naming import stem
 from training.readers.label_images import RawLabels
 from training.readers.label_outlines import Shape, draw_cells, pixels_inside, read_json, read_shapes
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.naming import stem
+from inference.running.naming import stem
 from training.readers.coco import Coco, is_coco
 from training.readers.label_images import RawLabels, read_label_image, read_numpy
 from training.readers.label_outlines import is_geojson, read_geojson, read_imagej, read_json, read_labelme

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from inference.distances import distance_inside
+from inference.decoding.distances import distance_inside
 from training.synthetic import optics
 from training.synthetic.fields import Scene, blur, fractal, log_uniform, noise, streaks
 from training.synthetic.labels import deepest, inner_distance, middles, tidy

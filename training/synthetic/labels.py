@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.measure import label as connected
 
-from inference.distances import distance_inside
+from inference.decoding.distances import distance_inside
 
 
 def inner_distance(labels: np.ndarray) -> np.ndarray:

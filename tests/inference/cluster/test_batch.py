@@ -31,7 +31,7 @@ from inference.cluster.connection import NoCluster, connected, worker_places
 from inference.cluster.file import File
 from inference.command_line import main
 from inference.door import Segmenter
-from inference.finding import Found
+from inference.running.finding import Found
 
 ROOT = Path(__file__).parents[3]
 COINS = coins()

@@ -8,8 +8,8 @@ from streamed import SCALES, cut, grid_of
 from inference import hover
 from inference.cluster.hover_parts import HoverPlan
 from inference.hover import Settings
+from inference.image.scaling import Sizes
 from inference.limits import Limits
-from inference.scaling import Sizes
 from inference.tiles import Tally, spans
 from tests.inference.test_hover import crowded_cells, hover_blocks, hover_maps_of
 

@@ -6,7 +6,7 @@ from parts import put_together
 
 from inference.cluster.joining import Border, Part, encode, join
 from inference.cluster.splitting import strips_of
-from inference.numbering import Numbering
+from inference.decoding.numbering import Numbering
 from inference.outputs.label_rows import Strips
 from inference.outputs.label_tiff import compressed
 from inference.tiles import Tally

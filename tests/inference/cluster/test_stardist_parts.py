@@ -21,8 +21,8 @@ from inference.cluster.stardist_parts import (
     seams,
     split,
 )
-from inference.polygons import Candidates
-from inference.scaling import Sizes
+from inference.decoding.polygons import Candidates
+from inference.image.scaling import Sizes
 from inference.stardist import LONGEST_RAY, Settings, count_survivors
 from inference.tiles import Tally, spans
 from models.stardist import RAYS

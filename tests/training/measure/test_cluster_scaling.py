@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from inference.cluster.shipping import pack_file
-from inference.finding import Found
+from inference.running.finding import Found
 from training.measure.cluster_scaling import alone, main, tiny, wire_bytes
 
 

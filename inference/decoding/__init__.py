@@ -1,0 +1,1 @@
+"""What the kinds of network share on the way from maps to labels: polygons, suppression, watershed, numbers."""

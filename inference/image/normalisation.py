@@ -1,0 +1,390 @@
+"""Bring an image to the 8-bit form that the networks see: whole, or region by region as it is asked for."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inference.image.colour import channel_of_one_hue
+from inference.image.content import Box, Cutout, content_box, within
+from inference.image.noise import shows_something
+from inference.image.stains import WithoutBrown, without_brown
+from inference.limits import LIMITS, Limits
+from inference.reading import Regions
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
+COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
+HUE_SIDE = 256  # pixels of the sample's shorter side by which an image's hue is told
+
+NOTHING = 0.0, 0.0  # ends of a channel with nothing to see
+Pixels = np.ndarray | Regions | Cutout
+Ends = tuple[tuple[float, float], ...]  # of channels, the values that become 0 and 255
+
+
+def normalise(pixels: Pixels) -> np.ndarray:
+    """Stretch each channel between percentiles 1 and 99 of its non-zero pixels to 8 bit.
+
+    Parameters
+    ----------
+    pixels : array of shape (H, W) or (H, W, C), C of 1 to 3, any integer or float dtype; NaN and infinities count as 0
+
+    Returns
+    -------
+    uint8 array of shape (H, W) for one channel, equal channels or a single hue on a dark background, else (H, W, 3):
+    two channels become red and green. A channel without contrast becomes 0, and one that shows nothing but noise as
+    well.
+    """
+    return Normalisation.measure(pixels)(pixels[:, :])
+
+
+def normalised_image(
+    pixels: Pixels, limits: Limits = LIMITS, ends: "Ends | None" = None, brown: bool = True
+) -> "NormalisedForm":
+    """As `normalise`, but a large image is normalised region by region, as they are asked for.
+
+    The contrast of an image in empty surroundings is that of its content.
+
+    Parameters
+    ----------
+    ends : as of `Normalisation.with_ends`, if they are not to be those of this image
+    brown : as of `Normalisation`
+    """
+    return _in_surroundings(pixels, lambda part: Normalisation.measure(part, limits, brown).with_ends(ends), limits)
+
+
+def normalised_by(pixels: Pixels, normalisation: "Normalisation", limits: Limits = LIMITS) -> "NormalisedForm":
+    """As `normalised_image`, by a normalisation that is known."""
+    return _in_surroundings(pixels, lambda part: normalisation, limits)
+
+
+def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]", limits: Limits) -> "NormalisedForm":
+    """The normalised form of an image by what is measured of it, or of its content, if all around that is empty."""
+    image = _normalised(pixels, measure(pixels), limits)
+    box = content_box(image.overview)
+    if box is None:
+        return image
+    rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
+    box = rows, columns
+    image = _normalised(pixels, measure(Cutout(pixels, box)), limits)
+    image.content = Part(image, box)
+    return image
+
+
+def _normalised(pixels: Pixels, normalisation: "Normalisation", limits: Limits) -> "NormalisedForm":
+    if math.prod(pixels.shape[:2]) > limits.whole_pixels:
+        return LargeImage(pixels, normalisation, limits)
+    image = NormalisedImage(normalisation(pixels[:, :]))
+    image.normalisation = normalisation
+    return image
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What `normalise` does to the pixels of one image.
+
+    channels : the numbers of the channels that are shown; a single one makes a gray image
+    ends : of each of them the values that become 0 and 255; equal where there is nothing to see
+    brown : False to take a brown stain away first
+    glare : False if a few places far brighter than the rest are cut off
+    """
+
+    channels: tuple[int, ...]
+    ends: Ends
+    brown: bool = True
+    glare: bool = True
+
+    @property
+    def gray(self) -> bool:
+        """Whether the result has one channel."""
+        return len(self.channels) == 1
+
+    @classmethod
+    def measure(cls, pixels: Pixels, limits: Limits = LIMITS, brown: bool = True) -> "Normalisation":
+        """Look at the pixels, band by band.
+
+        The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
+        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`.
+        """
+        shown: Any = pixels if brown else WithoutBrown(pixels)
+        channels = channels_to_show(shown, limits)
+        ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
+        seen = (
+            any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(shown, channels, limits)
+        )
+        return cls(
+            channels,
+            tuple(
+                with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends(shown, channels, limits), seen)
+            ),
+            brown,
+        )
+
+    def with_ends(self, ends: Ends | None) -> "Normalisation":
+        """The same with other ends, given for all channels of the image; None keeps those it has. Nothing to see
+        remains nothing.
+        """
+        if ends is None:
+            return self
+        return replace(self, ends=tuple(ends[c] if own != NOTHING else own for c, own in zip(self.channels, self.ends)))
+
+    def without_glare(self, share: float) -> "Normalisation":
+        """The same that stretches the lower `share` of the contrast over all of it."""
+        return replace(self, ends=tuple((low, low + share * (high - low)) for low, high in self.ends), glare=False)
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        """Normalise (h, w) or (h, w, C) pixels of the measured image: uint8, (h, w) or (h, w, 3)."""
+        if not self.brown:
+            block = without_brown(block)
+        planes = [self._stretch(plane, *ends) for plane, ends in zip(_planes(block, self.channels), self.ends)]
+        if self.gray:
+            return planes[0]
+        return cv2.merge(planes + [np.zeros_like(planes[0])] * (3 - len(planes)))
+
+    @staticmethod
+    def _stretch(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+        def stretch(values: np.ndarray) -> np.ndarray:
+            if not high > low:
+                return np.zeros(values.shape, np.uint8)
+            return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+        if plane.dtype not in (np.uint8, np.uint16):
+            return stretch(_finite(plane))
+        table = stretch(np.arange(np.iinfo(plane.dtype).max + 1, dtype=np.float64))
+        return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
+
+
+def with_zero(low: float, high: float) -> tuple[float, float]:
+    """The ends of a channel; where its non-zero pixels are all alike, as in a mask, 0 is the lower one."""
+    return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
+
+
+def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]:
+    """The numbers of the channels that show all there is to see: one for a gray image, however it is stored.
+
+    Parameters
+    ----------
+    pixels : as of `normalise`
+    """
+    channels = tuple(range(1 if pixels.ndim == 2 else pixels.shape[2]))
+    if len(channels) == 1 or all(
+        np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:]
+    ):
+        return channels[:1]
+    every = max(1, min(pixels.shape[:2]) // HUE_SIDE)
+    single = channel_of_one_hue(pixels[::every, ::every])
+    return channels if single is None else (single,)
+
+
+def bands(pixels: Pixels, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
+    """The pixels of an image in order, some rows at a time: a multiple of `multiple`, but for the last band."""
+    height, width = pixels.shape[:2]
+    rows = max(1, limits.band_pixels // (width * multiple)) * multiple
+    for top in range(0, height, rows):
+        yield pixels[top : top + rows, :]
+
+
+def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
+    """Some channels of (h, w) or (h, w, C) pixels, each one contiguous."""
+    return [np.ascontiguousarray(band if band.ndim == 2 else band[..., c]) for c in channels]
+
+
+def _channelwise(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[Iterator[np.ndarray]]:
+    """For each channel its bands, which are read as they are asked for."""
+    for c in channels:
+        yield (_planes(band, (c,))[0] for band in bands(pixels, limits))
+
+
+def _finite(plane: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(plane.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
+
+
+def _ends_of_integers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
+    """Both percentiles of each channel."""
+    return _ends_of_counts(_counts(pixels, channels, limits))
+
+
+def _counts(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
+    """How often each value occurs in each channel: (channels, levels) int64."""
+    levels = np.iinfo(pixels.dtype).max + 1
+    counts = np.zeros((len(channels), levels), np.int64)
+    for band in bands(pixels, limits):
+        for own, plane in zip(counts, _planes(band, channels)):
+            own += cv2.calcHist([plane], [0], None, [levels], [0, levels]).ravel().astype(np.int64)
+    return counts
+
+
+def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Both percentiles of each channel by linear interpolation between order statistics, as numpy.percentile."""
+    counts[:, 0] = 0
+    for own in counts:
+        ends = np.cumsum(own)
+        positions = max(0, ends[-1] - 1) * np.array([LOW_PERCENTILE, HIGH_PERCENTILE]) / 100
+        below = positions.astype(np.int64)
+        a, b = (np.searchsorted(ends, ranks, side="right") for ranks in (below, np.minimum(below + 1, ends[-1] - 1)))
+        low, high = a + (b - a) * (positions - below)
+        yield float(low), float(high)
+
+
+def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
+    """Both percentiles of each channel."""
+    every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
+    sample = pixels[::every, ::every]
+    for plane in _planes(sample, channels):
+        plane = _finite(plane)
+        values = plane[plane != 0]
+        yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
+
+
+class CommonEnds:
+    """Ends that many images of one type and number of channels have in common: the percentiles of all their pixels.
+
+    Those of other numbers than 8 and 16-bit integers come from a sample of each image, which counts as much as that of
+    any other.
+    """
+
+    def __init__(self) -> None:
+        self._counts: np.ndarray | None = None
+        self._samples: list[np.ndarray] = []  # (n, channels) of each image
+
+    def add(self, pixels: Pixels, limits: Limits = LIMITS) -> None:
+        """One more image."""
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        if pixels.dtype in (np.uint8, np.uint16):
+            counts = _counts(pixels, tuple(range(channels)), limits)
+            self._counts = counts if self._counts is None else self._counts + counts
+        else:
+            every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
+            self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
+
+    def merge(self, other: "CommonEnds") -> None:
+        """The images of another one, of the same type and number of channels, as if they had been added here."""
+        if other._counts is not None:
+            self._counts = other._counts.copy() if self._counts is None else self._counts + other._counts
+        self._samples += other._samples
+
+    @property
+    def ends(self) -> Ends:
+        """Those of all images so far, for each of their channels; there must be one image."""
+        if self._counts is not None:
+            return tuple(with_zero(*own) for own in _ends_of_counts(self._counts.copy()))
+        pixels = np.concatenate(self._samples)[:, None]
+        return tuple(with_zero(*own) for own in _ends_of_numbers(pixels, tuple(range(pixels.shape[2])), LIMITS))
+
+
+class NormalisedForm:
+    """An image in its normalised form, of which regions may be asked for.
+
+    Parameters
+    ----------
+    box : rows and columns of the image that it is a part of; None for all
+
+    Attributes
+    ----------
+    shape : height and width in pixels
+    gray : whether it has one channel
+    reduction : pixels of the image per pixel of its overview, along each axis
+    content : the part that is not empty surroundings; mostly the image itself
+    normalisation : what made it of the image's pixels, if that is known
+    """
+
+    normalisation: Normalisation | None = None
+
+    def __init__(self, shape: tuple[int, int], gray: bool, reduction: int = 1, box: Box | None = None):
+        self.shape, self.gray, self.reduction = shape, gray, reduction
+        self.box = box or (slice(0, shape[0]), slice(0, shape[1]))
+        self.content: NormalisedForm = self
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        """The region [rows, columns]: uint8, (h, w) or (h, w, 3)."""
+        raise NotImplementedError
+
+    @property
+    def overview(self) -> np.ndarray:
+        """The image in small: uint8, (H / reduction, W / reduction) without what is left over, or (..., 3)."""
+        raise NotImplementedError
+
+
+class NormalisedImage(NormalisedForm):
+    """One that is kept whole.
+
+    Parameters
+    ----------
+    whole : uint8, (H, W) or (H, W, 3)
+    """
+
+    def __init__(self, whole: np.ndarray):
+        super().__init__(whole.shape[:2], whole.ndim == 2)
+        self._whole = whole
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self._whole[region]
+
+    @property
+    def overview(self) -> np.ndarray:
+        return self._whole
+
+
+class LargeImage(NormalisedForm):
+    """One of which regions are made as they are asked for.
+
+    Parameters
+    ----------
+    pixels : as `normalise` takes them
+    normalisation : what is done to them
+    """
+
+    normalisation: Normalisation
+
+    def __init__(self, pixels: Pixels, normalisation: Normalisation, limits: Limits = LIMITS):
+        height, width = pixels.shape[:2]
+        super().__init__((height, width), normalisation.gray, max(1, min(height, width) // limits.overview_side))
+        self.pixels, self.normalisation, self.limits = pixels, normalisation, limits
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self.normalisation(self.pixels[region])
+
+    @cached_property
+    def overview(self) -> np.ndarray:
+        """Means over squares of `reduction` pixels."""
+        n = self.reduction
+        if n == 1:
+            return self[:, :]
+        columns = self.shape[1] // n * n
+        reduced = []
+        for band in bands(self.pixels, self.limits, n):
+            rows = len(band) // n * n
+            if rows:
+                band = self.normalisation(band[:rows, :columns])
+                reduced.append(cv2.resize(band, (columns // n, rows // n), interpolation=cv2.INTER_AREA))
+        return np.concatenate(reduced)
+
+
+class Part(NormalisedForm):
+    """A part of a normalised image, as an image of its own.
+
+    Parameters
+    ----------
+    box : rows and columns of it, multiples of the image's reduction
+    """
+
+    def __init__(self, image: NormalisedForm, box: Box):
+        shape = box[0].stop - box[0].start, box[1].stop - box[1].start
+        super().__init__(shape, image.gray, image.reduction, box)
+        self.image = image
+
+    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
+        return self.image[within(self.box, region)]
+
+    @property
+    def overview(self) -> np.ndarray:
+        rows, columns = (slice(part.start // self.reduction, part.stop // self.reduction) for part in self.box)
+        return self.image.overview[rows, columns]
+
+
+def to_three_channels(image: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H, W, 3) by repetition; (H, W, 3) is returned as it is."""
+    return image if image.ndim == 3 else cv2.merge([image] * 3)

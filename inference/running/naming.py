@@ -1,0 +1,108 @@
+"""How the results of each image are named, and that no two have one name."""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from inference.reading.sniff import IMAGE_SUFFIXES, SHARED
+from inference.running.finding import Found
+
+LONG_ENDINGS = (
+    ".ome.zarr.zip",
+    ".ome.tiff",
+    ".ome.tif",
+    ".ome.btf",
+    ".ome.tf2",
+    ".ome.tf8",
+    ".ome.zarr",
+    ".zarr.zip",
+    ".nii.gz",
+)
+ENDINGS = (
+    *LONG_ENDINGS,
+    *IMAGE_SUFFIXES,
+    *(ending for endings in SHARED.values() for ending in endings),
+    ".nd2",
+    ".lif",
+    ".zip",
+)
+
+
+class Names(StrEnum):
+    """What of a file's name its results keep."""
+
+    STEM = "stem"  # all but the ending: a.b.tif -> a.b
+    FULL = "full"  # all of it: a.b.tif -> a.b.tif
+    CHALLENGE = "challenge"  # up to the first dot: a.b.tif -> a, as the NeurIPS 2022 challenge wants it
+
+
+class NamesCollide(ValueError):
+    """Images whose results would overwrite one another. The message names them and the remedy."""
+
+
+def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Path, Path]:
+    """Where the results of each image go below the output folder, without what is added for the kind of result.
+
+    The name depends on the file's own name alone. In a challenge, where two share what is before their first dot, the
+    later one keeps its stem, or its whole name if that is taken too.
+
+    Raises
+    ------
+    NamesCollide
+        Outside a challenge, where two images share a name.
+    """
+    if names is Names.CHALLENGE:
+        return _challenge_names(images)
+    chosen = {
+        found.path: found.folder / (found.path.name if names is Names.FULL else stem(found.path.name))
+        for found in images
+    }
+    owners: dict[Path, list[Path]] = {}
+    for path, name in chosen.items():
+        owners.setdefault(name, []).append(path)
+    shared = [paths for paths in owners.values() if len(paths) > 1]
+    if shared:
+        same_file = any(len({path.name for path in paths}) < len(paths) for paths in shared)
+        listed = "; ".join(" and ".join(map(str, paths)) for paths in shared[:5])
+        more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+        raise NamesCollide(
+            f"results of these would have the same name: {listed}{more}; "
+            + (
+                "give their common folder with --recursive, or run them one after the other into two output folders"
+                if same_file or names is Names.FULL
+                else "--full-names keeps the endings in the results' names"
+            )
+        )
+    return chosen
+
+
+def stem(name: str) -> str:
+    """A file's name without its ending; what no image ends in belongs to the name."""
+    for ending in ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def label_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names of results in one folder: without the ending, or in full for those that differ in the ending alone."""
+    stems = Counter(stem(path.name) for path in paths)
+    return {path: stem(path.name) if stems[stem(path.name)] == 1 else path.name for path in paths}
+
+
+def challenge_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names of results in one folder in a challenge."""
+    return {path: str(name) for path, name in _challenge_names([Found(path) for path in paths]).items()}
+
+
+def _challenge_names(images: Sequence[Found]) -> dict[Path, Path]:
+    chosen: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for found in images:
+        name = found.path.name
+        short = name.split(".")[0] or found.path.stem
+        candidates = (found.folder / n for n in (short, found.path.stem, name))
+        chosen[found.path] = next(path for path in candidates if path not in taken)
+        taken.add(chosen[found.path])
+    return chosen

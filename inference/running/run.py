@@ -1,0 +1,337 @@
+"""The images of a run: each is read, segmented and written; a bad one does not keep the others from being done."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference import __version__
+from inference.outputs.label_rows import LabelRows, LabelStore
+from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels, write_label_tiff
+from inference.outputs.pixel_size import PixelSize
+from inference.outputs.products import PRODUCTS
+from inference.reading import Image
+from inference.running.claims import Claim, Claims
+from inference.running.finding import Found
+from inference.running.memory_need import check_memory
+from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
+from inference.running.naming import Names
+from inference.running.opened import Opened
+from inference.running.progress import Progress
+from inference.running.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
+from inference.running.request import Request
+from inference.stopwatch import Stopwatch
+from inference.streams import escaped
+
+if TYPE_CHECKING:
+    from inference.image.normalisation import Ends
+    from inference.outputs.page import Page
+    from inference.outputs.result import Result
+    from inference.running.common import Common
+    from inference.segmenter import Plan, Segmenter
+
+log = logging.getLogger(__name__)
+
+
+def by_image(planes: Iterator[Opened]) -> Iterator[tuple[Opened, Iterator[Opened]]]:
+    """The first plane of each image, and the others of it, to be read before the next image is asked for."""
+    for _, group in groupby(planes, lambda plane: (plane.found, plane.number)):
+        opened = iter(group)
+        yield next(opened), opened
+
+
+def warn_of_names(kind: Names, names: Mapping[Path, Path]) -> None:
+    """Say in a challenge which labels are not named after what is before the first dot."""
+    for path, name in names.items() if kind is Names.CHALLENGE else ():
+        if name.name != path.name.split(".")[0]:
+            log.warning(
+                "%s: another image has the same name up to its first dot; labels go to %s%s",
+                path.name,
+                name,
+                LABEL_SUFFIX,
+            )
+
+
+@dataclass
+class Run:
+    """The images of a run being done.
+
+    names : of the results of each file, below the output folder
+    common : what all images have in common
+    report, page : where each image is told of
+    claims : which files it may write
+    """
+
+    request: Request
+    names: dict[Path, Path]
+    segmenter: "Segmenter"
+    common: "Common"
+    report: Report
+    page: "Page | None"
+    claims: Claims
+
+    def __post_init__(self) -> None:
+        self._owners: dict[Path, Path] = {}  # files of the label files so far
+
+    def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
+        """Segment the images one after the other."""
+        warn_of_names(self.request.names, self.names)
+        rows: list[ReportRow] = []
+        with Progress(len(images), self.request.quiet, self.request.seconds_between_lines) as progress:
+            start = time.perf_counter()
+            for first, opened in by_image(planes):
+                progress.begin(first.found.path.name)
+                rows.append(self.attempt(first, opened, start, progress.tile))
+                if first.last:
+                    progress.end()
+                self.report.add(rows[-1])
+                start = time.perf_counter()
+        return rows
+
+    def attempt(
+        self, first: Opened, others: Iterator[Opened], start: float, on_tile: Callable[[int], None]
+    ) -> ReportRow:
+        """Segment one image; whatever happens to it is told by its line of the report.
+
+        Parameters
+        ----------
+        first, others : the planes of the image
+        start : by time.perf_counter(), of its reading
+        """
+        file = first.found.path.name
+        with collected_warnings() as warnings:
+            try:
+                row = self.image(first, others, warnings, self._in_time(file, start, on_tile))
+                row = replace(row, seconds=round(time.perf_counter() - start, 2))
+                log.info("%s", summary_of(row))
+            except Exception as error:  # whatever happens to one image, the others are still to be done
+                row = self.failed(first, error)
+        return replace(row, warnings="; ".join(warnings) or None, version=__version__)
+
+    def failed(self, first: Opened, error: Exception) -> ReportRow:
+        """The line of an image that cannot be done, which the log and the page tell of too."""
+        reason = describe(first.found.path.name, error)
+        log.error("%s", reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+        row = ReportRow(f"failed: {reason}", str(first.found.folder / first.found.path.name), series=first.series)
+        if self.page:
+            self.page.add_failure(row.image, reason)
+        return row
+
+    def _in_time(self, file: str, start: float, on_tile: Callable[[int], None]) -> Callable[[int], None]:
+        """`on_tile`, which raises ImageError once --timeout has passed."""
+
+        def checked(total: int) -> None:
+            on_tile(total)
+            if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
+                raise too_slow(file, self.request.timeout)
+
+        return checked
+
+    def image(
+        self, first: Opened, others: Iterator[Opened], warnings: list[str], on_tile: Callable[[int], None]
+    ) -> ReportRow:
+        """Segment one image, all planes of it, and write its files.
+
+        A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered
+        on.
+
+        Parameters
+        ----------
+        first, others : the planes of the image
+        warnings : those about the image so far
+        """
+        request, picture, image = self.request, first.picture, first.image
+        file, name = first.found.path.name, self.names[first.found.path]
+        target = request.folder / name.with_name(f"{name.name}{image.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
+        if (owner := self._owners.setdefault(labels, first.found.path)) != first.found.path:
+            raise ValueError(
+                f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder"
+            )
+        height, width = picture.shape
+        pixel_size = PixelSize.of(picture)
+        row = ReportRow(
+            "kept",
+            str(first.found.folder / file),
+            str(labels.relative_to(request.folder)),
+            height,
+            width,
+            str(picture.pixels.dtype),
+            picture.axes,
+            picture.format,
+            first.series,
+            len(image.views),
+            pixel_size_um=str(pixel_size) if pixel_size else None,
+        )
+        claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
+        whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
+        if whole and (cells := count_cells(labels)) is not None:
+            if self.page:
+                self.page.add_kept(row.image, cells)
+            return replace(row, cells=cells)
+        log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
+        for warning in picture.warnings:
+            log.warning("%s", warning)
+        class_, diameter = (
+            request.class_,
+            request.diameter.pixels(file, picture) if request.diameter else self.common.diameter,
+        )
+        if image.stack:
+            plan = self.segmenter.segment(
+                image.open(len(image.views) // 2), class_=class_, diameter=diameter, ends=self.common.ends_of(picture)
+            ).plan
+            class_, diameter = plan.image_class.number, plan.diameter
+        common = _Planes(
+            file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views))
+        )
+        if not image.stack:
+            return self.plane(
+                common,
+                first,
+                target,
+                "",
+                lambda result: self._write_labels(labels, [result.labels], result, image, claim),
+            )
+        cells = 0
+        with LabelStore(request.folder) as store:
+            planes: list[LabelRows] = []
+
+            def keep(result: "Result") -> None:
+                nonlocal cells
+                numbers = np.arange(result.labels.cells + 1, dtype=np.int32) + np.int32(cells)
+                numbers[0] = 0
+                planes.append(store.add(result.labels, result.labels.shape).renumbered(numbers))
+                cells += result.labels.cells
+                if len(planes) == len(image.views):
+                    self._write_labels(labels, planes, result, image, claim)
+
+            return add_rows(
+                [
+                    self.plane(common, plane, target, image.plane_suffix(number), keep)
+                    for number, plane in enumerate(chain((first,), others))
+                ]
+            )
+
+    def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
+        """What is made beside the labels, by the ends of the names."""
+        names = [f"{target.name}{image.plane_suffix(number)}" for number in range(len(image.views))]
+        return {suffix: [target.with_name(f"{name}{suffix}") for name in names] for suffix in self.request.suffixes[1:]}
+
+    def _write_labels(
+        self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim
+    ) -> None:
+        request, picture = self.request, result.picture
+        claim.clear()
+        name = escaped(" ".join(part for part in (result.source.name, image.name) if part))
+        write_label_tiff(
+            path,
+            planes,
+            PixelSize.of(picture),
+            stack=image.stack,
+            stack_axes=image.stack_axes,
+            tiled=request.tiled,
+            colours=request.colours,
+            image=name,
+            channels=list(map(escaped, picture.channels)),
+            software=str(claim.tag),
+        )
+
+    def plane(
+        self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]
+    ) -> ReportRow:
+        """Segment one plane and write its files.
+
+        Parameters
+        ----------
+        target : the image's files without their suffixes
+        suffix : what the plane's own files have behind it, before those of the kinds of files
+        keep : what is done with its labels
+        """
+        from inference.outputs.result import Result  # late: numba is imported
+
+        request, picture, clock = self.request, plane.picture, Stopwatch()
+        check_memory(common.file, picture, request.limits)
+        wanted, ends = request.wanted(PixelSize.of(picture)), self.common.ends_of(picture)
+        segmentation = self.segmenter.segment(
+            picture,
+            class_=common.class_,
+            diameter=common.diameter,
+            sensitivity=request.sensitivity,
+            ends=ends,
+            on_tile=common.on_tile,
+        )
+        segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
+        with clock("write"):
+            result = Result(
+                plane.found.path,
+                picture,
+                segmentation,
+                request.folder,
+                request.limits,
+                wanted,
+                request.style,
+            )
+        with result, clock("write"):
+            keep(result)
+            for product in (PRODUCTS[option] for option in request.products):
+                write_product(product, target.with_name(f"{target.name}{suffix}{product.suffix}"), result)
+            warn_of(common.file, result)
+            if self.page:
+                self.page.add_result(f"{common.row.image}{plane.image.suffix}{suffix}", result, common.warnings)
+        plan, summary = result.plan, result.summary
+        return replace(
+            common.row,
+            status="done",
+            cells=result.labels.cells,
+            removed_cells=result.found - result.labels.cells,
+            class_=plan.image_class.name,
+            class_probability=round(plan.route.probabilities[plan.image_class.number], 4) if plan.route else None,
+            uncertain_route=int(plan.route.uncertain) if plan.route else None,
+            doubts=", ".join(plan.doubts) or None,
+            cell_diameter_px=round(plan.diameter, 1),
+            second_diameter_px=round(plan.second, 1) if plan.second else None,
+            size_agreement=round(plan.agreement, 3) if plan.agreement is not None else None,
+            diameter_from="option" if request.diameter else "all images" if self.common.diameter else "image",
+            contrast=_contrast(ends, plan),
+            scale=round(sum(plan.sizes.scale) / 2, 3),
+            tiles=summary.tiles,
+            empty_tiles=summary.empty_tiles,
+            seam_cells=summary.seam_cells,
+            cut_cells=summary.cut_cells,
+            device=summary.device,
+            weights=self.segmenter.digest(plan.image_class.number) if request.report else None,
+            tolerance_seconds=round(time_tolerance(*picture.shape), 2),
+            stages={"read": plane.seconds, **summary.seconds, "write": clock.seconds["write"]},
+            peak_memory_mb=peak_memory_mb(),
+        )
+
+
+def _contrast(ends: "Ends | None", plan: "Plan") -> str:
+    """Of an image, as the report says it."""
+    if ends:
+        return ", ".join(f"{low:g} to {high:g}" for low, high in ends)
+    return "image" if plan.glare else "image without its brightest places"
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """What the planes of an image have in common.
+
+    file : name of the image's file
+    row : of the report, as far as it is known before
+    class_, diameter : None where they are not known before
+    warnings : those about the image so far
+    """
+
+    file: str
+    row: ReportRow
+    class_: int | None
+    diameter: float | None
+    warnings: list[str]
+    on_tile: Callable[[int], None]

@@ -1,0 +1,152 @@
+"""Normalising: the rule, and that region by region gives what the whole image gives."""
+
+import numpy as np
+import pytest
+from pictures import SMALL, picture, regions
+
+from inference.image.normalisation import (
+    LargeImage,
+    Normalisation,
+    NormalisedImage,
+    bands,
+    normalise,
+    normalised_image,
+    to_three_channels,
+)
+from inference.limits import Limits
+
+RNG = np.random.default_rng(0)
+GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
+
+
+def slow_normalise(channel):
+    """The rule as numpy states it."""
+    values = channel.astype(np.float64)
+    low, high = np.percentile(values[values != 0], (1, 99))
+    return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_normalise_is_the_rule_for_every_dtype(dtype):
+    channel = RNG.integers(90, 120, (61, 47)).astype(dtype) * (1 if dtype == np.uint8 else 9)
+    channel[20:40, 10:30] //= 3  # something to see; noise alone would become 0
+    difference = normalise(channel).astype(int) - slow_normalise(channel)
+    assert np.abs(difference).max() <= (0 if dtype in (np.uint8, np.uint16) else 1)  # float32 rounds once more
+
+
+def test_normalise_literal():
+    channel = np.array([[0, 10, 20, 30]], np.uint8)  # non-zero percentiles 1 and 99: 10.2 and 29.8
+    assert normalise(channel).tolist() == [[0, 0, 127, 255]]
+
+
+def test_normalise_special_images():
+    assert normalise(np.zeros((3, 4), np.uint16)).tolist() == np.zeros((3, 4)).tolist()
+    assert normalise(np.full((30, 40), 9, np.uint8)).max() == 0
+    holes = np.array([[np.nan, 1, 2, 3, np.inf, -np.inf]], np.float32)
+    assert normalise(holes)[0, [0, 3, 4, 5]].tolist() == [0, 255, 0, 0]
+    equal = np.repeat(GRAY[:, :, None], 3, axis=2)
+    assert np.array_equal(normalise(equal), normalise(GRAY))
+    two = normalise(np.dstack((GRAY, GRAY[::-1])))
+    assert two.shape == (20, 30, 3)
+    assert two[..., 2].max() == 0
+    assert np.array_equal(two[..., 0], normalise(GRAY))
+    assert to_three_channels(GRAY).shape == (20, 30, 3)
+
+
+def test_a_mask_is_shown_as_it_is():
+    """All pixels that are not 0 are alike, in every number format; two hues of them stay two."""
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:30, 10:30] = 1
+    for dtype, value in ((np.uint8, 255), (np.uint8, 1), (np.uint16, 4000), (np.float32, 0.5), (np.int16, -7)):
+        assert np.array_equal(normalise((mask * np.array(value)).astype(dtype)) > 0, (mask > 0) == (value > 0))
+
+
+def test_one_hue_is_gray_to_the_pixel():
+    """A dark image in one hue is what its brightest channel is alone; noise in an empty channel is not shown beside two
+    others.
+    """
+    gray = np.zeros((80, 80), np.uint8)
+    gray[20:40, 20:40], gray[50:60, 10:30] = 180, 90
+    gray += RNG.integers(0, 20, gray.shape, np.uint8)
+    hue = np.dstack((gray // 4, gray, np.zeros_like(gray)))
+    assert np.array_equal(normalise(hue), normalise(gray))
+    two = normalise(np.dstack((gray, RNG.integers(0, 9, gray.shape, np.uint8), gray.T)))
+    assert two.shape == (80, 80, 3)
+    assert two[..., 1].max() == 0
+    assert np.array_equal(two[..., 0], normalise(gray))
+
+
+def test_normalise_counts_exactly_above_2_to_the_24_pixels():
+    image = np.full((4097, 4096), 7, np.uint8)
+    image[:50] = 200
+    assert np.array_equal(normalise(image)[[0, 60]], [[255] * 4096, [0] * 4096])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1500), (1500, 1), (61, 47), (61, 47, 2), (61, 47, 3), (400, 33, 3)])
+def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape):
+    pixels = picture(shape, dtype)
+    expected = normalise(pixels)
+    image = normalised_image(regions(pixels), SMALL)
+    assert isinstance(image, LargeImage)
+    assert image.shape == shape[:2]
+    assert np.array_equal(image[:, :], expected)
+    height, width = shape[:2]
+    middle = slice(height // 3, height // 3 + 50), slice(width // 4, 900)
+    for rows, columns in ((slice(0, 1), slice(0, 1)), middle, (slice(height - 1, None), slice(None))):
+        assert np.array_equal(image[rows, columns], expected[rows, columns])
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float16, np.float32, np.float64])
+def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype):
+    """Of the 16,000 pixels every fourth row and column is looked at: off by less than a few levels, and the same in
+    every region.
+    """
+    pixels = picture((125, 128), dtype)
+    image = normalised_image(regions(pixels), SMALL)
+    expected = normalise(pixels).astype(int)
+    assert 0 < np.abs(image[:, :] - expected).max() <= 12
+    assert np.abs(image[:, :] - expected).mean() < 4
+    assert np.array_equal(image[30:77, 11:99], image[:, :][30:77, 11:99])
+
+
+def test_a_gray_image_stored_as_colour_is_gray_when_large_too():
+    pixels = np.repeat(picture((60, 50), np.uint8)[:, :, None], 3, axis=2)
+    assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50)
+    pixels[:] = 255 - pixels // 4  # a bright background; one hue on a dark one would be gray too
+    pixels[59, 49, 2] ^= 1  # the last pixel of the last band
+    assert normalised_image(regions(pixels), SMALL)[:, :].shape == (60, 50, 3)
+
+
+def test_the_histogram_is_counted_over_all_bands():
+    """As if in one piece, for any height of the bands."""
+    pixels = picture((301, 70, 3), np.uint16)
+    expected = Normalisation.measure(pixels)
+    for band in (1, 70, 500, 7000):
+        limits = Limits(band_pixels=band)
+        assert Normalisation.measure(pixels, limits) == expected
+        assert np.array_equal(np.concatenate(list(bands(pixels, limits))), pixels)
+
+
+@pytest.mark.parametrize("shape", [(100, 130), (33, 500, 3), (16, 100), (64, 64, 3)])
+def test_overview_is_the_image_in_small(shape):
+    """Means over squares; rows and columns that are left over do not count."""
+    image = normalised_image(regions(picture(shape, np.uint8)), SMALL)
+    n = image.reduction
+    assert n == max(1, min(shape[:2]) // 16)
+    whole = image[:, :].astype(float)
+    height, width = (side // n for side in shape[:2])
+    means = whole[: height * n, : width * n].reshape(height, n, width, n, -1).mean(axis=(1, 3))
+    assert image.overview.shape == (height, width, *shape[2:])
+    assert np.abs(image.overview.reshape(means.shape) - means).max() <= 0.6
+
+
+def test_a_small_image_is_its_own_overview():
+    image = normalised_image(GRAY)
+    assert image.reduction == 1
+    assert np.array_equal(image.overview, normalise(GRAY))
+    assert image[2:5, 3:4].shape == (3, 1)
+    array = NormalisedImage(GRAY)
+    assert np.array_equal(array[:, :], GRAY)
+    assert array.overview is not None
+    assert array.reduction == 1

@@ -1,0 +1,75 @@
+"""What a dry run says: reading, results, collisions, time and memory."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from inference.reading import ReadOptions
+from inference.reading.options import DEFAULT
+from inference.running.dry_run import PROGRAM_MB, dry_run
+from inference.running.finding import Found
+from inference.running.naming import result_names
+from tests.helpers.readers import InThisProcess
+
+
+def said(folder, capsys, options=DEFAULT, suffixes=("_label.tiff",)):
+    files = [Found(path) for path in sorted(folder.iterdir())]
+    rows = dry_run(files, result_names(files), options, suffixes, InThisProcess())
+    return rows, capsys.readouterr().out.splitlines()
+
+
+def test_images_positions_stacks_and_what_cannot_be_read(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((1000, 2000), np.uint8))
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((4, 20, 30), np.uint16), metadata={"axes": "ZYX"})
+    (tmp_path / "c.png").write_bytes(b"nothing")
+    with tifffile.TiffWriter(tmp_path / "d.ome.tif") as tiff:
+        for _ in range(2):
+            tiff.write(np.zeros((20, 30), np.uint8), metadata={"axes": "YX"})
+    rows, lines = said(tmp_path, capsys, ReadOptions(z="each"), ("_label.tiff", "_overlay.png"))
+    assert [(row.image, row.status[:10], row.labels, row.planes) for row in rows] == [
+        ("a.tif", "to be done", "a_label.tiff", 1),
+        ("b.ome.tif", "to be done", "b_label.tiff", 4),
+        ("c.png", "failed: c.", None, None),
+        ("d.ome.tif", "to be done", "d_s1_label.tiff", 1),
+        ("d.ome.tif", "to be done", "d_s2_label.tiff", 1),
+    ]
+    assert lines[0] == (
+        f"a.tif: TIFF, YX (gray), 2000x1000 pixels of uint8 -> a_label.tiff, a_overlay.png; about 1.1 s, "
+        f"{PROGRAM_MB + 12} MB"
+    ), "2 megapixels: 0.6 and 0.5 s, 6 bytes a pixel"
+    assert "4 planes" in lines[1]
+    assert lines[2].startswith("cannot be done: c.png: not a readable image")
+    assert lines[-1].startswith("5 images, about 6.7 s and 842 MB")
+
+
+def test_a_position_with_the_name_of_another_file(tmp_path, capsys):
+    with tifffile.TiffWriter(tmp_path / "x.ome.tif") as tiff:
+        for _ in range(2):
+            tiff.write(np.zeros((20, 30), np.uint8), metadata={"axes": "YX"})
+    tifffile.imwrite(tmp_path / "x_s2.tif", np.zeros((20, 30), np.uint8))
+    rows, _ = said(tmp_path, capsys)
+    assert [row.failed for row in rows] == [False, False, True]
+    assert "x_s2_label.tiff is also that of x.ome.tif" in rows[2].status
+
+
+def test_nothing_is_read_but_what_tells_the_shape(tmp_path, capsys):
+    """The pixels are broken, and nobody notices."""
+    path = Path(tmp_path / "a.tif")
+    tifffile.imwrite(path, np.zeros((300, 300), np.uint8), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = bytes(count)
+    path.write_bytes(data)
+    rows, _ = said(tmp_path, capsys)
+    assert rows[0].status == "to be done"
+
+
+def test_names_that_play_tricks(tmp_path, capsys):
+    np.save(tmp_path / "x", np.zeros((9, 9), np.uint8))
+    (tmp_path / "x.npy").rename(tmp_path / "a\x1b[2J\n.npy")
+    (tmp_path / "b\x1b[2J.png").write_bytes(b"nothing")
+    _, lines = said(tmp_path, capsys)
+    assert len(lines) == 3
+    assert all("\\x1b[2J" in line and "\x1b" not in line for line in lines[:2])
