@@ -123,7 +123,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     classes = classes_of(segmenter, images, args.class_)
     reached = Counter(classes[i.name][0] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
-    files = {i.image.resolve() for i in images}
+    files = [i.image for i in images]
     tasks = []
     for class_, count in sorted(reached.items()):
         name = CLASSES[class_].name
@@ -160,9 +160,9 @@ def judges(task: Task) -> list[OwnImage]:
     return [i for i in held if i.name in task.routed] or held
 
 
-def others(task: Task, args: argparse.Namespace) -> list[Sample]:
-    """Images that the class's network was made for."""
-    files = {i.image.resolve() for i in task.images}
+def others(task: Task, images: Sequence[OwnImage], args: argparse.Namespace) -> list[Sample]:
+    """Images that the class's network was made for, none of them one's own."""
+    files = [i.image for i in images]
     sample = original_sample(args.original, task.class_, ("val", "test"), JUDGED, files) if args.original else []
     return sample or made_sample(task.class_, task.folder / "made")
 
@@ -176,7 +176,7 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     log.info("judging the networks as they are")
     asked = time.monotonic()
     before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
-    samples = [others(task, args) for task in tasks]
+    samples = [others(task, images, args) for task in tasks]
     scored = time.monotonic()
     kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
     shares = [args.share] if args.share else SHARES

@@ -9,7 +9,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -75,6 +75,18 @@ def compact_to_float(batch: dict[str, Tensor], device: torch.device) -> dict[str
     """A batch on the device, float32, the image in [0, 1]."""
     moved = {name: value.to(device, non_blocking=True).float() for name, value in batch.items()}
     return moved | {"image": moved["image"] / 255}
+
+
+@contextmanager
+def inputs_of_one_size() -> Iterator[None]:
+    """cuDNN tries all algorithms for a size and keeps to the fastest. Crops are worth it; images that are scored, of
+    which hardly two have one size, are not.
+    """
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = False
 
 
 class Stopped(Exception):
@@ -179,14 +191,8 @@ class Trainer(ABC):
         return min(1.0, done / end) if end > 0 else 1.0
 
     def enter_training_mode(self) -> None:
-        """Before each step, since a validation leaves it."""
+        """Before each step."""
         self.shared.train()
-        torch.backends.cudnn.benchmark = True  # crops are all of one size
-
-    @staticmethod
-    def enter_validation_mode() -> None:
-        """Images are of all sizes, and cuDNN would try all algorithms for each of them."""
-        torch.backends.cudnn.benchmark = False
 
     def forward(self, images: Tensor):
         """What the network makes of images, in the training's number format."""
@@ -200,9 +206,10 @@ class Trainer(ABC):
         rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = group.get("factor", 1.0) * rate
-        terms = self.loss_terms(compact_to_float(batch, self.team.device))
-        self.optimiser.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
+        with inputs_of_one_size():
+            terms = self.loss_terms(compact_to_float(batch, self.team.device))
+            self.optimiser.zero_grad(set_to_none=True)
+            sum(terms.values()).backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.GRADIENT_NORM)
         if not torch.isfinite(norm):
             raise NotFinite(samples, {name: value.item() for name, value in terms.items()})
@@ -214,7 +221,6 @@ class Trainer(ABC):
 
     def time_validation(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> None:
         """Expect the last validation to take as long as that of a few images, times their share."""
-        self.enter_validation_mode()
         tried = samples[:: max(1, len(samples) // IMAGES_TIMED)]
         began = time.monotonic()
         for _ in self.measure(tried, on_image):
@@ -223,7 +229,6 @@ class Trainer(ABC):
 
     def validate(self, samples: Sequence[Sample], on_image: Callable[[], None]) -> list[dict]:
         """Measure the moving average's networks, keep those that are the best so far; a row for the log for each."""
-        self.enter_validation_mode()
         rows = []
         began = started = time.monotonic()
         for name, figures in self.measure(samples, on_image):

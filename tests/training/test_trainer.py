@@ -30,15 +30,19 @@ def test_moving_average_by_hand():
 
 
 def test_convolutions_are_tried_out_for_crops_alone(monkeypatch, router_manifest):
-    """Of crops all are of one size, of images that are scored hardly two. The switch is there without a GPU too."""
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    """The switch is there without a GPU too."""
     settings = RouterSettings(manifest=router_manifest, out=Path(), leave_out=[], random_init=True)
     trainer = RouterTrainer(settings, Team(torch.device("cpu")))
-    monkeypatch.setattr(trainer, "measure", lambda samples, on_image: iter(()))
-    trainer.enter_training_mode()
-    assert torch.backends.cudnn.benchmark
-    trainer.validate([], lambda: None)
-    assert not torch.backends.cudnn.benchmark
-    trainer.enter_training_mode()
-    trainer.time_validation([None], lambda: None)
+    seen = []
+
+    def loss_terms(batch):
+        seen.append(torch.backends.cudnn.benchmark)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(trainer, "loss_terms", loss_terms)
+    monkeypatch.setattr(trainer, "learning_rate", lambda: 0.1)
+    batch = {"image": torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "sample": torch.zeros(2, dtype=torch.int64)}
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer.train_step(batch)
+    assert seen == [True]
     assert not torch.backends.cudnn.benchmark

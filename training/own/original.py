@@ -1,7 +1,7 @@
 """A sample of the images that a network was made for: to see what fine-tuning has made it forget, and against it."""
 
 import logging
-from collections.abc import Container
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,22 +40,23 @@ def made_sample(class_: int, folder: Path, count: int = SAMPLE) -> list[Sample]:
 
 
 def original_sample(
-    manifest: Path, class_: int, splits: tuple[str, ...], count: int = SAMPLE, own: Container[Path] = ()
+    manifest: Path, class_: int, splits: tuple[str, ...], count: int = SAMPLE, own: Iterable[Path] = ()
 ) -> list[Sample]:
     """At most `count` labelled images of a class, by the cue rules, of the first of these splits that has any.
 
     Parameters
     ----------
-    own : images, as resolved paths, that are left out
+    own : images that are left out
 
     Raises
     ------
     ValueError
         If the manifest or a file of these splits cannot be read.
     """
+    files = {path.resolve() for path in own}
     for split in splits:
         try:
-            records = [r for r in read_manifest(manifest, split) if r.image.resolve() not in own]
+            records = [r for r in read_manifest(manifest, split) if r.image.resolve() not in files]
         except NoSuchSplit:
             continue
         samples = load_samples(pick_balanced(records, LOOKED_AT * count))
