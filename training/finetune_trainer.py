@@ -21,6 +21,8 @@ from training.settings import SegmenterSettings
 class FinetuneSettings(SegmenterSettings):
     """Of training.finetune.
 
+    keep_statistics : batch normalisation goes on with those of all that the network has seen; those of a few like
+        images would fit no others
     pull : share of the way back to its start that a weight goes in a step, per unit of the learning rate
     patience : validations without a better network after which the training ends
     """
@@ -34,6 +36,7 @@ class FinetuneSettings(SegmenterSettings):
     ema: float = 0.99
     weight_decay: float = 0.0
     hv_weight: float = 10.0
+    keep_statistics: bool = True
     pull: float = 20.0
     patience: int = 5
 
@@ -47,13 +50,6 @@ class FinetuneTrainer(SegmenterTrainer):
         self.start = [p.detach().clone() for p in self.model.parameters()]
         self.stale = 0
         return super().make_optimiser()
-
-    def enter_training_mode(self) -> None:
-        """Batch normalisation goes on with the statistics of all that the network has seen: those of a few like images
-        would fit no others.
-        """
-        super().enter_training_mode()
-        self.shared.eval()
 
     def progress(self) -> float:
         return 1.0 if self.stale >= self.settings.patience else super().progress()

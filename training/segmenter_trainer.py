@@ -139,6 +139,11 @@ class SegmenterTrainer(Trainer):
     def learning_rate(self) -> float:
         return learning_rate(self.progress(), self.settings.lr, self.settings.schedule)
 
+    def enter_training_mode(self) -> None:
+        super().enter_training_mode()
+        if self.settings.keep_statistics:
+            self.shared.eval()  # nothing but batch normalisation tells the modes apart
+
     def loss_terms(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         maps = {k: type(m)(*(t.float() for t in m)) for k, m in self.forward(batch["image"]).items()}
         settings = self.settings

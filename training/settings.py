@@ -74,6 +74,7 @@ class SegmenterSettings(Settings):
         "ema",
         "weight_decay",
         "encoder_lr",
+        "keep_statistics",
     )
 
     batch: int = 16
@@ -94,6 +95,7 @@ class SegmenterSettings(Settings):
     weight_decay: float = 0.05
     hv_weight: float = 1.0
     plain_mae: bool = False
+    keep_statistics: bool = False
     validate_every: float = 10.0
     validate_steps: int | None = None
     validate_images: int = 32

@@ -15,6 +15,8 @@ def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.N
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.keep_statistics and not args.init:
+        parser.error("--keep-statistics needs a network that has some: give --init")
     if args.init_head and not (args.init and args.stream == "both"):
         parser.error("--init-head is for --stream both with --init")
     return args
@@ -90,6 +92,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=own.hv_weight,
         help=f"weight of the HV maps' losses; the paper's 1 trains them slowly [{own.hv_weight:g}]",
+    )
+    add(
+        "--keep-statistics",
+        action="store_true",
+        help="batch normalisation keeps the statistics of --init's checkpoint, also within a step: for small batches",
     )
     add("--plain-mae", action="store_true", help="the paper's MAE in pixels instead of relative to the cell's size")
     add(

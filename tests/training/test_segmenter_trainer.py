@@ -46,6 +46,19 @@ def test_a_batch_that_is_shown_again_and_again_is_learned(manifest):
     assert curve[-1] < 0.9 * curve[0]
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_statistics_of_batch_normalisation_may_be_kept(manifest, kept):
+    """A step leaves the running ones alone, and is made with them: what a crop gives does not depend on the others."""
+    trainer = SegmenterTrainer(settings(manifest, keep_statistics=kept), Team(torch.device("cpu")))
+    crops = torch.rand(2, 3, 64, 64)
+    before = {name: buffer.clone() for name, buffer in trainer.model.named_buffers() if "running" in name}
+    both, alone = (trainer.forward(images)["stardist"].dist.detach().float() for images in (crops, crops[:1]))
+    assert torch.allclose(both[:1], alone, atol=0.05) == kept
+    after = dict(trainer.model.named_buffers())
+    assert before
+    assert all(torch.equal(after[name], buffer) for name, buffer in before.items()) == kept
+
+
 def test_a_batch_without_a_number_changes_nothing(manifest):
     """The exception has the images' numbers; weights and average are as they were."""
     trainer = SegmenterTrainer(settings(manifest), Team(torch.device("cpu")))

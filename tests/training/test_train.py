@@ -452,7 +452,8 @@ def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, mon
 
 
 def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_path):
-    """Both heads are there before the first step; --init-head alone, or for one head, is refused."""
+    """Both heads are there before the first step; --init-head alone, or for one head, is refused, and so is
+    --keep-statistics of nothing."""
     assert main(arguments(manifest, tmp_path / "first", "--steps", 1)) == 0
     first = {kind: tmp_path / "first" / f"{kind}.safetensors" for kind in ("stardist", "hover")}
     again = ["--init", first["stardist"], "--init-head", first["hover"], "--steps", 0]
@@ -460,6 +461,6 @@ def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_
     for kind, path in first.items():
         one, other = load_file(path), load_file(tmp_path / "again" / f"{kind}.safetensors")
         assert all(torch.equal(one[name], other[name]) for name in one)
-    for wrong in (["--init-head", first["hover"]], [*again, "--stream", "hover"]):
+    for wrong in (["--init-head", first["hover"]], [*again, "--stream", "hover"], ["--keep-statistics"]):
         with pytest.raises(SystemExit):
             main(arguments(manifest, tmp_path / "wrong", *wrong))
