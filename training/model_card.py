@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from models.config import Config
-from training.cues import CLASS_NAMES
+from training.images.cues import CLASS_NAMES
+from training.images.terms import restrictions
 from training.measure.scores import averages
 from training.tables import grouped, markdown, read_table
-from training.terms import restrictions
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
@@ -21,7 +21,7 @@ class. `python -m training.assemble` writes this page from what the checkpoints 
 files, nothing in them is executed; `sha256sum -c SHA256SUMS` checks them.
 """
 TERMS = "## What they may be used for"
-RESTRICTIONS = {  # of training.terms
+RESTRICTIONS = {  # of training.images.terms
     "non-commercial": (
         "These weights are for non-commercial use only, as are some of the images that they were trained on"
     ),

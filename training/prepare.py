@@ -52,13 +52,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from training.command import DONE, NOTHING, command, fraction, manual
-from training.manifest import SPLITS, Problem, Record, list_manifest, write_manifest
+from training.images.manifest import SPLITS, Problem, Record, list_manifest, write_manifest
+from training.images.terms import permissive_records
 from training.readers.dsb2018 import list_dsb2018
 from training.readers.listing import Entry, Listing, stem
 from training.readers.making import Maker
 from training.readers.pairs import list_cellpose, list_neurips, list_omnipose, list_pairs
 from training.readers.sartorius import list_sartorius
-from training.terms import permissive_records
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     merge = commands.add_parser("merge", help="join manifests into one", description="Join manifests into one.")
     merge.add_argument("out", type=Path, help="the manifest to write")
     merge.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
-    merge.add_argument("--permissive", action="store_true", help="only sources whose --terms are (training.terms)")
+    merge.add_argument(
+        "--permissive", action="store_true", help="only sources whose --terms are (training.images.terms)"
+    )
     merge.add_argument("--terms", type=Path, metavar="FILE", help="table of the sources' licences, for --permissive")
     args = parser.parse_args(argv)
     if args.layout == "merge" and args.permissive and not args.terms:

@@ -22,15 +22,15 @@ Steps, each a command of its own that the log shows, with a folder of its own be
 
 Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from
 random weights for a few hours on two cores, lite a larger one (EfficientNet-Lite0) from the ImageNet weights of a
-package (training.encoder_weights) in as much time, smoke a few steps that show that everything works and nothing else.
-Other options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all segmenters),
---finetune-options, --router-options. --time-budget divides minutes among the steps: pre-training gets half, the
-fine-tunings share two fifths, the router gets a tenth. The thresholds come on top. Images are decoded once and stay in
-memory for all steps (with --processes, for all but the trainings of segmenters).
+package (training.learning.encoder_weights) in as much time, smoke a few steps that show that everything works and
+nothing else. Other options go to the commands as they are: --train-options="--encoder convnext_tiny --batch 32" (all
+segmenters), --finetune-options, --router-options. --time-budget divides minutes among the steps: pre-training gets
+half, the fine-tunings share two fifths, the router gets a tenth. The thresholds come on top. Images are decoded once
+and stay in memory for all steps (with --processes, for all but the trainings of segmenters).
 
---permissive trains on sources under permissive terms alone, as --terms has them (training.terms says which terms are):
-RUNS/permissive.csv has the images that remain, and takes the manifest's place in all steps; the log and the model card
-list their sources. Networks that start from others (--init) have seen more and are refused.
+--permissive trains on sources under permissive terms alone, as --terms has them (training.images.terms says which terms
+are): RUNS/permissive.csv has the images that remain, and takes the manifest's place in all steps; the log and the model
+card list their sources. Networks that start from others (--init) have seen more and are refused.
 
 A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it
 was: give the same command again. To repeat a step with other options, remove its folder and those of the steps that
@@ -49,11 +49,11 @@ from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import DONE, add_device, command, manual, minutes
-from training.cues import CUES_TABLE
-from training.datasets import keep_samples
-from training.manifest import read_manifest, write_manifest
+from training.images.cues import CUES_TABLE
+from training.images.datasets import keep_samples
+from training.images.manifest import read_manifest, write_manifest
+from training.images.terms import permissive_records
 from training.tables import read_table
-from training.terms import permissive_records
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--manifest",
         type=Path,
         required=True,
-        help="CSV file of labelled images with splits train and val (training.manifest)",
+        help="CSV file of labelled images with splits train and val (training.images.manifest)",
     )
     add("--runs", type=Path, required=True, metavar="DIR", help="folder for the steps")
     add("--weights", type=Path, required=True, metavar="DIR", help="folder for the result")

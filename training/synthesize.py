@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training.command import DONE, command, manual, positive
-from training.manifest import SYNTHETIC_PREFIX, Record, write_manifest
+from training.images.manifest import SYNTHETIC_PREFIX, Record, write_manifest
 from training.synthetic.scenes import SCENES, SIDES, make, save
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.thresholds", __doc__)
     add = parser.add_argument
     add("checkpoint", type=Path, help="of a segmenter; it is replaced")
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--classes", type=class_number, nargs="+", metavar="CLASS", help="images of these classes only [all]")
     add("--images", type=int, default=40, help="validation images, balanced over the sources [40]")
     add("--gain", type=float, default=0.005, help="smallest gain in F1 for which a value is changed [0.005]")

@@ -47,10 +47,10 @@ by one.
 """
 
 from training.command import command
-from training.loop import train
-from training.segmenter_trainer import SegmenterTrainer
-from training.settings import SegmenterSettings
-from training.train_options import parse_arguments
+from training.learning.loop import train
+from training.learning.segmenter_trainer import SegmenterTrainer
+from training.learning.settings import SegmenterSettings
+from training.learning.train_options import parse_arguments
 
 
 @command(clock=True)

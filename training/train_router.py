@@ -3,18 +3,18 @@ Table 3).
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router
 
-The labels come from the rules of `training.cues`, the diameters from the label images, which may be pseudo labels. The
-defaults are the paper's protocol (ResNet18 from ImageNet, SGD 1e-3, divided by 10 every 7 of 20 epochs, batches of 64).
-Without ImageNet weights and without a GPU, in an hour and a half on one core, and from a router that is there, in half
-an hour:
+The labels come from the rules of `training.images.cues`, the diameters from the label images, which may be pseudo
+labels. The defaults are the paper's protocol (ResNet18 from ImageNet, SGD 1e-3, divided by 10 every 7 of 20 epochs,
+batches of 64). Without ImageNet weights and without a GPU, in an hour and a half on one core, and from a router that is
+there, in half an hour:
 
     python -m training.train_router --manifest data/manifest.csv --out runs/router --random-init --batch 16 --lr 0.02 \\
         --schedule cosine --time-budget 90 --validate-every 3
     python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors \\
         --batch 16 --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
 
-What the paper leaves open: the views that it learns from (training.router_views), a moving average of the weights,
-smoothed class labels, and the fifth output.
+What the paper leaves open: the views that it learns from (training.images.router_views), a moving average of the
+weights, smoothed class labels, and the fifth output.
 
 Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the
 manifest's split "val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but
@@ -41,11 +41,11 @@ import argparse
 import csv
 from pathlib import Path
 
-from training import settings
 from training.command import DONE, command, manual
-from training.loop import train
-from training.router_trainer import CONFUSION, RouterTrainer
-from training.settings import RouterSettings
+from training.learning import settings
+from training.learning.loop import train
+from training.learning.router_trainer import CONFUSION, RouterTrainer
+from training.learning.settings import RouterSettings
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -14,8 +14,8 @@ import numpy as np
 from inference.image.scaling import labelling_scale
 from inference.network import Network
 from inference.pipeline import segment_at
-from training.datasets import Sample, load_samples
-from training.manifest import NoSuchSplit, Record, read_manifest
+from training.images.datasets import Sample, load_samples
+from training.images.manifest import NoSuchSplit, Record, read_manifest
 from training.measure.f1 import f1_score, score_image
 from training.tables import grouped
 

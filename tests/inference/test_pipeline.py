@@ -22,7 +22,7 @@ from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, cut_batches, run_tiles
 from models.classes import CLASSES
 from models.stardist import RAYS
-from training.manifest import read_manifest
+from training.images.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 

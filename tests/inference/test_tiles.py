@@ -23,8 +23,8 @@ from inference.tiles import (
     tile_image,
 )
 from models.unet import STRIDE
-from training.datasets import read_labels
-from training.manifest import read_manifest
+from training.images.datasets import read_labels
+from training.images.manifest import read_manifest
 
 LENGTHS = [1, 3, 31, 32, 33, 385, 511, 512, 513, 640, 897, 1024, 1266, 2048, 3001, 10496]
 

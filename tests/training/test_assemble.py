@@ -16,9 +16,9 @@ from models.config import Config
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training.assemble import main
+from training.images.terms import read_terms
 from training.model_card import BEGIN, END
 from training.placing import default_storage
-from training.terms import read_terms
 
 ENCODER = "test_convnext"
 TRAINING = {

@@ -14,7 +14,7 @@ from inference.segmenter import Segmenter
 from models.classes import CLASSES
 from training import finetune
 from training.finetune import judges, main, plan
-from training.finetune_trainer import FinetuneTrainer
+from training.learning.finetune_trainer import FinetuneTrainer
 from training.own.collection import OwnImage
 from training.readers.label_images import RawLabels
 

@@ -11,9 +11,9 @@ import pytest
 
 from models.classes import CLASSES
 from training import label, prepare
-from training.datasets import load_samples
+from training.images.datasets import load_samples
+from training.images.manifest import read_manifest
 from training.label import main
-from training.manifest import read_manifest
 from training.measure import score
 
 SHAPE = (20, 30)

@@ -103,8 +103,8 @@ def test_neurips_as_on_zenodo(source, out):
 
 
 def test_the_training_commands_read_the_manifest(neurips, out):
-    from training.datasets import load_sample  # late: imports torch
-    from training.manifest import read_manifest
+    from training.images.datasets import load_sample  # late: imports torch
+    from training.images.manifest import read_manifest
 
     assert run("neurips", neurips, out, "--unlabelled", "release-part1", "--val-fraction", 0) == 0
     records = read_manifest(out / "manifest.csv", "train")

@@ -14,8 +14,9 @@ import pytest
 import tifffile
 
 from inference.reading import read_image
-from training import datasets, prepare, protocol, train, train_router
-from training.manifest import read_manifest
+from training import prepare, protocol, train, train_router
+from training.images import datasets
+from training.images.manifest import read_manifest
 from training.measure import ablation
 from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
 

@@ -11,10 +11,10 @@ from inference.hover import HOVER_STRIDE
 from inference.stardist import find_candidates
 from models.unet import DEEPEST_STRIDE
 from tests.helpers.resized import resize_labels
-from training.datasets import load_sample
-from training.manifest import read_manifest
+from training.images.datasets import load_sample
+from training.images.manifest import read_manifest
+from training.images.targets import make_targets
 from training.measure.f1 import f1_score, match_counts
-from training.targets import make_targets
 
 DIAMETER = {"stardist": 28, "hover": 36}  # pixels that the cells are brought to
 

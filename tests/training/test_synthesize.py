@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from inference.reading import read_image
 from training import synthesize
-from training.datasets import load_sample
-from training.manifest import read_manifest
+from training.images.datasets import load_sample
+from training.images.manifest import read_manifest
 from training.synthetic import fields, fluorescence, layouts, optics, scenes, stained, transmitted
 from training.synthetic import labels as ordering
 

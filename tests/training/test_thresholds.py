@@ -15,10 +15,10 @@ from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
-from training.datasets import load_samples, median_diameter
 from training.fitting import Replay, choose, score_settings
-from training.manifest import read_manifest
-from training.targets import make_targets
+from training.images.datasets import load_samples, median_diameter
+from training.images.manifest import read_manifest
+from training.images.targets import make_targets
 from training.thresholds import main
 
 ENCODER = "test_convnext"

@@ -1,6 +1,6 @@
 """training.train on a small data set and the smallest ConvNeXt of timm: repeatable, resumable, parallel, selecting.
 
-Most of it is in training.trainer, for segmenters and router alike.
+Most of it is in training.learning.trainer, for segmenters and router alike.
 """
 
 import csv
@@ -22,10 +22,10 @@ from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
-from training import loop, segmenter_trainer
-from training.segmenter_trainer import SegmenterTrainer
+from training.learning import loop, segmenter_trainer
+from training.learning.segmenter_trainer import SegmenterTrainer
+from training.learning.trainer import Trainer
 from training.train import main
-from training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[2]
 ENCODER = "test_convnext"
@@ -93,7 +93,7 @@ def test_seed_decides(manifest, whole_run, tmp_path):
 KILLED = """
 import os, signal, sys, torch
 from training import train
-from training.trainer import Trainer
+from training.learning.trainer import Trainer
 torch.set_num_threads(int(sys.argv[1]))
 save = Trainer.save
 def killed(self):
@@ -183,7 +183,7 @@ def run_two(script, *commands):
 TOLD = """
 import sys
 from training import train
-from training.trainer import Trainer
+from training.learning.trainer import Trainer
 step = Trainer.train_step
 def told(self, batch):
     step(self, batch)
@@ -234,7 +234,7 @@ def test_a_process_that_dies_ends_the_others(manifest, tmp_path):
     """With one line that says what to do; torchrun does the rest."""
     script = (
         "import os, sys, logging; logging.basicConfig(stream=sys.stdout)\n"
-        "from training import train; from training.trainer import Trainer\n"
+        "from training import train; from training.learning.trainer import Trainer\n"
         "step = Trainer.train_step\n"
         "def dies(self, batch):\n"
         "    if self.step == 1 and not self.team.leads: os._exit(9)\n"

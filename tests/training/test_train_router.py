@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.router import Router
-from training import router_trainer
-from training.distributed import Team
-from training.resume import save_run
-from training.router_trainer import Measurement, RouterTrainer
-from training.settings import RouterSettings
+from training.learning import router_trainer
+from training.learning.distributed import Team
+from training.learning.resume import save_run
+from training.learning.router_trainer import Measurement, RouterTrainer
+from training.learning.settings import RouterSettings
+from training.learning.trainer import Trainer
 from training.train_router import main, parse_arguments
-from training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ from models.config import Config
 from models.hover import ConvNeXtHover
 from models.stardist import ConvNeXtStarDist
 from training import validation
-from training.datasets import Sample, median_diameter
-from training.manifest import Record
-from training.targets import make_targets
+from training.images.datasets import Sample, median_diameter
+from training.images.manifest import Record
+from training.images.targets import make_targets
 from training.validation import pick_balanced, validate, without_unlabelled
 
 

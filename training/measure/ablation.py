@@ -43,9 +43,9 @@ from models.checkpoint import CheckpointError, read_config
 from models.classes import CLASSES, ROUTER_FILE
 from training import runs
 from training.command import DONE, add_device, command, manual
-from training.cues import cue_class
-from training.datasets import median_diameter, read_labels
-from training.manifest import Record, read_manifest
+from training.images.cues import cue_class
+from training.images.datasets import median_diameter, read_labels
+from training.images.manifest import Record, read_manifest
 from training.measure.f1 import Counts, f1_score, score_image
 from training.tables import text_table, write_table
 from training.validation import pick_balanced
@@ -237,7 +237,7 @@ def csv_lines(results: list[Result]) -> list[dict]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.ablation", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--split", default="val", help="lines of the manifest to score [val]")
     add("--runs", type=Path, metavar="DIR", help="folder of training.protocol")
     add("--weights", type=Path, action="append", default=[], metavar="DIR", help="weights folder; may be repeated")

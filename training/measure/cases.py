@@ -10,8 +10,8 @@ import numpy as np
 
 from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.running.naming import label_names
-from training.datasets import read_labels
-from training.manifest import read_manifest
+from training.images.datasets import read_labels
+from training.images.manifest import read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Case:
 
 
 def cases_from_manifest(manifest: Path, predictions: Path, split: str = "val") -> list[Case]:
-    """The labelled images of one split; raises as `training.manifest.read_manifest`."""
+    """The labelled images of one split; raises as `training.images.manifest.read_manifest`."""
     records = read_manifest(manifest, split)
     places = _candidates([r.image for r in records], predictions)
     return [Case(r.label, places[r.image], r.source, r.image, r.partial) for r in records if r.label]

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.command import DONE, command, manual
-from training.manifest import Record, read_manifest
+from training.images.manifest import Record, read_manifest
 from training.measure.label_report import Key, key_of, read_label_report
 from training.measure.scores import score_predictions
 from training.tables import text_table

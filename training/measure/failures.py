@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from inference.outputs.overlay import write_png
 from training.command import DONE, PARTLY, command, manual
-from training.datasets import read_labels
+from training.images.datasets import read_labels
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import remove_border
 from training.measure.judging import FATES, SPURIOUS, Judged, judge_cells
@@ -99,7 +99,7 @@ def table(title: str, counts: dict[str, Counter]) -> str:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.failures", __doc__)
     add = parser.add_argument
-    add("manifest", type=Path, help="CSV file of labelled images (training.manifest)")
+    add("manifest", type=Path, help="CSV file of labelled images (training.images.manifest)")
     add("predictions", type=Path, help="folder of predicted *_label.tiff files, as of training.label")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the list and the pictures")
     add("--split", default="val", help="lines of the manifest to look at [val]")

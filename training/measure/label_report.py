@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from inference.outputs.spreadsheet import spreadsheet_safe
-from training.manifest import Record
+from training.images.manifest import Record
 from training.tables import read_table
 
 Key = tuple[str, str]  # source and name of an image, as the report has them

@@ -27,8 +27,8 @@ import numpy as np
 from inference.network import Network, choose_device
 from training import train
 from training.command import DONE, PARTLY, add_device, command, manual, positive
-from training.datasets import Sample, load_samples
-from training.manifest import read_manifest
+from training.images.datasets import Sample, load_samples
+from training.images.manifest import read_manifest
 from training.runs import CLASS_KINDS
 from training.tables import text_table, write_row
 from training.validation import validate
@@ -42,7 +42,7 @@ OPTIONS = "--encoder convnext_atto --random-init --crop 256 --batch 8 --lr 1e-3 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.leave_out", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--out", type=Path, required=True, help="folder of the runs")
     add("--leave-out", nargs="+", metavar="SOURCE[,SOURCE...]", help="groups of sources [every large source alone]")
     add("--at-least", type=positive, default=16, metavar="N", help="training images of a large source [16]")

@@ -17,11 +17,11 @@ import torch
 
 from inference.network import choose_device
 from training.command import DONE, command, manual
-from training.distributed import Team
-from training.loop import default_workers, make_loader
-from training.segmenter_trainer import SegmenterTrainer, training_crops
-from training.settings import SegmenterSettings
-from training.train_options import add_arguments
+from training.learning.distributed import Team
+from training.learning.loop import default_workers, make_loader
+from training.learning.segmenter_trainer import SegmenterTrainer, training_crops
+from training.learning.settings import SegmenterSettings
+from training.learning.train_options import add_arguments
 
 WARM_UP_STEPS = 3  # memory is allocated and kernels are chosen in the first ones
 

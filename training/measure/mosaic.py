@@ -13,7 +13,7 @@ import numpy as np
 
 from inference.image.normalisation import normalise
 from inference.reading import IMAGE_SUFFIXES, read_image
-from training.manifest import read_manifest
+from training.images.manifest import read_manifest
 from training.tables import grouped
 
 LOOKS = ("colour", "gray")  # three channels, as stained tissue; one channel, as fluorescence

@@ -24,7 +24,7 @@ from inference.running.finding import images_in
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, PARTLY, add_device, command, manual, positive
-from training.manifest import read_manifest
+from training.images.manifest import read_manifest
 from training.measure.f1 import f1_score, match_counts
 
 log = logging.getLogger(__name__)

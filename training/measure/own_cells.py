@@ -37,7 +37,7 @@ from models.classes import CLASSES, ROUTER_FILE
 from models.weights_folder import FILES
 from training import finetune
 from training.command import DONE, NOTHING, add_device, command, manual, minutes, positive
-from training.manifest import Record, read_manifest, write_manifest
+from training.images.manifest import Record, read_manifest, write_manifest
 from training.own.collection import OwnImage, collect_records, groups_of
 from training.own.scoring import Found, find_cells, mean_f1
 from training.tables import grouped, read_table, text_table, write_row
@@ -165,7 +165,7 @@ def summary(rows: Sequence[dict]) -> list[dict]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.own_cells", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--weights", type=Path, required=True, metavar="DIR", help="networks that were trained without the sources")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the table and the trainings")
     add("--sources", nargs="+", required=True, metavar="SOURCE", help="that play a lab's own images")

@@ -7,9 +7,9 @@
     python -m training.measure.rehearsal localhost/team --engine podman --images my_images
     python -m training.measure.rehearsal team.sif --engine apptainer --manifest data/manifest.csv --each 2
 
-Images are those of a manifest (training.manifest; the lines of --split that have labels) or of a folder, whose true
-labels are --truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times are
-measured.
+Images are those of a manifest (training.images.manifest; the lines of --split that have labels) or of a folder, whose
+true labels are --truth's files NAME_label.*, NAME being the image's up to its first dot. Without --truth, only times
+are measured.
 
 Docker and Podman are given the organiser's own command:
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from models.classes import CLASSES, find_class
 from training.command import DONE, command, manual
-from training.datasets import load_sample
-from training.manifest import Record, read_manifest
+from training.images.datasets import load_sample
+from training.images.manifest import Record, read_manifest
 from training.measure.label_report import key_of, read_label_report
 from training.tables import text_table
 

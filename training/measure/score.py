@@ -4,7 +4,7 @@
     python -m training.measure.score truth predictions
     python -m training.measure.score data/manifest.csv predictions --csv scores.csv
 
-TRUTH is a manifest (training.manifest; the lines of --split that have labels) or a folder of *_label.* files,
+TRUTH is a manifest (training.images.manifest; the lines of --split that have labels) or a folder of *_label.* files,
 sub-folders included. From a manifest the images are grouped by cue class and by source, from a folder by sub-folder.
 
 PREDICTIONS holds the label files that predict.py writes, under the names that it gives them

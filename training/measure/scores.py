@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from inference.reading import read_image
-from training.cues import CLASS_NAMES, cue_class
-from training.datasets import load_sample, read_labels
-from training.manifest import Record
+from training.images.cues import CLASS_NAMES, cue_class
+from training.images.datasets import load_sample, read_labels
+from training.images.manifest import Record
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import MODES, f1_score, precision, recall, score_image
 from training.tables import text_table

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from inference.network import Network, choose_device
 from models.classes import CLASSES
 from training.command import DONE, add_device, command, manual
-from training.datasets import load_sample
-from training.manifest import Record, read_manifest
+from training.images.datasets import load_sample
+from training.images.manifest import Record, read_manifest
 from training.measure.scores import score_predictions
 from training.tables import markdown, write_table
 from training.validation import validate
@@ -99,7 +99,7 @@ def named_folder(text: str) -> tuple[str, Path]:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.measure.sources", __doc__)
     add = parser.add_argument
-    add("manifest", type=Path, help="CSV file of labelled images (training.manifest)")
+    add("manifest", type=Path, help="CSV file of labelled images (training.images.manifest)")
     add(
         "--predictions",
         type=named_folder,

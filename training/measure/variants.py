@@ -34,8 +34,8 @@ from inference.door import picture_of
 from inference.reading import read_image
 from inference.segmenter import Segmenter
 from training.command import DONE, add_device, command, manual, positive
-from training.datasets import load_sample
-from training.manifest import Record, read_manifest
+from training.images.datasets import load_sample
+from training.images.manifest import Record, read_manifest
 from training.measure.f1 import f1_score, score_image
 from training.tables import text_table, write_table
 from training.validation import f1_to_truth

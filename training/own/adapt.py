@@ -14,14 +14,14 @@ from inference.kinds import KINDS
 from inference.network import Network, choose_device
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from training.averaging import average
-from training.datasets import Sample, keep_samples, load_samples
-from training.finetune_trainer import FinetuneSettings, FinetuneTrainer
 from training.fitting import choose, decoded, score_settings
-from training.loop import train
-from training.manifest import Record, write_manifest
+from training.images.datasets import Sample, keep_samples, load_samples
+from training.images.manifest import Record, write_manifest
+from training.learning.finetune_trainer import FinetuneSettings, FinetuneTrainer
+from training.learning.loop import train
+from training.learning.resume import RESUME_FILE
+from training.learning.settings import DEFAULT_DIAMETER
 from training.own.collection import OwnImage
-from training.resume import RESUME_FILE
-from training.settings import DEFAULT_DIAMETER
 from training.validation import validate
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def adapt(
     Raises
     ------
     ValueError
-        As `training.loop.train`.
+        As `training.learning.loop.train`.
     SystemExit
         If the training is stopped by SIGTERM.
     """
@@ -161,8 +161,8 @@ def step_back(start: Path, candidate: Path, others: Others, shares: Sequence[flo
 
 
 def own_factor(own: Sequence[Record], others: Sequence[Record]) -> list[tuple[str, float]]:
-    """The factor by which one's own images are drawn OWN_SHARE of the time, as `training.datasets.balanced_weights`
-    takes it."""
+    """The factor by which one's own images are drawn OWN_SHARE of the time, as
+    `training.images.datasets.balanced_weights` takes it."""
     sizes, balance = Counter(record.source for record in others), FinetuneSettings.balance
     train = sum(record.split == "train" for record in own)
     if not sizes or not train:

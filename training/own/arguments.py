@@ -14,7 +14,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR", help="your images; sub-folders are looked into")
     add("--labels", type=Path, metavar="DIR", help="their labels, or one COCO file [beside the images]")
-    add("--manifest", type=Path, metavar="CSV", help="in place of both: a manifest (training.manifest), all its splits")
+    add(
+        "--manifest",
+        type=Path,
+        metavar="CSV",
+        help="in place of both: a manifest (training.images.manifest), all its splits",
+    )
     add("--partial", action="store_true", help="only some of the cells of each image are labelled")
 
 

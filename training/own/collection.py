@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.reading import Picture, read_image
-from training.manifest import Record, read_manifest
+from training.images.manifest import Record, read_manifest
 from training.readers.label_images import RawLabels
 from training.readers.own_labels import Pair, find_pairs, read_own_labels
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets import Sample, load_samples
-from training.manifest import NoSuchSplit, Record, read_manifest
+from training.images.datasets import Sample, load_samples
+from training.images.manifest import NoSuchSplit, Record, read_manifest
 from training.synthetic.scenes import make, save
 from training.validation import pick_balanced
 

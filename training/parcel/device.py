@@ -75,7 +75,7 @@ def train_here(args: argparse.Namespace) -> int:
     options += [*args.options, "--validate-images", "0"]
     try:
         check(args.device)
-        from training.datasets import keep_samples  # late: they load PyTorch, which the check may miss
+        from training.images.datasets import keep_samples  # late: they load PyTorch, which the check may miss
         from training.train import main as train
     except Exception as error:
         return unfit(error)
@@ -171,8 +171,8 @@ def try_steps(train, options: list[str], steps: int) -> None:
 def score_networks(args: argparse.Namespace, options: list[str]) -> None:
     """Say what the networks of the training score on the packed validation images, and what their starts do."""
     from inference.network import Network, choose_device
-    from training.manifest import read_manifest
-    from training.train_options import parse_arguments as training_arguments
+    from training.images.manifest import read_manifest
+    from training.learning.train_options import parse_arguments as training_arguments
     from training.validation import validate, validation_samples
 
     training = training_arguments([*options, "--out", str(RUNS / args.name)])

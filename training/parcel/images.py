@@ -10,9 +10,9 @@ import numpy as np
 from inference.image.normalisation import normalise
 from inference.reading import read_image
 from models.classes import LARGE_COLOUR
-from training.cues import THRESHOLDS, cue_class
-from training.datasets import median_diameter, read_labels
-from training.manifest import Record
+from training.images.cues import THRESHOLDS, cue_class
+from training.images.datasets import median_diameter, read_labels
+from training.images.manifest import Record
 
 SMALLEST_REDUCTION = 0.85  # a factor nearer to 1 is not worth the resampling
 SMALLEST_SIDE = 32  # pixels

@@ -45,15 +45,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from models.checkpoint import STORAGES, load_checkpoint, read_config, save_checkpoint
 from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
-from training import train_options
 from training.command import DONE, command, manual, positive
-from training.datasets import READERS
-from training.encoder_weights import load_encoder, packaged_weights
-from training.manifest import Record, read_manifest, write_manifest
+from training.images.datasets import READERS
+from training.images.manifest import Record, read_manifest, write_manifest
+from training.learning import train_options
+from training.learning.encoder_weights import load_encoder, packaged_weights
+from training.learning.settings import SegmenterSettings, training_records
+from training.learning.trainer import COMMIT_FILE, git_commit
 from training.parcel.images import pack_image
-from training.settings import SegmenterSettings, training_records
 from training.tables import grouped
-from training.trainer import COMMIT_FILE, git_commit
 from training.validation import of_trained_sources, pick_balanced
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ MIB = 2**20
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.parcel.pack", __doc__)
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.manifest)")
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--out", type=Path, required=True, metavar="FILE", help="the parcel")
     add("--train-options", default="", metavar="TEXT", help="of training.train; write --train-options=TEXT")
     add("--limit", type=float, default=60.0, metavar="MIB", help="size of the parcel at most [60]")
@@ -153,7 +153,7 @@ def write_start(args: argparse.Namespace, root: Path) -> list[str]:
 
 def encoder_state(training: argparse.Namespace) -> dict:
     """The encoder's ImageNet weights in float16, under its own names."""
-    own = training.encoder_weights or (
+    own = training.learning.encoder_weights or (
         packaged_weights(training.encoder) if training.encoder in EFFICIENTNETS else None
     )
     encoder = ConvNeXtUNet(encoder=training.encoder, pretrained=own is None).encoder

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.reading import IMAGE_SUFFIXES, ImageError, read_image
-from training.manifest import Problem, Record
+from training.images.manifest import Problem, Record
 
 
 class Drawing(NamedTuple):

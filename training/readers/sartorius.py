@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.manifest import Problem
+from training.images.manifest import Problem
 from training.readers.listing import Drawing, Entry, Listing, draw
 from training.tables import read_table
 

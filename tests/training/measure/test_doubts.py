@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.outputs.label_tiff import write_labels
-from training.manifest import Record
+from training.images.manifest import Record
 from training.measure.doubts import main, table
 
 

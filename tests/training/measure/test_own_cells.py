@@ -10,7 +10,7 @@ import pytest
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.checksums import write_checksums
 from models.weights_folder import FILES
-from training.manifest import Record, read_manifest
+from training.images.manifest import Record, read_manifest
 from training.measure import own_cells
 from training.measure.own_cells import draw_images, main, replaced, summary
 

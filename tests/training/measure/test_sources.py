@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.manifest import Record
+from training.images.manifest import Record
 from training.measure import sources
 from training.measure.sources import by_source, main, rows_of
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.manifest import Record
+from training.images.manifest import Record
 from training.measure import variants as module
 from training.measure.variants import eight_bit, main, some_of_each, table, variants
 from training.validation import f1_to_truth

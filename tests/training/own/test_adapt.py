@@ -11,8 +11,8 @@ from inference.stardist import Settings
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
 from models.stardist import ConvNeXtStarDist
-from training.datasets import Sample, balanced_weights
-from training.manifest import Record
+from training.images.datasets import Sample, balanced_weights
+from training.images.manifest import Record
 from training.own import adapt
 from training.own.adapt import SHARES, Others, in_time, own_factor
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.manifest import read_manifest
+from training.images.manifest import read_manifest
 from training.own.original import MADE, made_sample, original_sample
 from training.synthetic.scenes import SCENES
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from inference.reading import read_image
-from training.cues import cue_class
-from training.datasets import median_diameter, read_labels
-from training.manifest import Record
+from training.images.cues import cue_class
+from training.images.datasets import median_diameter, read_labels
+from training.images.manifest import Record
 from training.parcel.images import pack_image
 
 SIDE = 256

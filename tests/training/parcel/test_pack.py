@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint
-from training.encoder_weights import load_encoder
-from training.networks import TrainingNetwork
+from training.learning.encoder_weights import load_encoder
+from training.learning.networks import TrainingNetwork
 from training.parcel.pack import main, parse_arguments
 
 

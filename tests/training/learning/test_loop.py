@@ -1,0 +1,58 @@
+"""training.learning.loop: which crops a step has, how many lie ready, who makes them."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from training.learning.distributed import Team
+from training.learning.loop import StepSampler, default_workers, make_loader, prefetched
+
+
+@pytest.mark.parametrize("size", (1, 2, 4))
+def test_crops_of_all_processes_are_those_of_one(size):
+    streams = [iter(StepSampler(5, 8, rank, size)) for rank in range(size)]
+    for step in (5, 6, 7):
+        assert [i for stream in streams for i in next(stream)] == list(range(step * 8, step * 8 + 8))
+
+
+def test_batch_that_cannot_be_dealt_out():
+    with pytest.raises(ValueError, match="multiple of the number of processes, 3, got 8"):
+        StepSampler(0, 8, 0, 3)
+
+
+@pytest.mark.parametrize(
+    "kilobytes, batch, workers, expected",
+    [
+        (1, 8, 1, 16),  # never more than 16
+        (2300, 16, 1, 7),  # 256 MiB hold seven such batches
+        (2300, 16, 8, 2),  # each worker has its share, but at least 2
+    ],
+)
+def test_bytes_decide_how_many_batches_lie_ready(kilobytes, batch, workers, expected):
+    crop = {
+        "image": torch.zeros(kilobytes * 512, dtype=torch.uint8),
+        "dist": torch.zeros(kilobytes * 256, dtype=torch.float16),
+    }
+    assert prefetched(crop, batch, workers) == expected
+
+
+def test_default_workers(monkeypatch):
+    """One beside the network on a CPU; a GPU leaves the cores free."""
+    assert default_workers(torch.device("cpu")) == 1
+    for cores, expected in ((1, 1), (8, 7), (64, 16)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: range(n))
+        assert default_workers(torch.device("cuda")) == expected
+
+
+def test_the_first_crop_is_made_before_there_are_workers():
+    """So that what numba compiles for it is compiled once, and the processes that are forked later have it."""
+
+    class Asked(list):
+        def __getitem__(self, number):
+            self.append(number)
+            return {"image": torch.zeros(4, dtype=torch.uint8)}
+
+    data = Asked()
+    make_loader(data, SimpleNamespace(batch=8, workers=2), Team(torch.device("cpu")), 5)
+    assert list(data) == [40]

@@ -1,0 +1,190 @@
+"""What a training is told: a frozen record of its command's options, kept in the checkpoints that it writes."""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+from models.config import Config
+from training.command import minutes
+from training.images.manifest import Record, read_manifest
+
+DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of every training; the help texts of `add_arguments`, and of the two commands, explain them.
+
+    DECISIVE : settings that change what a run is; a resume file of other ones is refused
+    """
+
+    DECISIVE: ClassVar[tuple[str, ...]] = ()
+
+    manifest: Path
+    out: Path
+    leave_out: list[str]
+    init: Path | None = None
+    random_init: bool = False
+    balance: float = 0.5
+    batch: int
+    lr: float
+    schedule: str
+    ema: float
+    time_budget: float | None = None
+    log_every: int = 50
+    save_every: float = 300.0
+    seed: int = 0
+    device: str = "auto"
+    workers: int | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Self:
+        """From a command's arguments, which may be more."""
+        return cls(**{f.name: getattr(args, f.name) for f in fields(cls)})
+
+    def recorded(self) -> dict:
+        """For a checkpoint's configuration: of files their names alone."""
+        return {name: value.name if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    def decisive(self) -> dict:
+        """The DECISIVE ones, as they come back from JSON."""
+        return json.loads(json.dumps({name: getattr(self, name) for name in self.DECISIVE}, default=str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterSettings(Settings):
+    """Of training.train."""
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        "stream",
+        "encoder",
+        "seed",
+        "batch",
+        "crop",
+        "diameter",
+        "zoom",
+        "classes",
+        "leave_out",
+        "plain_mae",
+        "hv_weight",
+        "balance",
+        "source_factors",
+        "ema",
+        "weight_decay",
+        "encoder_lr",
+        "keep_statistics",
+    )
+
+    batch: int = 16
+    lr: float = 1e-4
+    schedule: str = "halving"
+    ema: float = 0.999
+    stream: str = "both"
+    classes: list[int] | None = None
+    encoder: str = "convnext_small"
+    encoder_weights: Path | None = None
+    init_head: Path | None = None
+    steps: int = 150_000
+    crop: int = 512
+    diameter: float | None = None
+    zoom: tuple[float, float] = (0.5, 2.0)
+    source_factors: list[tuple[str, float]]
+    encoder_lr: float = 1.0
+    weight_decay: float = 0.05
+    hv_weight: float = 1.0
+    plain_mae: bool = False
+    keep_statistics: bool = False
+    validate_every: float = 10.0
+    validate_steps: int | None = None
+    validate_images: int = 32
+
+    def completed(self, start: Config | None) -> Self:
+        """With what is taken from the configuration of --init's checkpoint, or from the defaults without one."""
+        if start:
+            return replace(self, encoder=start.network["encoder"], diameter=self.diameter or start.diameter)
+        return replace(self, diameter=self.diameter or DEFAULT_DIAMETER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterSettings(Settings):
+    """Of training.train_router."""
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        "seed",
+        "batch",
+        "epochs",
+        "optimiser",
+        "lr",
+        "schedule",
+        "leave_out",
+        "init",
+        "random_init",
+        "balance",
+        "ema",
+    )
+
+    batch: int = 64
+    lr: float = 1e-3
+    schedule: str = "steps"
+    ema: float = 0.99
+    epochs: int = 20
+    optimiser: str = "sgd"
+    validate_every: int = 1
+
+
+def training_records(settings: Settings | argparse.Namespace) -> list[Record]:
+    """The manifest's training images, without the sources that are left out."""
+    return [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
+
+
+def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """The options of every training but --out and --schedule, with the defaults of one."""
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--init", type=Path, help="checkpoint to start from")
+    add("--random-init", action="store_true", help="no ImageNet weights")
+    add(
+        "--balance",
+        type=float,
+        default=settings.balance,
+        metavar="EXPONENT",
+        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images "
+        f"alike [{settings.balance}]",
+    )
+    add("--batch", type=int, default=settings.batch, help=f"images a step [{settings.batch}]")
+    add("--lr", type=float, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
+    add(
+        "--ema",
+        type=float,
+        default=settings.ema,
+        metavar="DECAY",
+        help=f"of the moving average of the weights [{settings.ema}]",
+    )
+    add(
+        "--time-budget", type=minutes, metavar="MINUTES", help="end after this time, start and last validation included"
+    )
+    add(
+        "--log-every",
+        type=int,
+        default=settings.log_every,
+        metavar="STEPS",
+        help=f"steps between lines of the log [{settings.log_every}]",
+    )
+    add(
+        "--save-every",
+        type=float,
+        default=settings.save_every,
+        metavar="SECONDS",
+        help=f"time between resume files [{settings.save_every:g}]",
+    )
+    add("--seed", type=int, default=settings.seed, help=f"[{settings.seed}]")
+    add("--device", choices=("auto", "cpu", "cuda"), default=settings.device, help="[auto: the GPU if there is one]")
+    add(
+        "--workers",
+        type=int,
+        help="processes that make crops, for each training process "
+        "[1 on the CPU; with a GPU the processor's cores less one, at most 16]",
+    )

