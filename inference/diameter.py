@@ -71,7 +71,8 @@ def measure_diameter(
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the
     liveliest part of the image at the size that the guess asks for, then at smaller and larger ones, until one of them
     is convincing and lies between two others. Where the cells were of another size than assumed, it is followed by a
-    last look at the size that it has measured. Without cells the guess remains.
+    last look at the size that it has measured. Where the cells of neighbouring sizes do not agree, all others are looked
+    at before one is taken. Without cells the guess remains.
 
     Parameters
     ----------
@@ -85,21 +86,25 @@ def measure_diameter(
     guess = within_image(guess)
     sizes = sizes_to_try(guess, smallest_shown(network.config.diameter), largest, settings)
     tried: dict[int, Look | None] = {}
-    while (step := next_step(tried, sizes, settings)) is not None:
-        tried[step] = look_at(image, network, sizes[step])
-    looks = {step: look for step, look in tried.items() if look}
-    if not looks:
-        return Measurement(guess)
-    best = looks[best_step(looks, sizes, settings)]
-    diameter = within_image(best.measured)
-    if abs(best.change) > settings.near:
-        last = look_at(image, network, diameter)
-        if last is None:
-            return Measurement(diameter)
-        diameter, best = within_image(math.sqrt(diameter * last.measured)), last
+    for all_sizes in (False, True):
+        while (step := next_step(tried, sizes, settings, all_sizes)) is not None:
+            tried[step] = look_at(image, network, sizes[step])
+        looks = {step: look for step, look in tried.items() if look}
+        if not looks:
+            return Measurement(guess)
+        best = looks[best_step(looks, sizes, settings)]
+        diameter = within_image(best.measured)
+        if abs(best.change) > settings.near:
+            last = look_at(image, network, diameter)
+            if last is None:
+                return Measurement(diameter)
+            diameter, best = within_image(math.sqrt(diameter * last.measured)), last
+        agreeing = agreement(best, looks.values(), settings)
+        if not size_unsure(agreeing):
+            break
     # Small things that a Hover network finds beside large cells are as often debris.
     second = second_diameter(best, looks.values(), settings) if network.kind == "stardist" else None
-    return Measurement(diameter, second, agreement(best, looks.values(), settings), best.cells)
+    return Measurement(diameter, second, agreeing, best.cells)
 
 
 def checked_in_mirrors(
@@ -194,11 +199,13 @@ def agreement(found: Look, looks: Iterable[Look], settings: MeasureSettings) -> 
     return max((matched(*both) for both in pairs), default=None)
 
 
-def next_step(tried: Mapping[int, Look | None], sizes: Mapping[int, float], settings: MeasureSettings) -> int | None:
+def next_step(
+    tried: Mapping[int, Look | None], sizes: Mapping[int, float], settings: MeasureSettings, all_sizes: bool = False
+) -> int | None:
     """Which size to look at next, in steps from the guess; None if it is enough.
 
     Sizes are tried from the guess outwards, and beyond the farthest one as long as the best one lies at the end; once
-    one is convincing, only its neighbours are.
+    one is convincing, only its neighbours are, unless `all_sizes` are wanted.
     """
     looks = {step: look for step, look in tried.items() if look}
     further = {step for step in sizes if abs(step) <= settings.farthest_step}
@@ -206,7 +213,7 @@ def next_step(tried: Mapping[int, Look | None], sizes: Mapping[int, float], sett
         best = best_step(looks, sizes, settings)
         neighbours = {best - 1, best + 1} & sizes.keys() - tried.keys()
         if looks[best].score() >= settings.convincing and looks[best].cells >= settings.fewest_cells:
-            if not neighbours and len(tried) >= min(settings.fewest_looks, len(sizes)):
+            if not (neighbours or all_sizes) and len(tried) >= min(settings.fewest_looks, len(sizes)):
                 return None
             further = neighbours or further
         further |= neighbours

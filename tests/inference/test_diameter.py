@@ -1,5 +1,7 @@
 """How the size of the cells is measured, with a stand-in for the network that finds disks of about its own size."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from finder import Finder, disks, look
@@ -47,10 +49,10 @@ def test_order_of_looks():
 
     settings = MeasureSettings(guess_weight=0.0)
 
-    def steps(scores, sizes=range(-6, 7), cells=40):
+    def steps(scores, sizes=range(-6, 7), cells=40, all_sizes=False):
         tried, order = {}, []
         sizes = {step: 30.0 * settings.step**step for step in sizes}
-        while (step := next_step(tried, sizes, settings)) is not None:
+        while (step := next_step(tried, sizes, settings, all_sizes)) is not None:
             order.append(step)
             sure = scores.get(step)
             tried[step] = None if sure is None else look(30.0, sure=sure, cells=cells)
@@ -64,6 +66,7 @@ def test_order_of_looks():
     assert steps({1: 0.5, 2: 0.9, 3: 0.2}) == [0, -1, 1, 2, 3]
     assert steps({-4: 0.2, -5: 0.9, -6: 0.1}, range(-6, 2)) == [0, -1, 1, -2, -3, -4, -5, -6]
     assert steps({}, [0]) == [0]
+    assert steps({0: 0.9, -1: 0.1, 1: 0.1}, all_sizes=True) == everything
     assert steps({0: 0.9, 1: 0.1}, range(3)) == [0, 1, 2], "no size is smaller, yet three are looked at"
     assert steps({0: 0.9, 1: 0.1}, range(2)) == [0, 1]
 
@@ -91,7 +94,7 @@ def test_small_cells_are_looked_at_once(finder):
     found = measure_diameter(disks(10, side=256), finder, 7.0)
     assert found.diameter == pytest.approx(10, rel=0.2)
     sides = [max(shape) for shape in finder.windows]
-    assert len(sides) <= 3
+    assert len(sides) <= 4
     assert sides.count(max(sides)) == 1
 
 
@@ -105,6 +108,26 @@ def test_of_two_sizes_as_convincing_the_nearer_one_to_the_guess_is_taken():
     assert best_step({1: equal, 2: better}, sizes, settings) == 1
     best = look(30.0, sure=0.3 * 2**0.6)
     assert best_step({1: equal, 2: best}, sizes, settings) == 2
+
+
+@pytest.mark.parametrize("alike, expected", [(True, 90.0), (False, 30.0 / 1.93)])
+def test_where_the_cells_of_neighbouring_sizes_do_not_agree_all_sizes_are_looked_at(monkeypatch, alike, expected):
+    """Few cells three times as large as the true ones are convincing, and lie between two other sizes. Unless these show
+    the same cells, the smaller ones are found."""
+
+    def look_at(image, network, assumed):
+        labels = np.zeros((40, 40), np.int32)
+        at = 0 if alike else int(assumed) % 20
+        labels[at : at + 10, at : at + 10] = 1
+        small = assumed < 20
+        found = look(assumed, sure=0.9 if small else 0.3 if 80 < assumed < 100 else 0.1, cells=50 if small else 6)
+        return dataclasses.replace(found, labels=labels)
+
+    monkeypatch.setattr("inference.diameter.look_at", look_at)
+    monkeypatch.setattr("inference.diameter.smallest_shown", lambda diameter: 12.0)
+    settings = MeasureSettings(guess_weight=0.0)
+    found = measure_diameter(NormalisedImage(np.zeros((500, 500), np.uint8)), Finder(), 90.0, settings)
+    assert found.diameter == pytest.approx(expected, rel=0.2)
 
 
 def test_without_cells_the_guess_remains(finder):
