@@ -71,8 +71,8 @@ def measure_diameter(
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the
     liveliest part of the image at the size that the guess asks for, then at smaller and larger ones, until one of them
     is convincing and lies between two others. Where the cells were of another size than assumed, it is followed by a
-    last look at the size that it has measured. Where the cells of neighbouring sizes do not agree, all others are looked
-    at before one is taken. Without cells the guess remains.
+    last look at the size that it has measured. Where the cells of neighbouring sizes do not agree, all others are
+    looked at before one is taken. Without cells the guess remains.
 
     Parameters
     ----------

@@ -112,8 +112,8 @@ def test_of_two_sizes_as_convincing_the_nearer_one_to_the_guess_is_taken():
 
 @pytest.mark.parametrize("alike, expected", [(True, 90.0), (False, 30.0 / 1.93)])
 def test_where_the_cells_of_neighbouring_sizes_do_not_agree_all_sizes_are_looked_at(monkeypatch, alike, expected):
-    """Few cells three times as large as the true ones are convincing, and lie between two other sizes. Unless these show
-    the same cells, the smaller ones are found."""
+    """Few cells three times as large as the true ones are convincing, and lie between two other sizes. Unless these
+    show the same cells, the smaller ones are found."""
 
     def look_at(image, network, assumed):
         labels = np.zeros((40, 40), np.int32)

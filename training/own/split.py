@@ -10,7 +10,9 @@ from training.own.collection import OwnImage
 log = logging.getLogger(__name__)
 
 HELD_OUT = 0.25  # share of the fields
-SEPARATE = 16  # fields from which on those that choose the network do not also judge it
+SEPARATE = (
+    32  # fields from which on those that choose the network do not also judge it: with fewer, three or less would
+)
 FEWEST = 2  # fields with cells: one to train on, one to hold out
 
 

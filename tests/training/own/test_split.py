@@ -27,7 +27,8 @@ def counts(number, **more):
         (4, {"train": 3, "val": 1}),
         (5, {"train": 3, "val": 2}),
         (10, {"train": 7, "val": 3}),
-        (20, {"train": 15, "val": 2, "test": 3}),
+        (20, {"train": 15, "val": 5}),
+        (32, {"train": 24, "val": 4, "test": 4}),
     ],
 )
 def test_how_many_are_held_out(images, expected):
