@@ -5,6 +5,7 @@ sizes.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -85,17 +86,18 @@ def measure_diameter(
 
     guess = within_image(guess)
     sizes = sizes_to_try(guess, smallest_shown(network.config.diameter), largest, settings)
+    look = cache(lambda size: look_at(image, network, size))
     tried: dict[int, Look | None] = {}
     for all_sizes in (False, True):
         while (step := next_step(tried, sizes, settings, all_sizes)) is not None:
-            tried[step] = look_at(image, network, sizes[step])
-        looks = {step: look for step, look in tried.items() if look}
+            tried[step] = look(sizes[step])
+        looks = {step: found for step, found in tried.items() if found}
         if not looks:
             return Measurement(guess)
         best = looks[best_step(looks, sizes, settings)]
         diameter = within_image(best.measured)
         if abs(best.change) > settings.near:
-            last = look_at(image, network, diameter)
+            last = look(diameter)
             if last is None:
                 return Measurement(diameter)
             diameter, best = within_image(math.sqrt(diameter * last.measured)), last
