@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import tifffile
 from skimage.data import coins
-from tests.inference.test_safe_reading import CRASHING_PNG
 
 from inference.command_line import main
 from models.checksums import write_checksums
 from models.weights_folder import FILES
 from tests.helpers.tags import ASCII, FLOAT, write_with_tags
+from tests.inference.reading.test_safe_reading import CRASHING_PNG
 
 ROOT = Path(__file__).parents[1]
 COINS = coins()[:96, :128]
