@@ -72,8 +72,8 @@ def measure_diameter(
     A network measures cells well that are up to twice as large or small as those it was trained on. So it looks at the
     liveliest part of the image at the size that the guess asks for, then at smaller and larger ones, until one of them
     is convincing and lies between two others. Where the cells were of another size than assumed, it is followed by a
-    last look at the size that it has measured. Where the cells of neighbouring sizes do not agree, all others are
-    looked at before one is taken. Without cells the guess remains.
+    last look at the size that it has measured. Where the cells of neighbouring sizes do not agree, and not because
+    there are cells of two sizes, all others are looked at before one is taken. Without cells the guess remains.
 
     Parameters
     ----------
@@ -101,11 +101,11 @@ def measure_diameter(
             if last is None:
                 return Measurement(diameter)
             diameter, best = within_image(math.sqrt(diameter * last.measured)), last
+        # Small things that a Hover network finds beside large cells are as often debris.
+        second = second_diameter(best, looks.values(), settings) if network.kind == "stardist" else None
         agreeing = agreement(best, looks.values(), settings)
-        if not size_unsure(agreeing):
+        if second or not size_unsure(agreeing):
             break
-    # Small things that a Hover network finds beside large cells are as often debris.
-    second = second_diameter(best, looks.values(), settings) if network.kind == "stardist" else None
     return Measurement(diameter, second, agreeing, best.cells)
 
 

@@ -48,6 +48,11 @@ class ContentSettings:
     busiest: float = 99.0  # percentile of the blocks' activities that says how active content is
     active: float = 0.12  # of that; a block with as much shows something
     quiet: float = 0.06  # of it; the surroundings show less in the mean
+    quietest: float = 25.0  # percentile of the activities that is the noise of surroundings
+    above_noise: float = 1.5  # times that: a block shows something only from here on...
+    like_noise: float = 1.15  # ...and surroundings of this in the mean show nothing...
+    rough: float = 0.6  # ...if next pixels differ by as much of that in the mean, as those of noise do (by 1.1)
+    filled: float = 0.15  # share of the content's blocks that show something
     margin: int = 1  # blocks around what shows something
     largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
 
@@ -62,19 +67,22 @@ def content_box(overview: np.ndarray) -> Box | None:
     ----------
     overview : normalised image, uint8, (H, W) or (H, W, 3)
     """
-    activity, size = _activity(overview)
+    activity, steps, size = _activity(overview)
     if activity.size == 0:
         return None
     usual = np.percentile(activity, SETTINGS.busiest)
-    busy = activity >= max(SETTINGS.active * usual, 1.0)
+    noise = np.percentile(activity, SETTINGS.quietest)
+    busy = activity >= max(SETTINGS.active * usual, SETTINGS.above_noise * noise, 1.0)
     box = _around(_without_specks(busy), SETTINGS.margin)
-    if box is None:
+    if box is None or busy[box].mean() < SETTINGS.filled:
         return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
     if outside.mean() < 1 - SETTINGS.largest_share:
         return None
-    if activity[outside].mean() > SETTINGS.quiet * usual:
+    around = activity[outside].mean()
+    like_noise = steps[outside].mean() >= SETTINGS.rough * around
+    if around > max(SETTINGS.quiet * usual, SETTINGS.like_noise * noise * like_noise):
         return None
     height, width = overview.shape[:2]
     rows, columns = (
@@ -84,8 +92,9 @@ def content_box(overview: np.ndarray) -> Box | None:
     return rows, columns
 
 
-def _activity(overview: np.ndarray) -> tuple[np.ndarray, float]:
-    """How much each block varies: standard deviations of the most varied channel, and a block's side in pixels."""
+def _activity(overview: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """How much each block varies, as the standard deviation of the most varied channel; how much its pixels differ from
+    the next ones, in the channel where they do most; and a block's side in pixels."""
     height, width = overview.shape[:2]
     zoom = min(1.0, SETTINGS.side / max(height, width))
     if zoom < 1:
@@ -95,7 +104,8 @@ def _activity(overview: np.ndarray) -> tuple[np.ndarray, float]:
     rows, columns = (n // SETTINGS.block for n in planes.shape[:2])
     cut = planes[: rows * SETTINGS.block, : columns * SETTINGS.block]
     blocks = cut.reshape(rows, SETTINGS.block, columns, SETTINGS.block, planes.shape[2])
-    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), SETTINGS.block / zoom
+    steps = np.abs(np.diff(blocks, axis=3)).mean(axis=(1, 3))
+    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), SETTINGS.block / zoom
 
 
 def _without_specks(busy: np.ndarray) -> np.ndarray:

@@ -215,7 +215,7 @@ def test_two_processes_share_a_validation_and_its_figure_is_exact(manifest, whol
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(arguments(manifest, one, *options, "--validate-images", 3)) == 0
     script = (
-        "import sys; from training import segmenter_trainer, train\n"
+        "import sys; from training import train; from training.learning import segmenter_trainer\n"
         "score = segmenter_trainer.scores_of\n"
         "def told(network, samples, on_image):\n"
         "    print(len(samples)); return score(network, samples, on_image)\n"

@@ -153,7 +153,7 @@ def write_start(args: argparse.Namespace, root: Path) -> list[str]:
 
 def encoder_state(training: argparse.Namespace) -> dict:
     """The encoder's ImageNet weights in float16, under its own names."""
-    own = training.learning.encoder_weights or (
+    own = training.encoder_weights or (
         packaged_weights(training.encoder) if training.encoder in EFFICIENTNETS else None
     )
     encoder = ConvNeXtUNet(encoder=training.encoder, pretrained=own is None).encoder

@@ -21,7 +21,7 @@ def surrounded(content, ground, deviation=0.0, top=150, left=260, shape=(500, 64
     return canvas.clip(0, 255).round().astype(np.uint8)
 
 
-@pytest.mark.parametrize("ground, deviation", [(0, 0), (250, 0), (40, 2)])
+@pytest.mark.parametrize("ground, deviation", [(0, 0), (250, 0), (40, 2), (60, 20)])
 @pytest.mark.parametrize("top, left", [(150, 260), (0, 0), (340, 400)])
 def test_the_box_holds_the_content_and_little_more(ground, deviation, top, left):
     rows, columns = content_box(normalise(surrounded(cells(160, 240), ground, deviation, top, left)))
@@ -42,6 +42,14 @@ def test_a_busy_surrounding_is_no_surrounding():
     """A crowd in the middle of fewer and fainter cells: these are content as well."""
     image = cells(500, 640) // 3
     image[150:310, 260:500] = cells(160, 240)
+    assert content_box(normalise(image)) is None
+
+
+def test_a_few_things_far_apart_are_no_content():
+    """In noise: what lies between them is as empty as what lies around them."""
+    image = surrounded(np.full((1, 1), 100, np.uint8), 100, 20)
+    for y, x in ((150, 260), (300, 480), (160, 490), (290, 270)):
+        image[y : y + 16, x : x + 16] = 250
     assert content_box(normalise(image)) is None
 
 
