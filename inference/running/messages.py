@@ -31,7 +31,7 @@ def collected_warnings() -> Iterator[list[str]]:
         if record.levelno == logging.WARNING:
             warnings.append(record.getMessage())
 
-    with heard(logging.getLogger(__name__.rpartition(".")[0]), take):
+    with heard(logging.getLogger(__name__.removesuffix(".running.messages")), take):
         yield warnings
 
 
