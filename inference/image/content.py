@@ -80,9 +80,10 @@ def content_box(overview: np.ndarray) -> Box | None:
     outside[box] = False
     if outside.mean() < 1 - SETTINGS.largest_share:
         return None
-    around = activity[outside].mean()
-    like_noise = steps[outside].mean() >= SETTINGS.rough * around
-    if around > max(SETTINGS.quiet * usual, SETTINGS.like_noise * noise * like_noise):
+    around, most = activity[outside].mean(), SETTINGS.quiet * usual
+    if steps[outside].mean() >= SETTINGS.rough * around:
+        most = max(most, SETTINGS.like_noise * noise)
+    if around > most:
         return None
     height, width = overview.shape[:2]
     rows, columns = (

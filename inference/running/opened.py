@@ -16,7 +16,7 @@ class Opened:
     number, images : of the image in the file, from 0, and how many images the file holds
     seconds : that reading took
     error : what was raised instead
-    digest : of the file, see `inference.running.provenance.file_digest`
+    digest : of the file, see `inference.reading.digests.file_digest`
     """
 
     found: Found
