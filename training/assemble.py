@@ -173,7 +173,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--scores",
         type=Path,
         metavar="FILE",
-        help="scores of all images, for the model card (.csv of training.measure.score)",
+        help="scores by source, for the model card (.csv of training.measure.sources)",
     )
     add("--storage", choices=STORAGES, help="number format of the weights [float16, int8 where that exceeds 60 MB]")
     add("--force", action="store_true", help="replace networks whatever their validation figures are")

@@ -8,8 +8,7 @@ from pathlib import Path
 from models.config import Config
 from training.images.cues import CLASS_NAMES
 from training.images.terms import restrictions
-from training.measure.scores import averages
-from training.tables import grouped, markdown, read_table
+from training.tables import markdown, read_table
 
 CARD = "MODEL_CARD.md"
 BEGIN, END = "<!-- known failures: written by hand, kept by training.assemble -->", "<!-- end of known failures -->"
@@ -35,7 +34,7 @@ FREE = "Every source of the training data is under permissive terms, which ask f
 EVERY_SOURCE = "The table of the training data has the terms of each source."
 VALIDATION = "## Validation"
 NOT_SINCE = (
-    "Not measured since a network was replaced: run training.label and training.measure.score, then "
+    "Not measured since a network was replaced: run training.label and training.measure.sources, then "
     "training.assemble --scores."
 )
 NOTHING_YET = "Nothing is written here yet."
@@ -57,7 +56,7 @@ def write_card(
     configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config`
         gives them
     sizes : of their files, in bytes
-    scores : CSV file of training.measure.score; without one the card's table of scores stays if the networks do
+    scores : CSV file of training.measure.sources; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
     note : more about the validation
     """
@@ -107,32 +106,24 @@ def kept_scores(card: Path) -> str:
 
 
 def scores_text(path: Path) -> str:
-    """Table of all images, each class and each source, from the CSV file of training.measure.score: mode corrected, IoU
-    0.5.
+    """Table of the means over seen and over unseen sources, and of each source, from training.measure.sources.
 
     Raises
     ------
     ValueError
-        If the file has no such scores.
+        If the file has no such means.
     """
-    columns = ("mode", "threshold", "cue_class", "source", "f1", "precision", "recall")
     rows = [
-        row for _, row in read_table(path, columns) if row["mode"] == "corrected" and float(row["threshold"]) == 0.5
+        {"source": row["source"], "images": row["images"]}
+        | {name: float(f1) for name, f1 in row.items() if name not in ("source", "seen", "images")}
+        for _, row in read_table(path, ("source", "seen", "images"))
     ]
-    if not rows:
-        raise ValueError(
-            f"{path}: no scores of mode corrected at IoU 0.5; make the file with training.measure.score TRUTH "
-            "PREDICTIONS --csv FILE"
-        )
-    groups = {"all": rows}
-    groups |= {f"class {name}": [row for row in rows if row["cue_class"] == name] for name in CLASS_NAMES}
-    groups |= dict(sorted(grouped(rows, lambda row: row["source"]).items()))
-    shown = [
-        {"images of": name, "number": len(members), **averages(members)} for name, members in groups.items() if members
-    ]
+    if not any(row["source"].startswith("mean ") for row in rows):
+        raise ValueError(f"{path}: no mean over sources; make the file with training.measure.sources ... --csv FILE")
     return (
-        "The whole program on the validation images, by `training.label` and `training.measure.score`:\n\n"
-        f"{markdown(shown)}\n"
+        "Mean F1 at IoU 0.5 on the validation images, by `training.measure.sources`. Of unseen sources training had\n"
+        "no image. In those marked * only some cells are labelled, and cells beside these are left out:\n\n"
+        f"{markdown(rows, lambda row: row['source'].startswith('mean '))}\n"
     )
 
 

@@ -321,12 +321,11 @@ def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
     assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
 
 
-SCORES = """source,cue_class,mode,threshold,precision,recall,f1
-cells,binary,corrected,0.5,1,0.5,0.6
-cells,gray,corrected,0.5,0.5,0.5,0.5
-cells,gray,corrected,0.9,0,0,0
-cells,gray,official,0.5,0,0,0
-blood,small colour,corrected,0.5,1,1,1
+SCORES = """source,seen,images,now
+mean over 1 unseen sources,unseen,1,0.7
+blood*,unseen,1,0.7
+mean over 1 seen sources,seen,2,0.55
+cells,seen,2,0.55
 """
 
 
@@ -334,27 +333,25 @@ def test_scores_in_the_card(manifest, runs, save, tmp_path, caplog):
     (tmp_path / "scores.csv").write_text(SCORES)
     assert assemble(manifest, "--runs", runs) == 0
     assert "Not measured since" in card(manifest)
-    assert "mean F1" not in card(manifest)
+    assert "mean over" not in card(manifest)
     assert assemble(manifest, "--scores", tmp_path / "scores.csv") == 0
     section = card(manifest).partition("## Validation")[2].partition("## Data")[0]
     assert [line for line in section.splitlines() if line.startswith("| ") and "---" not in line] == [
-        "| images of | number | mean F1 | median F1 | precision | recall |",
-        "| all | 3 | 0.700 | 0.600 | 0.833 | 0.667 |",
-        "| class binary | 1 | 0.600 | 0.600 | 1.000 | 0.500 |",
-        "| class gray | 1 | 0.500 | 0.500 | 0.500 | 0.500 |",
-        "| class small colour | 1 | 1.000 | 1.000 | 1.000 | 1.000 |",
-        "| blood | 1 | 1.000 | 1.000 | 1.000 | 1.000 |",
-        "| cells | 2 | 0.550 | 0.550 | 0.750 | 0.500 |",
+        "| source | images | now |",
+        "| **mean over 1 unseen sources** | **1** | **0.700** |",
+        "| blood* | 1 | 0.700 |",
+        "| **mean over 1 seen sources** | **2** | **0.550** |",
+        "| cells | 2 | 0.550 |",
     ]
     kept = card(manifest)
     assert assemble(manifest, "--class0", save("same.safetensors", 0.1)) == 0  # not good enough: nothing is replaced
     assert card(manifest) == kept
     assert assemble(manifest, "--class0", save("better.safetensors", 0.9)) == 0
     assert "Not measured since" in card(manifest)
-    assert "mean F1" not in card(manifest)
+    assert "mean over" not in card(manifest)
     (tmp_path / "empty.csv").write_text(SCORES.splitlines()[0])
     assert assemble(manifest, "--scores", tmp_path / "empty.csv") == 2
-    assert "empty.csv: no scores" in caplog.text
+    assert "empty.csv: no mean over sources" in caplog.text
 
 
 def test_a_manifest_that_cannot_be_read_ends_it_also_where_no_network_is_better(save, tmp_path, caplog):

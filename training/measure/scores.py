@@ -1,6 +1,6 @@
 """Scores of predictions by the challenge's rules, image by image, and a table of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -98,7 +98,8 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
         first = [s for s in members if s.threshold == thresholds[0]]
         if not first:
             continue
-        means = averages([vars(s) for s in first])
+        means = {"mean F1": mean(s.f1 for s in first), "median F1": median(s.f1 for s in first)}
+        means |= {"precision": mean(s.precision for s in first), "recall": mean(s.recall for s in first)}
         means |= {f"F1@{t:g}": np.mean([s.f1 for s in members if s.threshold == t]) for t in thresholds[1:]}
         rows.append(
             {
@@ -110,12 +111,6 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
             }
         )
     return text_table(rows)
-
-
-def averages(scores: Sequence[Mapping]) -> dict[str, float]:
-    """Mean and median F1, mean precision and recall of scores of one mode and threshold, whose numbers may be text."""
-    f1, right, found = ([float(s[column]) for s in scores] for column in ("f1", "precision", "recall"))
-    return {"mean F1": mean(f1), "median F1": median(f1), "precision": mean(right), "recall": mean(found)}
 
 
 def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
