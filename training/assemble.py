@@ -135,7 +135,7 @@ def expected_f1(path: Path) -> list[list[float]]:
 def tell_router(path: Path, scores: list[list[float]]) -> None:
     """Write into a router's checkpoint what the networks beside it score."""
     model, config = load_checkpoint(path)
-    save_checkpoint(path, model, replace(config, expected_f1=scores), config.storage)
+    save_checkpoint(path, model, replace(config, expected_f1=scores), config.storage or "float16")
 
 
 def find_sources(args: argparse.Namespace) -> dict[str, Path]:

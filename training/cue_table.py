@@ -129,16 +129,8 @@ def thumbnail(row: Row, outlines: bool) -> np.ndarray:
     tile = np.zeros((THUMBNAIL + CAPTION, THUMBNAIL, 3), np.uint8)
     top, left = (THUMBNAIL - height) // 2, (THUMBNAIL - width) // 2
     tile[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    cv2.putText(
-        tile,
-        f"{row.source}/{row.record.image.stem}",
-        (2, THUMBNAIL + CAPTION - 4),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.33,
-        (255, 255, 255),
-        1,
-        cv2.LINE_AA,
-    )
+    text, corner = f"{row.source}/{row.record.image.stem}", (2, THUMBNAIL + CAPTION - 4)
+    cv2.putText(tile, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.33, (255, 255, 255), 1, cv2.LINE_AA)
     return tile
 
 

@@ -32,12 +32,12 @@ from inference.outputs.page import embedded
 from inference.outputs.whole_file import whole_file
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, SHIPPED_WEIGHTS
-from training.command import DONE, PARTLY, add_device, class_number, command, manual
+from training.command import DONE, PARTLY, add_device, command, manual
 from training.measure.f1 import Counts, f1_score, precision, recall, score_image
 from training.measure.judging import COLOURS, FATES
 from training.measure.pictures import picture
 from training.measure.quality import Matches, average_precision, matches, panoptic_quality
-from training.own.arguments import add_data, own_images
+from training.own.arguments import add_class, add_data, own_images
 from training.own.checking import name_findings
 from training.own.collection import OwnImage, collect
 from training.own.scoring import Found, find_cells
@@ -160,13 +160,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_data(parser)
     add("-o", "--out", type=Path, metavar="DIR", help="folder for the page and the tables [tables on the screen alone]")
     add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks [the shipped ones]")
-    add(
-        "--class",
-        dest="class_",
-        type=class_number,
-        metavar="CLASS",
-        help="send all images to this class's network [the router decides]",
-    )
+    add_class(parser, "send all images to this class's network")
     add("--predictions", type=Path, metavar="DIR", help="labels to evaluate, in place of the networks")
     add("--ious", type=float, nargs="+", default=list(IOUS), metavar="IOU", help="[0.5 0.6 0.7 0.8 0.9]")
     add_device(parser)

@@ -14,7 +14,7 @@ What happens:
     route     Each image goes to the network that predict.py would send it to; those that get at least three are
               trained, also on images of which the router was not sure. --class sends all to one; predict.py then needs
               --route
-    split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 16
+    split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 32
               fields on, other images choose the network than judge it
     train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
               it was made from are mixed in where there are any: those of --original, or of data/manifest.csv if there
@@ -46,11 +46,11 @@ from pathlib import Path
 from inference.network import Network, choose_device
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
-from training.command import DONE, PARTLY, add_device, class_number, command, manual, minutes, share
+from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
 from training.images.datasets import Sample
 from training.images.manifest import read_manifest
 from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
-from training.own.arguments import add_data, own_images
+from training.own.arguments import add_class, add_data, own_images
 from training.own.checking import check_images
 from training.own.collection import OwnImage
 from training.own.original import AT_HAND, MIXED, made_sample, original_sample
@@ -82,13 +82,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks to start from [the shipped ones]"
     )
-    add(
-        "--class",
-        dest="class_",
-        type=class_number,
-        metavar="CLASS",
-        help="train this class's network on all images [the router decides]",
-    )
+    add_class(parser, "train this class's network on all images")
     add(
         "--original",
         type=Path,
@@ -133,17 +127,10 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
             continue
         own = [i for i in images if class_ in classes[i.name]]
         original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
-        tasks.append(
-            Task(
-                class_,
-                segmenter.files[class_],
-                own,
-                {i.name for i in own if classes[i.name][0] == class_},
-                split_images(own, args.seed),
-                [replace(s.record, split="train") for s in original],
-                args.out / FOLDER / f"class{class_}",
-            )
-        )
+        routed = {i.name for i in own if classes[i.name][0] == class_}
+        mixed = [replace(s.record, split="train") for s in original]
+        folder = args.out / FOLDER / f"class{class_}"
+        tasks.append(Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder))
     if not tasks:
         raise ValueError(
             f"no network gets {FEWEST_ROUTED} images with cells; label more, or send all to one with --class"

@@ -49,7 +49,7 @@ def score_settings(
     diameter : that the network was trained at
     more : settings to try besides the grid's
     """
-    sizes = [round(size * diameter, 2) for size in SIZES]
+    sizes = [diameter if size == 1 else round(size * diameter, 2) for size in SIZES]
     grid = list(dict.fromkeys([*KINDS[network.kind].Settings.grid(), *more]))
     scores: dict[Tried, list[float]] = {(size, settings): [] for size in sizes for settings in grid}
     for sample, size in tqdm(((s, size) for s in samples for size in sizes), unit="pass", disable=None):

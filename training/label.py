@@ -71,9 +71,21 @@ def find_images(args: argparse.Namespace) -> list[Record]:
 
 
 def label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
-    """Where the scorer looks for each image's labels: below a folder of the same name as the image's."""
+    """Where the scorer looks for each image's labels: below a folder of the same name as the image's.
+
+    Raises
+    ------
+    ValueError
+        If two images' labels would go into one file.
+    """
     folders = grouped((r.image for r in records), lambda image: image.parent)
-    return paths_in((out / folder.name, images) for folder, images in folders.items())
+    paths = paths_in((out / folder.name, images) for folder, images in folders.items())
+    for path, images in grouped(paths, paths.__getitem__).items():
+        if len(images) > 1:
+            raise ValueError(
+                f"{images[0]} and {images[1]}: both images' labels would be {path}; rename one of their folders"
+            )
+    return paths
 
 
 def pseudo_label_paths(records: list[Record], out: Path) -> dict[Path, Path]:

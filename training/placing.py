@@ -7,15 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
+from models import weights_folder
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
-from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
 from training.model_card import CARD, write_card
 
 log = logging.getLogger(__name__)
 
-PARTS = ("router", *(f"class{c.number}" for c in CLASSES))
-FILES = {"router": ROUTER_FILE} | {f"class{c.number}": c.file for c in CLASSES}
+FILES = {Path(name).stem: name for name in weights_folder.FILES}
+PARTS = tuple(FILES)
 LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 
@@ -25,7 +25,7 @@ def default_storage(model: nn.Module) -> str:
 
 
 def place(
-    source: Path, target: Path, sources: Mapping, pretraining: Mapping | None = None, storage: str | None = None
+    source: Path, target: Path, sources: Mapping, pretraining: Mapping | None, storage: str | None = None
 ) -> None:
     """Write a checkpoint again, as a part of the weights folder.
 

@@ -128,16 +128,8 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
         return [*common, *(word for text in texts for word in shlex.split(text))]
 
     pretrain = options(preset.train, preset.pretrain, args.train_options)
-    finetune = {
-        kind: options(
-            preset.train,
-            preset.finetune,
-            preset.hover if kind == "hover" else "",
-            args.train_options,
-            args.finetune_options,
-        )
-        for kind in runs.NETWORK_KINDS
-    }
+    tuning, more = (preset.train, preset.finetune), (args.train_options, args.finetune_options)
+    finetune = {"stardist": options(*tuning, *more), "hover": options(*tuning, preset.hover, *more)}
     heads = (
         {f"pretrain-{kind}": kind for kind in runs.NETWORK_KINDS} if args.separate_pretraining else {"pretrain": "both"}
     )
@@ -152,14 +144,8 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             tuned = runs.finetuned(args.runs, k, kind)
             steps.append(Step(tuned.parent.name, "training.train", [*finetune[kind], *own, *unmeasured]))
             if k in val_classes and not args.keep_thresholds:
-                fit = [
-                    str(tuned),
-                    "--manifest",
-                    str(args.manifest),
-                    "--classes",
-                    str(k),
-                    *shlex.split(preset.thresholds),
-                ]
+                fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k)]
+                fit += shlex.split(preset.thresholds)
                 steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))
     steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
     return share_time(steps, args.time_budget)
@@ -203,14 +189,8 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     command += ["--device", args.device] if step.module != "training.cue_table" else []
     log.info("%s: python -m %s %s", step.name, step.module, shlex.join(command))
     if args.processes > 1 and step.module == "training.train":
-        torchrun = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            str(args.processes),
-        ]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        torchrun.append(str(args.processes))
         code = subprocess.run([*torchrun, "-m", step.module, *command]).returncode
     else:
         code = MAINS[step.module](command)

@@ -25,6 +25,17 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     return groups
 
 
+def some(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["a.tif", "b.tif", "c.tif"], 2)
+    'a.tif, b.tif and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def text_table(records: Sequence[Mapping[str, Value]]) -> str:
     """A line for the columns' names and one for each record; columns that are empty everywhere are left out.
 

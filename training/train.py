@@ -23,8 +23,7 @@ they share:
 The run writes
 
     OUT/STREAM.safetensors  for predict.py: the moving average of the weights at the step of its highest validation F1.
-    It is
-                            scored every --validate-every minutes and at the end, each stream on its own, and with
+                            It is scored every --validate-every minutes and at the end, each stream on its own, and with
                             --init also before the first step: fine-tuning never hands on a network that scores less
                             than the one it got.
     OUT/validation.csv      a line for each score

@@ -215,6 +215,20 @@ def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
     assert score.main([str(manifest), str(out), "--split", "train"]) == 0
 
 
+def test_two_images_with_one_place_for_their_labels_are_refused(manifest, caplog):
+    """Folders of one name in two places, an image of one name in each."""
+    root, lines = manifest.parent, ["image,label,split,source"]
+    for place in ("one", "two"):
+        (root / place / "images").mkdir(parents=True)
+        for name in ("a.png", "a_label.png"):
+            (root / place / "images" / name).write_bytes((root / "train" / name).read_bytes())
+        lines.append(f"{place}/images/a.png,{place}/images/a_label.png,val,{place}")
+    (root / "twice.csv").write_text("\n".join(lines))
+    assert main(["--weights", "w", "--manifest", str(root / "twice.csv"), "--out", str(root / "out")]) == 2
+    assert all(str(root / place / "images" / "a.png") in caplog.text for place in ("one", "two"))
+    assert not list((root / "out").rglob("*_label.tiff"))
+
+
 @pytest.mark.parametrize(
     "options", [("--images", "x"), ("--pseudo", "--images", "x", "--route", "1", "--confidence", "0.5")]
 )

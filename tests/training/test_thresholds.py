@@ -75,6 +75,7 @@ def test_each_window_once_a_size_and_scores_by_hand(manifest):
     assert {size for size, _ in scores} == {20.0, 16.0, 25.0}
     assert len(scores) == 3 * len(Settings.grid())
     assert all(scores[size, s] == float(s.prob_threshold < PEAK) for size in (20.0, 25.0) for s in Settings.grid())
+    assert (27.123, Settings()) in score_settings(network, samples[:1], 27.123)  # the default itself, unrounded
 
 
 def test_sizes_are_scored_apart(manifest):

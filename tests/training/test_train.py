@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
+from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training.learning import loop, segmenter_trainer
 from training.learning.segmenter_trainer import SegmenterTrainer
@@ -449,6 +450,12 @@ def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, mon
     assert main(arguments(manifest, tmp_path, "--stream", "hover", "--validate-images", 2, "--time-budget", 60)) == 0
     assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["0"]
     assert read_config(tmp_path / "hover.safetensors")[1].validation["images"] == 2
+
+
+def test_a_router_is_no_start(manifest, tmp_path, caplog):
+    save_checkpoint(tmp_path / "router.safetensors", Router(), Config())
+    assert main(arguments(manifest, tmp_path, "--init", tmp_path / "router.safetensors")) == 2
+    assert "router.safetensors: holds a router" in caplog.text
 
 
 def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_path):

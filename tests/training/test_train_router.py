@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
 from models.router import Router
+from models.stardist import ConvNeXtStarDist
 from training.learning import router_trainer
 from training.learning.distributed import Team
 from training.learning.resume import save_run
@@ -127,6 +128,13 @@ def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkey
     one, other = (load_checkpoint(path)[0].state_dict() for path in (start, tmp_path / "router.safetensors"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert load_checkpoint(tmp_path / "router.safetensors")[1].crops == 40
+
+
+def test_a_segmenter_is_no_start(manifest, tmp_path, caplog):
+    start = tmp_path / "class0.safetensors"
+    save_checkpoint(start, ConvNeXtStarDist("test_convnext"), Config({"encoder": "test_convnext"}))
+    assert main(arguments(manifest, tmp_path, "--init", start)) == 2
+    assert "class0.safetensors: holds a segmenter" in caplog.text
 
 
 def test_two_runs_are_equal_and_so_is_one_that_was_killed(manifest, tmp_path):

@@ -1,6 +1,6 @@
 """Low-level cues: the rules that put a labelled image into one of the four classes (paper, section 2.1).
 
-    0 binary         one channel
+    0 binary         fewer than three channels
     1 gray           mean saturation <= 0.1 and mean value in [0.1, 0.6]
     2 large colour   largest cell above 8000 pixels
     3 small colour   the others

@@ -36,7 +36,7 @@ class Sample:
     """A labelled image in memory.
 
     pixels : uint8, (H, W) if its channels are equal, else (H, W, 3); normalised as at inference
-    labels : uint16 or uint32, (H, W)
+    labels : unsigned integers, (H, W)
     diameter : median over the cells of the diameter of the disk with the cell's area, in pixels; nan without cells
     cue_class : 0 to 3, by the rules of `training.images.cues`
     excluded : classes that the router is told not to choose
@@ -102,15 +102,8 @@ def decode_sample(record: Record) -> Sample:
             f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}"
         )
     normalised, cues = normalise(picture.pixels), measure_cues(picture.pixels, labels)
-    return Sample(
-        record,
-        without_equal_channels(normalised),
-        labels,
-        median_diameter(labels),
-        decide(cues)[0],
-        ruled_out(picture.pixels, normalised.ndim == 2),
-        cues,
-    )
+    pixels, impossible = without_equal_channels(normalised), ruled_out(picture.pixels, normalised.ndim == 2)
+    return Sample(record, pixels, labels, median_diameter(labels), decide(cues)[0], impossible, cues)
 
 
 def without_equal_channels(pixels: np.ndarray) -> np.ndarray:

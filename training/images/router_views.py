@@ -22,7 +22,6 @@ NO_CLASS = -1  # of a close-up or of an image without cells, which do not show w
 
 # A close-up takes all that the segmenters' crops take. A whole view keeps what the cues go by: gray stays gray, colour
 # colour.
-CLOSE_UP_CHANGES = augmentation.INTENSITY
 WHOLE_VIEW_CHANGES = tuple(
     (probability, change)
     for probability, change in augmentation.INTENSITY
@@ -42,8 +41,7 @@ class ViewSettings:
     surrounded: float = 0.3  # share of the whole views in which the image lies in empty surroundings...
     # ...of so many times its area with them: tissue on glass, a colony in the dark.
     surroundings: tuple[float, float] = (1.0, 6.0)
-    close_up_changes: tuple = CLOSE_UP_CHANGES  # of the intensities: (probability, change)
-    whole_view_changes: tuple = WHOLE_VIEW_CHANGES
+    whole_view_changes: tuple = WHOLE_VIEW_CHANGES  # of the intensities: (probability, change)
 
 
 class ViewDataset(Dataset):
@@ -80,7 +78,7 @@ class ViewDataset(Dataset):
         if surrounded:
             fill_surroundings(view, known > 0, rng)
         (view,) = augmentation.flip_and_turn([view], rng)
-        changes = settings.close_up_changes if close_up else settings.whole_view_changes
+        changes = augmentation.INTENSITY if close_up else settings.whole_view_changes
         view = augmentation.change_intensity(view.astype(np.float32) / 255, rng, changes)
         pixels = np.rint(to_three_channels(view).transpose(2, 0, 1) * 255).astype(np.uint8)
         return {

@@ -140,6 +140,8 @@ class RouterTrainer(Trainer):
         model = Router(pretrained=not settings.random_init and settings.init is None)
         if settings.init:
             start, config = load_checkpoint(settings.init)
+            if start.kind != "router":
+                raise ValueError(f"{settings.init}: holds a segmenter; give --init the checkpoint of a router")
             model.load_state_dict(start.state_dict())
             self.crops_before = config.crops
         return model

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from models.config import Config
-from training.command import minutes
+from training.command import add_device, minutes
 from training.images.manifest import Record, read_manifest
 
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
@@ -57,24 +57,9 @@ class Settings:
 class SegmenterSettings(Settings):
     """Of training.train."""
 
-    DECISIVE: ClassVar[tuple[str, ...]] = (
-        "stream",
-        "encoder",
-        "seed",
-        "batch",
-        "crop",
-        "diameter",
-        "zoom",
-        "classes",
-        "leave_out",
-        "plain_mae",
-        "hv_weight",
-        "balance",
-        "source_factors",
-        "ema",
-        "weight_decay",
-        "encoder_lr",
-        "keep_statistics",
+    DECISIVE: ClassVar[tuple[str, ...]] = tuple(
+        "stream encoder seed batch crop diameter zoom classes leave_out plain_mae hv_weight balance source_factors ema "
+        "weight_decay encoder_lr keep_statistics".split()
     )
 
     batch: int = 16
@@ -101,8 +86,16 @@ class SegmenterSettings(Settings):
     validate_images: int = 32
 
     def completed(self, start: Config | None) -> Self:
-        """With what is taken from the configuration of --init's checkpoint, or from the defaults without one."""
+        """With what is taken from the configuration of --init's checkpoint, or from the defaults without one.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is a router's.
+        """
         if start:
+            if "encoder" not in start.network:
+                raise ValueError(f"{self.init}: holds a router; give --init the checkpoint of a segmenter")
             return replace(self, encoder=start.network["encoder"], diameter=self.diameter or start.diameter)
         return replace(self, diameter=self.diameter or DEFAULT_DIAMETER)
 
@@ -111,18 +104,8 @@ class SegmenterSettings(Settings):
 class RouterSettings(Settings):
     """Of training.train_router."""
 
-    DECISIVE: ClassVar[tuple[str, ...]] = (
-        "seed",
-        "batch",
-        "epochs",
-        "optimiser",
-        "lr",
-        "schedule",
-        "leave_out",
-        "init",
-        "random_init",
-        "balance",
-        "ema",
+    DECISIVE: ClassVar[tuple[str, ...]] = tuple(
+        "seed batch epochs optimiser lr schedule leave_out init random_init balance ema".split()
     )
 
     batch: int = 64
@@ -181,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
         help=f"time between resume files [{settings.save_every:g}]",
     )
     add("--seed", type=int, default=settings.seed, help=f"[{settings.seed}]")
-    add("--device", choices=("auto", "cpu", "cuda"), default=settings.device, help="[auto: the GPU if there is one]")
+    add_device(parser)
     add(
         "--workers",
         type=int,

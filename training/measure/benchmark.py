@@ -139,13 +139,8 @@ def write_plot(path: Path, records: list[dict], title: str) -> None:
     memory = sorted((r["Mpx"], r["peak MB"]) for r in records if not r["failure"] and r["peak MB"] is not None)
     sizes = sorted({r["Mpx"] for r in records} | {TOLERANCE_PIXELS / 1e6})
     with plot_file(path, title, 2 if memory else 1, 13 if memory else 7) as (axes, *beside):
-        axes.loglog(
-            sizes,
-            [time_tolerance(1, round(size * 1e6)) for size in sizes],
-            "--",
-            color="tab:red",
-            label="time tolerance",
-        )
+        allowed = [time_tolerance(1, round(size * 1e6)) for size in sizes]
+        axes.loglog(sizes, allowed, "--", color="tab:red", label="time tolerance")
         if done:
             axes.loglog(*zip(*done), "o", color="tab:blue", label="real time, cold start included")
         axes.set(xlabel="size of the image in megapixels", ylabel="seconds")

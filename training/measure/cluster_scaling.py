@@ -23,7 +23,6 @@ Exit code: 0; 2 if nothing could be measured.
 import contextlib
 import logging
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -180,4 +179,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

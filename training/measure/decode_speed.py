@@ -212,13 +212,8 @@ def write_plot(path: Path, rows: list[dict], title: str) -> None:
     with plot_file(path, title) as (axes,):
         for name, colour in (("decoding", "tab:blue"), ("watershed", "tab:orange")):
             axes.loglog(sizes, [row[name] for row in rows], "o", color=colour, label=f"{name}, measured")
-            axes.loglog(
-                sizes,
-                [rows[0][name] * size / sizes[0] for size in sizes],
-                "--",
-                color=colour,
-                label=f"{name}, if linear",
-            )
+            linear = [rows[0][name] * size / sizes[0] for size in sizes]
+            axes.loglog(sizes, linear, "--", color=colour, label=f"{name}, if linear")
         axes.set(xlabel="megapixels, with 477 cells each", ylabel="seconds")
         axes.legend()
 

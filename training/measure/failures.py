@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         ],
     )
     for number, (_, case, _) in enumerate(rows[: args.worst], start=1):
-        file = args.out / f"{number:02}_{case.source}_{case.image.stem}.png"
+        file = args.out / f"{number:02}_{case.source.replace('/', '_')}_{case.image.stem}.png"
         write_png(file, picture(judge_case(case)))
     total = sum(sources.values(), Counter())
     print(table("source", dict(sorted(sources.items())) | {"all": total}), table("diameter", sizes), sep="\n\n")

@@ -4,7 +4,7 @@
     python -m training.measure.folder_speed --sizes 256 --images 100 --workers 2
     python -m training.measure.folder_speed --before ../8463c2e
 
-Made for each size: a folder of images of real nuclei (training.measure.mosaic), 16-bit TIFFs. Three ways through it:
+Made for each size: a folder of images of real nuclei (training.measure.mosaic), 16-bit TIFFs. Four ways through it:
 
     one process      predict.py as it is: it routes each image, measures its cells and segments it
     local:N          predict.py --dask local:N, processes of their own
@@ -24,7 +24,6 @@ Exit code: 0; 2 if nothing could be measured.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -161,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def images_table(args: argparse.Namespace) -> list[dict]:
-    """Images a second of each size by the three ways."""
+    """Images a second of each size by each way."""
     network = Network.load(args.weights / CLASSES[0].file, torch.device("cpu"))
     rows = []
     for side in args.sizes:
@@ -187,4 +186,4 @@ def images_table(args: argparse.Namespace) -> list[dict]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

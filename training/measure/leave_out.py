@@ -85,24 +85,10 @@ def groups_of(args: argparse.Namespace) -> list[list[str]]:
 def train_without(sources: list[str], args: argparse.Namespace) -> Path:
     """Folder of a run's networks, without these sources; raises NotTrained if the run was stopped or failed."""
     folder = args.out / (",".join(sources) or "all")
-    left_out = ["--leave-out", *sources] if sources else []
-    code = train.main(
-        [
-            "--manifest",
-            str(args.manifest),
-            "--out",
-            str(folder),
-            "--stream",
-            "both",
-            "--steps",
-            str(args.steps),
-            "--validate-images",
-            "0",
-            *shlex.split(args.train_options),
-            *left_out,
-        ]
-    )
-    if code:
+    words = ["--manifest", str(args.manifest), "--out", str(folder), "--stream", "both", "--steps", str(args.steps)]
+    words += ["--validate-images", "0", *shlex.split(args.train_options)]
+    words += ["--leave-out", *sources] if sources else []
+    if code := train.main(words):
         raise NotTrained(f"{folder}: training ended with exit code {code}; the same command goes on from there")
     return folder
 

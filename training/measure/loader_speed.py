@@ -8,7 +8,6 @@ it is at least 1.5 times as fast as the step; below 1 the network waits, and mor
 cores for them.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +36,10 @@ def rate(action: Callable[[], object], seconds: float, device: torch.device) -> 
     return count / (time.monotonic() - started)
 
 
-def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
-    """Images per second of "loader", "step" and "together"."""
-    team = Team(choose_device(args.device))
-    trainer = SegmenterTrainer(SegmenterSettings.of(args), team)
+def measure(settings: SegmenterSettings, seconds: float) -> tuple[dict[str, float], str]:
+    """Images per second of "loader", "step" and "together"; what takes the steps."""
+    team = Team(choose_device(settings.device))
+    trainer = SegmenterTrainer(settings, team)
     loader = make_loader(training_crops(trainer.settings), trainer.settings, team, 0)
     ready = (loader.prefetch_factor or 0) * loader.num_workers
     batches = iter(loader)
@@ -55,7 +54,8 @@ def measure(args: argparse.Namespace, seconds: float) -> dict[str, float]:
     for _ in range(ready):
         next(batches)
     batch_rates["together"] = rate(lambda: trainer.train_step(next(batches)), seconds, team.device)
-    return {name: value * args.batch for name, value in batch_rates.items()}
+    rates = {name: value * settings.batch for name, value in batch_rates.items()}
+    return rates, f"{trainer.settings.encoder} on {team.device}"
 
 
 @command
@@ -65,11 +65,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each of the three measurements [20]")
     parser.set_defaults(out=Path())
     args = parser.parse_args(argv)
-    rates = measure(args, args.seconds)
+    rates, network = measure(SegmenterSettings.of(args), args.seconds)
     workers = default_workers(choose_device(args.device)) if args.workers is None else args.workers
     print(
         f"loader alone  {rates['loader']:7.1f} images/s ({workers} workers)\n"
-        f"step alone    {rates['step']:7.1f} images/s ({args.encoder} on {args.device})\n"
+        f"step alone    {rates['step']:7.1f} images/s ({network})\n"
         f"together      {rates['together']:7.1f} images/s\n"
         f"loader/step   {rates['loader'] / rates['step']:7.2f}"
     )

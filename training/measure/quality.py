@@ -19,7 +19,6 @@ class Matches:
     iou : sum over the matched pairs
     """
 
-    threshold: float
     counts: Counts
     iou: float
 
@@ -47,7 +46,7 @@ def matches(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[floa
     for threshold in thresholds:
         pairs = table.matching(threshold)
         counts = Counts(pairs.size, n_predicted - pairs.size, n_true - pairs.size)
-        found.append(Matches(threshold, counts, float(table.iou[pairs].sum())))
+        found.append(Matches(counts, float(table.iou[pairs].sum())))
     return found
 
 

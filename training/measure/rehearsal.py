@@ -112,38 +112,12 @@ def engine_words(engine: str, options: str | None, image: str) -> list[str]:
     kind = Path(engine).name
     words = shlex.split(DEFAULT_OPTIONS[kind] if options is None else options)
     if kind in APPTAINER_LIKE:
-        return [
-            engine,
-            "exec",
-            *words,
-            "--bind",
-            "{input}:/inputs:ro",
-            "--bind",
-            "{output}:/outputs",
-            image,
-            "sh",
-            "/workspace/predict.sh",
-            "/inputs",
-            "/outputs",
-            "--challenge-names",
-        ]
-    return [
-        engine,
-        "container",
-        "run",
-        *words,
-        "--name",
-        f"rehearsal-{os.getpid()}",
-        "--rm",
-        "-v",
-        "{input}/:/workspace/inputs/",
-        "-v",
-        "{output}/:/workspace/outputs/",
-        image,
-        "/bin/bash",
-        "-c",
-        "sh predict.sh",
-    ]
+        binds = ["--bind", "{input}:/inputs:ro", "--bind", "{output}:/outputs"]
+        script = ["sh", "/workspace/predict.sh", "/inputs", "/outputs", "--challenge-names"]
+        return [engine, "exec", *words, *binds, image, *script]
+    name = ["--name", f"rehearsal-{os.getpid()}", "--rm"]
+    volumes = ["-v", "{input}/:/workspace/inputs/", "-v", "{output}/:/workspace/outputs/"]
+    return [engine, "container", "run", *words, *name, *volumes, image, "/bin/bash", "-c", "sh predict.sh"]
 
 
 def send_in(task: Task, words: list[str], folder: Path) -> dict:
@@ -161,7 +135,7 @@ def send_in(task: Task, words: list[str], folder: Path) -> dict:
     """
     alone = folder / "in" / task.image.name
     alone.parent.mkdir(parents=True)
-    shutil.copy(task.image, alone)
+    (shutil.copytree if task.image.is_dir() else shutil.copy)(task.image, alone)
     shape = read_image(alone).shape
     run = launch(words, alone.parent, {alone: shape}, folder / "run")
     if run.failure == ENGINE_FAILED:

@@ -86,9 +86,7 @@ def table(found: Sequence[Way]) -> list[dict]:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    records = [record for record in read_manifest(args.manifest, "val") if record.label]
-    if args.sources:
-        records = [record for record in records if record.source in args.sources]
+    records = [r for r in read_manifest(args.manifest, "val") if not args.sources or r.source in args.sources]
     found = ways(args.manifest, records, args.predictions)
     print(text_table(table(found)))
     for way in found:

@@ -57,25 +57,14 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
     truth = read_labels(case.label)
     group = CLASS_NAMES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
     path, prediction = read_prediction(case, truth.shape)
+    names = str(case.label), case.source, group, int(case.partial), str(path or "")
     scores = []
     for mode in modes:
         if path is None and mode == "official":
             continue
         for threshold, counts in zip(thresholds, score_image(truth, prediction, thresholds, mode)):
             rates = [rate(*counts, mode) if path else 0.0 for rate in (precision, recall, f1_score)]
-            scores.append(
-                Score(
-                    str(case.label),
-                    case.source,
-                    group,
-                    int(case.partial),
-                    str(path or ""),
-                    mode,
-                    threshold,
-                    *counts,
-                    *rates,
-                )
-            )
+            scores.append(Score(*names, mode, threshold, *counts, *rates))
     return scores
 
 

@@ -4,7 +4,7 @@ it).
     python -I -S training/measure/stopwatch.py LOG COMMAND [ARGUMENT ...]
 
 What the command prints goes to the file LOG. The memory is that of the largest process among the command and those it
-waited for. training.measure.benchmark starts commands through this small program because Linux counts the memory of
+waited for. training.measure.launching starts commands through this small program because Linux counts the memory of
 whoever starts a process to that process's peak.
 """
 

@@ -37,7 +37,7 @@ from training.command import DONE, add_device, command, manual, positive
 from training.images.datasets import load_sample
 from training.images.manifest import Record, read_manifest
 from training.measure.f1 import f1_score, score_image
-from training.tables import text_table, write_table
+from training.tables import grouped, text_table, write_table
 from training.validation import f1_to_truth
 
 NOISE = 1.0  # gray levels, standard deviation of the surroundings
@@ -135,8 +135,7 @@ def spotted(pixels: np.ndarray) -> Variant:
 def some_of_each(records: Sequence[Record], each: int) -> list[Record]:
     """So many records of each source, evenly over them."""
     chosen = []
-    for source in dict.fromkeys(record.source for record in records):
-        own = [record for record in records if record.source == source]
+    for own in grouped(records, lambda record: record.source).values():
         chosen += [own[i] for i in sorted({round(x) for x in np.linspace(0, len(own) - 1, min(each, len(own)))})]
     return chosen
 
@@ -164,8 +163,7 @@ def measure(records: Sequence[Record], segmenter: Segmenter) -> list[dict]:
 def table(rows: Sequence[dict]) -> list[dict]:
     """A line for each variant: images, mean and median F1, how many are not good, and what is lost to the truth."""
     lines = []
-    for name in dict.fromkeys(row["variant"] for row in rows):
-        own = [row for row in rows if row["variant"] == name]
+    for name, own in grouped(rows, lambda row: row["variant"]).items():
         scores = [row["F1"] for row in own]
         lines.append(
             {
@@ -183,7 +181,7 @@ def table(rows: Sequence[dict]) -> list[dict]:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    records = some_of_each([record for record in read_manifest(args.manifest, "val") if record.label], args.each)
+    records = some_of_each(read_manifest(args.manifest, "val"), args.each)
     rows = measure(records, Segmenter.from_folder(args.weights, args.device))
     if not rows:
         raise ValueError(f"{args.manifest}: no cells are found in any of the {len(records)} images")

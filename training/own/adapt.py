@@ -171,12 +171,7 @@ def own_factor(own: Sequence[Record], others: Sequence[Record]) -> list[tuple[st
 
 
 def fit(
-    candidate: Path,
-    network: Network,
-    val: Sequence[Sample],
-    rest: Sequence[Sample],
-    others: Others,
-    seconds: float,
+    candidate: Path, network: Network, val: Sequence[Sample], rest: Sequence[Sample], others: Others, seconds: float
 ) -> None:
     """Fit thresholds and working size on held-out and training images, and keep them if the held-out ones gain too, and
     if nothing is forgotten by them."""

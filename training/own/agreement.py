@@ -100,10 +100,8 @@ def check_place(image: Compared) -> list[Finding]:
     if not image.labels.any():
         return []
     own = image.agreement(image.masks)
-    turned = _turned(image, own)
-    if turned:
-        return [turned]
-    return [finding for finding in (_shifted(image, own) or _few(image, own),) if finding]
+    found = _turned(image, own) or _shifted(image, own) or _few(image, own)
+    return [found] if found else []
 
 
 def _turned(image: Compared, own: np.ndarray) -> Finding | None:

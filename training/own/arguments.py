@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from training.command import class_number
 from training.own.collection import OwnImage, collect
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="in place of both: a manifest (training.images.manifest), all its splits",
     )
     add("--partial", action="store_true", help="only some of the cells of each image are labelled")
+
+
+def add_class(parser: argparse.ArgumentParser, text: str) -> None:
+    """--class, of one network for all images; `text` says what it does."""
+    parser.add_argument(
+        "--class", dest="class_", type=class_number, metavar="CLASS", help=f"{text} [the router decides]"
+    )
 
 
 def own_images(args: argparse.Namespace) -> tuple[list[OwnImage], int]:

@@ -13,7 +13,7 @@ from inference.outputs.overlay import COLOURS, OverlayStyle, draw_overlay, write
 from training.own.agreement import Compared, check_place, check_swaps
 from training.own.checks import Finding, check_labels, check_set
 from training.own.collection import OwnImage
-from training.tables import write_table
+from training.tables import some, write_table
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
     )
     empty = [f"{image.name} ({image.label})" for image in usable if not image.cells]
     if empty:
-        more = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
-        log.info("%d images without cells, which show what is none: %s%s", len(empty), ", ".join(empty[:LISTED]), more)
+        log.info("%d images without cells, which show what is none: %s", len(empty), some(empty, LISTED))
     if not any(image.cells for image in usable):
         raise ValueError("no image with usable labels is left; correct what is named above")
     return usable, len(wrong)
@@ -86,9 +85,8 @@ def _name(image: OwnImage, finding: Finding) -> None:
 
 def line(image: OwnImage, finding: Finding) -> str:
     """A finding in one line."""
-    numbers = ", ".join(map(str, finding.cells[:LISTED]))
-    more = f" and {len(finding.cells) - LISTED} more" if len(finding.cells) > LISTED else ""
-    cells = f" (number{'s' if len(finding.cells) > 1 else ''} {numbers}{more})" if finding.cells else ""
+    numbers = some([str(number) for number in finding.cells], LISTED)
+    cells = f" (number{'s' if len(finding.cells) > 1 else ''} {numbers})" if finding.cells else ""
     return f"{image.label}: {finding.kind}: {finding.text}{cells}"
 
 

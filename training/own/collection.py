@@ -14,6 +14,7 @@ from inference.reading import Picture, read_image
 from training.images.manifest import Record, read_manifest
 from training.readers.label_images import RawLabels
 from training.readers.own_labels import Pair, find_pairs, read_own_labels
+from training.tables import some
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,9 @@ def collect(
         pairs, without = find_pairs(images, labels)
         names = unique_names([pair.image.relative_to(images).with_suffix("").as_posix() for pair in pairs])
         if without:
-            log.warning("%d images have no labels and are left out: %s", len(without), _some([p.name for p in without]))
+            log.warning(
+                "%d images have no labels and are left out: %s", len(without), some([p.name for p in without], NAMED)
+            )
         found, problems = _read_all(pairs, names, [partial] * len(pairs))
     if not found:
         raise ValueError("; ".join(problems[:3]) or f"{manifest}: no line has labels; give one that has")
@@ -105,10 +108,6 @@ def _read_all(
         except (OSError, ValueError) as error:
             problems.append(str(error))
     return found, problems
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def unique_names(names: list[str]) -> list[str]:

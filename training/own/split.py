@@ -10,9 +10,7 @@ from training.own.collection import OwnImage
 log = logging.getLogger(__name__)
 
 HELD_OUT = 0.25  # share of the fields
-SEPARATE = (
-    32  # fields from which on those that choose the network do not also judge it: with fewer, three or less would
-)
+SEPARATE = 32  # fields from which on those that choose the network do not judge it: with fewer, three or less would
 FEWEST = 2  # fields with cells: one to train on, one to hold out
 
 
@@ -40,11 +38,8 @@ def split_images(images: Sequence[OwnImage], seed: int = 0) -> dict[str, str]:
                 "label another one"
             )
         log.warning("all images seem to be of one field or movie: the held-out F1 will be better than on another field")
-    full, empty = (sorted((g for g in fields if fields[g] is wanted), key=_draw(seed)) for wanted in (True, False))
+    drawn = sorted(fields, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    full, empty = ([g for g in drawn if fields[g] is wanted] for wanted in (True, False))
     held = full[: math.ceil(len(full) * HELD_OUT) if len(full) > 4 else 1] + empty[: int(len(empty) * HELD_OUT)]
     val = held[::2][: len(held) // 2] if len(full) >= SEPARATE else held
     return {n: "val" if g in val else "test" if g in held else "train" for n, g in groups.items()}
-
-
-def _draw(seed: int):
-    return lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest()

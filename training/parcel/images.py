@@ -1,13 +1,12 @@
 """A labelled image, small enough to travel: lossy, no larger than training shows it, and of the same class."""
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from inference.image.normalisation import normalise
+from inference.image.normalisation import normalise, to_three_channels
 from inference.reading import read_image
 from models.classes import LARGE_COLOUR
 from training.images.cues import THRESHOLDS, cue_class
@@ -47,7 +46,8 @@ def pack_image(record: Record, largest: float, quality: int) -> Packed:
         for candidate in candidates(pixels):
             image, suffix = encode(resize(candidate, factor, cv2.INTER_AREA), quality)
             if cue_class(decode(image), reduced) == class_:
-                return Packed(image, suffix, encode_png(reduced.astype(np.uint16)), ".png")
+                png = _encode(".png", reduced.astype(np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+                return Packed(image, suffix, png, ".png")
     return Packed(
         record.image.read_bytes(),
         "".join(record.image.suffixes),
@@ -78,9 +78,7 @@ def candidates(pixels: np.ndarray) -> list[np.ndarray]:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels not in (1, 3):
         return []
-    stretched = normalise(pixels)
-    if stretched.ndim == 2 and channels == 3:
-        stretched = np.dstack([stretched] * 3)
+    stretched = normalise(pixels) if channels == 1 else to_three_channels(normalise(pixels))
     if pixels.dtype != np.uint8:
         return [stretched]
     low, high = np.percentile(pixels, (1, 99))
@@ -94,15 +92,10 @@ def encode(pixels: np.ndarray, quality: int) -> tuple[bytes, str]:
     return _encode(".webp", pixels[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality]), ".webp"
 
 
-def encode_png(labels: np.ndarray) -> bytes:
-    """The file of labels, uint16."""
-    return _encode(".png", labels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-
-
 def _encode(suffix: str, array: np.ndarray, options: list[int]) -> bytes:
     done, data = cv2.imencode(suffix, array, options)
     if not done:
-        raise ValueError(f"an array of shape {array.shape} cannot be encoded as {Path('x' + suffix).suffix}")
+        raise ValueError(f"an array of shape {array.shape} cannot be encoded as {suffix}")
     return data.tobytes()
 
 

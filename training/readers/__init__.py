@@ -1,3 +1,3 @@
-"""Readers of published data sets. Each lists images with their labels and what is missing; `training.prepare` does the
-rest.
+"""Readers of labels: of published data sets, which each list images with their labels and what is missing
+(`training.prepare` does the rest), and of one's own, as other programs write them (`own_labels`).
 """

@@ -28,17 +28,8 @@ def list_dsb2018(folder: Path, source: str) -> Listing:
         elif not masks:
             listing.report(item, f"no masks in its masks/; unpack it again, or --skip {item.name}*")
         else:
-            listing.entries.append(
-                Entry(
-                    images[0],
-                    partial(draw_masks, masks),
-                    "train",
-                    source,
-                    modality=None,
-                    name=item.name,
-                    group=item.name,
-                )
-            )
+            drawn, name = partial(draw_masks, masks), item.name
+            listing.entries.append(Entry(images[0], drawn, "train", source, modality=None, name=name, group=name))
     return listing
 
 

@@ -48,11 +48,9 @@ class Listing:
     entries: list[Record] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def report(self, path: Path, text: str, about: Path | None = None) -> None:
-        """Add a problem with `path`; `about` is the image that --skip leaves out to be rid of it, `path` itself by
-        default.
-        """
-        self.problems.append(Problem(about or path, f"{path}: {text}"))
+    def report(self, path: Path, text: str) -> None:
+        """Add a problem with `path`, which --skip leaves out."""
+        self.problems.append(Problem(path, f"{path}: {text}"))
 
     def images_of(self, folder: Path, recursive: bool = False) -> list[Path]:
         """Image files of a folder that has to have some."""

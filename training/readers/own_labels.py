@@ -28,6 +28,7 @@ from training.readers.coco import Coco, is_coco
 from training.readers.label_images import RawLabels, read_label_image, read_numpy
 from training.readers.label_outlines import is_geojson, read_geojson, read_imagej, read_json, read_labelme
 from training.readers.listing import image_files
+from training.tables import some
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,9 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     if not pairs:
         known = [entry.parts[-1] for file in coco for entry in file.images if entry.parts]
         there = "; ".join(
-            f"{what} {_some(names)}" for what, names in (("there are", _names(left)), ("COCO has", known)) if names
+            f"{what} {some(names, NAMED)}"
+            for what, names in (("there are", [p.name for p in left]), ("COCO has", known))
+            if names
         )
         raise ValueError(
             f"{labels}: no labels for any of the {len(pictures)} images of {images}; the labels of {pictures[0].name} "
@@ -167,16 +170,10 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
             "--formats lists all names"
         )
     if left:
-        log.warning("%s: %d files belong to no image by their names: %s", labels, len(left), _some(_names(left)))
+        log.warning(
+            "%s: %d files belong to no image by their names: %s", labels, len(left), some([p.name for p in left], NAMED)
+        )
     return pairs, without
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    return [p.name for p in files]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _coco_files(files: Sequence[Path]) -> list[Coco]:

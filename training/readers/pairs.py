@@ -1,9 +1,9 @@
 """Data sets with one label file an image: plain folder pairs, the NeurIPS 2022 challenge, Cellpose, Omnipose."""
 
-from collections import defaultdict
 from pathlib import Path
 
 from training.readers.listing import Entry, Listing, image_files, stem
+from training.tables import grouped
 
 LABEL_SUFFIXES = ("", "_label", "_labels", "_mask", "_masks")  # of plain folder pairs
 NEURIPS_PARTS = {".": "train", "Training-labeled": "train", "Tuning": "test"}  # the folders of Zenodo record 10719375
@@ -63,10 +63,7 @@ def list_omnipose(folder: Path, source: str) -> Listing:
     FOLDER may hold bact_phase, bact_fluor, worm and worm_high_res, or be one of them.
     """
     listing = Listing()
-    by_folder = defaultdict(list)
-    for path in listing.images_of(folder, recursive=True):
-        by_folder[path.parent].append(path)
-    for parent, files in by_folder.items():
+    for parent, files in grouped(listing.images_of(folder, recursive=True), lambda path: path.parent).items():
         parts = (folder.resolve().name, *parent.relative_to(folder).parts)
         kind = next((p for p in parts if p in OMNIPOSE_MODALITIES), None)
         _pair_side_by_side(
@@ -107,13 +104,10 @@ def _pair(
             label_folder, f"{'holds no labels' if label_folder.is_dir() else 'no such folder'}; check the path"
         )
         return
-    by_stem = defaultdict(list)
-    for label in labels:
-        by_stem[stem(label)].append(label)
-    image_of = {}
+    by_stem, image_of = grouped(labels, stem), {}
     for image in images:
         name = stem(image).removesuffix(image_suffix)
-        found = [label for suffix in suffixes for label in by_stem[name + suffix]]
+        found = [label for suffix in suffixes for label in by_stem.get(name + suffix, ())]
         taken = next((label for label in found if label in image_of), None)
         if not found:
             expected = " or ".join(name + suffix for suffix in suffixes)

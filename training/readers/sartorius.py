@@ -2,7 +2,6 @@
 pixels.
 """
 
-from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from training.images.manifest import Problem
 from training.readers.listing import Drawing, Entry, Listing, draw
-from training.tables import read_table
+from training.tables import grouped, read_table
 
 COLUMNS = ("id", "annotation", "width", "height", "cell_type")
 
@@ -28,9 +27,7 @@ def list_sartorius(folder: Path, source: str) -> Listing:
     except ValueError as error:
         listing.problems.append(Problem(table, str(error)))
         return listing
-    cells = defaultdict(list)
-    for number, row in lines:
-        cells[row["id"]].append((number, row))
+    cells = grouped(lines, lambda line: line[1]["id"])
     images = {path.stem: path for path in listing.images_of(folder / "train")}
     if not images:
         return listing
@@ -43,17 +40,9 @@ def list_sartorius(folder: Path, source: str) -> Listing:
                 f"no such image, {table.name} line {rows[0][0]} lists it; unpack it again, or --skip it",
             )
             continue
-        listing.entries.append(
-            Entry(
-                image,
-                partial(draw_cells, table, rows),
-                "train",
-                f"{source}_{first['cell_type']}",
-                "phase",
-                name=identity,
-                group=first.get("sample_id") or identity,
-            )
-        )
+        drawn, group = partial(draw_cells, table, rows), first.get("sample_id") or identity
+        own = f"{source}_{first['cell_type']}"
+        listing.entries.append(Entry(image, drawn, "train", own, "phase", name=identity, group=group))
     for path in images.values():
         listing.report(path, f"no cell of this image in {table.name}; copy that file again, or --skip the image")
     return listing

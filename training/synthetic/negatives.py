@@ -75,16 +75,8 @@ def lettering(rng: Generator, shape: tuple[int, int]) -> Scene:
         x, y = (int(v) for v in rng.uniform(0.05, 0.7, 2) * shape[::-1])
         cv2.rectangle(ink, (x, y), (x + int(rng.uniform(0.1, 0.35) * shape[1]), y + int(rng.integers(2, 10))), 255, -1)
         text = rng.choice(["50 um", "100 um", "10um", "t = 12 h", "control", "A", "B3", "DAPI", "0:45", "#17"])
-        cv2.putText(
-            ink,
-            str(text),
-            (x, max(y - 8, 20)),
-            int(rng.integers(0, 5)),
-            log_uniform(rng, 0.5, 2),
-            255,
-            int(rng.integers(1, 4)),
-            cv2.LINE_AA,
-        )
+        font, size, width = int(rng.integers(0, 5)), log_uniform(rng, 0.5, 2), int(rng.integers(1, 4))
+        cv2.putText(ink, str(text), (x, max(y - 8, 20)), font, size, 255, width, cv2.LINE_AA)
     ground = rng.uniform(0, 0.3) if dark else rng.uniform(0.6, 1)
     image = ground * optics.illumination(rng, shape, 0.3)
     image += (np.float32(dark) - image) * ink.astype(np.float32) / 255

@@ -1,5 +1,6 @@
 """The kinds of images that can be made, one of them, and its files."""
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,9 @@ SCENES = {
     "membranes": (fluorescence.membrane_sheet, 0.10),
     "elongated": (fluorescence.elongated, 0.16),
     "nuclei": (fluorescence.nuclei, 0.10),
-    "phase": (transmitted.phase, 0.08),
-    "dic": (transmitted.dic, 0.05),
-    "brightfield": (transmitted.brightfield, 0.05),
+    "phase": (partial(transmitted.dish, modality="phase"), 0.08),
+    "dic": (partial(transmitted.dish, modality="dic"), 0.05),
+    "brightfield": (partial(transmitted.dish, modality="brightfield"), 0.05),
     "rods": (transmitted.rods, 0.04),
     "yeast": (transmitted.yeast, 0.03),
     "smear": (stained.smear, 0.11),

@@ -155,16 +155,8 @@ def stroma(rng: Generator, shape: tuple[int, int]) -> Scene:
     tissue = (0.6 + 0.2 * fibres + 0.2 * fractal(rng, shape, scale / 2)).clip(0)
     radii = log_uniform(rng, 3, 50) / 2 * np.exp(rng.normal(0, 0.4, rng.integers(2, 60)))
     centres, radii = scatter(rng, shape, radii, rng.uniform(0.9, 1.3))
-    holes = (
-        draw(
-            shape,
-            [
-                centre + blob(rng, radius, 0.08, rng.uniform(1, 1.4), rng.uniform(0, np.pi))
-                for centre, radius in zip(centres, radii)
-            ],
-        )
-        > 0
-    )
+    outlines = [c + blob(rng, r, 0.08, rng.uniform(1, 1.4), rng.uniform(0, np.pi)) for c, r in zip(centres, radii)]
+    holes = draw(shape, outlines) > 0
     holes |= bend > rng.uniform(0.8, 3)  # tears
     tissue *= 1 - blur(holes.astype(np.float32), rng.uniform(0.7, 2))
     return develop(rng, tissue[..., None] * dye(rng, EOSIN), np.zeros(shape, np.int32), scale)

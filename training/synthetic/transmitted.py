@@ -130,21 +130,6 @@ def dish(rng: Generator, shape: tuple[int, int], modality: str) -> Scene:
     return develop(rng, OPTICS[modality](rng, height, diameter), labels, modality)
 
 
-def phase(rng: Generator, shape: tuple[int, int]) -> Scene:
-    """Cells in phase contrast."""
-    return dish(rng, shape, "phase")
-
-
-def dic(rng: Generator, shape: tuple[int, int]) -> Scene:
-    """Cells in DIC."""
-    return dish(rng, shape, "dic")
-
-
-def brightfield(rng: Generator, shape: tuple[int, int]) -> Scene:
-    """Cells in bright field without a stain."""
-    return dish(rng, shape, "brightfield")
-
-
 def rods(rng: Generator, shape: tuple[int, int]) -> Scene:
     """Bacteria, in packed colonies or apart, in phase contrast, bright field or fluorescence."""
     width = log_uniform(rng, 4, 18)
