@@ -109,13 +109,7 @@ def measure_diameter(
     return Measurement(diameter, second, agreeing, best.cells)
 
 
-def checked_in_mirrors(
-    first: Measurement,
-    image: NormalisedForm,
-    network: Segmenting,
-    guess: float,
-    settings: MeasureSettings = MeasureSettings(),
-) -> Measurement:
+def checked_in_mirrors(first: Measurement, image: NormalisedForm, network: Segmenting, guess: float) -> Measurement:
     """Measure the image turned by half a circle as well, where a measurement is unsure; where that finds another size,
     or a measurement rests on a few cells, both mirror images too.
 
@@ -127,16 +121,16 @@ def checked_in_mirrors(
     ----------
     first : of the image itself, as `measure_diameter` of the other arguments
     """
-    few = 0 < first.cells < settings.fewest_cells
+    few = 0 < first.cells < MeasureSettings.fewest_cells
     if not (few or size_unsure(first.agreement)):
         return first
     found, turned, mirrored = [first], [(True, True)], [(True, False), (False, True)]
     for ways in [turned + mirrored] if few else [turned, mirrored]:
-        found += [measure_diameter(Mirrored(image, *way), network, guess, settings) for way in ways]
+        found += [measure_diameter(Mirrored(image, *way), network, guess) for way in ways]
         found.sort(key=lambda measurement: measurement.diameter)
         low, high = found[len(found) // 2 - 1 : len(found) // 2 + 1]
         better = max(low, high, key=lambda measurement: measurement.agreement or 0)
-        if high.diameter <= settings.other_size * low.diameter:
+        if high.diameter <= MeasureSettings.other_size * low.diameter:
             return replace(better, diameter=math.sqrt(low.diameter * high.diameter))
     return better
 

@@ -161,7 +161,7 @@ def picture_of(
     if image.dtype.kind == "b":
         image = image.astype(np.uint8)
     if channels is not None:
-        if image.ndim == 2 or not set(channels) <= set(range(image.shape[2])):
+        if image.ndim == 2 or not set(range(image.shape[2])) >= set(channels) > set():
             raise ValueError(f"channels {list(channels)}: the array has the shape {image.shape}, channels last")
         image = image[:, :, list(channels)]
     if image.ndim == 3 and image.shape[2] == 1:

@@ -92,7 +92,7 @@ def _cgroup_memory(cgroups: Path, membership: Path) -> Iterator[int]:
 
 def _entry(file: Path, name: str) -> int:
     try:
-        return next((int(line[len(name) :]) for line in file.read_text().splitlines() if line.startswith(name)), 0)
+        return next((int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith(name)), 0)
     except (OSError, ValueError):
         return 0
 
@@ -103,19 +103,12 @@ def _ulimits() -> Iterator[int]:
     for limit, used in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
         soft = resource.getrlimit(limit)[0]
         if soft != resource.RLIM_INFINITY:
-            yield soft - _kilobytes(used) * 1024
+            yield soft - _entry(STATUS, used) * 1024
 
 
 def data_bytes() -> int:
     """Bytes that count against RLIMIT_DATA now."""
-    return _kilobytes("VmData:") * 1024
-
-
-def _kilobytes(name: str) -> int:
-    try:
-        return next((int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name)), 0)
-    except OSError:
-        return 0
+    return _entry(STATUS, "VmData:") * 1024
 
 
 def _folders(cgroups: Path, membership: Path, controller: str) -> Iterator[Path]:

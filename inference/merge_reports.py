@@ -52,10 +52,12 @@ def read_report(path: Path) -> list[Row]:
     try:
         if path.suffix.lower() == ".json":
             rows = json.loads(path.read_text(encoding="utf-8"))
+            columns = [set(row) for row in rows]
         else:
             with open(path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        if all("status" in row and "image" in row for row in rows):
+                rows = list(table := csv.DictReader(file))
+            columns = [set(table.fieldnames or ())]
+        if all(names >= {"image", "status"} for names in columns):
             return rows
     except (ValueError, TypeError):
         pass

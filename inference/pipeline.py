@@ -42,9 +42,9 @@ def run_network(
     """The tiles of an image, or some of them, with their maps, as `inference.tiles.run_tiles` yields them."""
     wanted = tile_image(*working.shape) if tiles is None else tiles
     total = len(wanted)
-    batches = cut_batches(working.shape, clock.timed("scale", working.rows), network.batch, tally, tiles=wanted)
+    batches = cut_batches(working.shape, clock("scale")(working.rows), network.batch, tally, tiles=wanted)
     batches = ahead(batches, 1) if network.overlaps else batches
-    maps = run_tiles(batches, clock.timed("network", network), lambda: on_tile(total))
+    maps = run_tiles(batches, clock("network")(network), lambda: on_tile(total))
     return clock.steps("wait", ahead(maps, 2 * network.batch)) if network.overlaps else maps
 
 

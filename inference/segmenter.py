@@ -149,8 +149,8 @@ class Segmenter:
     ----------
     router : called with a normalised image and the classes that are ruled out; or the path of its checkpoint
     networks : by class, 0 to 3; or the paths of their checkpoints. There need be none for a class that no image is of
-    device : "auto", "cpu" or "cuda", for the networks that are given by their paths. These are loaded when an image
-        first needs them
+    device : as of `inference.network.choose_device`, for the networks that are given by their paths. These are loaded
+        when an image first needs them
     quick : whether labels are made of what a network says of each window once, not also of the window turned
     """
 

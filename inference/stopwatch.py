@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -23,15 +23,6 @@ class Stopwatch:
             passed = time.perf_counter() - start
             self.seconds[stage] = self.seconds.get(stage, 0.0) + passed - self._own.inner
             self._own.inner = outer + passed
-
-    def timed(self, stage: str, function: Callable) -> Callable:
-        """`function`, with its time counted to a stage."""
-
-        def wrapped(*args):
-            with self(stage):
-                return function(*args)
-
-        return wrapped
 
     def steps(self, stage: str, items: Iterator) -> Iterator:
         """`items`, with the time that it takes to make them counted to a stage."""

@@ -52,7 +52,7 @@ def put_beside(large: np.ndarray, small: np.ndarray, largest: float) -> tuple[np
 
     Parameters
     ----------
-    large, small : (H, W) int32, labels 1 to n; changed
+    large, small : (H, W) int32, labels 1 to n
     largest : diameter in pixels, of the disk as large, up to which a cell of the second one is taken
 
     Returns

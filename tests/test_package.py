@@ -3,14 +3,24 @@
 Skipped where the package is not installed (`pip install .`), or is installed from this folder (`pip install -e .`).
 """
 
+import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = {  # of modules that are named otherwise
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "dask": "distributed",
+    "csbdeep": "stardist",
+}
 
 
 def elsewhere(*arguments, cwd):
@@ -29,6 +39,40 @@ def installed(tmp_path_factory):
     if not origin or Path(origin).parent == ROOT / "multistream_cellseg":
         pytest.skip("needs the package installed: pip install .")
     return Path(origin).parent
+
+
+def imported(folder):
+    """Packages of others that the modules of a folder import, wherever in them: name -> a file that does."""
+    found = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names):
+                if not (ROOT / name).is_dir():
+                    found[PACKAGES.get(name, name).lower().replace("_", "-")] = path.relative_to(ROOT)
+    return found
+
+
+@pytest.mark.parametrize(
+    "folder, extras",
+    [
+        ("inference", ("formats", "outputs", "cluster")),
+        ("models", ("training",)),
+        ("training", ("training", "outputs", "cluster", "dev")),
+    ],
+)
+def test_what_is_imported_is_installed(folder, extras):
+    """By `pip install .`, or by an extra whose absence is told: what is asked for late would fail late."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    wanted = project["dependencies"] + [line for extra in extras for line in optional[extra]]
+    listed = {re.match(r"[\w-]+", line)[0].lower() for line in wanted}
+    found = imported(folder)
+    assert "torch" in found
+    assert {name: path for name, path in found.items() if name not in listed} == {}
 
 
 def test_nothing_else_lies_at_the_top(installed):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as SplitFuture
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,28 +70,21 @@ def segment_on_cluster(
     """
     assert request.dask is not None, "a run on a cluster names it"
     warn_of_names(request.names, names)
+    if not images:
+        return []
     files = [File(i, found, names[found.path]) for i, found in enumerate(images)]
-    with connected(request.dask, request.device) as client, ExitStack() as stack:
+    with connected(request.dask, request.device) as client:
         shipped = os.path.realpath(request.weights) == os.path.realpath(SHIPPED_WEIGHTS)
         check_weights(request.weights, request.verify_weights)
         sums = request.weights / SUMS_FILE
         shared = check_workers(client, request, images[0].path, sums, shipped)
         level = logging.getLogger(LOGGER).getEffectiveLevel()
-        job = Job(
-            "",
-            replace(request, sources=(), listed=None),
-            Common(),
-            claims,
-            shipped,
-            sums.read_bytes() if sums.is_file() else b"",
-            level,
-        )
-        common = look_for_common(client, job, files, shared, request, images)
+        job = Job("", replace(request, sources=(), listed=None), Common(), claims, shipped, sums.read_bytes(), level)
+        common = look_for_common(client, job, files, shared)
         settings = settings_digest(request.what_labels_depend_on | {"common": common}, sums)
         job = replace(job, common=common, claims=replace(claims, settings=settings))
-        job = stack.enter_context(Brought(client, job))
-        run = ClusterRun(client, job, report, page, Sender(job) if not shared else None)
-        return run.all(files)
+        with Brought(client, job) as brought:
+            return ClusterRun(client, brought, report, page, Sender(brought) if not shared else None).all(files)
 
 
 @dataclass(frozen=True)
@@ -214,13 +207,11 @@ class ClusterRun:
             done = ended.result()
             if self.sender:
                 self.sender.write(done.results)
-        except KilledWorker as error:
-            if ended.image is None and self.first and not self.trusts:
-                self.killed += ended.files
-                return
-            self._fail(ended, progress, error)
         except Exception as error:
-            self._fail(ended, progress, error)
+            if isinstance(error, KilledWorker) and ended.image is None and self.first and not self.trusts:
+                self.killed += ended.files
+            else:
+                self._fail(ended, progress, error)
         else:
             self._tell(done, ended, splitters, progress)
 
@@ -240,7 +231,7 @@ class ClusterRun:
         for _ in ended.files if not done.large else ():
             progress.end()
 
-    def _fail(self, ended: _Ended, progress: Progress, error: BaseException) -> None:
+    def _fail(self, ended: _Ended, progress: Progress, error: Exception) -> None:
         """Files that have no labels, whatever the reason."""
         for file in ended.files:
             name = file.found.path.name
@@ -253,7 +244,7 @@ class ClusterRun:
                 self.page.add_failure(row.image, reason)
             progress.end()
 
-    def _reason(self, name: str, error: BaseException) -> str:
+    def _reason(self, name: str, error: Exception) -> str:
         from concurrent.futures import CancelledError
 
         from distributed.client import FutureCancelledError
@@ -272,7 +263,7 @@ class ClusterRun:
             return f"{name}: not done, {self.lost}; run it again with --resume"
         if isinstance(error, Unfit):
             return f"{name}: {error}; install the same program and weights on all workers"
-        return describe(name, error) if isinstance(error, Exception) else f"{name}: {error}"
+        return describe(name, error)
 
 
 def _raiser(error: Exception) -> Callable[[], Done]:

@@ -18,7 +18,6 @@ from inference.cluster.file import File
 from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
 from inference.reading.safe_reading import SafeReader
 from inference.running.common import Common, measure_common, with_contrast, with_diameter
-from inference.running.finding import Found
 from inference.running.request import Request
 
 if TYPE_CHECKING:
@@ -52,11 +51,13 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
         first.result()
         answers: dict[str, WorkerFacts] = client.run(facts, *asked)
     except Exception as error:  # of the worker's, as it unpacks the task
-        missing = isinstance(error, ImportError) or "No module named" in str(error)
-        raise (
-            _without_program(error)
-            if missing
-            else NoCluster(f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})")
+        if isinstance(error, ImportError) or "No module named" in str(error):
+            raise NoCluster(
+                f"the workers do not have this program ({error}); install it there as it is installed here, such as by "
+                "the same container"
+            ) from None
+        raise NoCluster(
+            f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})"
         ) from None
     finally:
         probe.unlink(missing_ok=True)
@@ -90,17 +91,9 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
     return True
 
 
-def _without_program(error: Exception) -> NoCluster:
-    return NoCluster(
-        f"the workers do not have this program ({error}); install it there as it is installed here, such as by the "
-        "same container"
-    )
-
-
-def look_for_common(
-    client: "Client", job: Job, files: Sequence[File], shared: bool, request: Request, images: Sequence[Found]
-) -> Common:
+def look_for_common(client: "Client", job: Job, files: Sequence[File], shared: bool) -> Common:
     """What all images have in common, looked for on the cluster where that reads them."""
+    request = job.request
     wants_diameter = request.same_diameter and request.diameter is None
     if not request.same_contrast and not wants_diameter:
         return Common()
@@ -108,7 +101,7 @@ def look_for_common(
         from inference.segmenter import Segmenter  # late: PyTorch is imported
 
         segmenter = Segmenter.from_folder(request.weights, request.device, request.limits)
-        return measure_common(images, SafeReader(request.read_limits), segmenter, request)
+        return measure_common([file.found for file in files], SafeReader(request.read_limits), segmenter, request)
     common = Common()
     if request.same_contrast:
         with Brought(client, job) as own:

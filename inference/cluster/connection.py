@@ -31,7 +31,7 @@ def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> It
     ----------
     address : of the scheduler, such as "tcp://10.0.0.5:8786"; "local" for a worker on each GPU or core of this machine,
         "local:4" for four
-    device : "auto", "cpu" or "cuda"; which of them "local" means
+    device : as of `inference.network.choose_device`; which of them "local" means
     seconds : that a scheduler may take to answer
 
     Raises
@@ -51,8 +51,9 @@ def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> It
     try:
         client = Client(address, timeout=seconds)
     except (OSError, TimeoutError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NoCluster(
-            f"--dask {address}: no Dask scheduler answers there ({_short(error)}); start one with 'dask scheduler', or "
+            f"--dask {address}: no Dask scheduler answers there ({reason}); start one with 'dask scheduler', or "
             "use --dask local"
         ) from None
     with client:
@@ -112,7 +113,3 @@ def visible_gpus() -> list[str]:
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

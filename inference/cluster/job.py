@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from distributed import WorkerPlugin, get_worker
@@ -181,8 +181,3 @@ def at_work(number: str) -> Iterator[tuple[Job, list[tuple[int, str]]]]:
                 yield job, said
         finally:
             logger.setLevel(before)
-
-
-def quiet(request: Request) -> Request:
-    """What is asked for, on a worker, which has no terminal."""
-    return replace(request, quiet=True)

@@ -67,7 +67,7 @@ class Part:
         for packed in self.packed:
             bottom = top + packed[1][0]
             if top < last and bottom > first:
-                (band,) = unpack([packed])
+                band = np.frombuffer(zlib.decompress(packed[0]), np.int32).reshape(packed[1])
                 wanted.append(table[band[max(0, first - top) : last - top]])
             top = bottom
         return np.concatenate(wanted)
@@ -140,9 +140,3 @@ def pack(rows: np.ndarray) -> Iterator[tuple[bytes, tuple[int, int]]]:
     for top in range(0, len(rows), step):
         piece = np.ascontiguousarray(rows[top : top + step], np.int32)
         yield zlib.compress(piece.data, ZLIB_LEVEL), piece.shape
-
-
-def unpack(packed: Sequence[tuple[bytes, tuple[int, int]]]) -> Iterator[np.ndarray]:
-    """What `pack` was given, some rows at a time."""
-    for data, shape in packed:
-        yield np.frombuffer(zlib.decompress(data), np.int32).reshape(shape).copy()

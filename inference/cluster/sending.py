@@ -1,10 +1,11 @@
 """The client's side of files that are sent: what of them is to be done, and results that come back."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.cluster.asking import Asked, Asking
+from inference.cluster.asking import Asking
 from inference.cluster.file import File
 from inference.cluster.job import Job
 from inference.cluster.shipping import Parcel, Results, pack_file
@@ -69,13 +70,8 @@ class Sender:
             return None
         for number, image in enumerate(images):
             first = Opened(file.found, number, len(images), 0.0, None, image, image.views[0], digest)
-            with collected_warnings():
-                try:
-                    rows.append(run.image(first, iter(()), [], lambda total: None))
-                except Asked:
-                    pass
-                except Exception:  # as above
-                    pass
+            with collected_warnings(), suppress(Exception):  # as above
+                rows.append(run.image(first, iter(()), [], lambda total: None))
         return rows if len(rows) == len(images) else None
 
     def parcel(self, files: Sequence[File]) -> Parcel:

@@ -90,7 +90,6 @@ def unpacked(
         request = replace(job.request, folder=out, weights=job.weights, resume=False)
 
         def collect() -> list[Results]:
-            # Labels last: files that are there beside them are made of them.
             written = sorted(path for path in out.rglob("*") if path.is_file())
             return [Results(str(path.relative_to(out)), path.read_bytes()) for path in written]
 

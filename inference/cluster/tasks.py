@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from distributed import get_worker
 
 from inference.cluster.file import File
-from inference.cluster.job import KEPT, Job, Said, at_work, networks, quiet, reader
+from inference.cluster.job import KEPT, Job, Said, at_work, networks, reader
 from inference.cluster.shipping import Parcel, Results, unpacked
 from inference.image.normalisation import CommonEnds
 from inference.outputs.page import Page, PageEntry
@@ -66,7 +66,7 @@ def make_run(job: Job, files: Sequence[File], segmenter, entries: Entries) -> Ru
     """A run of some files, which reports to nobody; `entries` remains empty where no page is asked for."""
     names = {file.found.path: file.name for file in files}
     page = entries if job.request.page else None
-    return Run(quiet(job.request), names, segmenter, job.common, Report(None), page, job.claims)
+    return Run(job.request, names, segmenter, job.common, Report(None), page, job.claims)
 
 
 def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = None) -> Done:

@@ -15,6 +15,7 @@ from inference.image.noise import shows_something
 from inference.image.stains import WithoutBrown, without_brown
 from inference.limits import LIMITS, Limits
 from inference.reading import Regions
+from inference.reading.regions import finite
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
 COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
@@ -111,16 +112,13 @@ class Normalisation:
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
         channels = channels_to_show(shown, limits)
-        ends = _ends_of_integers if pixels.dtype in (np.uint8, np.uint16) else _ends_of_numbers
-        seen = (
-            any(shows_something(_finite(plane)) for plane in planes) for planes in _channelwise(shown, channels, limits)
-        )
+        if pixels.dtype in (np.uint8, np.uint16):
+            ends = _ends_of_counts(_counts(shown, channels, limits))
+        else:
+            ends = _ends_of_numbers(shown, channels, limits)
+        seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
         return cls(
-            channels,
-            tuple(
-                with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends(shown, channels, limits), seen)
-            ),
-            brown,
+            channels, tuple(with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends, seen)), brown
         )
 
     def with_ends(self, ends: Ends | None) -> "Normalisation":
@@ -152,7 +150,7 @@ class Normalisation:
             return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
         if plane.dtype not in (np.uint8, np.uint16):
-            return stretch(_finite(plane))
+            return stretch(finite(plane))
         table = stretch(np.arange(np.iinfo(plane.dtype).max + 1, dtype=np.float64))
         return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
 
@@ -192,21 +190,6 @@ def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
     return [np.ascontiguousarray(band if band.ndim == 2 else band[..., c]) for c in channels]
 
 
-def _channelwise(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[Iterator[np.ndarray]]:
-    """For each channel its bands, which are read as they are asked for."""
-    for c in channels:
-        yield (_planes(band, (c,))[0] for band in bands(pixels, limits))
-
-
-def _finite(plane: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(plane.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
-
-
-def _ends_of_integers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
-    """Both percentiles of each channel."""
-    return _ends_of_counts(_counts(pixels, channels, limits))
-
-
 def _counts(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> np.ndarray:
     """How often each value occurs in each channel: (channels, levels) int64."""
     levels = np.iinfo(pixels.dtype).max + 1
@@ -234,7 +217,7 @@ def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) 
     every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
     sample = pixels[::every, ::every]
     for plane in _planes(sample, channels):
-        plane = _finite(plane)
+        plane = finite(plane)
         values = plane[plane != 0]
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
 
@@ -258,7 +241,7 @@ class CommonEnds:
             self._counts = counts if self._counts is None else self._counts + counts
         else:
             every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
-            self._samples.append(_finite(pixels[::every, ::every]).reshape(-1, channels))
+            self._samples.append(finite(pixels[::every, ::every]).reshape(-1, channels))
 
     def merge(self, other: "CommonEnds") -> None:
         """The images of another one, of the same type and number of channels, as if they had been added here."""

@@ -11,8 +11,8 @@ from inference.reading import Regions
 
 @dataclass(frozen=True)
 class StainSettings:
-    """Chosen so that no labelled image is treated otherwise than before: those with much brown have sure sizes, or no
-    surer ones without it."""
+    """Chosen so that the brown is taken from no labelled image: those with much of it have sure sizes, or no surer ones
+    without it."""
 
     darkness: float = 0.4  # median over bright; an image up to this is no tissue in bright light
     density: float = 0.3  # optical density of blue in a brown pixel, at least

@@ -81,11 +81,6 @@ class Result:
         """Where the file has one."""
         return PixelSize.of(self.picture)
 
-    @property
-    def photograph(self) -> bool:
-        """Whether the channels are those of a colour camera."""
-        return "RGB" in self.picture.axes
-
     @cached_property
     def extents(self) -> Extents:
         return Extents.measure(self.labels)
@@ -106,7 +101,7 @@ class Result:
     @cached_property
     def shown(self) -> np.ndarray:
         """The image as people know it, see `inference.outputs.overlay.own_picture`."""
-        return own_picture(self.picture.pixels, self.photograph, self.limits)
+        return own_picture(self.picture.pixels, "RGB" in self.picture.axes, self.limits)
 
     @cached_property
     def overlay(self) -> np.ndarray:

@@ -65,9 +65,10 @@ def parse_series(text: str) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*([1-9]\d*)(?:-([1-9]\d*))?\s*", part)
-        if not found:
+        own = range(int(found[1]), int(found[2] or found[1]) + 1) if found else ()
+        if not own:
             raise ValueError(f"series {text!r}: expected numbers from 1, such as 2 or 1,3-5")
-        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+        numbers += own
     return tuple(dict.fromkeys(numbers))
 
 

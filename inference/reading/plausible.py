@@ -20,6 +20,7 @@ MOST_DEFLATED = 1032  # bytes that a byte of deflate, which PNG is packed with, 
 # Pixels; JPEG spends a bit at least on each block of 8x8, unless it is arithmetically coded, which nobody does.
 BLOCK = 8
 MOST_CHUNKS = 2**20  # of a Zarr array or TIFF ...
+FEW_PIXELS = 2**10  # ... with fewer pixels than this in each: reading it would take hours
 MOST_UNPACKED = {
     1: 1,
     5: 4096,
@@ -27,7 +28,6 @@ MOST_UNPACKED = {
     32946: MOST_DEFLATED,
     32773: 64,
 }  # bytes of a byte, by TIFF's code of the compression
-FEW_PIXELS = 2**10  # ... with fewer pixels than this in each: reading it would take hours
 BITS = {
     "1": 1,
     "L": 8,

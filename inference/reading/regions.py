@@ -87,9 +87,7 @@ class Regions:
         total = np.zeros((), np.float32)
         for entry in group:
             low, high = self._merged_limits[entry]
-            total = total + np.clip(
-                (_finite(self._read(region, (entry,))[..., 0]) - low) / max(high - low, 1e-12), 0, 1
-            )
+            total = total + np.clip((finite(self._read(region, (entry,))[..., 0]) - low) / max(high - low, 1e-12), 0, 1)
         return np.rint(total / len(group) * np.iinfo(MERGED).max).astype(MERGED)
 
     @cached_property
@@ -97,7 +95,7 @@ class Regions:
         y, x = (slice(None, None, max(1, n // SAMPLE_SIDE)) for n in self.shape[:2])
         limits = {}
         for entry in {entry for group in self.channels for entry in group}:
-            low, high = np.percentile(_finite(self._read((y, x), (entry,))), MERGED_LIMITS).tolist()
+            low, high = np.percentile(finite(self._read((y, x), (entry,))), MERGED_LIMITS).tolist()
             limits[entry] = low, high
         return limits
 
@@ -137,8 +135,9 @@ class Regions:
         )
 
 
-def _finite(plane: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0)
+def finite(plane: np.ndarray) -> np.ndarray:
+    """Pixels as float32, 0 where they are no number or infinite."""
+    return np.nan_to_num(plane.astype(np.float32, copy=False), posinf=0, neginf=0)
 
 
 def reduce_planes(planes: Iterator[np.ndarray], count: int, how: str) -> np.ndarray:

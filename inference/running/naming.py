@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from inference.reading.sniff import IMAGE_SUFFIXES, SHARED
+from inference.reading.sniff import IMAGE_ENDINGS
 from inference.running.finding import Found
 
 LONG_ENDINGS = (
@@ -19,14 +19,7 @@ LONG_ENDINGS = (
     ".zarr.zip",
     ".nii.gz",
 )
-ENDINGS = (
-    *LONG_ENDINGS,
-    *IMAGE_SUFFIXES,
-    *(ending for endings in SHARED.values() for ending in endings),
-    ".nd2",
-    ".lif",
-    ".zip",
-)
+ENDINGS = (*LONG_ENDINGS, *IMAGE_ENDINGS, ".zip")
 
 
 class Names(StrEnum):

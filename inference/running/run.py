@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,9 +74,7 @@ class Run:
     report: Report
     page: "Page | None"
     claims: Claims
-
-    def __post_init__(self) -> None:
-        self._owners: dict[Path, Path] = {}  # files of the label files so far
+    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # files of the label files so far
 
     def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
         """Segment the images one after the other."""

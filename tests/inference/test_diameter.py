@@ -224,7 +224,7 @@ def mirrors(monkeypatch):
     """Measurements of the mirror images by where their spot is: a dict to be filled, and a list of the spots seen."""
     answers, seen = {}, []
 
-    def measure(image, network, guess, settings):
+    def measure(image, network, guess):
         assert network == "network"
         assert guess == 9.0
         seen.append(tuple(np.argwhere(image[:, :] == 255)[0].tolist()))

@@ -109,6 +109,7 @@ def test_arrays(shape, channels, expected, axes):
         (np.zeros((4, 5), complex), {}, "complex128"),
         (np.zeros((4, 5, 7)), {}, "7 channels: choose up to 3"),
         (np.zeros((4, 5, 3)), {"channels": [3]}, r"channels \[3\]: the array has the shape \(4, 5, 3\)"),
+        (np.zeros((4, 5, 3)), {"channels": []}, r"channels \[\]: the array has the shape \(4, 5, 3\)"),
         (np.zeros((4, 5)), {"sensitivity": "much"}, "'much': expected one of lowest"),
         (np.zeros((4, 5)), {"diameter": 0}, "diameter 0: expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"diameter": float("inf")}, "diameter inf: expected 1 to 100000 pixels"),

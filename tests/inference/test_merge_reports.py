@@ -55,9 +55,10 @@ def test_exit_code_is_that_of_the_whole_run(tmp_path, status, code):
 def test_what_does_not_belong_together(tmp_path, capsys):
     with pytest.raises(ValueError, match="a.tif is in two"):
         merge([[{"status": "done", "image": "a.tif"}], [{"status": "done", "image": "a.tif"}]])
-    (tmp_path / "x.csv").write_text("name,size\na,1\n")
-    assert main([str(tmp_path / "all.csv"), str(tmp_path / "x.csv")]) == 2
-    assert "x.csv: no report" in capsys.readouterr().err
+    for text in ("name,size\na,1\n", ""):
+        (tmp_path / "x.csv").write_text(text)
+        assert main([str(tmp_path / "all.csv"), str(tmp_path / "x.csv")]) == 2
+        assert "x.csv: no report" in capsys.readouterr().err
     assert not (tmp_path / "all.csv").exists()
     assert main([]) == 2
     assert main(["-v"]) == 2

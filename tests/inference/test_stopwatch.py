@@ -57,5 +57,5 @@ def test_a_timed_function(now):
         return 2 * n
 
     clock = Stopwatch()
-    assert clock.timed("work", work)(3) == 6
-    assert clock.seconds == {"work": 3}
+    assert [clock("work")(work)(n) for n in (3, 2)] == [6, 4]
+    assert clock.seconds == {"work": 5}

@@ -35,7 +35,7 @@ def test_axes():
 def test_series():
     assert parse_series("2") == (2,)
     assert parse_series("1, 3-5,4") == (1, 3, 4, 5)
-    for wrong in ("0", "", "a", "1-", "1;2"):
+    for wrong in ("0", "", "a", "1-", "1;2", "5-3"):
         with pytest.raises(ValueError, match=r"such as 2 or 1,3-5"):
             parse_series(wrong)
 
