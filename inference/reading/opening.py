@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.reading.channels import Choice, choose_channels
 from inference.reading.options import DEFAULT, ReadOptions
-from inference.reading.picture import Image, ImageError, Picture, resolution_of
+from inference.reading.picture import Image, ImageError, Picture
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
 from inference.reading.regions import Regions
 from inference.reading.series import Series
@@ -121,14 +121,13 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
     """Choose channels and planes of a series."""
     if series.pixel_size and not is_plausible(series.pixel_size):
         said = f"its pixel size of {series.pixel_size[1]:g} µm cannot be true and is left out"
-        series = replace(series, pixel_size=None, resolution=None, warnings=(*series.warnings, said))
+        series = replace(series, pixel_size=None, warnings=(*series.warnings, said))
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)
     channel, choice = _channels(path, series, axes, options)
     warnings = tuple(f"{path.name}: {warning}" for warning in (*series.warnings, *warned, *choice.warnings))
     said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
-    resolution = resolution_of(series.pixel_size) if series.pixel_size else series.resolution
 
     def view(entries: tuple[tuple[int, int | str], ...], warnings: tuple[str, ...]) -> Picture:
         regions = Regions(
@@ -143,15 +142,8 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
             series.inverted,
         )
         words = "; ".join([said, *say_planes(axes, shape, entries)])
-        return Picture(
-            regions,
-            f"{axes.replace('?', '')} ({words})",
-            resolution,
-            warnings,
-            choice.names,
-            series.pixel_size,
-            series.format,
-        )
+        how = f"{axes.replace('?', '')} ({words})"
+        return Picture(regions, how, warnings, choice.names, series.pixel_size, series.format)
 
     def load(picture: Picture) -> Picture:
         deferred = isinstance(series.store, (np.ndarray, Deferred))

@@ -8,11 +8,6 @@ import numpy as np
 
 from inference.reading.regions import Regions
 
-MICROMETRES_PER_CENTIMETRE = 1e4
-CENTIMETRE = 3  # TIFF's code of the unit
-
-Resolution = tuple[tuple[float, float], int]
-
 
 class ImageError(ValueError):
     """A file that cannot be segmented. The message names the file and the remedy."""
@@ -25,7 +20,6 @@ class Picture:
     pixels : array of shape (H, W) or (H, W, C) with C of 2 or 3, of the file's dtype; `Regions` of that shape for a
     large file
     axes : how the file's axes were read, for the report, such as "YXS (RGB)"
-    resolution : pixels per unit in (y, x) and the TIFF unit, carried over to the labels; None where the file has none
     channels : their names, as far as the file has them, in the order of the pixels' channels
     pixel_size : of a pixel in (y, x), micrometres; None where the file has none
     format : kind of file, such as "OME-TIFF"
@@ -33,7 +27,6 @@ class Picture:
 
     pixels: np.ndarray | Regions
     axes: str
-    resolution: Resolution | None = None
     warnings: tuple[str, ...] = field(default=())
     channels: tuple[str, ...] = ()
     pixel_size: tuple[float, float] | None = None
@@ -92,9 +85,3 @@ class Image:
 def partners_of(images: Iterable[Image]) -> set[Path]:
     """The other files that hold parts of the images of a file."""
     return {partner for image in images for partner in image.partners}
-
-
-def resolution_of(pixel_size: tuple[float, float]) -> Resolution:
-    """Pixels per centimetre, which every TIFF reader knows, for a pixel size (y, x) in micrometres."""
-    y, x = pixel_size
-    return (MICROMETRES_PER_CENTIMETRE / y, MICROMETRES_PER_CENTIMETRE / x), CENTIMETRE

@@ -178,8 +178,5 @@ def _image(file: _File, number: int, told: dict) -> Image:
 
 def _view(file: _File, image: int, plane: int, told: dict) -> Picture:
     shape, dtype = told["pixels"]
-    if told["resolution"]:
-        (y, x), unit = told["resolution"]
-        told["resolution"] = (y, x), unit
     told |= {key: tuple(value) for key, value in told.items() if isinstance(value, list) and key != "pixels"}
     return Picture(**{**told, "pixels": RemoteRegions(tuple(shape), np.dtype(dtype), file, image, plane)})

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from inference.reading.picture import Resolution
-
 
 @dataclass(frozen=True)
 class Series:
@@ -24,7 +22,6 @@ class Series:
     colours : what the entries of S are, "RGB" or with further ones behind it; "" where they are channels like any other
     alpha : number of entries at the end of S that are no colours but opacity
     pixel_size : (y, x) in micrometres, or None
-    resolution : as the file has it, for the labels, where the pixel size is not known
     convert, converted, inverted : as `inference.reading.regions.Regions` has them
     notes : what was decided in reading, for the line that says how
     warnings : without the file's name
@@ -39,7 +36,6 @@ class Series:
     colours: str = ""
     alpha: int = 0
     pixel_size: tuple[float, float] | None = None
-    resolution: Resolution | None = None
     convert: Callable[[np.ndarray], np.ndarray] | None = None
     converted: tuple[int, np.dtype] | None = None
     inverted: bool = False

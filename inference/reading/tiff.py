@@ -103,7 +103,6 @@ def _series(
         colour,
         alpha,
         known.pixel_size,
-        known.resolution,
         notes=notes,
         warnings=(*known.warnings, *absent_parts(path, source)),
     )

@@ -7,10 +7,10 @@ import tifffile
 from tifffile import TiffFile, TiffPage
 
 from inference.reading.harmless import understood
-from inference.reading.picture import Resolution
 from inference.reading.units import LARGEST_PIXEL, micrometres
 
-NO_UNIT = 1  # TIFF's code
+Resolution = tuple[tuple[float, float], int]  # pixels per unit in (y, x), and TIFF's code of the unit
+NO_UNIT = 1  # that code
 NO_LENGTHS = ("pixel", "reference frame")  # OME's units that say that the size is not known
 DOTS_UNITS = {2: 25_400.0, 3: 10_000.0}  # micrometres in TIFF's inch and centimetre
 
@@ -21,13 +21,11 @@ class Details:
 
     channels : names, or ()
     pixel_size : (y, x) in micrometres, or None
-    resolution : as `inference.reading.picture.Picture` has it
     warnings : of what was not understood and is left out
     """
 
     channels: tuple[str, ...] = ()
     pixel_size: tuple[float, float] | None = None
-    resolution: Resolution | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -58,7 +56,7 @@ def _details(tiff: TiffFile, number: int) -> Details:
     if size is None and resolution is not None:
         size = _scaled(resolution, DOTS_UNITS.get(resolution[1]))
         size = size if size and max(size) <= LARGEST_PIXEL else None
-    return Details(channels, size, resolution, warnings)
+    return Details(channels, size, warnings)
 
 
 def _scaled(resolution: Resolution | None, unit: float | None) -> tuple[float, float] | None:
@@ -70,7 +68,7 @@ def _scaled(resolution: Resolution | None, unit: float | None) -> tuple[float, f
 
 
 def _resolution(page: TiffPage) -> Resolution | None:
-    """(pixels per unit in y and x, TIFF's code of the unit), or None."""
+    """What a page's tags say, if it can be true."""
     tags = page.tags
     if "XResolution" not in tags or "YResolution" not in tags:
         return None

@@ -25,7 +25,6 @@ def stall(connection):
     view = {
         "pixels": [[4, 4], "|u1"],
         "axes": "YX",
-        "resolution": None,
         "warnings": [],
         "channels": [],
         "pixel_size": None,

@@ -85,8 +85,6 @@ def test_every_position():
 def test_pixel_sizes(name, micrometres):
     picture = open_image(CASES / "files" / name)
     assert picture.pixel_size == pytest.approx((micrometres, micrometres))
-    assert picture.resolution[0] == pytest.approx((1e4 / micrometres, 1e4 / micrometres))
-    assert picture.resolution[1] == 3
 
 
 @pytest.mark.parametrize(

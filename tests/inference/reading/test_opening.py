@@ -95,8 +95,8 @@ def test_inverted_and_palette_tiff(tmp_path):
 
 
 def test_resolution_is_read(tmp_path):
-    picture = read_image(write(tmp_path / "a.tif", GRAY, resolution=(4, 2), resolutionunit="CENTIMETER"))
-    assert picture.resolution == ((2.0, 4.0), 3)
+    picture = read_image(write(tmp_path / "a.tif", GRAY, resolution=(40_000, 20_000), resolutionunit="CENTIMETER"))
+    assert picture.pixel_size == (0.5, 0.25)
 
 
 def test_the_content_decides_not_the_suffix(tmp_path):
@@ -268,7 +268,7 @@ LARGE = {
 
 @pytest.mark.parametrize("kind", LARGE)
 def test_regions_of_a_large_file_are_those_of_the_whole(tmp_path, kind):
-    """Read whole, and with nothing small enough to be read whole: the same pixels, axes and resolution."""
+    """Read whole, and with nothing small enough to be read whole: the same pixels, axes and pixel size."""
     make, expected = LARGE[kind]
     path = make(tmp_path)
     whole = read_image(path)
@@ -277,7 +277,7 @@ def test_regions_of_a_large_file_are_those_of_the_whole(tmp_path, kind):
     assert np.array_equal(whole.pixels, expected)
     picture = open_image(path, settings=BY_REGION)
     pixels = picture.pixels
-    assert (picture.axes, picture.resolution, picture.warnings) == (whole.axes, whole.resolution, whole.warnings)
+    assert (picture.axes, picture.pixel_size, picture.warnings) == (whole.axes, whole.pixel_size, whole.warnings)
     assert picture.shape == expected.shape[:2]
     assert pixels.shape == expected.shape
     assert pixels.dtype == expected.dtype

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.reading.picture import Image, Picture, resolution_of
+from inference.reading.picture import Image, Picture
 
 PICTURE = Picture(np.zeros((20, 30, 3), np.uint8), "YXS (RGB)", format="TIFF")
 
@@ -13,10 +13,6 @@ def test_a_picture_says_how_it_was_read():
     assert PICTURE.reading == "TIFF, YXS (RGB), 30x20 pixels of uint8"
     sized = Picture(np.zeros((20, 30), np.uint16), "YX", pixel_size=(0.5, 0.12345), format="CZI")
     assert sized.reading == "CZI, YX, 30x20 pixels of uint16, 0.1235 µm a pixel"
-
-
-def test_resolution_is_in_pixels_a_centimetre():
-    assert resolution_of((0.5, 0.25)) == ((20_000, 40_000), 3)
 
 
 @pytest.mark.parametrize(

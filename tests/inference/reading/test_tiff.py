@@ -187,7 +187,6 @@ def test_bioio_names_and_pixel_size(tmp_path):
         "Cy5",
     )
     assert picture.pixel_size == (0.25, 0.5)
-    assert picture.resolution == ((40_000.0, 20_000.0), 3)
     assert (
         picture.reading == "OME-TIFF, CZYX (GFP, Cy5 of 4; max of 5 z planes), 50x40 pixels of uint16, 0.5 µm a pixel"
     )

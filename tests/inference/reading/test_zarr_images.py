@@ -56,7 +56,6 @@ def test_channels_and_pixel_size(tmp_path, version):
     picture = read_image(tmp_path / "a.zarr")
     assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
     assert (picture.channels, picture.pixel_size) == (("Hoechst", "WGA"), (0.25, 0.5))
-    assert picture.resolution == ((40_000.0, 20_000.0), 3)
 
 
 def test_the_name_of_a_folder_does_not_matter(tmp_path):
