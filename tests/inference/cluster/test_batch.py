@@ -236,6 +236,11 @@ def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
     assert "local:0" in caplog.text
 
 
+def test_a_part_without_images_needs_no_cluster(run, image):
+    image("a.png")
+    assert run("out", "--part", "2/2", "--dask", "tcp://127.0.0.1:9") == (0, [])
+
+
 def test_files_whose_results_might_have_the_same_names_are_done_together():
     names = ["a", "a_s1", "a_s1_s2", "b", "c_s1", "d/a_s3"]
     files = [File(i, Found(Path(name)), Path(name)) for i, name in enumerate(names)]
