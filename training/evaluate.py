@@ -32,7 +32,7 @@ from inference.outputs.page import embedded
 from inference.outputs.whole_file import whole_file
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, SHIPPED_WEIGHTS
-from training.command import DONE, PARTLY, add_device, command, manual
+from training.command import DONE, PARTLY, add_device, command, manual, share
 from training.measure.f1 import Counts, f1_score, precision, recall, score_image
 from training.measure.judging import COLOURS, FATES
 from training.measure.pictures import picture
@@ -114,21 +114,26 @@ def threshold_rows(images: Sequence[Evaluated], ious: Sequence[float]) -> list[d
     return rows
 
 
-def predicted(images: Sequence[OwnImage], args: argparse.Namespace) -> list[Found]:
-    """What the program finds, or what the files of --predictions hold."""
+def predicted(images: Sequence[OwnImage], args: argparse.Namespace) -> tuple[list[Found], bool]:
+    """What the program finds, or what the files of --predictions hold; whether an image has nothing there."""
     if not args.predictions:
         segmenter = Segmenter.from_folder(args.weights, args.device)
-        return find_cells(segmenter, images, args.class_)
-    others = {i.image: i for i in collect(args.images, args.predictions, None)[0]}
-    found = []
+        return find_cells(segmenter, images, args.class_), False
+    those, problems = collect(args.images, args.predictions, None)
+    for problem in problems:
+        log.error("%s", problem)
+    name_findings(those)
+    others = {i.image: i for i in those}
+    found, missing = [], False
     for image in images:
         if image.image not in others or others[image.image].labels.shape != image.labels.shape:
+            missing = True
             log.error("%s: no labels of its size in %s; it counts as empty", image.name, args.predictions)
             found.append(Found(image, np.zeros_like(image.labels), None))
             continue
         labels = others[image.image].labels
         found.append(Found(image, without_unlabelled(labels, image.labels) if image.partial else labels, None))
-    return found
+    return found, missing
 
 
 def write_report(path: Path, title: str, tables: Sequence[dict], images: Sequence[Evaluated]) -> None:
@@ -162,7 +167,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--weights", type=Path, default=SHIPPED_WEIGHTS, metavar="DIR", help="networks [the shipped ones]")
     add_class(parser, "send all images to this class's network")
     add("--predictions", type=Path, metavar="DIR", help="labels to evaluate, in place of the networks")
-    add("--ious", type=float, nargs="+", default=list(IOUS), metavar="IOU", help="[0.5 0.6 0.7 0.8 0.9]")
+    add("--ious", type=share, nargs="+", default=list(IOUS), metavar="IOU", help="[0.5 0.6 0.7 0.8 0.9]")
     add_device(parser)
     args = parser.parse_args(argv)
     if args.predictions and args.manifest:
@@ -180,7 +185,8 @@ def main(argv: list[str] | None = None) -> int:
     if not fitting:
         raise ValueError("no image has labels of its size; pair the right files")
     name_findings(fitting)
-    done = [Evaluated.of(found, args.ious) for found in predicted(fitting, args)]
+    results, missing = predicted(fitting, args)
+    done = [Evaluated.of(found, args.ious) for found in results]
     done.sort(key=lambda e: e.f1)
     thresholds, rows = threshold_rows(done, args.ious), [e.row for e in done]
     kinds = sum((Counter(e.kinds) for e in done), Counter())
@@ -202,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
         by = args.predictions or args.weights
         write_report(args.out / "report.html", f"Labels of {by.name} compared with the true ones", tables, done)
         log.info("%s: the worst images first", args.out / "report.html")
-    return PARTLY if unread or len(fitting) < len(images) else DONE
+    return PARTLY if unread or missing or len(fitting) < len(images) else DONE
 
 
 if __name__ == "__main__":

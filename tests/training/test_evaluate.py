@@ -82,9 +82,23 @@ def test_names_are_no_html(data):
 
 def test_an_image_without_prediction_counts_as_empty(data, caplog):
     (data / "found/bad_label.png").unlink()
-    assert run(data, "--predictions", data / "found") == 0
+    assert run(data, "--predictions", data / "found") == 1
     assert rows(data / "out/images.csv")[0]["F1"] == "0.0"
     assert "bad: no labels of its size" in caplog.text
+
+
+def test_what_is_wrong_with_predictions_is_named(data, caplog):
+    (data / "found/bad_label.png").write_bytes(b"\x89PNG")
+    cv2.imwrite(str(data / "found/good_label.png"), (TRUE > 0).astype(np.uint8) * 255)
+    assert run(data, "--predictions", data / "found") == 1
+    assert "bad_label.png: cannot be read" in caplog.text
+    assert "good_label.png: 0/255 mask" in caplog.text
+
+
+@pytest.mark.parametrize("iou", ["50", "0", "x"])
+def test_an_iou_is_a_share(data, iou):
+    with pytest.raises(SystemExit):
+        run(data, "--predictions", data / "found", "--ious", iou)
 
 
 def test_labels_of_another_size_are_named(data, caplog):

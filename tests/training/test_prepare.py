@@ -349,7 +349,7 @@ def test_every_problem_is_reported_and_nothing_written(neurips, out, caplog):
         "images/two.png": "more than one label",
         "labels/orphan_label.tiff": "without an image",
         "images/cut.png": "damaged",
-        "labels/nothing_label.tiff": "empty",
+        "labels/nothing_label.tiff": "cannot be read as an image",
     }
     for name, words in expected.items():
         assert sum(m.startswith(f"{neurips / name}: ") and words in m for m in messages) == 1, (name, messages)

@@ -20,6 +20,7 @@ from training.images import augmentation
 from training.images.cues import Cues, decide, measure_cues
 from training.images.manifest import Record
 from training.images.targets import make_targets
+from training.readers.label_images import stored_pixels
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed
@@ -61,7 +62,8 @@ def median_diameter(labels: np.ndarray) -> float:
 
 def read_labels(path: Path) -> np.ndarray:
     """Label image of shape (H, W), uint8, uint16 or uint32; raises ValueError naming the file if it is not one."""
-    labels = read_image(path).pixels
+    labels = stored_pixels(path)
+    labels = labels.astype(np.uint8) if labels.dtype.kind == "b" else labels
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or labels.min() < 0:
         raise ValueError(
             f"{path}: labels must be one channel of non-negative integers, got {labels.dtype} of shape {labels.shape}"

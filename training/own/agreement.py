@@ -19,6 +19,8 @@ TEXTURE = 7  # pixels of these; window of the local deviation
 CLEAR = 0.3  # correlation from which on a better place is believed...
 BETTER = 0.15  # ...if it is higher than at the labels' own place by this much...
 TIMES = 1.6  # ...and this many times as high
+NOTHING = 0.1  # correlation below which labels go with nothing in an image...
+FITTING = 0.4  # ...if the median over the images is above this
 SHIFT = 0.2  # of the median diameter; smaller shifts are not named
 LARGEST_SHIFT = 0.25  # of the image's shorter side
 FEW = 2.0  # times the labelled pixels that look alike without a label, from which on few cells are labelled
@@ -157,6 +159,12 @@ def _few(image: Compared, own: np.ndarray) -> Finding | None:
         f"{alike / labelled:.1f} times as much that looks like the labelled cells has no label; label all cells, or "
         "give --partial",
     )
+
+
+def check_strangers(images: Sequence[Compared]) -> list[int]:
+    """Of images whose labels mostly go with what they show, those whose labels go with nothing in theirs."""
+    own = [float(image.agreement(image.masks).max()) for image in images]
+    return [n for n, score in enumerate(own) if score < NOTHING < FITTING < np.median(own) and images[n].labels.any()]
 
 
 def check_swaps(images: Sequence[Compared]) -> dict[int, int]:

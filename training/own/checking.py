@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.image.normalisation import normalise, to_three_channels
 from inference.outputs.overlay import COLOURS, OverlayStyle, draw_overlay, write_png
-from training.own.agreement import Compared, check_place, check_swaps
+from training.own.agreement import Compared, check_place, check_strangers, check_swaps
 from training.own.checks import Finding, check_labels, check_set
 from training.own.collection import OwnImage
 from training.tables import some, write_table
@@ -109,12 +109,14 @@ def find_all(images: Sequence[OwnImage]) -> list[tuple[OwnImage, Finding]]:
         if not any(f.fatal for f in own[number]):
             own[number] = [mask]
             compared.pop(number, None)
-    swaps = check_swaps(list(compared.values()))
+    swaps, strangers = check_swaps(list(compared.values())), check_strangers(list(compared.values()))
     numbers = list(compared)
     for i, number in enumerate(numbers):
         if i in swaps:
             other = images[numbers[swaps[i]]].name
             own[number].append(Finding("swapped", f"the labels fit {other} better; rename them", (), True))
+        elif i in strangers:
+            own[number].append(Finding("elsewhere", "the labels fit nothing in the image; are they another one's?"))
         else:
             place = check_place(compared[number])
             own[number] += [f for f in place if not (images[number].partial and f.kind == "mostly unlabelled")]

@@ -10,7 +10,7 @@ from scipy import ndimage
 from training.readers.label_images import RawLabels
 
 MASK_PARTS = 3  # parts per value from which on values are taken for kinds of tissue, not for cells
-MOST_KINDS = 4  # values that a mask of kinds has at most
+MOST_KINDS = 20  # values that a mask of kinds has at most
 PART_SHARE = 0.1  # of the largest part's area; smaller parts are not counted
 NOISE = 3  # scattered single pixels per cell from which on the numbers are noise
 SCATTERED = 2  # pixels; larger parts are not scattered ones
@@ -19,6 +19,7 @@ FAR_SHARE = 0.5  # ...in this share if a JPEG made them; interpolation makes the
 INTERPOLATED = "the labels were resized, turned or moved with interpolation; do it again with nearest neighbour"
 LOSSY = "the labels were once a JPEG or another lossy file; export them anew as TIFF or PNG"
 MASK_NUMBER = 255  # of one cell alone hardly ever
+ODD = 0.25  # share of images of one number with several parts or a hole, from which on that is not one cell's
 OVERLAP = 0.05  # share of outlines, or of the labelled pixels; less is not named
 RINGS = 0.2  # share of the numbers that are rings around others, from which on borders are interpolated
 HOLE = 0.01  # share of a cell's area; smaller holes are not named...
@@ -137,12 +138,13 @@ def check_set(images: Sequence[np.ndarray]) -> Finding | None:
     numbers = {number for labels in images for number in np.unique(labels).tolist() if number}
     if len(images) < 2 or len(numbers) != 1:
         return None
+    number = numbers.pop()
     odd = sum(shape.parts > 1 or shape.hollow for labels in images for shape in cell_shapes(labels))
-    if not odd:
+    if odd < (1 if number == MASK_NUMBER else max(1, ODD * len(images))):
         return None
     return Finding(
         "0/255 mask",
-        f"all {len(images)} images have the number {numbers.pop()} alone, in {odd} of them with several parts or a "
+        f"all {len(images)} images have the number {number} alone, in {odd} of them with several parts or a "
         "hole: all cells count as one; each needs a number of its own (Fiji: Analyze Particles, Count Masks)",
         (),
         True,

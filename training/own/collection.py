@@ -1,6 +1,7 @@
 """Own images with their labels: read once, named, and in groups that belong together."""
 
 import functools
+import itertools
 import logging
 import re
 from collections import Counter
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 # What tells frames, planes and parts of one field apart: x_t003, x-z2, x_frame12, x_tile4, x_crop1.
 PART = re.compile(r"[ _.-]+(t|time|z|frame|slice|tile|crop|patch|part)[ _-]?\d+$", re.IGNORECASE)
 NUMBER = re.compile(r"[ _.-]*\d+$")
+PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
 NAMED = 5  # files that a warning names
 FEWEST_GROUPS = 4  # of files that are told apart by a number alone; fewer are taken for a series of single fields
 
@@ -106,17 +108,19 @@ def _read_all(
             raw = pair.read(read_image(pair.image).shape)
             found.append(OwnImage(pair.image, pair.label, name, group, raw, partial))
         except (OSError, ValueError) as error:
-            problems.append(str(error))
+            problems.append(f"{error}{PLANES if '--z' in str(error) else ''}")
     return found, problems
 
 
 def unique_names(names: list[str]) -> list[str]:
     """The names, those that occur more than once with a number behind them."""
-    uses, seen = Counter(names), Counter[str]()
+    uses, taken = Counter(names), set(names)
     unique = []
     for name in names:
-        seen[name] += 1
-        unique.append(f"{name}-{seen[name]}" if uses[name] > 1 else name)
+        if uses[name] > 1:
+            name = next(new for n in itertools.count(1) if (new := f"{name}-{n}") not in taken)
+            taken.add(name)
+        unique.append(name)
     return unique
 
 

@@ -1,6 +1,7 @@
 """Labels of many images in one COCO file."""
 
 import logging
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -51,14 +52,12 @@ class Coco:
         try:
             for annotation in content["annotations"]:
                 cells[str(annotation["image_id"])].append(annotation)  # text: some programs write "1" and 1
-            self.images = [
-                CocoImage(
-                    PurePosixPath(image["file_name"].replace("\\", "/")).parts,
-                    (image.get("height"), image.get("width")),
-                    cells.pop(str(image["id"]), []),
-                )
-                for image in content["images"]
-            ]
+            entries: dict[tuple[str, ...], CocoImage] = {}
+            for image in content["images"]:
+                parts = PurePosixPath(unicodedata.normalize("NFC", image["file_name"]).replace("\\", "/")).parts
+                entry = CocoImage(parts, (image.get("height"), image.get("width")), [])
+                entries.setdefault(parts, entry).annotations.extend(cells.pop(str(image["id"]), []))
+            self.images = list(entries.values())
         except (AttributeError, KeyError, TypeError) as error:
             reason = f"one has no {error}" if isinstance(error, KeyError) else error
             raise ValueError(
@@ -74,7 +73,7 @@ class Coco:
         """The entries of images: of those with an image's file name, or else with its name but for the ending, the one
         whose path agrees with the image's from the end on for longest. An image with several such ones has none.
         """
-        left = {image: image.parts for image in images}
+        left = {image: tuple(unicodedata.normalize("NFC", part) for part in image.parts) for image in images}
         found: dict[Path, CocoImage] = {}
         for key in (str, lambda name: stem(name).lower()):
             ours, theirs = defaultdict(list), defaultdict(list)
@@ -86,8 +85,8 @@ class Coco:
                     theirs[key(entry.parts[-1])].append(entry)
             for name, alike in ours.items():
                 for image in alike:
-                    entry = _nearest(image.parts, {e.parts: e for e in theirs[name]})
-                    if entry and _nearest(entry.parts, {i.parts: i for i in alike}) == image:
+                    entry = _nearest(left[image], {e.parts: e for e in theirs[name]})
+                    if entry and _nearest(entry.parts, {left[i]: i for i in alike}) == image:
                         found[image] = entry
             left = {image: parts for image, parts in left.items() if image not in found}
         return found
@@ -99,7 +98,11 @@ class Coco:
             raise ValueError(
                 f"{self.path}: has {entry.parts[-1]} with {size[0]}x{size[1]} pixels, not {shape[0]}x{shape[1]}"
             )
-        cells = read_shapes(entry.annotations, lambda a: _pixels(a.get("segmentation"), shape), self.path)
+        crowds = [a for a in entry.annotations if a.get("iscrowd")]
+        if crowds:
+            log.warning("%s: %s has %d regions of crowds, which are no cells", self.path, entry.parts[-1], len(crowds))
+        alone = [a for a in entry.annotations if not a.get("iscrowd")]
+        cells = read_shapes(alone, lambda a: _pixels(a.get("segmentation"), shape), self.path)
         return draw_cells(cells, shape, self.path)
 
 

@@ -41,11 +41,11 @@ def read_label_image(path: Path) -> RawLabels:
     """
     with open(path, "rb") as file:
         lossy = file.read(3) == JPEG
-    return as_labels(_pixels(path), path)._replace(lossy=lossy)
+    return as_labels(stored_pixels(path), path)._replace(lossy=lossy)
 
 
-def _pixels(path: Path) -> np.ndarray:
-    """As stored: a palette's indices, not its colours."""
+def stored_pixels(path: Path) -> np.ndarray:
+    """As stored, not as shown: a palette's indices, no inverted lookup table; raises ValueError naming the file."""
     suffix = path.suffix.lower()
     try:
         if suffix in (".tif", ".tiff"):
@@ -132,7 +132,7 @@ def as_labels(array: np.ndarray, path: Path) -> RawLabels:
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise ValueError(f"{path}: labels must not be negative, got {array.min()}; 0 is the background")
     largest = int(array.max(initial=0))
-    if largest >= 2**31:
+    if largest > max(65535, array.size):  # numbers that are only names
         array = np.unique(array, return_inverse=True)[1].reshape(array.shape) + int(array.min() > 0)
         largest = int(array.max())
     return RawLabels(array.astype(np.uint16 if largest <= 65535 else np.uint32), fractions=fractions)

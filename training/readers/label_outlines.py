@@ -26,7 +26,7 @@ Ring = Sequence[Sequence[float]]  # corners (x, y)
 Shape = tuple[int, int]
 CIRCLE_CORNERS = 64
 CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
-REGIONS = ("annotation", "tile")  # ...and those that then are regions
+REGIONS = ("annotation", "tile", "tmaCore", "root")  # ...and those that then are regions
 GEOJSON_LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 LABELME_LINES = ("point", "points", "line", "linestrip")
 
@@ -57,7 +57,7 @@ def read_shapes(items: Iterable, read: Callable[..., T | None], path: Path) -> l
     for number, item in enumerate(items, start=1):
         try:
             found.append(read(item))
-        except (AttributeError, KeyError, IndexError, OSError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, OSError, RuntimeError, TypeError, ValueError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
             raise ValueError(f"{path}: shape {number} cannot be read ({reason}); export the labels again") from None
     return [cell for cell in found if cell is not None]

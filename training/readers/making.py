@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from training.readers.dsb2018 import tell_modality
+from training.readers.label_images import stored_pixels
 from training.readers.listing import Drawing, Entry, read_pixels
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Maker:
             self._count(drawing)
             label = self._write(f"labels/{entry.name}_label.tiff", drawing.labels)
         elif label is not None:
-            check_labels(label, read_pixels(label), entry.image, pixels.shape[:2])
+            check_labels(label, stored_pixels(label), entry.image, pixels.shape[:2])
         if modality is None:
             modality = tell_modality(pixels)
             source = f"{source}_{modality}"

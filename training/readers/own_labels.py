@@ -11,13 +11,16 @@
 | labelme | x.json |
 | COCO | one JSON file, of any name, for all images |
 
-A blank or a hyphen will do for "_". Any other file whose name begins with x_ or x- and that can be read serves as well,
-if there is none of these. Labels may lie among the images. Where several files are an image's, the one that was changed
-last counts: corrected labels replace those that they were made from.
+A blank or a hyphen will do for "_", and x.tif for x. Any other file whose name begins with x_ or x- and that can be
+read serves as well, if there is none of these. Labels may lie among the images. Where several files are an image's, the
+one that was changed last counts: corrected labels replace those that they were made from. A file that may be the labels
+of several images is taken for none of them.
 """
 
+import functools
 import logging
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,31 +81,35 @@ class Pair:
 
 def name_of(path: Path) -> str:
     """A file's name without its ending, nor that of the image in it (x.tif.geojson), in small letters."""
-    return stem(path.stem if path.suffix.lower() in OUTLINES else path.name).lower()
+    return plain(stem(path.stem if path.suffix.lower() in OUTLINES else path.name))
 
 
 def owners(name: str) -> set[str]:
-    """Names of the images that a file of labels with this name may belong to.
+    """Names of the images that a file of labels with this name may belong to, with and without their endings.
 
     Examples
     --------
     >>> sorted(owners("a_masks"))
     ['a', 'a_masks']
+    >>> sorted(owners("a.tif_label"))
+    ['a', 'a.tif', 'a.tif_label']
     """
     found = {name}
     for pattern in (AFTER, BEFORE):
         if match := pattern.fullmatch(name):
-            found.add(match[1])
+            found |= {match[1], stem(match[1])}
     return found
 
 
 def keys_of(pictures: Sequence[Path]) -> dict[Path, set[str]]:
-    """The names by which each image's labels may call it: its own, and that without "img" if no other has it."""
+    """The names by which each image's labels may call it: with its ending and without, and without "img" if no other
+    image is called so.
+    """
     names = {(p.parent, name_of(p)) for p in pictures}
     keys = {}
     for picture in pictures:
         name = name_of(picture)
-        keys[picture] = {name}
+        keys[picture] = {name, plain(picture.name)}
         match = IMAGE.fullmatch(name)
         if match and (picture.parent, match[1] or match[2]) not in names:
             keys[picture].add(match[1] or match[2])
@@ -139,23 +146,31 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     files = [p for p in files if not p.name.startswith(".")]
     coco = _coco_files(files)
     files = [p for p in files if p not in {c.path for c in coco}]
-    pictures = _without_results(image_files(images, recursive=True), {p.resolve() for p in files})
+    pictures = image_files(images, recursive=True)
+    if images in labels.parents:
+        pictures = [p for p in pictures if labels not in p.parents]
+    pictures = _without_results(pictures)
     if not pictures:
         raise ValueError(f"{images}: no images there; check the path")
     resolved = {p.resolve() for p in pictures}
     files = [p for p in files if p.resolve() not in resolved]
     index = _Index(files, pictures, images, labels)
     entries = [(file, file.match(pictures)) for file in coco]
+    own = index.labels_of_each(pictures)
     pairs, without = [], []
     for image in pictures:
-        found = index.labels_of(image)
-        file, entry = next(((file, those[image]) for file, those in entries if image in those), (None, None))
-        if file:
-            pairs.append(Pair(image, file.path, lambda shape, file=file, entry=entry: file.read(entry, shape)))
-        elif found:
-            pairs.append(Pair(image, found, lambda shape, found=found: read_own_labels(found, shape)))
-        else:
+        found = [(path, True, functools.partial(read_own_labels, path)) for path in own.get(image, ())]
+        for file, those in entries:
+            if entry := those.get(image):
+                found.append((file.path, bool(entry.annotations), functools.partial(file.read, entry)))
+        if not found:
             without.append(image)
+            continue
+        path, _, read = max(found, key=lambda one: (one[1], one[0].stat().st_mtime_ns))
+        pairs.append(Pair(image, path, read))
+        if len(found) > 1:
+            others = ", ".join(other.name for other, *_ in found if other != path)
+            log.info("%s: labels from %s, which was changed last (not %s)", image.name, path.name, others)
     left = [p for p in files if p not in index.taken and not name_of(p).endswith(OTHER_RESULTS)]
     if not pairs:
         known = [entry.parts[-1] for file in coco for entry in file.images if entry.parts]
@@ -189,7 +204,12 @@ def _coco_files(files: Sequence[Path]) -> list[Coco]:
     return found
 
 
-def _without_results(pictures: list[Path], labels: set[Path]) -> list[Path]:
+def plain(name: str) -> str:
+    """A name in small letters, with accents as one character each, as not all systems write them."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def _without_results(pictures: list[Path]) -> list[Path]:
     """Images without those that are made from others beside them: their labels, or pictures of these."""
     keys = {(p.parent, key): p for p, own in keys_of(pictures).items() for key in own}
 
@@ -198,7 +218,7 @@ def _without_results(pictures: list[Path], labels: set[Path]) -> list[Path]:
         names = owners(name) - {name} | {name.removesuffix(s) for s in OTHER_RESULTS if name.endswith(s)}
         return any(keys.get((path.parent, n), path) != path for n in names)
 
-    return [p for p in pictures if not (p.resolve() in labels and is_result(p))]
+    return [p for p in pictures if not is_result(p)]
 
 
 class _Index:
@@ -220,17 +240,36 @@ class _Index:
             if longest and name[len(longest)] in SEPARATORS and not name.endswith(OTHER_RESULTS):
                 self._begins[file.parent, longest].append(file)
 
-    def labels_of(self, image: Path) -> Path | None:
-        """The label file of an image: in its sub-folder, or else in the top folder; the one changed last."""
+    def labels_of_each(self, pictures: Sequence[Path]) -> dict[Path, list[Path]]:
+        """The label files of images; none of those that might be of several images."""
+        found = {image: self._labels_of(image) for image in pictures}
+        wanted: dict[Path, list[Path]] = defaultdict(list)
+        for image, files in found.items():
+            for file in files:
+                wanted[file].append(image)
+        for file, images in wanted.items():
+            if len(images) > 1:
+                whole = [image for image in images if plain(image.name) in owners(name_of(file))]
+                kept = whole if len(whole) == 1 else []
+                if not kept:
+                    log.warning(
+                        "%s: may be the labels of %s; put them into a sub-folder named as the image's, or name them "
+                        "after the image with its ending",
+                        file,
+                        " and of ".join(str(image) for image in images[:NAMED]),
+                    )
+                for image in images:
+                    if image not in kept:
+                        found[image].remove(file)
+        return found
+
+    def _labels_of(self, image: Path) -> list[Path]:
+        """In its sub-folder, or else in the top folder."""
         keys = self._keys[image]
         for folder in dict.fromkeys((self._labels / image.parent.relative_to(self._images), self._labels)):
             files = {file for key in keys for file in self._exact.get((folder, key), ())}
             files = sorted(files or self._begins.get((folder, name_of(image)), ()))
             if files:
                 self.taken |= set(files)
-                newest = max(files, key=lambda p: p.stat().st_mtime_ns)
-                if len(files) > 1:
-                    others = ", ".join(p.name for p in files if p != newest)
-                    log.info("%s: labels from %s, which was changed last (not %s)", image.name, newest.name, others)
-                return newest
-        return None
+                return files
+        return []

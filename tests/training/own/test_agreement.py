@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.own.agreement import Compared, check_place, check_swaps
+from training.own.agreement import Compared, check_place, check_strangers, check_swaps
 
 
 def scene(seed, shape=(200, 200), bright=True):
@@ -30,6 +30,14 @@ def test_labels_on_their_cells_are_right(bright):
 
 def test_an_image_without_cells_is_right():
     assert kinds(scene(0)[0], np.zeros((200, 200), np.uint16)) == []
+
+
+def test_labels_that_fit_nothing_among_others_that_fit():
+    images = [Compared.of(*scene(seed)) for seed in range(3)]
+    strange = Compared.of(scene(3)[0], scene(8)[1])
+    assert check_strangers([*images, strange]) == [3]
+    assert check_strangers(images) == check_strangers([strange]) == []
+    assert check_strangers([*images, Compared.of(scene(3)[0], np.zeros((200, 200), np.uint16))]) == []
 
 
 @pytest.mark.parametrize("turn", [np.transpose, np.flipud, np.fliplr, np.rot90])

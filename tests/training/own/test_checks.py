@@ -105,6 +105,8 @@ def test_a_mask_of_0_and_255():
 def test_a_mask_of_kinds():
     labels = disks()
     assert kinds(np.where(labels > 0, 1 + labels % 2, 0).astype(np.uint16)).keys() == {"semantic mask"}
+    many = np.kron(np.arange(1, 41).reshape(5, 8), np.ones((30, 30), int)) * np.tile(labels[:30, :30] > 0, (5, 8))
+    assert kinds(np.where(many, 1 + many % 7, 0).astype(np.uint16)).keys() == {"semantic mask"}
 
 
 def test_one_cell_alone_is_no_mask():
@@ -129,6 +131,8 @@ def test_masks_are_told_by_all_images_together():
     assert check_set([one, one]) is None
     assert check_set([two]) is None
     assert check_set([one * 2, two]) is None
+    assert check_set([one] * 7 + [two]) is None
+    assert check_set([one * 255] * 7 + [two * 255]).fatal
 
 
 @pytest.mark.parametrize(

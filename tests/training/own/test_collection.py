@@ -46,6 +46,7 @@ def test_a_manifest_of_all_splits(manifest):
 
 def test_names_that_occur_twice():
     assert unique_names(["a", "b", "a"]) == ["a-1", "b", "a-2"]
+    assert unique_names(["a", "a", "a-2"]) == ["a-1", "a-3", "a-2"]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,22 @@ def raw_coco(tmp_path, images, annotations):
     return save(tmp_path / "annotations.json", {"images": images, "annotations": annotations})
 
 
+def test_an_image_that_is_listed_twice_has_the_cells_of_both(tmp_path):
+    annotations = [{"image_id": 1, "segmentation": [[1, 2, 4, 2, 4, 5, 1, 5]]}]
+    images = [{"id": 1, "file_name": "a.tif"}, {"id": 2, "file_name": "a.tif"}]
+    assert read(Coco(raw_coco(tmp_path, images, annotations)), Path("a.tif")).labels.tolist() == filled((2, 5, 1, 4))
+
+
+def test_a_crowd_is_no_cell(tmp_path, caplog):
+    annotations = [
+        {"image_id": 1, "segmentation": {"size": [6, 8], "counts": [0, 48]}, "iscrowd": 1},
+        {"image_id": 1, "segmentation": [[1, 2, 4, 2, 4, 5, 1, 5]], "iscrowd": 0},
+    ]
+    file = Coco(raw_coco(tmp_path, [{"id": 1, "file_name": "a.tif"}], annotations))
+    assert read(file, Path("a.tif")).labels.tolist() == filled((2, 5, 1, 4))
+    assert "a.tif has 1 regions of crowds" in caplog.text
+
+
 def test_numbers_of_images_may_be_text(tmp_path):
     annotation = {"image_id": "1", "segmentation": [[1, 2, 4, 2, 4, 5, 1, 5]]}
     file = Coco(raw_coco(tmp_path, [{"id": 1, "file_name": "a.tif"}], [annotation]))

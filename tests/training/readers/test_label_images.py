@@ -11,6 +11,7 @@ from PIL import Image
 
 from inference.outputs.cellpose_seg import write_cellpose_seg
 from inference.outputs.label_rows import LabelRows
+from training.images.datasets import read_labels
 from training.readers.label_images import as_labels, read_label_image, read_numpy
 
 LABELS = np.array([[0, 0, 3, 3], [7, 0, 3, 0], [7, 7, 0, 300]], np.uint16)
@@ -21,6 +22,19 @@ def test_numbers_of_a_label_image_stay(tmp_path, name):
     path = tmp_path / name
     tifffile.imwrite(path, LABELS) if name.endswith("tif") else cv2.imwrite(str(path), LABELS)
     assert read_label_image(path).labels.tolist() == LABELS.tolist()
+
+
+def test_numbers_are_those_stored_whatever_is_shown(tmp_path):
+    """A TIFF whose lookup table is inverted, as Fiji writes masks; here and where trainings read labels."""
+    labels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="miniswhite", metadata=None)
+    assert np.array_equal(read_label_image(tmp_path / "a.tif").labels, labels)
+    assert np.array_equal(read_labels(tmp_path / "a.tif"), labels)
+
+
+def test_large_numbers_are_names_alone(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 7], [1_200_000_000, 7]], np.uint32))
+    assert read_label_image(tmp_path / "a.tif").labels.tolist() == [[0, 1], [2, 1]]
 
 
 def test_a_palette_gives_its_indices(tmp_path):

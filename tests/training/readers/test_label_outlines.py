@@ -3,6 +3,7 @@
 import base64
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from training.readers.label_outlines import (
     read_geojson,
     read_imagej,
     read_labelme,
+    read_shapes,
 )
 
 SQUARE = [[1, 2], [4, 2], [4, 5], [1, 5]]  # (x, y): rows 2 to 4, columns 1 to 3
@@ -90,6 +92,16 @@ def test_imagejs_zip_of_the_roi_manager(tmp_path):
     assert (labels == 2).tolist() == (np.array(filled((0, 2, 5, 7))) == 1).tolist()
     assert 8 <= (labels == 3).sum() <= 14  # pi * 2**2 = 12.6
     assert labels.max() == 3
+
+
+def test_a_shape_that_its_library_cannot_read_is_named():
+    """As roifile says of curves in a composite."""
+
+    def read(item):
+        raise NotImplementedError("PathIterator command 3 not supported")
+
+    with pytest.raises(ValueError, match=r"a\.zip: shape 1 cannot be read \(PathIterator"):
+        read_shapes([1], read, Path("a.zip"))
 
 
 def test_one_roi_alone(tmp_path):
@@ -183,7 +195,8 @@ def test_an_export_without_objects_is_an_image_without_cells(tmp_path):
 
 def test_a_region_around_detections_is_no_cell(tmp_path):
     region = feature([[[0, 0], [8, 0], [8, 6], [0, 6]]], "annotation")
-    for others in ([feature([SQUARE])], [feature([SQUARE], "cell")]):
+    core = region | {"properties": {"objectType": "tmaCore"}}
+    for others in ([feature([SQUARE])], [feature([SQUARE], "cell"), core]):
         labels = read_geojson(save(tmp_path / "a.geojson", [region, *others]), SHAPE).labels
         assert labels.tolist() == filled((2, 5, 1, 4))
     assert read_geojson(save(tmp_path / "a.geojson", [region]), SHAPE).labels.all()

@@ -48,6 +48,7 @@ def found(images, labels):
         "a.json",
         "a RoiSet.zip",
         "RoiSet.zip",
+        "a.tif_label.tiff",
     ],
 )
 def test_the_names_that_programs_give(tmp_path, label):
@@ -58,6 +59,54 @@ def test_the_names_that_programs_give(tmp_path, label):
 def test_labels_among_the_images_are_no_images(tmp_path):
     touch(tmp_path, "a.tif", "a_seg.npy", "a_flows.tif", "b.tif", "b_masks.tif", "c.tif")
     assert found(tmp_path, tmp_path) == ({"a.tif": "a_seg.npy", "b.tif": "b_masks.tif"}, ["c.tif"])
+
+
+def test_labels_beside_the_images_are_none_where_others_are_given(tmp_path):
+    """What predict.py wrote, and corrected copies of it; labels in a folder among the images."""
+    for labels in ("elsewhere", "one/labels"):
+        touch(tmp_path, "one/a.tif", "one/a_label.tiff", f"{labels}/a_label.tif")
+        assert found(tmp_path / "one", tmp_path / labels) == ({"a.tif": "a_label.tif"}, [])
+
+
+@pytest.mark.parametrize(
+    "images, label",
+    [
+        (("x/a.tif", "y/a.tif"), "a_label.tif"),
+        (("a.tif", "a.png"), "a_mask.tif"),
+        (("img_0.tif", "image_0.tif"), "0.tif"),
+    ],
+)
+def test_a_file_that_may_be_two_images_is_neithers(tmp_path, caplog, images, label):
+    touch(tmp_path, *(f"images/{name}" for name in (*images, "b.tif")), f"labels/{label}", "labels/b.tif")
+    assert found(tmp_path / "images", tmp_path / "labels")[0] == {"b.tif": "b.tif"}
+    assert f"{label}: may be the labels of" in caplog.text
+    assert all(str(Path(name)) in caplog.text for name in images)
+
+
+def test_a_name_with_its_ending_is_that_image(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/a.png", "labels/a.tif_label.tiff")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.tif": "a.tif_label.tiff"}, ["a.png"])
+
+
+def test_accents_are_the_same_however_they_are_written(tmp_path):
+    touch(tmp_path, "images/Pra\u0308parat.tif", "labels/Pr\u00e4parat_label.tif")
+    assert len(found(tmp_path / "images", tmp_path / "labels")[0]) == 1
+
+
+def test_of_coco_and_a_file_the_one_changed_last_counts(tmp_path):
+    """But cells count more than none, wherever they are."""
+    images = [{"id": n, "file_name": name} for n, name in enumerate(("a.tif", "b.tif"))]
+    outline = [[1, 2, 4, 2, 4, 5, 1, 5]]
+    for name, number in (("one.json", 0), ("two.json", 1)):
+        content = {"images": images, "annotations": [{"image_id": number, "segmentation": outline}]}
+        touch(tmp_path, f"labels/{name}")
+        (tmp_path / "labels" / name).write_text(json.dumps(content))
+    touch(tmp_path, "images/a.tif", "images/b.tif")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.tif": "one.json", "b.tif": "two.json"}, [])
+    touch(tmp_path, "labels/a_label.tif", "labels/b_label.tif")
+    os.utime(tmp_path / "labels/a_label.tif", (1, 1))
+    os.utime(tmp_path / "labels/b_label.tif", (2**31, 2**31))
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.tif": "one.json", "b.tif": "b_label.tif"}, [])
 
 
 def test_the_file_that_was_changed_last_counts(tmp_path):
