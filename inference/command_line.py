@@ -311,6 +311,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.sources and not args.listed:
         parser.error("no images; give files or folders with -i, or a list of them with --list")
+    if args.part and (args.same_contrast or args.same_diameter):
+        parser.error(
+            "--part with --same-contrast or --same-diameter: each part would be measured for itself; give --diameter, "
+            "or run all images at once (--dask)"
+        )
+    low, high = args.min_size, args.max_size
+    if low and high and low.micrometres == high.micrometres and low.value > high.value:
+        parser.error("--min-size is larger than --max-size: no cell would be kept")
     return args
 
 

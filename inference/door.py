@@ -1,7 +1,7 @@
 """The program for Python: an array or a file in, labels and the table of cells out, the same as by the command line."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -13,7 +13,7 @@ from inference.limits import LIMITS
 from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
 from inference.outputs.result import Result
-from inference.reading import Picture, read_image
+from inference.reading import Picture, ReadOptions, read_image
 from inference.reading.channels import RGB
 from inference.running.lengths import LARGEST
 from inference.segmenter import Segmenter as Networks
@@ -118,11 +118,11 @@ class Segmenter:
         Parameters
         ----------
         image : array (H, W) or (H, W, C), integers or floats of any size, or the path of a file
-        channels : which of an array's channels to use, up to three, counted from 0; None for all
+        channels : which channels to use, up to three, counted from 0; None for all
         diameter : typical diameter of a cell in pixels; None to measure it
         route : class of the image by number or name; None to let the router choose
         sensitivity : "lowest", "low", "normal", "high" or "highest"
-        pixel_size : in µm, of an array; one number, or height and width
+        pixel_size : in µm; one number, or height and width; None for what a file says
         min_size, max_size : smallest and largest area that is kept, in pixels
         exclude_border : whether cells at the image's border are left out
 
@@ -138,7 +138,9 @@ class Segmenter:
         if isinstance(image, np.ndarray):
             source, picture = Path("array"), picture_of(image, channels, pixel_size)
         else:
-            source, picture = Path(image), read_image(Path(image))
+            options = ReadOptions(channels=None if channels is None else tuple((c + 1,) for c in channels))
+            source, picture = Path(image), read_image(Path(image), options)
+            picture = picture if pixel_size is None else replace(picture, pixel_size=_checked(pixel_size))
         segmentation = self._networks.segment(
             picture,
             class_=None if route is None else find_class(str(route)).number,
@@ -170,5 +172,12 @@ def picture_of(
         raise ValueError(f"{image.shape[2]} channels: choose up to {MOST_CHANNELS} of them with channels=[0, ...]")
     colours = channels is None and image.ndim == 3 and image.shape[2] == MOST_CHANNELS
     axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if colours else "YXC"
-    size = None if pixel_size is None else tuple(np.broadcast_to(pixel_size, 2).tolist())
+    size = None if pixel_size is None else _checked(pixel_size)
     return Picture(np.ascontiguousarray(image), axes, channels=RGB if colours else (), pixel_size=size)
+
+
+def _checked(pixel_size: float | tuple[float, float]) -> tuple[float, float]:
+    y, x = np.broadcast_to(pixel_size, 2).tolist()
+    if not (0 < y < np.inf and 0 < x < np.inf):
+        raise ValueError(f"pixel_size {pixel_size!r}: expected micrometres, one number, or height and width")
+    return y, x

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     merged, *parts = map(Path, words)
     try:
         rows = merge([read_report(part) for part in sorted(parts, key=by_number)])
+        check_place(merged, rows)
         write_table(merged, rows)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -59,9 +60,18 @@ def read_report(path: Path) -> list[Row]:
             columns = [set(table.fieldnames or ())]
         if all(names >= {"image", "status"} for names in columns):
             return rows
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, csv.Error):
         pass
     raise ValueError(f"{path}: no report as predict.py --report writes it")
+
+
+def check_place(merged: Path, rows: Sequence[Row]) -> None:
+    """Raise ValueError if a file would be lost: one that is no report, or a report of what is not in the parts."""
+    if not merged.exists() or not merged.stat().st_size:
+        return
+    known = {(row["status"], row["image"]) for row in rows}
+    if any((row["status"], row["image"]) not in known for row in read_report(merged)):
+        raise ValueError(f"{merged}: a report of other images, which would be lost; name the merged report first")
 
 
 def merge(parts: Sequence[Sequence[Row]]) -> list[Row]:

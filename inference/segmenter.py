@@ -4,7 +4,7 @@ decode.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -227,6 +227,7 @@ class Segmenter:
         *,
         class_: int | None = None,
         diameter: float | None = None,
+        like: Plan | None = None,
         sensitivity: float = 0.0,
         ends: Ends | None = None,
         on_tile: Callable[[int], None] = lambda total: None,
@@ -238,12 +239,13 @@ class Segmenter:
         picture : as `inference.reading.open_image` gives it
         class_ : 0 to 3, whose network is to run; None to let the router choose
         diameter : typical cell diameter in pixels of the image; None to measure it
+        like : the plan of another plane of the image, by whose class, cell sizes and stain this one is segmented
         sensitivity : how readily something is taken for a cell, as of `inference.decoding.sensitivity.SENSITIVITIES`
         ends : of the contrast, as of `inference.image.normalisation.Normalisation`; None for those of the image
         on_tile : called after each tile with the number of tiles that the whole image has
         """
         clock, tally = Stopwatch(), Tally()
-        image, network, plan = self.plan(picture, class_, diameter, ends, clock)
+        image, network, plan = self.plan(picture, class_, diameter, ends, clock, like)
         labelling = self.labelling(network)
         working = WorkingImage(image, labelling_scale(network.config.diameter, plan.diameter))
         if plan.second is None:
@@ -254,9 +256,17 @@ class Segmenter:
         return Segmentation(plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(
-        self, picture: Picture, class_: int | None, diameter: float | None, ends: Ends | None, clock: Stopwatch
+        self,
+        picture: Picture,
+        class_: int | None,
+        diameter: float | None,
+        ends: Ends | None,
+        clock: Stopwatch,
+        like: Plan | None = None,
     ) -> tuple[NormalisedForm, Network, Plan]:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
+        if like:
+            return self._plan_like(like, picture, ends, clock)
         image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
@@ -265,6 +275,21 @@ class Segmenter:
         brown, glare = (made_by.brown, made_by.glare) if made_by else (True, True)
         plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare)
         return image, network, plan
+
+    def _plan_like(
+        self, like: Plan, picture: Picture, ends: Ends | None, clock: Stopwatch
+    ) -> tuple[NormalisedForm, Network, Plan]:
+        """As `plan`, by that of another plane of the image; the contrast is the plane's own."""
+        if like.brown:
+            image, _ = self._normalised(picture, ends, clock)
+        else:
+            with clock("normalise"):
+                image = normalised_image(picture.pixels, self.limits, brown=False)
+        with clock("load"):
+            network = self.network(like.image_class.number)
+        sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, like.diameter))
+        glare = image.normalisation.glare if image.normalisation else True
+        return image, network, replace(like, sizes=sizes, glare=glare)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

@@ -109,7 +109,8 @@ def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
 def _plan(job: Job, asked: Asked) -> Looked:
     clock, options = Stopwatch(), asked.options
     segmenter, picture = networks(job), asked.picture
-    image, network, plan = segmenter.plan(picture, options["class_"], options["diameter"], options["ends"], clock)
+    known = options["class_"], options["diameter"], options["ends"]
+    image, network, plan = segmenter.plan(picture, *known, clock, options["like"])
     assert image.normalisation is not None, "it was made of pixels"
     settings = KINDS[network.kind].Settings(**network.config.decoder).at(options["sensitivity"])
     scale = labelling_scale(network.config.diameter, plan.diameter)

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import logging
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ from inference.outputs.whole_file import whole_file
 
 if TYPE_CHECKING:
     from inference.outputs.result import Result
+
+log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("page.html")
 THUMBNAIL, OVERLAY = 192, 512  # pixels on the longer side
@@ -89,12 +93,23 @@ class Page:
         self._entries = tempfile.TemporaryFile("w+", dir=path.parent, encoding="utf-8")  # noqa: SIM115
         self._sizes = np.zeros(BINS, np.int64)
         self._images = self._cells = self._failed = 0
+        self.broken = False
         self._places: list[tuple[int, int]] = []  # of each entry on the page, and in the file
 
     def add(self, entry: PageEntry, place: int = 0) -> None:
         """One more image, which stands behind those of smaller places, and behind those of its own that came before."""
-        self._places.append((place, self._entries.tell()))
-        self._entries.write(json.dumps(asdict(entry)) + "\n")
+        try:
+            start = self._entries.tell()
+            self._entries.write(json.dumps(asdict(entry)) + "\n")
+            self._entries.flush()
+        except OSError as error:
+            if not self.broken:
+                log.error(
+                    "%s: the page cannot be kept (%s); the images are done all the same", self.path, error.strerror
+                )
+            self.broken = True
+            return
+        self._places.append((place, start))
         self._images += 1
         self._cells += entry.cells or 0
         self._failed += entry.failure is not None
@@ -158,7 +173,8 @@ class Page:
         return self
 
     def __exit__(self, *error) -> None:
-        self._entries.close()
+        with suppress(OSError):  # what could not be written before
+            self._entries.close()
 
     def _read(self) -> Iterator[dict]:
         for _, start in sorted(self._places):

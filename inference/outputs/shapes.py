@@ -3,6 +3,7 @@
 regionprops needs the whole image in memory, and half a millisecond a cell; this needs one pass over the rows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,17 +70,15 @@ def measure_intensities(labels: LabelRows, extents: Extents, pixels, channels: S
     Parameters
     ----------
     pixels : (H, W) or (H, W, C), an array or anything else that gives regions; NaN and infinities count as 0
-    channels : names of the channels, with which the columns' names end; without names it is their numbers, and nothing
-        for a single channel
+    channels : names of the channels, with which the columns' names end, and their numbers from 0 where names are
+        missing or not one channel's alone; nothing for a single channel without a name
     """
     count = 1 if pixels.ndim == 2 else pixels.shape[2]
-    names = (
-        [f"-{name}" for name in channels]
-        if len(channels) == count
-        else [f"-{n}" for n in range(count)]
-        if count > 1
-        else [""]
-    )
+    names = [f"-{n}" for n in range(count)] if count > 1 else [""]
+    if len(channels) == count:
+        uses = Counter(channels)
+        numbers = [number if uses[name] > 1 or not name else "" for name, number in zip(channels, names)]
+        names = [f"-{name}{number}" if name else number for name, number in zip(channels, numbers)]
     sums = np.zeros((labels.cells + 1, count))
     lows, highs = np.full(sums.shape, np.inf), np.full(sums.shape, -np.inf)
     for top, band in labels.regular(max(1, labels.band_pixels // (labels.shape[1] * count))):

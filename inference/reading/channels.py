@@ -63,7 +63,7 @@ def choose_channels(
         names = RGB + tuple(f"channel {i}" for i in range(len(RGB) + 1, count + 1)) if colours else ()
     names = names[:count]
     if wanted is not None:
-        groups = tuple(tuple(_find(file, channel, count, names) for channel in group) for group in wanted)
+        groups = tuple(tuple(dict.fromkeys(_find(file, c, count, names) for c in group)) for group in wanted)
         said = tuple("+".join(_name(entry, names) for entry in group) for group in groups)
         return Choice(groups, said, f"{', '.join(said)} of {count}{dropped}")
     everything = tuple((entry,) for entry in range(count))
@@ -108,13 +108,13 @@ def _name(entry: int, names: tuple[str, ...]) -> str:
 
 
 def _find(file: str, channel: Channel, count: int, names: tuple[str, ...]) -> int:
-    """Index of a channel by its name (in any case, or a part of it that no other has), else by its number."""
+    """Index of a channel by its number, or else by its name (in any case, or a part of it that no other has)."""
+    if isinstance(channel, int) and 1 <= channel <= count:
+        return channel - 1
     word = str(channel).casefold()
     same = [entry for entry, name in enumerate(names) if name.casefold() == word]
     if len(same) == 1:
         return same[0]
-    if isinstance(channel, int) and 1 <= channel <= count:
-        return channel - 1
     within = [entry for entry, name in enumerate(names) if word in name.casefold()] if isinstance(channel, str) else []
     if len(within) == 1:
         return within[0]

@@ -158,9 +158,11 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
     """The axis of the channels and those of them that are used."""
     long = [i for i, n in enumerate(series.store.shape) if n > 1 and axes[i] in "CS"]
     if len(long) > 1:
+        free = next((axes.replace("C", letter) for letter in "TZ" if letter not in axes), None)
+        way = f"say with --axes that they are other pages, such as --axes {free}, or split it" if free else "split it"
         raise ImageError(
             f"{path.name}: the file holds {series.store.shape[axes.index('C')]} channels of several colour samples "
-            f"each; say with --axes that they are other pages, such as --axes {axes.replace('C', 'T')}, or split it"
+            f"each; {way}"
         )
     channel = long[0] if long else None
     if series.convert is not None and series.converted and (channel is None or axes[channel] == "S"):

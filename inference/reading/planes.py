@@ -61,7 +61,11 @@ def name_axes(file: str, shape: Sequence[int], axes: str, options: ReadOptions) 
 
 
 def _squeezed(shape: Sequence[int], axes: str, i: int, letter: str) -> str:
-    named = axes[:i] + letter + axes[i + 1 :]
+    named = list(axes[:i] + letter + axes[i + 1 :])
+    free = iter([a for a in "TZC" if a not in named])
+    for other, name in enumerate(named):
+        if name not in AXES and shape[other] > 1:
+            named[other] = next(free, name)
     return "".join(a for a, n in zip(named, shape) if n > 1 or a in "YX")
 
 

@@ -139,10 +139,11 @@ def check_tables(path: Path, page: "TiffPage") -> None:
         )
     most = MOST_UNPACKED.get(int(page.compression))
     whole = all(page.databytecounts)  # a sparse file leaves out parts that are empty
-    if most is not None and whole and page.bitspersample >= 8 and page.nbytes > most * sum(page.databytecounts):
+    needed = math.prod(page.shape) * page.bitspersample // 8  # 12 bits are stored in 12
+    if most is not None and whole and page.bitspersample >= 8 and needed > most * sum(page.databytecounts):
         raise ImageError(
             f"{path.name}: damaged TIFF: its {sum(page.databytecounts)} bytes of pixels cannot hold the "
-            f"{page.nbytes} of its size; copy it again from its source"
+            f"{needed} of its size; copy it again from its source"
         )
     check_chunks(path, page.shape, page.chunks)
 

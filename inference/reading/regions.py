@@ -112,8 +112,6 @@ class Regions:
         block = np.moveaxis(block, [sorted(order).index(axis) for axis in order], range(len(order)))
         if self.convert is not None:
             return self.convert(block)[..., list(entries)]
-        if self.inverted:
-            block = invert(block)
         if self.channel is None or entries == tuple(range(first, last + 1)):
             return block
         return block[..., [entry - first for entry in entries]]
@@ -125,7 +123,8 @@ class Regions:
             if not isinstance(how, str):
                 place[axis] = how
         if not projected:
-            return np.asarray(self.store[tuple(place)])
+            block = np.asarray(self.store[tuple(place)])
+            return invert(block) if self.inverted and self.convert is None else block
         (axis, how), *rest = projected
         count = self.store.shape[axis]
         return reduce_planes(

@@ -18,8 +18,8 @@ from inference.reading.series import Series
 from inference.reading.tiff_metadata import Details, details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
-# Names of a slide's further pictures.
-NOT_AN_IMAGE = re.compile(r"thumbnail|label|macro|overview|slide ?id", re.IGNORECASE)
+# Names of a slide's further pictures; not those of macrophages and of what is unlabelled.
+NOT_AN_IMAGE = re.compile(r"\b(thumbnail|label|macro|overview|slide ?id)\b", re.IGNORECASE)
 THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
 MICRO_MANAGER_INDEX = "NDTiff.index"
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...

@@ -12,6 +12,7 @@ from inference.reading.units import LARGEST_PIXEL, micrometres
 Resolution = tuple[tuple[float, float], int]  # pixels per unit in (y, x), and TIFF's code of the unit
 NO_UNIT = 1  # that code
 NO_LENGTHS = ("pixel", "reference frame")  # OME's units that say that the size is not known
+INCH = ("inch", "inches", "in")  # ImageJ's unit of what has a resolution in dots per inch
 DOTS_UNITS = {2: 25_400.0, 3: 10_000.0}  # micrometres in TIFF's inch and centimetre
 
 
@@ -49,7 +50,10 @@ def _details(tiff: TiffFile, number: int) -> Details:
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or ()
         channels = tuple(labels) if isinstance(labels, (list, tuple)) else ()
-        size = _scaled(resolution, micrometres(1, str((tiff.imagej_metadata or {}).get("unit", ""))))
+        unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+        size = _scaled(resolution, micrometres(1, unit))
+        if size and unit.lower() in INCH and max(size) > LARGEST_PIXEL:
+            size = None
     elif page.is_svs:
         mpp = tifffile.tifffile.svs_description_metadata(page.description).get("MPP")
         size = (float(mpp), float(mpp)) if mpp else None

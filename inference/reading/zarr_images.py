@@ -1,6 +1,7 @@
 """OME-Zarr (images, plates, the layout of bioformats2raw), plain Zarr arrays, and both in a ZIP file, through zarr."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,7 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
     if "multiscales" in attributes:
         yield _multiscale(path, node, attributes, name)
     elif "plate" in attributes:
-        for well in attributes["plate"]["wells"]:
-            group = node[well["path"]]
-            fields = dict(group.attrs)
-            for field in fields.get("ome", fields)["well"]["images"]:
-                yield from _images(path, group[field["path"]], f"{well['path']}/{field['path']}")
+        yield from _fields(path, node, [well["path"] for well in attributes["plate"]["wells"]])
     elif "bioformats2raw.layout" in attributes:
         for number in sorted((key for key in node.group_keys() if key.isdecimal()), key=int):
             yield from _images(path, node[number], number)
@@ -69,6 +66,28 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
             )
         for _, array in arrays:
             yield from _images(path, array, name)
+
+
+def _fields(path: Path, plate: zarr.Group, wells: Sequence[str]) -> Iterator[Series]:
+    """The fields of a plate. What its metadata name and is not there, as in a part of a plate, is told."""
+    found: list[Series] = []
+    absent: list[str] = []
+    for well in wells:
+        if well not in plate:
+            absent.append(well)
+            continue
+        fields = dict(plate[well].attrs)
+        for field in fields.get("ome", fields)["well"]["images"]:
+            name = f"{well}/{field['path']}"
+            if name in plate:
+                found += _images(path, plate[name], name)
+            else:
+                absent.append(name)
+    if absent and not found:
+        raise ImageError(f"{path.name}: a plate without one of its {len(absent)} wells; copy it again from its source")
+    for number, series in enumerate(found):
+        said = () if number or not absent else (f"of the plate are not there: {', '.join(absent)}",)
+        yield replace(series, warnings=(*said, *series.warnings))
 
 
 def _chunks(path: Path, array: zarr.Array) -> Chunks:

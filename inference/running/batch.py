@@ -67,7 +67,8 @@ def run(request: Request) -> int:
                 segment = partial(segment_on_cluster, request, images, names, claims)
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
-            return finish(request, segment(report, page), skipped, report)
+            rows = segment(report, page)
+            return finish(request, rows, skipped, report, bool(page and page.broken))
     except (OSError, ValueError, ImportError, MemoryError) as error:
         if lacks_memory(error):
             log.error("%s", too_little_memory())
@@ -111,7 +112,9 @@ def in_this_process(
     return segment
 
 
-def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report) -> int:
+def finish(
+    request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report, page_broken: bool = False
+) -> int:
     """The last lines of the report and of the log, and the exit code: what is skipped does not count."""
     for entry in skipped:
         report.add(ReportRow(f"skipped: {entry.reason}", str(entry.path)))
@@ -124,7 +127,7 @@ def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], repo
         cells = sum(row.cells or 0 for row in rows)
         log.info("%d images, %d cells, %d failed; results are in %s", len(rows), cells, failed, request.folder)
     if not failed:
-        return SOME_FAILED if report.broken else ALL_DONE
+        return SOME_FAILED if report.broken or page_broken else ALL_DONE
     return SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 

@@ -5,7 +5,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,8 @@ def find_images(
         If an input does not exist, or there is no image.
     """
     entries: list[Found | Skipped] = []
+    if not all(map(str, inputs)):
+        raise ImageError("-i with an empty name (an unset variable?); give an image, a folder of images or a pattern")
     for source in map(Path, inputs):
         if os.path.isfile(source) or os.path.isdir(source) and _is_zarr(source):
             entries.append(Found(source))
@@ -73,11 +75,16 @@ def find_images(
             raise ImageError(
                 f"{source}: no such file or folder; give an image, a folder of images or a pattern with -i"
             )
-    images = list({os.path.realpath(entry.path): entry for entry in entries if isinstance(entry, Found)}.values())
+    images = each_once([entry for entry in entries if isinstance(entry, Found)])
     skipped = [entry for entry in entries if isinstance(entry, Skipped)]
     if not images:
         raise ImageError(f"{', '.join(map(str, inputs))}: no images in this folder" + _most(skipped))
     return images, skipped
+
+
+def each_once(images: Iterable[Found]) -> list[Found]:
+    """The images without those that came in twice. Links of several names to one file are several images."""
+    return list({(os.path.realpath(f.path.parent), f.path.name): f for f in images}.values())
 
 
 def images_in(source: Path) -> list[Path]:

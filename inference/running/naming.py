@@ -1,5 +1,6 @@
 """How the results of each image are named, and that no two have one name."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -95,7 +96,8 @@ def _challenge_names(images: Sequence[Found]) -> dict[Path, Path]:
     for found in images:
         name = found.path.name
         short = name.split(".")[0] or found.path.stem
-        candidates = (found.folder / n for n in (short, found.path.stem, name))
+        numbered = (f"{name}-{n}" for n in itertools.count(2))
+        candidates = (found.folder / n for n in itertools.chain((short, found.path.stem, name), numbered))
         chosen[found.path] = next(path for path in candidates if path not in taken)
         taken.add(chosen[found.path])
     return chosen

@@ -1,6 +1,5 @@
 """What is asked of a run."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from inference.outputs.products import PRODUCTS
 from inference.outputs.units import Area
 from inference.reading import ReadOptions
 from inference.reading.safe_reading import ReadLimits
-from inference.running.finding import Found, Skipped, find_images, read_list
+from inference.running.finding import Found, Skipped, each_once, find_images, read_list
 from inference.running.lengths import Length
 from inference.running.naming import Names
 
@@ -128,8 +127,7 @@ class Request:
             find_images(self.sources, self.recursive, self.names is Names.CHALLENGE) if self.sources else ([], [])
         )
         listed = read_list(self.listed) if self.listed else []
-        found = list({os.path.realpath(found.path): found for found in (*listed, *images)}.values())
-        return found, skipped
+        return each_once((*listed, *images)), skipped
 
     def wanted(self, pixel_size: PixelSize | None) -> CellFilter:
         """Which cells of an image are kept. Raises ValueError where a size in µm² needs a pixel size."""

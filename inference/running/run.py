@@ -15,7 +15,7 @@ from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS
-from inference.reading import Image
+from inference.reading import Image, ImageError
 from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
@@ -135,7 +135,7 @@ class Run:
     ) -> ReportRow:
         """Segment one image, all planes of it, and write its files.
 
-        A stack is segmented with the class and the cell diameter of its middle plane; its planes' cells are numbered
+        A stack is segmented as its middle plane: with its class, cell sizes and stain; its planes' cells are numbered
         on.
 
         Parameters
@@ -180,28 +180,31 @@ class Run:
             request.class_,
             request.diameter.pixels(file, picture) if request.diameter else self.common.diameter,
         )
+        like = None
         if image.stack:
-            plan = self.segmenter.segment(
-                image.open(len(image.views) // 2), class_=class_, diameter=diameter, ends=self.common.ends_of(picture)
+            middle = image.open(len(image.views) // 2)
+            like = self.segmenter.segment(
+                middle, class_=class_, diameter=diameter, ends=self.common.ends_of(picture)
             ).plan
-            class_, diameter = plan.image_class.number, plan.diameter
         common = _Planes(
-            file, row, class_, diameter, warnings, lambda total: on_tile(total * first.images * len(image.views))
+            file, row, class_, diameter, like, warnings, lambda total: on_tile(total * first.images * len(image.views))
         )
         if not image.stack:
-            return self.plane(
-                common,
-                first,
-                target,
-                "",
-                lambda result: self._write_labels(labels, [result.labels], result, image, claim),
-            )
+
+            def write(result: "Result") -> None:
+                claim.clear()
+                self._write_labels(labels, [result.labels], result, image, claim)
+
+            return self.plane(common, first, target, "", write)
         cells = 0
         with LabelStore(request.folder) as store:
             planes: list[LabelRows] = []
 
             def keep(result: "Result") -> None:
                 nonlocal cells
+                if not planes:  # what is beside labels is always made of these
+                    claim.clear()
+                    labels.unlink(missing_ok=True)
                 numbers = np.arange(result.labels.cells + 1, dtype=np.int32) + np.int32(cells)
                 numbers[0] = 0
                 planes.append(store.add(result.labels, result.labels.shape).renumbered(numbers))
@@ -225,7 +228,6 @@ class Run:
         self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim
     ) -> None:
         request, picture = self.request, result.picture
-        claim.clear()
         name = escaped(" ".join(part for part in (result.source.name, image.name) if part))
         write_label_tiff(
             path,
@@ -255,11 +257,16 @@ class Run:
 
         request, picture, clock = self.request, plane.picture, Stopwatch()
         check_memory(common.file, picture, request.limits)
-        wanted, ends = request.wanted(PixelSize.of(picture)), self.common.ends_of(picture)
+        ends = self.common.ends_of(picture)
+        try:
+            wanted = request.wanted(PixelSize.of(picture))
+        except ValueError as error:
+            raise ImageError(f"{common.file}: {error}") from None
         segmentation = self.segmenter.segment(
             picture,
             class_=common.class_,
             diameter=common.diameter,
+            like=common.like,
             sensitivity=request.sensitivity,
             ends=ends,
             on_tile=common.on_tile,
@@ -324,6 +331,7 @@ class _Planes:
     file : name of the image's file
     row : of the report, as far as it is known before
     class_, diameter : None where they are not known before
+    like : how the middle plane of a stack is segmented, and so all of them
     warnings : those about the image so far
     """
 
@@ -331,5 +339,6 @@ class _Planes:
     row: ReportRow
     class_: int | None
     diameter: float | None
+    like: "Plan | None"
     warnings: list[str]
     on_tile: Callable[[int], None]
