@@ -164,6 +164,36 @@ def test_a_stack_of_labels(tmp_path, run):
     assert run("-i", tmp_path / "a.ome.tif")[0] == 2
 
 
+def test_a_stack_keeps_the_files_of_all_its_planes(tmp_path, run):
+    """When it is done anew, and where files are written over."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", tmp_path / "a.ome.tif", "--z", "each", "--table")
+    for more in ((), (), ("--overwrite",)):
+        assert run(*words, *more)[0] == 0
+        assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {f"a_z{z}_cells.csv" for z in (1, 2, 3)}
+
+
+def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
+    """With the class, sizes and doubts of the middle one."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
+    _, alone, (one,) = run("-i", tmp_path / "a.ome.tif", "--z", "2")
+    (tmp_path / "out" / "a_label.tiff").unlink()
+    _, stack, (row,) = run("-i", tmp_path / "a.ome.tif", "--z", "each")
+    assert np.array_equal(stack["a_label.tiff"][0], alone["a_label.tiff"])
+    assert one["class_probability"] is not None
+    for name in ("class", "class_probability", "uncertain_route", "doubts", "size_agreement", "second_diameter_px"):
+        assert row[name] == one[name], name
+
+
+def test_links_to_one_file_are_images_of_their_own(tmp_path, run):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    code, written, rows = run("-i", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "a.png")
+    assert code == 0
+    assert sorted(written) == ["a_label.tiff", "b_label.tiff"]
+    assert len(rows) == 2
+
+
 def test_a_damaged_plane_fails_its_stack_and_nothing_is_left(tmp_path, run):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(

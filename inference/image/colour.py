@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.image.noise import shows_something
+from inference.reading.regions import finite
+
 
 @dataclass(frozen=True)
 class ColourSettings:
@@ -55,3 +58,23 @@ def is_dark(colours: np.ndarray, darkness: float = ColourSettings.darkness) -> b
     """
     brightest = colours.max(axis=1)
     return bool(np.median(brightest) <= darkness * np.percentile(brightest, SETTINGS.bright_percentile))
+
+
+def shows_more(sample: np.ndarray, single: int) -> bool:
+    """Whether another channel shows something of its own, however dim beside the `single` one: a dye with a short
+    exposure. Colours of 8 bits do not: what a JPEG does to one hue looks like something too.
+
+    Parameters
+    ----------
+    sample : pixels of the image, before normalisation; (H, W, C), any number format
+    """
+    if sample.dtype == np.uint8:
+        return False
+    strong = finite(sample[..., single]).astype(np.float64)
+    strong -= strong.mean()
+    for other in range(sample.shape[2]):
+        own = finite(sample[..., other]).astype(np.float64)
+        rest = own - strong * (float((own * strong).sum()) / max(float((strong**2).sum()), 1e-12))
+        if other != single and shows_something(rest):
+            return True
+    return False

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inference.image.colour import channel_of_one_hue
+from inference.image.colour import channel_of_one_hue, shows_more
 from inference.image.content import Box, Cutout, content_box, within
 from inference.image.noise import shows_something
 from inference.image.stains import WithoutBrown, without_brown
@@ -17,6 +17,8 @@ from inference.limits import LIMITS, Limits
 from inference.reading import Regions
 from inference.reading.regions import finite
 
+FILLED = 0.01  # of the pixels, at least, have the number that stands for no data
+FEW_LEVELS = 10  # a channel whose brightest pixels are so dark has few levels; the lowest one is told from nothing
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # of the non-zero pixels of a channel (the authors' pre-processing)
 COMMON_SAMPLE = 2**18  # pixels of each image that the ends of many are taken from, where histograms do not do
 HUE_SIDE = 256  # pixels of the sample's shorter side by which an image's hue is told
@@ -112,8 +114,9 @@ class Normalisation:
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
         channels = channels_to_show(shown, limits)
+        ends: Iterator[tuple[float, float]]
         if pixels.dtype in (np.uint8, np.uint16):
-            ends = _ends_of_counts(_counts(shown, channels, limits))
+            ends = map(with_few_levels, _ends_of_counts(_counts(shown, channels, limits)))
         else:
             ends = _ends_of_numbers(shown, channels, limits)
         seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
@@ -160,6 +163,12 @@ def with_zero(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
 
 
+def with_few_levels(ends: tuple[float, float]) -> tuple[float, float]:
+    """The ends of a channel of integers; in one of a few levels, as of counted photons, 1 is more than nothing."""
+    low, high = ends
+    return (0.0, high) if low == 1 and high <= FEW_LEVELS else ends
+
+
 def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]:
     """The numbers of the channels that show all there is to see: one for a gray image, however it is stored.
 
@@ -173,8 +182,9 @@ def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]
     ):
         return channels[:1]
     every = max(1, min(pixels.shape[:2]) // HUE_SIDE)
-    single = channel_of_one_hue(pixels[::every, ::every])
-    return channels if single is None else (single,)
+    sample = pixels[::every, ::every]
+    single = channel_of_one_hue(sample)
+    return channels if single is None or shows_more(sample, single) else (single,)
 
 
 def bands(pixels: Pixels, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
@@ -217,9 +227,22 @@ def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) 
     every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
     sample = pixels[::every, ::every]
     for plane in _planes(sample, channels):
-        plane = finite(plane)
-        values = plane[plane != 0]
+        values = without_fill(finite(plane))
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
+
+
+def without_fill(plane: np.ndarray) -> np.ndarray:
+    """The values of a channel, (n,), that are those of pixels: not 0, nor the number that stands for no data, which is
+    negative, occurs often and lies farther below all others than they lie apart.
+    """
+    values = plane[plane != 0]
+    lowest = values.min(initial=0)
+    if lowest < 0:
+        others = values[values > lowest]
+        often = len(values) - len(others) >= FILLED * plane.size
+        if often and others.size and others.min() - lowest > np.percentile(others, HIGH_PERCENTILE) - others.min():
+            return others
+    return values
 
 
 class CommonEnds:

@@ -52,6 +52,21 @@ def test_exit_code_is_that_of_the_whole_run(tmp_path, status, code):
     assert main([str(tmp_path / "all.csv"), str(tmp_path / "0.csv"), str(tmp_path / "1.csv")]) == code
 
 
+def test_no_other_file_is_written_over(tmp_path, capsys):
+    """A part in the place of the merged report, and a file of another kind; the merged report itself is."""
+    for part in range(3):
+        write(tmp_path / f"{part}.csv", rows_of(f"{part}.tif"))
+    (tmp_path / "x.tif").write_bytes(b"II*")
+    parts = [str(tmp_path / f"{part}.csv") for part in range(3)]
+    before = (tmp_path / "0.csv").read_bytes()
+    assert main(parts) == 2
+    assert (tmp_path / "0.csv").read_bytes() == before
+    assert main([str(tmp_path / "x.tif"), *parts]) == 2
+    assert (tmp_path / "x.tif").read_bytes() == b"II*"
+    capsys.readouterr()
+    assert main([str(tmp_path / "all.csv"), *parts]) == main([str(tmp_path / "all.csv"), *parts]) == 0
+
+
 def test_what_does_not_belong_together(tmp_path, capsys):
     with pytest.raises(ValueError, match="a.tif is in two"):
         merge([[{"status": "done", "image": "a.tif"}], [{"status": "done", "image": "a.tif"}]])

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.image.colour import channel_of_one_hue, is_dark
+from inference.image.colour import channel_of_one_hue, is_dark, shows_more
 
 RNG = np.random.default_rng(0)
 
@@ -42,6 +42,16 @@ def test_one_channel_that_varies_beside_one_that_does_not():
     for empty in (0, 300):
         image = np.dstack([np.full(nuclei().shape, empty), nuclei() * 128])
         assert channel_of_one_hue(image) == 1
+
+
+def test_a_dim_dye_is_one_all_the_same():
+    """Of 16 bits; noise, an empty channel and a weaker copy show nothing of their own."""
+    bright, noise = nuclei(0) * 12000, RNG.normal(100, 5, (128, 160)).clip(0)
+    for dim, expected in ((nuclei(1) * 500, True), (noise, False), (noise * 0, False), (bright * 0.2 + noise, False)):
+        image = np.dstack([dim, bright]).astype(np.uint16)
+        assert channel_of_one_hue(image) == 1
+        assert shows_more(image, 1) is expected
+    assert not shows_more(np.dstack([nuclei(1) * 20, nuclei(0) * 250]).astype(np.uint8), 1)
 
 
 def test_two_dyes_take_two_channels():

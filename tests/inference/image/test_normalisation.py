@@ -34,6 +34,26 @@ def test_normalise_is_the_rule_for_every_dtype(dtype):
     assert np.abs(difference).max() <= (0 if dtype in (np.uint8, np.uint16) else 1)  # float32 rounds once more
 
 
+def test_the_lowest_of_a_few_levels_is_not_nothing():
+    """As of counted photons; where there are more levels it is that of the background."""
+    few = np.repeat(np.arange(6, dtype=np.uint8), 40)[None].repeat(40, 0)
+    many = np.repeat(np.arange(40, dtype=np.uint8), 6)[None].repeat(40, 0)
+    assert np.unique(normalise(few)[few == 1]).tolist() == [51]
+    assert np.unique(normalise(many)[many == 1]).tolist() == [0]
+
+
+@pytest.mark.parametrize("dtype, fill", [(np.int16, -32768), (np.float32, -9999)])
+def test_a_number_for_no_data_takes_no_contrast(dtype, fill):
+    image = RNG.integers(90, 3000, (60, 60)).astype(dtype)
+    image[20:40, 10:30] = 9000
+    filled = image.copy()
+    filled[:5] = fill
+    assert np.abs(normalise(filled)[5:].astype(int) - normalise(image)[5:]).max() <= 1
+    assert normalise(filled)[:5].max() == 0
+    negative = image - dtype(4000)  # no such number: they lie close together
+    assert np.abs(normalise(negative).astype(int) - normalise(image)).max() <= 1
+
+
 def test_normalise_literal():
     channel = np.array([[0, 10, 20, 30]], np.uint8)  # non-zero percentiles 1 and 99: 10.2 and 29.8
     assert normalise(channel).tolist() == [[0, 0, 127, 255]]

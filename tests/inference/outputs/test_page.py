@@ -3,6 +3,7 @@
 import base64
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -112,6 +113,22 @@ def test_sizes():
     assert counts[-1] == 1
     assert counts[int(np.log2(np.sqrt(4 * 315 / np.pi)) * page.BINS_PER_OCTAVE)] == 1
     assert count_sizes(np.array([], int)) == (0,) * BINS
+
+
+def test_a_full_disk_is_said_once(tmp_path, monkeypatch, caplog):
+    with Page(tmp_path / "p.html", "title") as page_:
+        page_.add_kept("a.tif", 1)
+        page_._entries.close()
+        full = SimpleNamespace(tell=lambda: 0, write=fail, close=fail)
+        monkeypatch.setattr(page_, "_entries", full)
+        for name in ("b.tif", "c.tif"):
+            page_.add_failure(name, "damaged")
+    assert page_.broken
+    assert caplog.text.count("the page cannot be kept (No space left on device)") == 1
+
+
+def fail(*_):
+    raise OSError(28, "No space left on device")
 
 
 def test_a_run_without_images(tmp_path):

@@ -84,6 +84,16 @@ def test_columns_are_named_after_the_channels():
     assert found["intensity_max-WGA"].tolist() == [7]
 
 
+@pytest.mark.parametrize(
+    "names, ends",
+    [(("488", "488"), ("-488-0", "-488-1")), (("DAPI", "", ""), ("-DAPI", "-1", "-2")), (("a", "b"), ("-a", "-b"))],
+)
+def test_every_channel_has_columns(names, ends):
+    labels = LabelRows.of(np.ones((4, 5), np.int32))
+    columns = measure_intensities(labels, Extents.measure(labels), np.zeros((4, 5, len(names))), names)
+    assert list(columns) == [f"intensity_{kind}{end}" for end in ends for kind in ("mean", "min", "max")]
+
+
 def test_pixels_that_are_no_numbers_count_as_0():
     rows = LabelRows.of(np.ones((1, 3), np.int32))
     found = measure_intensities(rows, Extents.measure(rows), np.array([[np.nan, np.inf, 3.0]]), ())

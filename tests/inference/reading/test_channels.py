@@ -27,6 +27,9 @@ def choose(count, wanted=None, names=(), **more):
         ({"count": 4, "colours": 3, "alpha": 1}, ((0,), (1,), (2,)), "RGB, alpha dropped"),
         ({"count": 2, "alpha": 1}, ((0,),), "gray, alpha dropped"),
         ({"count": 4, "wanted": ((3,), (1,))}, ((2,), (0,)), "channel 3, channel 1 of 4"),
+        ({"count": 2, "wanted": ((1,),), "names": ("0", "1")}, ((0,),), "0 of 2"),
+        ({"count": 2, "wanted": ((488,),), "names": ("405", "488")}, ((1,),), "488 of 2"),
+        ({"count": 1, "wanted": ((1, 1),)}, ((0,),), "channel 1 of 1"),
         (
             {"count": 4, "wanted": (("wga-488", "Actin 568"), ("hoechst",)), "names": NAMES},
             ((1, 2), (0,)),

@@ -3,13 +3,16 @@
 What readers hand over, inference.reading.series, is tested here and with each reader.
 """
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
-from inference.reading import ImageError, Regions, open_image, read_image
+from inference.reading import ImageError, ReadOptions, Regions, open_image, open_images, read_image
+from inference.reading.options import parse_axes
 from inference.reading.stores import StoreSettings
 
 RNG = np.random.default_rng(0)
@@ -92,6 +95,35 @@ def test_inverted_and_palette_tiff(tmp_path):
     colours = RNG.integers(0, 65535, (3, 256), np.uint16)
     read = read_image(write(tmp_path / "b.tif", GRAY, photometric="palette", colormap=colours)).pixels
     assert np.array_equal(read, np.moveaxis(colours, 0, -1)[GRAY])
+
+
+def test_the_maximum_of_planes_is_of_what_they_show(tmp_path):
+    """Also where 0 is stored for white."""
+    stack = RNG.integers(0, 255, (3, 20, 30), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for plane in 255 - stack:
+            tiff.write(plane, photometric="miniswhite", contiguous=False, metadata=None)
+    picture = read_image(tmp_path / "a.tif", ReadOptions(axes="ZYX", z="max"))
+    assert np.array_equal(picture.pixels, stack.max(axis=0))
+
+
+def test_axes_that_are_advised_are_taken(tmp_path):
+    """Of an array of two unknown axes."""
+    np.save(tmp_path / "a.npy", np.zeros((3, 5, 64, 64), np.uint8))
+    with pytest.raises(ImageError) as caught:
+        read_image(tmp_path / "a.npy")
+    advised = re.findall(r"--axes (\w+)", str(caught.value))
+    assert advised
+    for axes in advised:
+        assert parse_axes(axes) == axes
+
+
+def test_names_that_hold_the_word_label_are_images(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tiff:
+        for name, width in (("macrophages 1", 120), ("unlabelled", 110), ("macro image", 100)):
+            pixels = np.zeros((100, width), np.uint8)
+            tiff.write(pixels, photometric="minisblack", metadata={"axes": "YX", "Name": name})
+    assert [image.open().shape[1] for image in open_images(tmp_path / "a.ome.tif")] == [120, 110]
 
 
 def test_resolution_is_read(tmp_path):

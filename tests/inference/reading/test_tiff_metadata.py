@@ -32,6 +32,12 @@ def test_imagej(tmp_path, unit, expected):
     assert picture.pixel_size == (None if expected is None else pytest.approx((expected, expected), rel=1e-5))
 
 
+def test_dots_per_inch_of_imagej_are_a_printers(tmp_path):
+    assert write(tmp_path / "a.tif", imagej=True, resolution=(300, 300), metadata={"unit": "inch"}).pixel_size is None
+    scanned = write(tmp_path / "b.tif", imagej=True, resolution=(25400, 25400), metadata={"unit": "inch"})
+    assert scanned.pixel_size == pytest.approx((1, 1))
+
+
 @pytest.mark.parametrize(
     "resolution, unit, expected",
     [

@@ -87,6 +87,20 @@ def test_every_field_of_a_plate(tmp_path, version):
         assert np.array_equal(image.open().pixels, (PIXELS + i).transpose(1, 2, 0))
 
 
+def test_a_plate_of_which_a_well_is_not_there(tmp_path):
+    root = zarr.open_group(tmp_path / "plate.zarr", mode="w", zarr_format=2)
+    root.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "A/2"}]}
+    group = root.create_group("A/1")
+    group.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+    with pytest.raises(ImageError, match="a plate without one of its 3 wells"):
+        open_images(tmp_path / "plate.zarr")
+    write_image(group.create_group("0"), PIXELS, 2)
+    (image,) = open_images(tmp_path / "plate.zarr")
+    picture = image.open()
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
+    assert picture.warnings == ("plate.zarr: of the plate are not there: A/1/1, A/2",)
+
+
 def test_every_series_of_bioformats2raw(tmp_path):
     root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     root.attrs["bioformats2raw.layout"] = 3

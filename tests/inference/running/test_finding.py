@@ -103,6 +103,11 @@ def test_nothing_to_do(folder):
         find_images([folder / "empty folder"])
 
 
+def test_an_empty_name_is_not_this_folder(folder):
+    with pytest.raises(ImageError, match="-i with an empty name"):
+        find_images(["", str(folder)])
+
+
 def test_a_list(folder):
     (folder / "list.txt").write_text("a.png\n\n# a comment\nday 1/well/c.jpg\nlost.png\n")
     assert [found.path for found in read_list(folder / "list.txt")] == [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inference.running.finding import Found
-from inference.running.naming import Names, NamesCollide, result_names, stem
+from inference.running.naming import Names, NamesCollide, challenge_names, result_names, stem
 
 
 def names(*paths, rule=Names.STEM):
@@ -52,6 +52,11 @@ def test_one_name_in_two_folders():
     with pytest.raises(NamesCollide, match="--recursive"):
         names("p/x.tif", "q/x.tif", rule=Names.FULL)
     assert names(Found(Path("in/p/x.tif"), Path("p")), Found(Path("in/q/x.tif"), Path("q"))) == ["p/x", "q/x"]
+
+
+def test_a_challenge_never_runs_out_of_names():
+    paths = [Path(f"{folder}/a.tif") for folder in "abcde"]
+    assert len(set(challenge_names(paths).values())) == 5
 
 
 def test_a_challenge_cuts_at_the_first_dot():
