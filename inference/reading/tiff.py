@@ -35,8 +35,22 @@ def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
             check_tables(path, series.keyframe)
         whole = settings.fits_in_memory(sum(series.nbytes for series in tiff.series))
         kept, notes = _full_images(path, tiff)
+        _refuse_lost_files(path, tiff, kept)
         partners = _partners(path, tiff)
         return [replace(_series(path, tiff, number, notes, whole, settings), partners=partners) for number in kept]
+
+
+def _refuse_lost_files(path: Path, tiff: TiffFile, kept: list[int]) -> None:
+    """Raise ImageError if planes of an image lie in files of its set that are not there. Of the set's other images none
+    is asked for.
+    """
+    named = re.findall(r'FileName="([^"]+)"', tiff.ome_metadata or "") if tiff.is_ome else []
+    lost = [name for name in named if not path.with_name(Path(name).name).exists()]
+    if lost and any(page is None for number in kept for page in tiff.series[number].pages):
+        raise ImageError(
+            f"{path.name}: a part of the image is missing ({lost[0]}); copy it again from its source, with all its "
+            "files"
+        )
 
 
 def _partners(path: Path, tiff: TiffFile) -> tuple[Path, ...]:

@@ -1,6 +1,8 @@
 """Sizes that cannot be true are refused before anything is decoded, and true ones are not."""
 
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,3 +141,16 @@ def test_the_best_packed_images_pass(tmp_path, compression):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3000, 3000), np.uint8), compression=compression, rowsperstrip=3000)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         check_tables(tmp_path / "a.tif", tiff.pages[0])
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_packed_numbers_need_fewer_bytes(bits):
+    """As GDAL writes them; a byte less is too few."""
+    page = SimpleNamespace(
+        shape=(64, 80), chunked=(1,), chunks=(64, 80), dataoffsets=[8], compression=1, bitspersample=bits
+    )
+    page.databytecounts = [64 * 80 * bits // 8]
+    check_tables(Path("a.tif"), page)
+    page.databytecounts = [64 * 80 * bits // 8 - 1]
+    with pytest.raises(ImageError, match=r"a\.tif: damaged TIFF"):
+        check_tables(Path("a.tif"), page)

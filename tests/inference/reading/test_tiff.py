@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from inference.reading import ImageError, ReadOptions, open_image, open_images, read_image
+from inference.reading.safe_reading import SafeReader
 from inference.reading.stores import StoreSettings
 
 RNG = np.random.default_rng(0)
@@ -230,6 +231,27 @@ def test_a_set_of_files_gives_each_image_once(tmp_path):
         tifffile.imwrite(tmp_path / name, pixels[i], description=xml, metadata=None)
     for name, expected in zip(names, pixels):
         assert np.array_equal(read_image(tmp_path / name).pixels, expected)
+    (tmp_path / "p1.ome.tif").unlink()
+    reader = SafeReader()
+    ((image,), _) = reader.open_images(tmp_path / "p0.ome.tif", ReadOptions())
+    assert np.array_equal(image.open().pixels[:, :], pixels[0])
+
+
+def test_a_plane_whose_file_is_not_there_is_missed(tmp_path):
+    planes = "".join(
+        f'<TiffData FirstZ="{i}" IFD="0" PlaneCount="1"><UUID FileName="p{i}.ome.tif">'
+        f"urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData>"
+        for i in range(2)
+    )
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:00000000-0000-0000-0000-000000000000"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" SizeZ="2" SizeC="1" SizeT="1">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(tmp_path / "p0.ome.tif", np.zeros((30, 40), np.uint8), description=xml, metadata=None)
+    with pytest.raises(ImageError, match=r"p0\.ome\.tif: a part of the image is missing \(p1\.ome\.tif\)"):
+        SafeReader().open_images(tmp_path / "p0.ome.tif", ReadOptions(z=1))
 
 
 def test_a_thumbnail_before_the_image_is_left_out(tissue, tmp_path):
