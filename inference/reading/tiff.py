@@ -28,7 +28,7 @@ MANY_ROWS = 32  # ... and so many "rows"
 
 def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
     """The images of a file."""
-    with TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         if not tiff.series:
             raise ImageError(f"{path.name}: the TIFF holds no image; export it again")
         for series in tiff.series:
@@ -37,7 +37,34 @@ def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
         kept, notes = _full_images(path, tiff)
         _refuse_lost_files(path, tiff, kept)
         partners = _partners(path, tiff)
-        return [replace(_series(path, tiff, number, notes, whole, settings), partners=partners) for number in kept]
+        said = _taken_out(tiff)
+        return [
+            replace(series, partners=partners, warnings=(*said, *series.warnings))
+            for series in (_series(path, tiff, number, notes, whole, settings) for number in kept)
+        ]
+
+
+def _opened(path: Path) -> TiffFile:
+    """The file; without regard to ImageJ's description if that is of a stack of which the file is a plane."""
+    tiff = TiffFile(path)
+    if not (tiff.is_imagej and _taken_out(tiff)):
+        return tiff
+    tiff.close()
+    return TiffFile(path, is_imagej=False)
+
+
+def _taken_out(tiff: TiffFile) -> tuple[str, ...]:
+    """What is said of a plane that another program has taken out of ImageJ's stack, whose description it keeps. Nothing
+    where all planes are there, or are cut off: in one page they lie behind each other.
+    """
+    page = tiff.pages[0]
+    told = re.match(r"ImageJ=.*^images=(\d+)$", page.description, re.DOTALL | re.MULTILINE)
+    if not told or len(tiff.pages) >= int(told[1]) or not page.dataoffsets:
+        return ()
+    behind = tiff.filehandle.size - max(map(sum, zip(page.dataoffsets, page.databytecounts)))
+    if len(tiff.pages) == 1 and page.compression == 1 and behind >= page.nbytes / 2:
+        return ()
+    return (f"its description is of a stack of {told[1]} planes, of which it holds {len(tiff.pages)}",)
 
 
 def _refuse_lost_files(path: Path, tiff: TiffFile, kept: list[int]) -> None:
@@ -199,7 +226,7 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: store
     series = tiff.series[number]
 
     def load() -> np.ndarray:
-        with TiffFile(path) as again:
+        with _opened(path) as again:
             return again.series[number].asarray()
 
     planes = any(n > 1 and axis not in "YXSC" for n, axis in zip(series.shape, series.axes))
@@ -214,7 +241,7 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: store
         return deferred
     import zarr  # late: takes a second
 
-    again = TiffFile(path)
+    again = _opened(path)
     chunks = stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
     weakref.finalize(chunks, again.close)  # the file is open until the picture is gone
     return chunks

@@ -353,3 +353,26 @@ def test_a_raw_mosaic_is_refused_with_a_word(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint16), photometric="cfa", metadata=None)
     with pytest.raises(ImageError, match=r"a\.tif: .*raw mosaic.*save it as gray or RGB"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_plane_that_was_taken_out_of_a_stack(tmp_path, compression):
+    """With ImageJ's description of the stack, as many programs leave it."""
+    plane = RNG.integers(0, 255, (64, 80), np.uint8)
+    text = "ImageJ=1.53t\nimages=3\nchannels=3\nmode=composite\n"
+    tifffile.imwrite(tmp_path / "a.tif", plane, metadata=None, description=text, compression=compression)
+    ((image,), _) = SafeReader().open_images(tmp_path / "a.tif", ReadOptions())
+    picture = image.open()
+    assert np.array_equal(picture.pixels[:, :], plane)
+    assert picture.warnings == ("a.tif: its description is of a stack of 3 planes, of which it holds 1",)
+
+
+def test_a_stack_of_imagej_that_was_cut_off(tmp_path):
+    """In its second plane: that is damage."""
+    planes = RNG.integers(0, 255, (3, 64, 80), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, imagej=True, metadata={"axes": "CYX"})
+    assert open_image(tmp_path / "a.tif").shape == (64, 80)
+    size = (tmp_path / "a.tif").stat().st_size
+    os.truncate(tmp_path / "a.tif", size - 64 * 80 - 100)
+    with pytest.raises(ImageError):
+        SafeReader().open_images(tmp_path / "a.tif", ReadOptions())
