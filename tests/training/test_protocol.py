@@ -19,6 +19,7 @@ from training.images import datasets
 from training.images.manifest import read_manifest
 from training.measure import ablation
 from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
+from training.readers.label_images import stored_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -64,7 +65,8 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and
     Table 4 on the result."""
     reads = Counter()
-    monkeypatch.setattr(datasets, "read_image", lambda path: (reads.update([path]), read_image(path))[1])
+    for name, read in (("read_image", read_image), ("stored_pixels", stored_pixels)):
+        monkeypatch.setattr(datasets, name, lambda path, read=read: (reads.update([path]), read(path))[1])
     runs, weights = tmp_path / "runs", tmp_path / "weights"
     command = ["--manifest", str(manifest), "--runs", str(runs), "--weights", str(weights), "--preset", "smoke"]
     assert main(command) == 0
