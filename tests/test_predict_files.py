@@ -185,6 +185,19 @@ def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
         assert row[name] == one[name], name
 
 
+def test_a_table_of_other_labels_is_told(tmp_path, run):
+    """Not one of the same labels, nor one that is gone."""
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    run("-i", tmp_path / "a.png", "--table")
+    (same,) = run("-i", tmp_path / "a.png", "--overlay")[2]
+    assert "other labels" not in (same["warnings"] or "")
+    (other,) = run("-i", tmp_path / "a.png", "--overlay", "--max-size", "400")[2]
+    assert "a.png: a_cells.csv is of other labels" in other["warnings"]
+    (tmp_path / "out" / "a_cells.csv").unlink()
+    (gone,) = run("-i", tmp_path / "a.png", "--overlay", "--max-size", "300")[2]
+    assert "other labels" not in (gone["warnings"] or "")
+
+
 def test_links_to_one_file_are_images_of_their_own(tmp_path, run):
     cv2.imwrite(str(tmp_path / "a.png"), COINS)
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")

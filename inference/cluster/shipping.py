@@ -51,7 +51,7 @@ class SentClaims(Claims):
             raise ValueError(f"{file.name}: could not be opened before it was sent; run it again")
         if isinstance(said, str):
             raise ValueError(said)
-        return Claim(said, False, ())
+        return Claim(said, False, (), ())
 
 
 def pack_file(found: Found) -> tuple[Content, ...]:

@@ -29,10 +29,12 @@ class Claim:
 
     tag : what the labels are made of
     complete : whether what is there is already made of the same
+    stale : ends of the names of files that are there, of other labels, and are not made anew
     """
 
     tag: Provenance
     complete: bool
+    stale: tuple[str, ...]
     _old: tuple[Path, ...]
 
     def clear(self) -> None:
@@ -108,6 +110,7 @@ class Claims:
         return Claim(
             replace(tag, earlier=tuple(dict.fromkeys(earlier))),
             complete,
+            () if tag.same_labels(old) else tuple(dict.fromkeys(earlier)),
             tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),
         )
 

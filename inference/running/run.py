@@ -176,6 +176,11 @@ class Run:
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)
+        for suffix in claim.stale:
+            if any(path.exists() for path in self._files(target, image, suffix)):
+                log.warning(
+                    "%s: %s%s is of other labels than these; make it anew, or remove it", file, name.name, suffix
+                )
         class_, diameter = (
             request.class_,
             request.diameter.pixels(file, picture) if request.diameter else self.common.diameter,
@@ -221,8 +226,12 @@ class Run:
 
     def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
         """What is made beside the labels, by the ends of the names."""
-        names = [f"{target.name}{image.plane_suffix(number)}" for number in range(len(image.views))]
-        return {suffix: [target.with_name(f"{name}{suffix}") for name in names] for suffix in self.request.suffixes[1:]}
+        return {suffix: self._files(target, image, suffix) for suffix in self.request.suffixes[1:]}
+
+    @staticmethod
+    def _files(target: Path, image: Image, suffix: str) -> list[Path]:
+        """Those of all planes whose names end so."""
+        return [target.with_name(f"{target.name}{image.plane_suffix(n)}{suffix}") for n in range(len(image.views))]
 
     def _write_labels(
         self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim
