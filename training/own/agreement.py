@@ -76,6 +76,11 @@ class Compared:
         borders = (cv2.dilate(values, kernel) != cv2.erode(values, kernel)).astype(np.float32)
         return cells, cells, _standard(cv2.GaussianBlur(borders, (0, 0), 1))
 
+    @cached_property
+    def own(self) -> np.ndarray:
+        """How far each feature agrees with the labels where they lie."""
+        return self.agreement(self.masks)
+
     @property
     def diameter(self) -> float:
         """Median diameter of the cells in pixels of these."""
@@ -101,24 +106,23 @@ def check_place(image: Compared) -> list[Finding]:
     """Labels that fit the image better shifted or turned, or that leave most of what looks alike out."""
     if not image.labels.any():
         return []
-    own = image.agreement(image.masks)
-    found = _turned(image, own) or _shifted(image, own) or _few(image, own)
+    found = _turned(image) or _shifted(image) or _few(image)
     return [found] if found else []
 
 
-def _turned(image: Compared, own: np.ndarray) -> Finding | None:
+def _turned(image: Compared) -> Finding | None:
     best = {}
     for name, turn in TURNS.items():
         masks = [turn(m) for m in image.masks]
         if masks[0].shape == image.gray.shape:
             best[name] = float(image.agreement(masks).max())
     name = max(best, key=best.__getitem__)
-    if not _believed(best[name], float(own.max())):
+    if not _believed(best[name], float(image.own.max())):
         return None
     return Finding("turned", f"the labels fit the image better {name}; save them as the image lies", (), True)
 
 
-def _shifted(image: Compared, own: np.ndarray) -> Finding | None:
+def _shifted(image: Compared) -> Finding | None:
     reach = [int(LARGEST_SHIFT * n) for n in image.gray.shape]
     peaks = []
     for feature, mask in zip(image.features, image.masks):
@@ -128,7 +132,7 @@ def _shifted(image: Compared, own: np.ndarray) -> Finding | None:
         y, x = np.unravel_index(near.argmax(), near.shape)
         peaks.append((float(near.max()), y - reach[0], x - reach[1]))
     height, dy, dx = max(peaks)
-    if np.hypot(dy, dx) < SHIFT * image.diameter or not _believed(height, float(own.max())):
+    if np.hypot(dy, dx) < SHIFT * image.diameter or not _believed(height, float(image.own.max())):
         return None
     ways = [
         f"{abs(n) * image.zoom:.0f} px {way}"
@@ -138,8 +142,8 @@ def _shifted(image: Compared, own: np.ndarray) -> Finding | None:
     return Finding("shifted", f"the labels fit the image better {' and '.join(ways)}; move them, or crop both alike")
 
 
-def _few(image: Compared, own: np.ndarray) -> Finding | None:
-    which = int(own[:2].argmax())
+def _few(image: Compared) -> Finding | None:
+    which = int(image.own[:2].argmax())
     feature, cells = image.features[which], image.labels > 0
     feature = feature if (feature * image.masks[which]).mean() > 0 else -feature
     margin = 2 * max(1, round(image.diameter / 4)) + 1
@@ -163,7 +167,7 @@ def _few(image: Compared, own: np.ndarray) -> Finding | None:
 
 def check_strangers(images: Sequence[Compared]) -> list[int]:
     """Of images whose labels mostly go with what they show, those whose labels go with nothing in theirs."""
-    own = [float(image.agreement(image.masks).max()) for image in images]
+    own = [float(image.own.max()) for image in images]
     return [n for n, score in enumerate(own) if score < NOTHING < FITTING < np.median(own) and images[n].labels.any()]
 
 
@@ -171,7 +175,7 @@ def check_swaps(images: Sequence[Compared]) -> dict[int, int]:
     """Of images of one size, those whose labels fit another one better, and better than that one's own do: number of
     the image -> number of the other.
     """
-    own = [float(image.agreement(image.masks).max()) for image in images]
+    own = [float(image.own.max()) for image in images]
     found = {}
     for i, image in enumerate(images):
         scores = {
