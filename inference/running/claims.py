@@ -106,11 +106,11 @@ class Claims:
             and set(others) <= set(old.files)
             and all(path.exists() for paths in others.values() for path in paths)
         )
-        earlier = tuple(suffix for suffix in known if suffix not in others)
+        earlier = tuple(dict.fromkeys(suffix for suffix in known if suffix not in others))
         return Claim(
-            replace(tag, earlier=tuple(dict.fromkeys(earlier))),
+            replace(tag, earlier=earlier),
             complete,
-            () if tag.same_labels(old) else tuple(dict.fromkeys(earlier)),
+            () if tag.same_labels(old) else earlier,
             tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),
         )
 

@@ -179,7 +179,7 @@ class Run:
         for suffix in claim.stale:
             if any(path.exists() for path in self._files(target, image, suffix)):
                 log.warning(
-                    "%s: %s%s is of other labels than these; make it anew, or remove it", file, name.name, suffix
+                    "%s: %s%s is of other labels than these; make it anew, or remove it", file, target.name, suffix
                 )
         class_, diameter = (
             request.class_,
