@@ -77,12 +77,12 @@ def is_better(source: Path, target: Path) -> bool:
     return False
 
 
-def place_part(source: Path, target: Path, data: Mapping[str, dict], args: argparse.Namespace) -> None:
-    """Place a checkpoint with what is known of its data and its pre-training."""
+def place_part(source: Path, target: Path, data: Mapping[str, dict], folder: Path | None, storage: str | None) -> None:
+    """Place a checkpoint with what is known of its data and, from the folder of runs, of its pre-training."""
     kind, config = read_config(source)
     left_out = config.training.get("leave_out", [])
     sources = {name: entry for name, entry in data.items() if name not in left_out}
-    place(source, target, sources, pretraining(config, args.runs, kind), args.storage)
+    place(source, target, sources, pretraining(config, folder, kind), storage)
 
 
 def check_kind(part: str, source: Path) -> None:
@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place_part(source, target, data, args)
+            place_part(source, target, data, args.runs, args.storage)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:

@@ -147,10 +147,10 @@ def judges(task: Task) -> list[OwnImage]:
     return [i for i in held if i.name in task.routed] or held
 
 
-def others(task: Task, images: Sequence[OwnImage], args: argparse.Namespace) -> list[Sample]:
+def others(task: Task, images: Sequence[OwnImage], original: Path | None) -> list[Sample]:
     """Images that the class's network was made for, none of them one's own."""
     files = [i.image for i in images]
-    sample = original_sample(args.original, task.class_, ("val", "test"), JUDGED, files) if args.original else []
+    sample = original_sample(original, task.class_, ("val", "test"), JUDGED, files) if original else []
     return sample or made_sample(task.class_, task.folder / "made")
 
 
@@ -163,7 +163,7 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     log.info("judging the networks as they are")
     asked = time.monotonic()
     before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
-    samples = [others(task, images, args) for task in tasks]
+    samples = [others(task, images, args.original) for task in tasks]
     scored = time.monotonic()
     kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
     shares = [args.share] if args.share else SHARES

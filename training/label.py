@@ -107,15 +107,15 @@ def paths_in(folders: Iterable[tuple[Path, list[Path]]]) -> dict[Path, Path]:
     }
 
 
-def reason_to_drop(result: Segmentation, args: argparse.Namespace) -> str:
+def reason_to_drop(result: Segmentation, fewest: int, most: int | None, confidence: float) -> str:
     """Why an image's labels are not worth training on, "" if they are."""
     plan, cells = result.plan, result.summary.cells
-    if cells < args.fewest_cells:
-        return f"fewer than {args.fewest_cells} cells"
-    if args.most_cells is not None and cells > args.most_cells:
-        return f"more than {args.most_cells} cells"
-    if args.confidence and plan.route.probabilities[plan.image_class.number] < args.confidence:
-        return f"class probability below {args.confidence:g}"
+    if cells < fewest:
+        return f"fewer than {fewest} cells"
+    if most is not None and cells > most:
+        return f"more than {most} cells"
+    if confidence and plan.route.probabilities[plan.image_class.number] < confidence:
+        return f"class probability below {confidence:g}"
     return ""
 
 
@@ -188,7 +188,8 @@ def main(argv: list[str] | None = None) -> int:
                 log.error("%s/%s", record.image.parent, error)  # it begins with the file's name
                 failed += 1
                 continue
-            if args.pseudo and (reason := reason_to_drop(result, args)):
+            limits = args.fewest_cells, args.most_cells, args.confidence
+            if args.pseudo and (reason := reason_to_drop(result, *limits)):
                 dropped[reason] += 1
                 continue
             label = paths[record.image]

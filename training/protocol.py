@@ -42,6 +42,7 @@ import logging
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,10 +200,10 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     return code
 
 
-def classes_of_split(args: argparse.Namespace, split: str) -> set[int]:
+def classes_of_split(folder: Path, split: str, leave_out: Sequence[str]) -> set[int]:
     """The classes that the images of a split have, from the table that training.cue_table has written."""
-    table = read_table(args.runs / CUES / CUES_TABLE, ("class", "split", "source"))
-    return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in args.leave_out}
+    table = read_table(folder / CUES / CUES_TABLE, ("class", "split", "source"))
+    return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in leave_out}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
@@ -267,24 +268,24 @@ def own_words(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def leave_permissive(args: argparse.Namespace) -> None:
-    """Write RUNS/permissive.csv, and let it be the manifest."""
-    records = permissive_records(read_manifest(args.manifest), args.terms)
-    args.runs.mkdir(parents=True, exist_ok=True)
-    args.manifest = args.runs / PERMISSIVE
-    write_manifest(args.manifest, records)
-    log.info("%s: %d images", args.manifest, len(records))
+def permissive_part(manifest: Path, terms: Path, folder: Path) -> Path:
+    """The manifest of the permissive sources alone, which it writes into the folder of runs."""
+    records = permissive_records(read_manifest(manifest), terms)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder / PERMISSIVE, records)
+    log.info("%s: %d images", folder / PERMISSIVE, len(records))
+    return folder / PERMISSIVE
 
 
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     if args.permissive:
-        leave_permissive(args)
+        args.manifest = permissive_part(args.manifest, args.terms, args.runs)
     with keep_samples():
         if code := run_steps(args):
             return code
-    return assemble_weights(args, classes_of_split(args, "train"))
+    return assemble_weights(args, classes_of_split(args.runs, "train", args.leave_out))
 
 
 def run_steps(args: argparse.Namespace) -> int:
@@ -293,7 +294,8 @@ def run_steps(args: argparse.Namespace) -> int:
         Step(CUES, "training.cue_table", ["--manifest", str(args.manifest), "--split", "train", "val"]), args
     ):
         return code
-    for step in training_steps(args, classes_of_split(args, "train"), classes_of_split(args, "val")):
+    classes = {split: classes_of_split(args.runs, split, args.leave_out) for split in ("train", "val")}
+    for step in training_steps(args, classes["train"], classes["val"]):
         if code := run_step(step, args):
             log.error("%s: broken off with exit code %d; the same command goes on from there", step.name, code)
             return code

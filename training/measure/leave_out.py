@@ -20,6 +20,7 @@ Networks that have been trained for a few minutes score less than the shipped on
 import argparse
 import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,28 +57,28 @@ class NotTrained(Exception):
     """A training that was stopped or failed."""
 
 
-def groups_of(args: argparse.Namespace) -> list[list[str]]:
-    """The sources that each run leaves out together.
+def groups_of(manifest: Path, leave_out: Sequence[str], at_least: int) -> list[list[str]]:
+    """The sources that each run leaves out together: those named, else each of which training has so many images.
 
     Raises
     ------
     ValueError
         If a source has no training or no validation images, or none is large enough.
     """
-    counts = {split: [r.source for r in read_manifest(args.manifest, split)] for split in ("train", "val")}
-    if args.leave_out:
-        groups = [group.split(",") for group in args.leave_out]
+    counts = {split: [r.source for r in read_manifest(manifest, split)] for split in ("train", "val")}
+    if leave_out:
+        groups = [group.split(",") for group in leave_out]
         for source in (source for group in groups for source in group):
             if any(source not in sources for sources in counts.values()):
                 raise ValueError(
-                    f"{args.manifest}: source {source!r} has no training or no validation images; both are needed. "
+                    f"{manifest}: source {source!r} has no training or no validation images; both are needed. "
                     f"Sources here: {', '.join(sorted(set(counts['train']) & set(counts['val'])))}"
                 )
         return groups
-    groups = [[s] for s in sorted(set(counts["val"])) if counts["train"].count(s) >= args.at_least]
+    groups = [[s] for s in sorted(set(counts["val"])) if counts["train"].count(s) >= at_least]
     if not groups:
         raise ValueError(
-            f"{args.manifest}: no source has {args.at_least} training images and a validation image; lower --at-least"
+            f"{manifest}: no source has {at_least} training images and a validation image; lower --at-least"
         )
     return groups
 
@@ -106,7 +107,7 @@ def score(networks: dict[str, Network], samples: list[Sample]) -> float:
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    groups = groups_of(args)
+    groups = groups_of(args.manifest, args.leave_out, args.at_least)
     try:
         rows = compare(groups, args)
     except NotTrained as error:

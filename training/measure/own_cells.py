@@ -130,7 +130,12 @@ def measure(records: Sequence[Record], args: argparse.Namespace) -> list[dict]:
 
 
 def score(
-    own: Sequence[Record], held: Sequence[OwnImage], others: Sequence[Found], folder: Path, draw: int, args
+    own: Sequence[Record],
+    held: Sequence[OwnImage],
+    others: Sequence[Found],
+    folder: Path,
+    draw: int,
+    args: argparse.Namespace,
 ) -> dict[str, float]:
     """F1 on the held-out images and on the others with this many images of one's own; none for the base networks."""
     weights, before = args.weights, mean_f1(others)

@@ -100,10 +100,10 @@ def chosen(args: argparse.Namespace) -> list[Record]:
     return training + pick_balanced(held_out, args.training.validate_images)
 
 
-def largest_diameter(args: argparse.Namespace) -> float:
+def largest_diameter(training: argparse.Namespace) -> float:
     """The largest median diameter, in pixels, at which training shows cells."""
-    start = read_config(args.training.init)[1] if args.training.init else None
-    settings = SegmenterSettings.of(args.training).completed(start)
+    start = read_config(training.init)[1] if training.init else None
+    settings = SegmenterSettings.of(training).completed(start)
     return settings.diameter * settings.zoom[1]
 
 
@@ -129,9 +129,9 @@ def write_data(records: Sequence[Record], largest: float, quality: int, root: Pa
     write_manifest(root / MANIFEST, lines)
 
 
-def write_start(args: argparse.Namespace, root: Path) -> list[str]:
+def write_start(training: argparse.Namespace, storage: str, root: Path) -> list[str]:
     """What training starts from, below a folder; the options that name it there."""
-    training, options = args.training, []
+    options = []
     for option, path in (("--init", training.init), ("--init-head", training.init_head)):
         if not path:
             continue
@@ -141,7 +141,7 @@ def write_start(args: argparse.Namespace, root: Path) -> list[str]:
             for value in model.unet.state_dict().values():
                 value.zero_()
         (root / target).parent.mkdir(parents=True)
-        save_checkpoint(root / target, model, config, args.storage)
+        save_checkpoint(root / target, model, config, storage)
         options += [option, target.as_posix()]
     if not (training.init or training.random_init):
         target = START / "encoder.safetensors"
@@ -187,11 +187,11 @@ def write_zip(root: Path, target: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     cv2.setNumThreads(1)
-    records, largest = chosen(args), largest_diameter(args)
+    records, largest = chosen(args), largest_diameter(args.training)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".parcel-") as folder, logging_redirect_tqdm():
         root = Path(folder)
-        options = [*args.words, "--manifest", MANIFEST.as_posix(), *write_start(args, root)]
+        options = [*args.words, "--manifest", MANIFEST.as_posix(), *write_start(args.training, args.storage, root)]
         write_project(root, options)
         room = args.limit * MIB - write_zip(root, args.out)
         for quality in [args.quality] if args.quality else QUALITIES:

@@ -60,7 +60,8 @@ def test_a_run_that_is_there_is_not_repeated(manifest, tmp_path):
 
 def test_groups(manifest, tmp_path):
     def groups(*more):
-        return groups_of(parse_arguments(["--manifest", str(manifest), "--out", str(tmp_path), *more]))
+        args = parse_arguments(["--manifest", str(manifest), "--out", str(tmp_path), *more])
+        return groups_of(args.manifest, args.leave_out, args.at_least)
 
     assert groups("--at-least", "3") == [["a"], ["b"]]
     assert groups("--leave-out", "a,b") == [["a", "b"]]
