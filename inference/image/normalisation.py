@@ -114,9 +114,8 @@ class Normalisation:
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
         channels = channels_to_show(shown, limits)
-        ends: Iterator[tuple[float, float]]
         if pixels.dtype in (np.uint8, np.uint16):
-            ends = map(with_few_levels, _ends_of_counts(_counts(shown, channels, limits)))
+            ends = _ends_of_counts(_counts(shown, channels, limits))
         else:
             ends = _ends_of_numbers(shown, channels, limits)
         seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
@@ -159,14 +158,11 @@ class Normalisation:
 
 
 def with_zero(low: float, high: float) -> tuple[float, float]:
-    """The ends of a channel; where its non-zero pixels are all alike, as in a mask, 0 is the lower one."""
-    return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
-
-
-def with_few_levels(ends: tuple[float, float]) -> tuple[float, float]:
-    """The ends of a channel of integers; in one of a few levels, as of counted photons, 1 is more than nothing."""
-    low, high = ends
-    return (0.0, high) if low == 1 and high <= FEW_LEVELS else ends
+    """The ends of a channel; where its non-zero pixels are all alike, as in a mask, or of a few levels from 1 on, as of
+    counted photons, 0 is the lower one.
+    """
+    few = low == 1 and high <= FEW_LEVELS
+    return (low, high) if high > low and not few else (min(low, 0.0), max(high, 0.0))
 
 
 def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]:

@@ -34,10 +34,11 @@ def test_normalise_is_the_rule_for_every_dtype(dtype):
     assert np.abs(difference).max() <= (0 if dtype in (np.uint8, np.uint16) else 1)  # float32 rounds once more
 
 
-def test_the_lowest_of_a_few_levels_is_not_nothing():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_the_lowest_of_a_few_levels_is_not_nothing(dtype):
     """As of counted photons; where there are more levels it is that of the background."""
-    few = np.repeat(np.arange(6, dtype=np.uint8), 40)[None].repeat(40, 0)
-    many = np.repeat(np.arange(40, dtype=np.uint8), 6)[None].repeat(40, 0)
+    few = np.repeat(np.arange(6, dtype=dtype), 40)[None].repeat(40, 0)
+    many = np.repeat(np.arange(40, dtype=dtype), 6)[None].repeat(40, 0)
     assert np.unique(normalise(few)[few == 1]).tolist() == [51]
     assert np.unique(normalise(many)[many == 1]).tolist() == [0]
 

@@ -50,6 +50,12 @@ def test_common_ends_of_one_image_are_its_own(dtype, channels):
     assert common.ends == Normalisation.measure(pixels).ends == common.ends
 
 
+def test_a_few_levels_in_common_are_as_in_one_image():
+    common, few = CommonEnds(), np.repeat(np.arange(6, dtype=np.uint8), 40)[None].repeat(40, 0)
+    common.add(few)
+    assert common.ends == Normalisation.measure(few).ends == ((0, 5),)
+
+
 def test_the_diameter_is_the_median(plate):
     diameters = iter((10.0, 30.0, 20.0, 90.0))
     segmenter = SimpleNamespace(measure_diameter=lambda picture, class_, ends: next(diameters))
