@@ -7,6 +7,8 @@ program=$(dirname "$0")/predict.py
 if [ $# -ge 2 ] && [ "${1#-}" = "$1" ] && [ "${2#-}" = "$2" ]; then
     inputs=$1 outputs=$2
     shift 2
+elif [ "${1-}" = -h ] || [ "${1-}" = --help ] || [ "${1-}" = --version ]; then
+    exec "${PYTHON:-python}" "$program" "$1"
 elif [ -d /workspace/inputs ]; then
     inputs=/workspace/inputs outputs=/workspace/outputs
     set -- --challenge-names --overwrite "$@"

@@ -59,10 +59,12 @@ def test_each_job_of_an_array_does_its_part(stand_in, tmp_path, part):
 
 
 def test_ssh_starts_a_worker_for_each_gpu_and_the_run(stand_in, tmp_path):
-    """With stand-ins for ssh, which runs its command here, and for Python, which only says what it was asked for."""
-    stand_in("ssh", 'shift 2; eval "$1"')
-    script = 'echo "${CUDA_VISIBLE_DEVICES-none} $*" >> "$SAID"; case "$*" in /program*) sleep 3;; esac'
-    environment = stand_in("python", script)
+    """With stand-ins for ssh, which runs its command here, and for Python, which only says what it was asked for. What
+    was started ends with the run.
+    """
+    stand_in("ssh", 'shift 2; eval "exec $1"')
+    said = 'echo "${CUDA_VISIBLE_DEVICES-none} $*" >> "$SAID"'
+    environment = stand_in("python", f'{said}; case "$*" in /program*) sleep 3;; *) exec sleep 99.125;; esac')
     (tmp_path / "hosts").write_text("a 2\nb 0\n")
     environment |= {"CELLSEG": "/program", "SCHEDULER_HOST": "head", "SCHEDULER_PORT": "99"}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
@@ -74,6 +76,8 @@ def test_ssh_starts_a_worker_for_each_gpu_and_the_run(stand_in, tmp_path):
     assert "none -m distributed.cli.dask_scheduler --host head --port 99" in said
     assert "none /program/predict.py -i plate -o labels --dask tcp://head:99" in said
     assert len(said) == 5
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"99.125" in p.read_bytes()]
+    assert not left
 
 
 def test_kubernetes_objects_fit_together():

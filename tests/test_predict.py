@@ -270,6 +270,14 @@ def test_predict_sh(images, tmp_path, untrained_weights):
     check_labels(tmp_path / "my labels" / "float_label.tiff", (64, 64))
 
 
+@pytest.mark.parametrize("option", ["-h", "--version"])
+def test_predict_sh_needs_no_folders_to_tell_about_itself(option):
+    environment = os.environ | {"PYTHON": sys.executable}
+    commands = [["sh", ROOT / "predict.sh", option], [sys.executable, ROOT / "predict.py", option]]
+    said = [subprocess.run(c, env=environment, capture_output=True, check=True).stdout for c in commands]
+    assert said[0] == said[1]
+
+
 @pytest.mark.skipif(any(Path(p).exists() for p in ("/workspace/inputs", "/inputs")), reason="the folder is there")
 def test_predict_sh_names_the_folder_that_is_missing():
     environment = os.environ | {"PYTHON": sys.executable}

@@ -7,9 +7,11 @@ hosts=$1
 shift
 python=${PYTHON:-python}
 address=${SCHEDULER_HOST:-$(hostname -f)}:${SCHEDULER_PORT:-8786}
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+started=
+trap 'kill $started 2>/dev/null || true' EXIT
 
 "$python" -m distributed.cli.dask_scheduler --host "${address%:*}" --port "${address##*:}" &
+started=$!
 while read -r host gpus <&3; do
     gpu=0
     while [ "$gpu" -lt "$gpus" ] || [ "$gpus$gpu" = 00 ]; do
@@ -17,6 +19,7 @@ while read -r host gpus <&3; do
         # -tt: the worker ends when the connection does
         ssh -tt "$host" "env $visible PYTHONPATH='$CELLSEG' OMP_NUM_THREADS=${THREADS:-8} '$python' -m distributed.cli.dask_worker \
             'tcp://$address' --nthreads 1 --death-timeout 60" < /dev/null &
+        started="$started $!"
         gpu=$((gpu + 1))
     done
 done 3< "$hosts"

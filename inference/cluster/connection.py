@@ -23,6 +23,14 @@ class NoCluster(ValueError):
     """A cluster that cannot be used. The message says why, and the remedy."""
 
 
+def need_dask() -> None:
+    """Raise NoCluster if Dask is not installed."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise NoCluster("--dask needs the package distributed: pip install distributed") from None
+
+
 @contextmanager
 def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> Iterator["Client"]:
     """A client of the cluster.
@@ -39,10 +47,9 @@ def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> It
     NoCluster
         If Dask is not installed, or no scheduler answers.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise NoCluster("--dask needs the package distributed: pip install distributed") from None
+    need_dask()
+    from distributed import Client
+
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if address.split(":")[0] == LOCAL:
         with _own(address, device) as cluster, Client(cluster) as client:

@@ -62,9 +62,7 @@ def run(request: Request) -> int:
             if request.dask is None:
                 segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
             else:
-                from inference.cluster.batch import segment_on_cluster  # late: distributed is imported
-
-                segment = partial(segment_on_cluster, request, images, names, claims)
+                segment = on_cluster(request, images, names, claims)
             report = stack.enter_context(Report(request.report, request.brief))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
@@ -110,6 +108,18 @@ def in_this_process(
         return Run(request, dict(names), segmenter, common, report, page, own).all(images, planes)
 
     return segment
+
+
+def on_cluster(
+    request: Request, images: Sequence[Found], names: Mapping[Path, Path], claims: Claims
+) -> Callable[[Report, "Page | None"], list[ReportRow]]:
+    """A function that does the same on a Dask cluster; raises NoCluster if Dask is not installed."""
+    from inference.cluster.connection import need_dask
+
+    need_dask()
+    from inference.cluster.batch import segment_on_cluster  # late: distributed is imported
+
+    return partial(segment_on_cluster, request, images, names, claims)
 
 
 def finish(

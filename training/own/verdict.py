@@ -154,7 +154,7 @@ def advice(out: Path, start: Path, outcomes: Sequence[Outcome], class_: int | No
     better = [o for o in outcomes if o.better]
     route = "" if class_ is None else f" --route {CLASSES[class_].name.replace(' ', '-')}"
     if better:
-        lines.append(f"use it: python predict.py -i my_images -o my_labels --weights {out}{route}")
+        lines.append(f"use it: python predict.py -i my_images -o better --weights {out}{route}")
     else:
         lines.append(f"do not use it: {out} holds the networks of {start}, unchanged")
     return lines

@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.outputs.label_rows import LabelRows
+from inference.outputs.label_tiff import write_label_tiff
+from inference.running.provenance import Provenance
 from training.own.arguments import add_data, own_images
 
 
@@ -29,6 +32,18 @@ def test_labels_lie_beside_the_images_and_problems_are_counted_and_named(data, c
     assert [(image.name, image.cells, image.partial) for image in images] == [("a", 1, True)]
     assert problems == 1
     assert "b_label.png" in caplog.text
+
+
+def test_labels_that_nobody_corrected_are_named(data, caplog):
+    labels = [LabelRows.of(np.ones((6, 8), np.uint16))]
+    write_label_tiff(data / "a_label.tiff", labels, software=str(Provenance("1.0", "ab", "cd", "ef")))
+    images, _ = images_of("--images", data)
+    assert [image.label.name for image in images] == ["a_label.tiff"]
+    assert "1 label files are as predict.py wrote them" in caplog.text
+    caplog.clear()
+    write_label_tiff(data / "a_label.tiff", labels, software="napari")
+    images_of("--images", data)
+    assert "as predict.py wrote them" not in caplog.text
 
 
 def test_a_manifest(manifest):

@@ -79,7 +79,7 @@ def words(*outcomes, class_=None):
 def test_use_it():
     said = words(outcome(0.5, 0.7))
     assert "gray: F1 0.500 -> 0.700 on 1 held-out image" in said
-    assert "use it: python predict.py -i my_images -o my_labels --weights mine" in said
+    assert "use it: python predict.py -i my_images -o better --weights mine" in said
     assert "--route" not in said
     assert "do not use" not in said
     assert "chose the network" not in said
