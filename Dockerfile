@@ -2,7 +2,7 @@
 #   docker build -t cellseg .                                                        with CUDA; runs without a GPU as well
 #   docker build -t cellseg:cpu --build-arg CPU_INDEX=ADDRESS .                      without CUDA's libraries, a third of the size
 #   docker build -t cellseg:cu126 --build-arg TORCH_INDEX=ADDRESS --build-arg TORCH_BUILD=cu126 .    for drivers older than CUDA 13's
-#   docker run --rm --gpus all -v "$PWD/in":/inputs -v "$PWD/out":/outputs cellseg
+#   mkdir -p out && docker run --rm --gpus all -v "$PWD/in":/inputs:ro -v "$PWD/out":/outputs cellseg
 # docs/containers.md has the rest.
 ARG BASE=docker.io/library/python:3.11-slim
 # hadolint ignore=DL3006
@@ -65,7 +65,7 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="multistream-cellseg" \
       org.opencontainers.image.description="Cell instance segmentation for microscopy images of any modality" \
-      org.opencontainers.image.licenses="BSD-3-Clause" \
+      org.opencontainers.image.licenses="BSD-3-Clause AND LicenseRef-noncommercial-weights" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 

@@ -248,5 +248,7 @@ def sources_text(configs: dict[str, tuple[str, Config]]) -> str:
         }
         for source, images in sorted(used.items())
     ]
-    said = "Training images of each source; a segmenter's last training was on those of its own class."
-    return f"{said}\n\n{markdown(rows)}\n"
+    said = "Training images of each source"
+    if any(config.pretraining for _, config in configs.values()):
+        said += "; that of a fine-tuned segmenter was, at the end, on those of its own class"
+    return f"{said}.\n\n{markdown(rows)}\n"

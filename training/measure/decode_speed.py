@@ -1,6 +1,6 @@
 """Time the decoders against StarDist's compiled code and scikit-image's watershed, on the same maps in the same run.
 
-    pip install stardist scikit-image matplotlib        # for the comparison and the plot; the program needs none
+    pip install stardist matplotlib        # for the comparison and the plot; the program needs neither
     python -m training.measure.decode_speed
     python -m training.measure.decode_speed --plot decode.png --repeat 5
 

@@ -103,7 +103,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         default=["convnext_small", "convnext_atto"],
         metavar="NAME",
-        help="ConvNeXts of timm [convnext_small convnext_atto: the paper's and the shipped one]",
+        help="ConvNeXts of timm [convnext_small convnext_atto: the paper's, and that of preset cpu]",
     )
     add_device(parser)
     add("--repeat", type=positive, default=5, metavar="N", help="calls of which the median counts [5]")

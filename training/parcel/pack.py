@@ -1,7 +1,7 @@
 """Pack data, networks and this project into one file, to train on a borrowed GPU without a network.
 
-    python -m training.parcel.pack --manifest data/manifest.csv --out parcel.zip --limit 60 --train-options="--stream \
-        both --init runs/pretrain/stardist.safetensors --init-head runs/pretrain/hover.safetensors --crop 256 \
+    python -m training.parcel.pack --manifest data/manifest.csv --out parcel.zip --limit 60 --train-options="--stream \\
+        both --init runs/pretrain/stardist.safetensors --init-head runs/pretrain/hover.safetensors --crop 256 \\
         --batch 64 --lr 1e-3 --schedule cosine --hv-weight 10"
 
 The file is a Python program. On the other machine, which needs Python 3.11 with PyTorch, numba, NumPy, SciPy,
