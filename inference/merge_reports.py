@@ -3,8 +3,8 @@
     python -m inference.merge_reports report.csv report-*.csv
 
 The parts' reports are taken in the order of the numbers in their names, whatever the shell makes of it, and the lines
-come as those of one run would. The exit code is that of the whole run: 0 if all images are done, 1 if some failed, 2 if
-nothing was done, or if the reports do not belong together.
+come as those of one run would. The exit code is that of the whole run: 0 if all images are done, 1 if some failed or a
+part did not come to its end, 2 if nothing was done, or if the reports do not belong together.
 """
 
 import csv
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.outputs.table import write_table
+
+PART = "part"  # column, see `inference.running.report.ReportRow`
 
 Row = Mapping[str, str | int | float | None]
 
@@ -31,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         return NOTHING_DONE
     merged, *parts = map(Path, words)
     try:
-        rows = merge([read_report(part) for part in sorted(parts, key=by_number)])
+        reports = [read_report(part) for part in sorted(parts, key=by_number)]
+        rows, unfinished = merge(reports), missing(reports)
         check_place(merged, rows)
         write_table(merged, rows)
     except (OSError, ValueError) as error:
@@ -40,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     images = [row for row in rows if not str(row["status"]).startswith("skipped")]
     failed = sum(str(row["status"]).startswith("failed") for row in images)
     print(f"{len(images)} images, {failed} failed; the report is {merged}")
-    return NOTHING_DONE if failed == len(images) else SOME_FAILED if failed else ALL_DONE
+    for line in unfinished:
+        print(f"error: {line}; run it again with --resume, and merge once more", file=sys.stderr)
+    return NOTHING_DONE if failed == len(images) else SOME_FAILED if failed or unfinished else ALL_DONE
 
 
 def by_number(path: Path) -> list:
@@ -95,7 +100,33 @@ def merge(parts: Sequence[Sequence[Row]]) -> list[Row]:
                 raise ValueError(f"{image} is in two of the reports; merge those of the parts of one run")
             owners[image] = number
     turns = zip_longest(*images, fillvalue=[])
-    return [row for turn in turns for rows in turn for row in rows] + list(skipped.values())
+    rows = [row for turn in turns for rows in turn for row in rows] + list(skipped.values())
+    return [{**row, PART: None} if PART in row else row for row in rows]
+
+
+def missing(parts: Sequence[Sequence[Row]]) -> list[str]:
+    """What the parts of a run lack, a line for each part, by what their lines say of them.
+
+    Raises
+    ------
+    ValueError
+        If they are parts of different runs.
+    """
+    done: dict[int, set] = {}
+    runs = set()
+    for row in (row for part in parts for row in part if row.get(PART)):
+        number, *run = map(int, re.findall(r"\d+", str(row[PART])))
+        runs.add(tuple(run))
+        done.setdefault(number, set()).update([] if str(row["status"]).startswith("skipped") else [row["image"]])
+    if len(runs) > 1:
+        raise ValueError(f"parts of {', '.join(f'{count}' for count, _ in sorted(runs))}; merge those of one run")
+    lines = []
+    for count, images in runs:
+        for number in range(1, count + 1):
+            own, wanted = len(done.get(number, ())), len(range(number - 1, images, count))
+            if own < wanted:
+                lines.append(f"part {number}/{count} has {own} of {wanted} images")
+    return lines
 
 
 if __name__ == "__main__":

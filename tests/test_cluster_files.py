@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import shlex
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-FILES = Path(__file__).parents[1] / "docs" / "cluster"
+ROOT = Path(__file__).parents[1]
+FILES = ROOT / "docs" / "cluster"
 
 
 @pytest.fixture
@@ -65,19 +68,34 @@ def test_ssh_starts_a_worker_for_each_gpu_and_the_run(stand_in, tmp_path):
     stand_in("ssh", 'shift 2; eval "exec $1"')
     said = 'echo "${CUDA_VISIBLE_DEVICES-none} $*" >> "$SAID"'
     environment = stand_in("python", f'{said}; case "$*" in /program*) sleep 3;; *) exec sleep 99.125;; esac')
-    (tmp_path / "hosts").write_text("a 2\nb 0\n")
+    (tmp_path / "hosts").write_text("a 2\nb 0")
     environment |= {"CELLSEG": "/program", "SCHEDULER_HOST": "head", "SCHEDULER_PORT": "99"}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     command = ["sh", FILES / "ssh.sh", tmp_path / "hosts", "-i", "plate", "-o", "labels"]
     subprocess.run(command, env=environment, check=True, timeout=60)
     said = sorted((tmp_path / "said").read_text().splitlines())
-    worker = "-m distributed.cli.dask_worker tcp://head:99 --nthreads 1 --death-timeout 60"
+    worker = "-m distributed.cli.dask_worker tcp://head:99 --nthreads 1 --memory-limit 0 --death-timeout 60"
     assert {f"0 {worker}", f"1 {worker}", f"none {worker}"} <= set(said)
     assert "none -m distributed.cli.dask_scheduler --host head --port 99" in said
     assert "none /program/predict.py -i plate -o labels --dask tcp://head:99" in said
     assert len(said) == 5
     left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"99.125" in p.read_bytes()]
     assert not left
+
+
+def test_ssh_segments_on_workers_in_another_folder(stand_in, tmp_path, untrained_weights):
+    """With a stand-in for ssh alone."""
+    pytest.importorskip("distributed")
+    environment = stand_in("ssh", 'shift 2; cd /; eval "exec $1"')
+    (tmp_path / "hosts").write_text("a 0\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment |= {"CELLSEG": str(ROOT), "PYTHON": sys.executable, "SCHEDULER_HOST": "127.0.0.1", "THREADS": "1"}
+    words = ["-i", ROOT / "tests/images/nuclei.tif", "-o", tmp_path / "labels", "--weights", untrained_weights]
+    command = ["sh", FILES / "ssh.sh", tmp_path / "hosts", *words, "--diameter", "60", "--route", "0"]
+    subprocess.run(command, env=environment | {"SCHEDULER_PORT": port}, cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "labels" / "nuclei_label.tiff").exists()
 
 
 def test_kubernetes_objects_fit_together():

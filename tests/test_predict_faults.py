@@ -154,6 +154,25 @@ def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image
     assert run(out="in")[0] == 0, "now it is ours"
 
 
+def test_an_image_of_another_part_is_not_written_over(tmp_path, untrained_weights, run, image, caplog):
+    image("a.png")
+    other = tmp_path / "in" / "a_label.tiff"
+    tifffile.imwrite(other, COINS)
+    before = other.read_bytes()
+    words = ["-i", tmp_path / "in/a.png", other, "-o", tmp_path / "in", "--weights", untrained_weights, "--overwrite"]
+    assert main([*map(str, words), "--part", "1/2"]) == 2
+    assert other.read_bytes() == before
+    assert "a_label.tiff" in caplog.text
+
+
+def test_each_part_has_a_report_of_its_own(tmp_path, run, image, caplog):
+    image("a.png"), image("b.png")
+    (tmp_path / "report.json").write_text("[]")
+    assert run("--part", "2/2", report=tmp_path / "report.json") == (2, {})
+    assert "put the part's number into the name, such as report-2.json" in caplog.text
+    assert run("--part", "2/2", report=tmp_path / "report-2.json") == (0, {"b.png": "done"})
+
+
 def test_two_calls_do_not_write_over_each_other(tmp_path, run, image, labels):
     image("exp1.png")
     run()

@@ -31,6 +31,7 @@ def workers() -> SLURMCluster:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.environ["CELLSEG"])  # the scheduler, which is in this process, needs the program too
     with workers() as cluster:
         cluster.scale(jobs=GPUS)
         program = [sys.executable, os.path.join(os.environ["CELLSEG"], "predict.py")]

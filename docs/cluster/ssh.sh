@@ -1,7 +1,7 @@
 #!/bin/sh
 # Workers on machines that one reaches by SSH, and a run on them: sh ssh.sh HOSTS -i /shared/plate -o /shared/labels
 # HOSTS is a file with a line "HOST GPUS" for each machine ("HOST 0": one worker on its cores). All options that follow are
-# predict.py's. CELLSEG is the repository's folder, PYTHON a Python with its requirements and Dask, both the same everywhere.
+# predict.py's. MEMORY is what a worker may take, such as 24GB (no limit). CELLSEG is the repository's folder, PYTHON a Python with its requirements and Dask, both the same everywhere.
 set -eu
 hosts=$1
 shift
@@ -10,15 +10,15 @@ address=${SCHEDULER_HOST:-$(hostname -f)}:${SCHEDULER_PORT:-8786}
 started=
 trap 'kill $started 2>/dev/null || true' EXIT
 
-"$python" -m distributed.cli.dask_scheduler --host "${address%:*}" --port "${address##*:}" &
+PYTHONPATH=$CELLSEG "$python" -m distributed.cli.dask_scheduler --host "${address%:*}" --port "${address##*:}" &
 started=$!
-while read -r host gpus <&3; do
+while read -r host gpus <&3 || [ -n "$host" ]; do
     gpu=0
     while [ "$gpu" -lt "$gpus" ] || [ "$gpus$gpu" = 00 ]; do
         visible=$([ "$gpus" = 0 ] || echo "CUDA_VISIBLE_DEVICES=$gpu")
         # -tt: the worker ends when the connection does
         ssh -tt "$host" "env $visible PYTHONPATH='$CELLSEG' OMP_NUM_THREADS=${THREADS:-8} '$python' -m distributed.cli.dask_worker \
-            'tcp://$address' --nthreads 1 --death-timeout 60" < /dev/null &
+            'tcp://$address' --nthreads 1 --memory-limit ${MEMORY:-0} --death-timeout 60" < /dev/null &
         started="$started $!"
         gpu=$((gpu + 1))
     done

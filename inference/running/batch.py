@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -37,15 +38,16 @@ log = logging.getLogger(__name__)
 def run(request: Request) -> int:
     """Segment everything that is asked for; returns the exit code."""
     try:
-        images, skipped = request.find()
-        names = result_names(images, request.names)
-        images = part_of(images, request.part)
+        found, skipped = request.find()
+        names = result_names(found, request.names)
+        images = part_of(found, request.part)
+        part = f"{request.part[0]}/{request.part[1]} of {len(found)}" if request.part else None
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            claims_of(request, images, names)
+            claims_of(request, found, names)
             rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
-            with Report(request.report, request.brief) as report:
+            with Report(request.report, request.brief, part) as report:
                 for row in rows:
                     report.add(row)
                 return finish(request, rows, skipped, report)
@@ -57,13 +59,13 @@ def run(request: Request) -> int:
             )
         for folder in {request.folder / name.parent for name in names.values()}:
             remove_leftovers(folder)
-        claims = claims_of(request, images, names)
+        claims = claims_of(request, found, names)
         with ExitStack() as stack:
             if request.dask is None:
                 segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
             else:
                 segment = on_cluster(request, images, names, claims)
-            report = stack.enter_context(Report(request.report, request.brief))
+            report = stack.enter_context(Report(request.report, request.brief, part))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
             return finish(request, rows, skipped, report, bool(page and page.broken))
@@ -143,7 +145,7 @@ def finish(
 
 def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Path]) -> Claims:
     """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError
-    if none.
+    if none. With --part all images are given: other parts need theirs.
     """
     claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
     folders = {request.folder / name.parent for name in names.values()}
@@ -151,6 +153,11 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]
     for option, path in tables:
         claims.check_table(option, path, results)
+        if request.part and str(request.part[0]) not in re.findall(r"\d+", str(path)):
+            raise NotOurs(
+                f"{option} {path}: every part needs one of its own; put the part's number into the name, such as "
+                f"{path.stem}-{request.part[0]}{path.suffix}"
+            )
     if len({os.path.realpath(path) for _, path in tables}) < len(tables):
         raise NotOurs(f"--report and --page: both are {request.page}; give two names")
     return claims

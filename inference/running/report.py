@@ -41,6 +41,7 @@ class ReportRow:
     scale : working size over image size
     tiles, empty_tiles, cells, seam_cells, cut_cells : see `inference.tiles.Tally`; cells are those that are wanted
     warnings : what was said about the image, one after the other
+    part : with --part, its number and their count, and how many images all have, such as "3/20 of 1000"
     version : of the program
     weights : the first characters of the SHA-256 of the network's checkpoint
     tolerance_seconds : what the challenge allows for an image of this size, the start of the program included
@@ -75,6 +76,7 @@ class ReportRow:
     seam_cells: int | None = None
     cut_cells: int | None = None
     warnings: str | None = None
+    part: str | None = None
     device: str | None = None
     version: str | None = None
     weights: str | None = None
@@ -126,14 +128,15 @@ class Report:
     ----------
     path : JSON for a name that ends in .json, else CSV; None for no report
     brief : without the stopwatch's columns
+    part : of each line
 
     Attributes
     ----------
     broken : whether a line could not be written
     """
 
-    def __init__(self, path: Path | None, brief: bool = False):
-        self.path, self.brief, self._table, self.broken = path, brief, None, False
+    def __init__(self, path: Path | None, brief: bool = False, part: str | None = None):
+        self.path, self.brief, self.part, self._table, self.broken = path, brief, part, None, False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
@@ -142,7 +145,7 @@ class Report:
         """One more line. Where that fails, as on a full disk, the log says so once, and the work goes on."""
         if self._table:
             try:
-                self._table.add(row.columns(self.brief))
+                self._table.add(replace(row, part=self.part).columns(self.brief))
             except OSError as error:
                 if not self.broken:
                     log.error("report: cannot be written any more (%s); lines are missing", error.strerror)

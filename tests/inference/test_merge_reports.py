@@ -9,8 +9,8 @@ from inference.merge_reports import by_number, main, merge
 from inference.running.report import Report, ReportRow
 
 
-def write(path, rows):
-    with Report(path, brief=True) as report:
+def write(path, rows, part=None):
+    with Report(path, brief=True, part=part) as report:
         for row in rows:
             report.add(row)
 
@@ -30,7 +30,7 @@ def test_the_parts_are_the_whole(tmp_path, suffix):
     parts = []
     for part in (1, 2, 3):
         parts.append(tmp_path / f"part-{part}.{suffix}")
-        write(parts[-1], [row for image in images[part - 1 :: 3] for row in lines[image]] + skipped)
+        write(parts[-1], [row for image in images[part - 1 :: 3] for row in lines[image]] + skipped, f"{part}/3 of 7")
     assert main([str(tmp_path / f"merged.{suffix}"), *map(str, reversed(parts))]) == 0
     read = (
         (lambda p: json.loads(p.read_text()))
@@ -65,6 +65,27 @@ def test_no_other_file_is_written_over(tmp_path, capsys):
     assert (tmp_path / "x.tif").read_bytes() == b"II*"
     capsys.readouterr()
     assert main([str(tmp_path / "all.csv"), *parts]) == main([str(tmp_path / "all.csv"), *parts]) == 0
+
+
+@pytest.mark.parametrize("left", [(3, 2, 2), (3, 1, 2), (3, 2, 0), (3, 2, None), (2, 2, 2)])
+def test_parts_that_did_not_come_to_their_end_are_named(tmp_path, capsys, left):
+    images = [f"{i}.tif" for i in range(7)]
+    for part, count in enumerate(left, start=1):
+        if count is not None:  # else the part was never started
+            write(tmp_path / f"part-{part}.csv", rows_of(*images[part - 1 :: 3][:count]), f"{part}/3 of 7")
+    code = main([str(tmp_path / "all.csv"), *map(str, tmp_path.glob("part-*.csv"))])
+    said = capsys.readouterr().err
+    short = [f"part {p}/3 has {n or 0} of {w} images" for p, n, w in zip((1, 2, 3), left, (3, 2, 2)) if n != w]
+    assert [line.split(": ")[1].split(";")[0] for line in said.splitlines()] == short
+    assert code == bool(short)
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + sum(n or 0 for n in left)
+
+
+def test_parts_of_different_runs(tmp_path, capsys):
+    write(tmp_path / "1.csv", rows_of("a.tif"), "1/2 of 2")
+    write(tmp_path / "2.csv", rows_of("b.tif"), "2/3 of 3")
+    assert main([str(tmp_path / "all.csv"), str(tmp_path / "1.csv"), str(tmp_path / "2.csv")]) == 2
+    assert "parts of 2, 3" in capsys.readouterr().err
 
 
 def test_what_does_not_belong_together(tmp_path, capsys):
