@@ -238,7 +238,7 @@ def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
 
 def test_a_part_without_images_needs_no_cluster(run, image):
     image("a.png")
-    assert run("out", "--part", "2/2", "--dask", "tcp://127.0.0.1:9") == (0, [])
+    assert run("out-2", "--part", "2/2", "--dask", "tcp://127.0.0.1:9") == (0, [])
 
 
 def test_files_whose_results_might_have_the_same_names_are_done_together():
