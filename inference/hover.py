@@ -274,7 +274,7 @@ def disagreement(labels: np.ndarray, logit: np.ndarray, hv: np.ndarray) -> tuple
     hv : (2, h, w) float32 in [-1, 1]
     """
     height, width = logit.shape[1:]
-    cells = cv2.resize(labels, (width * ZOOM, height * ZOOM), interpolation=cv2.INTER_NEAREST)
+    cells = cv2.resize(labels, (width * ZOOM, height * ZOOM), interpolation=cv2.INTER_NEAREST_EXACT)
     difference = (hover_maps(cells) - np.stack([enlarge(plane) for plane in hv]))[:, cells > 0]
     return cell_probability(logit[0]), float(np.mean(difference**2)) if difference.size else 0.0
 

@@ -97,7 +97,7 @@ def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look 
     (_, maps), *_ = tiles  # a probe fits one window
     assert maps is not None, "cells were found in it"
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
-    in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
     low, high = SETTINGS.unsure
     change, held = math.log(measured / assumed), max(measured, assumed / SETTINGS.furthest)
     if assumed == smallest and measured < assumed:  # no look shows smaller ones any better

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -15,6 +16,7 @@ from models.classes import BINARY, GRAY
 from models.router import VIEW_SHORTER_SIDE, RouterOutput
 
 GRAY_SATURATION = 0.1  # mean saturation up to which an image may be gray; theta of the paper, section 3.3
+SATURATION_BLOCK = 4  # of the pixels that are looked at, along each axis, whose mean counts
 MOST_REDUCED = 5.0  # pixels of the image per pixel of a view, along each axis; no training image is shown smaller
 SMALLEST_CLEAR = 14.0  # pixels of a view; where cells look smaller than this, a closer view is taken
 SURE = 0.5  # probability of a class that decides alone; below, a wrong route is as likely as a right one
@@ -58,6 +60,8 @@ class Route:
 def mean_saturation(pixels: Pixels) -> float:
     """Mean of HSV's saturation, (largest - smallest channel) / largest, in [0, 1]; 0 for one or two channels.
 
+    It is that of the means over a few pixels: the noise of a camera differs between the channels, and is no colour.
+
     Parameters
     ----------
     pixels : array of shape (H, W) or (H, W, C), any dtype, before normalisation; of a large image every n-th pixel is
@@ -67,6 +71,8 @@ def mean_saturation(pixels: Pixels) -> float:
         return 0.0
     every = max(1, min(pixels.shape[:2]) // VIEW_SHORTER_SIDE)
     sample = np.nan_to_num(pixels[::every, ::every].astype(np.float32), posinf=0, neginf=0).clip(0)
+    fewer = tuple(max(1, side // SATURATION_BLOCK) for side in sample.shape[1::-1])
+    sample = cv2.resize(sample, fewer, interpolation=cv2.INTER_AREA)
     largest = sample.max(axis=2)
     return float(np.mean((largest - sample.min(axis=2)) / np.maximum(largest, np.finfo(np.float32).tiny)))
 

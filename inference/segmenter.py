@@ -252,7 +252,9 @@ class Segmenter:
             rows = label_rows(working, labelling, tally, clock, on_tile, self.limits, sensitivity)
         else:
             finer = WorkingImage(image, labelling_scale(network.config.diameter, plan.second))
-            rows = rows_of_two_sizes(working, finer, labelling, tally, clock, on_tile, self.limits, sensitivity)
+            rows = rows_of_two_sizes(
+                working, finer, plan.diameter, labelling, tally, clock, on_tile, self.limits, sensitivity
+            )
         return Segmentation(plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(

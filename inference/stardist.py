@@ -254,7 +254,7 @@ def disagreement(labels: np.ndarray, probability: np.ndarray, rays: np.ndarray) 
     rays : (R, h, w) float32, working pixels
     """
     height, width = probability.shape[1:]
-    on_grid = cv2.resize(labels, (width * STRIDE, height * STRIDE), interpolation=cv2.INTER_NEAREST)
+    on_grid = cv2.resize(labels, (width * STRIDE, height * STRIDE), interpolation=cv2.INTER_NEAREST_EXACT)
     found = star_distances(on_grid, len(rays), STRIDE).transpose(2, 0, 1)
     inside = found > 0
     return probability[0], float(np.abs(found - rays)[inside].sum() / max(found.sum(), 1e-9))

@@ -20,6 +20,7 @@ LARGEST = 0.5  # of the larger cells' typical size: diameter up to which a cell 
 def rows_of_two_sizes(
     coarse: WorkingImage,
     fine: WorkingImage,
+    diameter: float,
     network: Segmenting,
     tally: Tally,
     clock: Stopwatch,
@@ -32,6 +33,7 @@ def rows_of_two_sizes(
     Parameters
     ----------
     coarse, fine : the image at the working sizes for its larger and for its smaller cells
+    diameter : typical one of the larger cells, in pixels of the image
     """
     total = sum(len(tile_image(*working.shape)) for working in (coarse, fine))
     tallies = Tally(), Tally()
@@ -39,7 +41,6 @@ def rows_of_two_sizes(
         collect(label_rows(working, network, own, clock, lambda _: on_tile(total), limits, sensitivity), image)
         for working, own, image in zip((coarse, fine), tallies, (coarse.image.shape, fine.image.shape))
     )
-    diameter = network.config.diameter / max(coarse.sizes.scale)
     labels, added = put_beside(large, small, LARGEST * diameter)
     first, second = tallies
     tally.add(first)

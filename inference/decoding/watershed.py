@@ -25,7 +25,7 @@ class WatershedSettings:
     marker_threshold: float = 0.1  # of the boundary strength; markers lie below it
     sobel_size: int = 5  # HoVer-Net has 21 at twice this resolution and cuts thin cells with it
     min_marker: int = 6  # pixels; smaller markers are noise
-    min_cell: int = 12  # pixels
+    min_cell: int = 20  # pixels; an eighth of the typical cell at the working size. Smaller cells are splinters
 
     def at(self, sensitivity: float) -> "WatershedSettings":
         """Those for another sensitivity, see `inference.decoding.sensitivity`."""

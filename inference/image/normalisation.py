@@ -12,6 +12,7 @@ import numpy as np
 from inference.image.colour import channel_of_one_hue, shows_more
 from inference.image.content import Box, Cutout, content_box, within
 from inference.image.noise import shows_something
+from inference.image.sparse import SAMPLE_PIXELS, reaching_up
 from inference.image.stains import WithoutBrown, without_brown
 from inference.limits import LIMITS, Limits
 from inference.reading import Regions
@@ -71,9 +72,8 @@ def _in_surroundings(pixels: Pixels, measure: "Callable[[Pixels], Normalisation]
     if box is None:
         return image
     rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
-    box = rows, columns
-    image = _normalised(pixels, measure(Cutout(pixels, box)), limits)
-    image.content = Part(image, box)
+    image = _normalised(pixels, measure(Cutout(pixels, (rows, columns))), limits)
+    image.content = Part(image, (rows, columns))
     return image
 
 
@@ -110,7 +110,8 @@ class Normalisation:
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
-        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`.
+        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`. Few bright cells in
+        a gray image have the upper end.
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
         channels = channels_to_show(shown, limits)
@@ -118,6 +119,9 @@ class Normalisation:
             ends = _ends_of_counts(_counts(shown, channels, limits))
         else:
             ends = _ends_of_numbers(shown, channels, limits)
+        if len(channels) == 1:
+            (plane,) = _planes(_thinned(shown, SAMPLE_PIXELS), channels)
+            ends = ((low, reaching_up(plane, high)) for low, high in ends)
         seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
         return cls(
             channels, tuple(with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends, seen)), brown
@@ -220,11 +224,15 @@ def _ends_of_counts(counts: np.ndarray) -> Iterator[tuple[float, float]]:
 
 def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) -> Iterator[tuple[float, float]]:
     """Both percentiles of each channel."""
-    every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / limits.whole_pixels))
-    sample = pixels[::every, ::every]
-    for plane in _planes(sample, channels):
+    for plane in _planes(_thinned(pixels, limits.whole_pixels), channels):
         values = without_fill(finite(plane))
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
+
+
+def _thinned(pixels: Pixels, most: int) -> np.ndarray:
+    """Every n-th row and column of an image of more than `most` pixels."""
+    every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / most))
+    return pixels[::every, ::every]
 
 
 def without_fill(plane: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference.image.normalisation import NormalisedImage, normalised_image
-from inference.routing import Route, RouterNetwork, mean_saturation, ruled_out
+from inference.routing import SATURATION_BLOCK, Route, RouterNetwork, mean_saturation, ruled_out
 from models.router import RouterOutput
 from training.measure.mosaic import make_image, read_cells
 
@@ -81,9 +81,18 @@ def test_a_sure_router_decides_alone():
 
 
 def test_mean_saturation_literal():
-    pixels = np.array([[[0, 0, 0], [10, 10, 10], [200, 100, 200], [0, 0, 9]]], np.uint16)
+    values = np.array([[[0, 0, 0], [10, 10, 10], [200, 100, 200], [0, 0, 9]]], np.uint16)
+    pixels = values.repeat(SATURATION_BLOCK, 0).repeat(SATURATION_BLOCK, 1)
     assert mean_saturation(pixels) == pytest.approx((0 + 0 + 0.5 + 1) / 4)
     assert mean_saturation(pixels[..., 0]) == 0 == mean_saturation(pixels[..., :2])
+
+
+def test_noise_is_no_colour():
+    gray = np.full((200, 200, 3), 100.0)
+    noisy = (gray + np.random.default_rng(0).normal(0, 15, gray.shape)).astype(np.uint8)
+    assert ruled_out(noisy, gray=False) == (0,)
+    noisy[..., 2] //= 2
+    assert ruled_out(noisy, gray=False) == (0, 1)
 
 
 def test_a_large_image_is_routed_as_a_part_of_it():

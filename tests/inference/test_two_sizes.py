@@ -40,7 +40,7 @@ def test_rows_of_two_sizes():
     image[200:] = disks(12, side=320)[:120, :]
     finder, tally, totals = Finder(), Tally(), []
     at = {d: WorkingImage(NormalisedImage(image), finder.config.diameter / d) for d in (60, 12)}
-    (labels,) = rows_of_two_sizes(at[60], at[12], finder, tally, Stopwatch(), totals.append)
+    (labels,) = rows_of_two_sizes(at[60], at[12], 60.0, finder, tally, Stopwatch(), totals.append)
     sizes = 2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)
     assert np.count_nonzero(sizes > 40) >= 3
     assert np.count_nonzero(sizes < 20) >= 50

@@ -1,0 +1,65 @@
+"""Few bright cells on a dark background: fewer pixels than the hundredth that the contrast of an image leaves out.
+
+The contrast then ends within the noise of the background, which is stretched over all gray levels, and the cells are
+one white. So it is made to reach up to the cells.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inference.reading.regions import finite
+
+
+@dataclass(frozen=True)
+class SparseSettings:
+    """Chosen on cells of four sources, 5 to 80 of them in 1536x1536 pixels of noise, and on 772 labelled gray images,
+    for four of which the rule holds.
+    """
+
+    bright: float = 8.0  # deviations of the means over 3x3 pixels from which on a pixel is bright
+    fewest: int = 30  # bright pixels...
+    most: float = 0.02  # ...and the share of all that they are at most
+    noise: float = 4.0  # deviations from the median within which the usual upper end is one of the background
+    typical: float = 75.0  # percentile of the bright pixels, which becomes the upper end...
+    farther: float = 3.0  # ...if it lies so many times as far from the median as the usual one...
+    dark: float = 0.5  # ...and the median is no more than this share of it, as where cells shine
+
+
+SETTINGS = SparseSettings()
+SAMPLE_PIXELS = 2**20  # of a larger image every n-th row and column is looked at
+DEVIATION = 1.4826  # standard deviation of normal noise over the median of its absolute deviations
+ROUNDING = 0.5  # gray levels, the least noise of integers
+
+
+def reaching_up(plane: np.ndarray, high: float) -> float:
+    """The value that becomes white in a gray image: that of its few bright cells, or `high` where there are none.
+
+    Parameters
+    ----------
+    plane : (H, W), any number format; the image, or every n-th row and column of it
+    high : a high percentile of the pixels that are not 0
+    """
+    sample = finite(plane)
+    pixels = sample[sample != 0]
+    if not pixels.size:
+        return high
+    middle, deviation = _middle(pixels)
+    least = ROUNDING if plane.dtype.kind in "iu" else 0.0
+    if not middle < high < middle + SETTINGS.noise * max(deviation, least):
+        return high
+    means = cv2.blur(sample, (3, 3))
+    ground, spread = _middle(means)
+    bright = sample[means > ground + SETTINGS.bright * spread]
+    if not SETTINGS.fewest <= bright.size <= SETTINGS.most * sample.size:
+        return high
+    cells = float(np.percentile(bright, SETTINGS.typical))
+    far = cells > middle + SETTINGS.farther * (high - middle)
+    return cells if far and middle <= SETTINGS.dark * cells else high
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    """Median, and the standard deviation by the median of the absolute deviations."""
+    middle = float(np.median(values))
+    return middle, DEVIATION * float(np.median(np.abs(values - middle)))
