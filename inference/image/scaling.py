@@ -17,9 +17,7 @@ class ScaleSettings:
     """Fitted to validation images, of unseen sources too, at the true size of their cells."""
 
     largest: float = 2.0  # factor; what is enlarged further shows nothing new, and takes time
-    # From which on an image is enlarged for its labels: the networks know cells of two thirds of the size, and an
-    # enlargement blurs them.
-    worthwhile: float = 1.5
+    worthwhile: float = 1.2  # from which on an image is enlarged for its labels; less blurs more than it shows
 
 
 SETTINGS = ScaleSettings()

@@ -98,10 +98,10 @@ def test_row_numbers_beyond_2_to_the_31():
 
 @pytest.mark.parametrize(
     "diameter, expected, for_labels",
-    [(280, 0.1, 0.1), (28, 1.0, 1.0), (20, 1.4, 1.0), (18.6, 28 / 18.6, 28 / 18.6), (14, 2.0, 2.0), (2, 2.0, 2.0)],
+    [(280, 0.1, 0.1), (28, 1.0, 1.0), (25, 1.12, 1.0), (20, 1.4, 1.4), (14, 2.0, 2.0), (2, 2.0, 2.0)],
 )
 def test_scales(diameter, expected, for_labels):
-    """As the cells ask for, to twice the size at most; for labels no enlargement below one and a half."""
+    """As the cells ask for, to twice the size at most; for labels no enlargement below 1.2 times."""
     assert working_scale(28.0, diameter) == pytest.approx(expected)
     assert labelling_scale(28.0, diameter) == pytest.approx(for_labels)
 
