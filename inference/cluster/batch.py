@@ -68,16 +68,18 @@ def segment_on_cluster(
     NoCluster
         If there is none, or its workers would not give the same labels.
     """
+    # A worker may have another current folder. `absolute` follows no link: names and claims are those of one machine.
+    request = replace(request, folder=request.folder.absolute(), weights=request.weights.absolute())
     assert request.dask is not None, "a run on a cluster names it"
     warn_of_names(request.names, names)
     if not images:
         return []
-    files = [File(i, found, names[found.path]) for i, found in enumerate(images)]
+    files = [File(i, replace(found, path=found.path.absolute()), names[found.path]) for i, found in enumerate(images)]
     with connected(request.dask, request.device) as client:
         shipped = os.path.realpath(request.weights) == os.path.realpath(SHIPPED_WEIGHTS)
         check_weights(request.weights, request.verify_weights)
         sums = request.weights / SUMS_FILE
-        shared = check_workers(client, request, images[0].path, sums, shipped)
+        shared = check_workers(client, request, files[0].found.path, sums, shipped)
         level = logging.getLogger(LOGGER).getEffectiveLevel()
         job = Job("", replace(request, sources=(), listed=None), Common(), claims, shipped, sums.read_bytes(), level)
         common = look_for_common(client, job, files, shared)

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 def check_workers(client: "Client", request: Request, image: Path, sums: Path, shipped: bool) -> bool:
     """Whether all workers see the folders of this machine.
 
-    Waits for the first worker, which a cluster that grows on demand starts for the task that asks.
+    Waits for the first worker, which a cluster that grows on demand starts for the task that asks. Paths are absolute,
+    and tried exactly as tasks use them.
 
     Raises
     ------
@@ -37,8 +38,8 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
         If a worker does not have this program, this version of it, or these weights.
     """
     token = secrets.token_hex(8)
-    probe = request.folder.resolve() / f".{token}.probe"
-    asked = (None if shipped else request.weights.resolve(), probe, token, image.resolve())
+    probe = request.folder / f".{token}.probe"
+    asked = (None if shipped else request.weights, probe, token, image)
     try:
         probe.write_text(token)
         first = client.submit(facts, *asked, key=("look", "at a worker", token), pure=False)

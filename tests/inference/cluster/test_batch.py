@@ -126,6 +126,27 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     assert [row["status"] for row in again] == ["kept", "done", "kept"]
 
 
+@pytest.mark.parametrize("sent", ["shared", "send"])
+def test_relative_paths_are_those_of_the_current_folder(
+    tmp_path, run, image, workers, untrained_weights, monkeypatch, sent
+):
+    """Also where that of the workers is another one; links are followed as the system does, and --resume without a
+    cluster finds the same images."""
+    image("a.png")
+    (tmp_path / "there" / "below").mkdir(parents=True)
+    (tmp_path / "there" / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "below")
+    monkeypatch.chdir(tmp_path)
+    words = ["-i", "in", "-o", "link/../out", "--weights", os.path.relpath(untrained_weights), "--device", "cpu"]
+    words += ["--report", "report.json", "--diameter", "28"]
+    assert main([*words, "--dask", workers.scheduler.address, "--dask-files", sent]) == 0
+    assert (tmp_path / "there" / "out" / "a_label.tiff").exists()
+    rows = json.loads(Path("report.json").read_text())
+    assert [(row["status"], row["image"], row["labels"]) for row in rows] == [("done", "a.png", "a_label.tiff")]
+    assert main([*words, "--resume"]) == 0
+    assert [row["status"] for row in json.loads(Path("report.json").read_text())] == ["kept"]
+
+
 @pytest.mark.parametrize(
     "route, diameter, size, around",
     [
