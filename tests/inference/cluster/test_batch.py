@@ -8,6 +8,7 @@ inference.cluster.splitting and inference.cluster.tasks.
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -244,10 +245,28 @@ def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, imag
     assert [row["status"] for row in rows] == ["kept", "done"]
 
 
-def test_no_scheduler_there():
-    with pytest.raises(NoCluster, match="no Dask scheduler answers there"):
-        with connected("tcp://127.0.0.1:9", "cpu", seconds=0.5):
+@pytest.mark.parametrize(
+    "address, why",
+    [
+        ("tcp://127.0.0.1:9", "Timed out trying to connect"),
+        ("tcp://127.0.0.1:{silent}", "TimeoutError after 0.5 s"),
+        ("{worker}", "this is a Worker"),
+        ("tls://127.0.0.1:9", "TLS"),
+        ("127.0.0.1", "port"),
+    ],
+)
+def test_no_scheduler_there(workers, address, why):
+    """Nothing, what accepts a connection and says nothing, as a dashboard does, a worker, and wrong addresses."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = next(iter(workers.scheduler_info()["workers"]))
+        there = address.format(silent=silent.getsockname()[1], worker=worker)
+        begun = time.monotonic()
+        with (
+            pytest.raises(NoCluster, match=rf"no Dask scheduler answers there \(.*({why}).*8787"),
+            connected(there, "cpu", seconds=0.5),
+        ):
             pass
+    assert time.monotonic() - begun < 5
 
 
 def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
