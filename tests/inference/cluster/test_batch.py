@@ -1,14 +1,11 @@
 """Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies.
 
-Tested are inference.cluster.asking, inference.cluster.beginning, inference.cluster.connection, inference.cluster.file,
-inference.cluster.job, inference.cluster.large, inference.cluster.sending, inference.cluster.shipping,
-inference.cluster.splitting and inference.cluster.tasks.
+Tested are inference.cluster.asking, inference.cluster.file, inference.cluster.job, inference.cluster.large,
+inference.cluster.sending, inference.cluster.shipping, inference.cluster.splitting and inference.cluster.tasks.
 """
 
 import json
-import logging
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,17 +15,14 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-import torch
 from skimage.data import coins
 
 pytest.importorskip("distributed")
-import dask
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client
 from hooks import Hooks
 from pictures import of_two_sizes
 
 from inference.cluster.batch import together
-from inference.cluster.connection import NoCluster, connected, worker_places
 from inference.cluster.file import File
 from inference.command_line import main
 from inference.door import Segmenter
@@ -37,54 +31,6 @@ from inference.running.finding import Found
 ROOT = Path(__file__).parents[3]
 COINS = coins()
 TIMES = {"seconds", "peak_memory_mb"}
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Address of a cluster of two worker processes; a task may kill two of them."""
-    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.scheduler.worker-saturation": 1.0}
-    names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-    options = {"nthreads": 1, "env": dict.fromkeys(names, "1"), "silence_logs": logging.ERROR, "memory_limit": "4GiB"}
-    with dask.config.set(settings):
-        cluster = SpecCluster(
-            scheduler={
-                "cls": Scheduler,
-                "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"},
-            },
-            workers={i: {"cls": Nanny, "options": options} for i in range(2)},
-        )
-    with cluster, Client(cluster) as client:
-        client.wait_for_workers(2, timeout=300)
-        yield client
-
-
-@pytest.fixture
-def run(tmp_path, untrained_weights, monkeypatch):
-    """Function that runs the program on tmp_path / "in"; exit code and the lines of the report."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: the last bits of float32 sums depend on it
-    (tmp_path / "in").mkdir()
-
-    def call(out, *options):
-        words = ("-i", tmp_path / "in", "-o", tmp_path / out, "--weights", untrained_weights, *options)
-        code = main([*map(str, words), "--report", str(tmp_path / f"{out}.json"), "--device", "cpu"])
-        return code, json.loads((tmp_path / f"{out}.json").read_text())
-
-    yield call
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def image(tmp_path):
-    """Function that writes an image to tmp_path / "in"."""
-
-    def write(name, pixels=None):
-        seed = sum(name.encode())
-        pixels = COINS[seed % 200 :, seed % 100 :][:96, :128] if pixels is None else pixels
-        assert cv2.imwrite(str(tmp_path / "in" / name), pixels)
-
-    return write
 
 
 def without_times(rows):
@@ -245,30 +191,6 @@ def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, imag
     assert [row["status"] for row in rows] == ["kept", "done"]
 
 
-@pytest.mark.parametrize(
-    "address, why",
-    [
-        ("tcp://127.0.0.1:9", "Timed out trying to connect"),
-        ("tcp://127.0.0.1:{silent}", "TimeoutError after 0.5 s"),
-        ("{worker}", "this is a Worker"),
-        ("tls://127.0.0.1:9", "TLS"),
-        ("127.0.0.1", "port"),
-    ],
-)
-def test_no_scheduler_there(workers, address, why):
-    """Nothing, what accepts a connection and says nothing, as a dashboard does, a worker, and wrong addresses."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        worker = next(iter(workers.scheduler_info()["workers"]))
-        there = address.format(silent=silent.getsockname()[1], worker=worker)
-        begun = time.monotonic()
-        with (
-            pytest.raises(NoCluster, match=rf"no Dask scheduler answers there \(.*({why}).*8787"),
-            connected(there, "cpu", seconds=0.5),
-        ):
-            pass
-    assert time.monotonic() - begun < 5
-
-
 def test_a_run_without_a_cluster_is_an_error(tmp_path, run, image, caplog):
     image("a.png")
     code = main(["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--dask", "local:0"])
@@ -286,17 +208,3 @@ def test_files_whose_results_might_have_the_same_names_are_done_together():
     files = [File(i, Found(Path(name)), Path(name)) for i, name in enumerate(names)]
     groups = [[str(file.name) for file in group] for group in together(files)]
     assert groups == [["a", "a_s1", "a_s1_s2"], ["b"], ["c_s1"], ["d/a_s3"]]
-
-
-def test_places_of_this_machines_workers(monkeypatch):
-    monkeypatch.setattr("inference.cluster.connection.usable_processors", lambda: 6)
-    monkeypatch.setattr("inference.cluster.connection.available_memory", lambda: 7 * 2**30)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert len(worker_places("local", "cpu")) == 4, "as the memory allows"
-    three = worker_places("local:3", "cpu")
-    assert [place["OMP_NUM_THREADS"] for place in three] == ["2", "2", "2"]
-    monkeypatch.setattr("inference.cluster.connection.visible_gpus", lambda: ["GPU-a", "3"])
-    assert worker_places("local", "auto") == [{"CUDA_VISIBLE_DEVICES": "GPU-a"}, {"CUDA_VISIBLE_DEVICES": "3"}]
-    for wrong in ("local:0", "local:x"):
-        with pytest.raises(NoCluster):
-            worker_places(wrong, "cpu")
