@@ -116,6 +116,7 @@ class ClusterRun:
         self.rows: list[tuple[int, ReportRow]] = []
         self.waiting = 0
         self.running: dict[int, tuple[Future, Sequence[File]]] = {}  # by the place of a task's first file
+        self.splits: set[Split] = set()  # images that are split, and have not ended
         self.killed: list[File] = []
         self.lost: SchedulerLost | None = None
 
@@ -135,6 +136,9 @@ class ClusterRun:
                 splitters.shutdown(wait=False, cancel_futures=True)
                 with suppress(Exception):
                     self.client.cancel([future for future, _ in self.running.values()], force=True)
+                for split in list(self.splits):  # or their threads are waited for
+                    with suppress(Exception):
+                        split.stop()
                 raise
             finally:
                 if self.lost:  # or each of its layers tells of it, with a traceback
@@ -197,8 +201,9 @@ class ClusterRun:
         if task := self.running.pop(place, None):
             self.ended.put(_Ended(task[1], future.result))
 
-    def _put_split(self, future: SplitFuture[Done], image: Large) -> None:
-        self.ended.put(_Ended([image.file], future.result, image))
+    def _put_split(self, future: SplitFuture[Done], split: Split) -> None:
+        self.splits.discard(split)
+        self.ended.put(_Ended([split.image.file], future.result, split.image))
 
     def _take(self, ended: _Ended, splitters: ThreadPoolExecutor, progress: Progress) -> None:
         """Tell what became of some files."""
@@ -228,8 +233,9 @@ class ClusterRun:
                 self.page.add(entry, place)
         for image in done.large:
             self.waiting += 1
-            split = splitters.submit(Split(self.client, self.job, image))
-            split.add_done_callback(partial(self._put_split, image=image))
+            split = Split(self.client, self.job, image)
+            self.splits.add(split)
+            splitters.submit(split).add_done_callback(partial(self._put_split, split=split))
         for _ in ended.files if not done.large else ():
             progress.end()
 
