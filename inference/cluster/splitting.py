@@ -170,18 +170,23 @@ class Split:
 
     def failure(self, future: "Future") -> BaseException | None:
         """What a task has raised, once it has ended."""
-        return future.exception(timeout=self.left())
+        self.await_end([future], "cells")
+        return future.exception()
 
     def wait(self, futures: "Sequence[Future]", stage: str) -> list:
-        """The results of tasks; the log tells now and then how far they are."""
+        """The results of tasks."""
+        self.await_end(futures, stage)
+        return self.client.gather(list(futures))
+
+    def await_end(self, futures: "Sequence[Future]", stage: str) -> None:
+        """Return once tasks have ended; the log tells now and then how far they are."""
         from distributed import wait
 
-        request = self.job.request
         while True:
             try:
-                wait(futures, timeout=min(request.seconds_between_lines, self.left() or math.inf))
-                return self.client.gather(list(futures))
-            except TimeoutError:
+                wait(futures, timeout=min(self.job.request.seconds_between_lines, self.left() or math.inf))
+                return
+            except TimeoutError:  # ours: what a task has raised, `wait` does not raise
                 self.left()
                 ended = sum(future.done() for future in futures)
                 log.info("%s: %s, %d of %d parts", self.image.file.found.path.name, stage, ended, len(futures))
