@@ -18,7 +18,7 @@ from inference import __version__
 from inference.cluster import tasks
 from inference.cluster.beginning import Brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
-from inference.cluster.file import File
+from inference.cluster.file import File, Place
 from inference.cluster.job import LOGGER, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
@@ -113,7 +113,7 @@ class ClusterRun:
         self.trusts = (job.request.dask or "").split(":")[0] == LOCAL
         self.first = True  # or a task that is tried once more
         self.ended: queue.Queue[_Ended] = queue.Queue()
-        self.rows: list[tuple[int, ReportRow]] = []
+        self.rows: list[tuple[Place, ReportRow]] = []
         self.waiting = 0
         self.running: dict[int, tuple[Future, Sequence[File]]] = {}  # by the place of a task's first file
         self.splits: set[Split] = set()  # images that are split, and have not ended
@@ -246,10 +246,11 @@ class ClusterRun:
             reason = self._reason(name, error)
             log.error("%s", reason)
             row = ReportRow(f"failed: {reason}", str(file.found.folder / name), version=__version__)
-            self.rows.append((file.place, row))
+            place = ended.image.place if ended.image else (file.place, 0)
+            self.rows.append((place, row))
             self.report.add(row)
             if self.page:
-                self.page.add_failure(row.image, reason)
+                self.page.add_failure(row.image, reason, place)
             progress.end()
 
     def _reason(self, name: str, error: Exception) -> str:

@@ -55,7 +55,7 @@ class Sender:
             if rows is None:
                 todo.append(file)
                 continue
-            done.rows.extend((file.place, row) for row in rows)
+            done.rows.extend(((file.place, number), row) for number, row in enumerate(rows))
             done.entries.extend(page.entries)
         return todo, done
 
@@ -70,6 +70,7 @@ class Sender:
             return None
         for number, image in enumerate(images):
             first = Opened(file.found, number, len(images), 0.0, None, image, image.views[0], digest)
+            page.number = number
             with collected_warnings(), suppress(Exception):  # as above
                 rows.append(run.image(first, iter(()), [], lambda total: None))
         return rows if len(rows) == len(images) else None

@@ -121,6 +121,22 @@ def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, rou
     assert rows[0]["cells"] > 20
 
 
+def test_several_images_in_a_file_of_which_some_are_split(tmp_path, run, workers):
+    """Report and page have them in their order, also where an earlier run has left them complete."""
+    with tifffile.TiffWriter(tmp_path / "in" / "a.ome.tif", ome=True) as file:
+        for height in (300, 90, 280):
+            file.write(COINS[:height], metadata={"axes": "YX"})
+    page, options = tmp_path / "page.html", ("--diameter", "28", "--route", "0", "--page", tmp_path / "page.html")
+    cluster = ("--dask", workers.scheduler.address, "--dask-split", "100000")
+    for resumed in ((), ("--resume",)):
+        expected = *run("one", *options, *resumed), page.read_text()
+        found = *run("many", *options, *resumed, *cluster), page.read_text()
+        assert [row["series"] for row in found[1]] == ["1 Image0", "2 Image1", "3 Image2"]
+        assert (found[0], without_times(found[1]), found[2]) == (expected[0], without_times(expected[1]), expected[2])
+    sent = run("many", *options, "--resume", *cluster, "--dask-files", "send")[1]
+    assert without_times(sent) == without_times(expected[1])
+
+
 def test_cells_of_two_sizes_in_an_image_that_might_be_split(tmp_path, run, image, workers):
     """The shipped networks see that there are two; one worker does the whole image, as one machine does."""
     nuclei = cv2.imread(str(ROOT / "tests" / "images" / "nuclei.tif"), cv2.IMREAD_UNCHANGED)[:256, :256]
@@ -145,7 +161,8 @@ def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
     hooks = Hooks(tmp_path, tmp_path / "many", 4)
     workers.register_plugin(hooks)
     try:
-        code, rows = run("many", "--diameter", "28", "--dask", workers.scheduler.address)
+        page = tmp_path / "page.html"
+        code, rows = run("many", "--diameter", "28", "--page", page, "--dask", workers.scheduler.address)
     finally:
         workers.unregister_worker_plugin("hooks")
     status = {row["image"]: row["status"] for row in rows}
@@ -155,6 +172,8 @@ def test_what_dies_takes_nothing_else_along(tmp_path, run, image, workers):
     begun = hooks.begun()
     assert {name: begun.count(name) for name in names if name != "poison"} == dict(a=1, b=1, c=1, once=2, slow=1)
     assert begun.count("poison") == 4, "two workers, and two more with nothing beside it"
+    text = page.read_text()
+    assert text.index("once.png") < text.index("poison.png") < text.index("slow.png")
 
 
 def test_the_schedulers_loss_is_an_error_and_resume_finishes(tmp_path, run, image, caplog):
