@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from inference import __version__
 from inference.cluster import tasks
-from inference.cluster.connection import NoCluster
+from inference.cluster.connection import WORKER_BYTES, NoCluster
 from inference.cluster.file import File
 from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
 from inference.reading.safe_reading import SafeReader
@@ -70,6 +70,13 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
         log.warning(
             "some workers run several tasks at once, of which one is an image at a time; start them with --nthreads 1, "
             "and one for each GPU or core"
+        )
+    least = min((answer.memory for answer in answers.values() if answer.memory is not None), default=WORKER_BYTES)
+    if least < WORKER_BYTES:
+        log.warning(
+            "some workers may take no more than %.1f GB of memory, and Dask lets them wait without a word before that; "
+            "start fewer, or with --memory-limit 2GB or more: --nthreads 1 alone gives each the memory of one core",
+            least / 1e9,
         )
     unseen = [worker for worker, answer in answers.items() if not answer.sees]
     if request.dask_files == "shared" and unseen:

@@ -73,12 +73,14 @@ class WorkerFacts:
 
     version : of the program
     threads : tasks that it runs at once
+    memory : bytes that it may take; None for any
     sums : the list of checksums of its weights, empty if it has none
     sees : whether it reads and writes the same folders
     """
 
     version: str
     threads: int
+    memory: int | None
     sums: bytes
     sees: bool
 
@@ -98,7 +100,9 @@ def facts(weights: Path | None, probe: Path, token: str, image: Path, dask_worke
         sees = probe.read_text() == token and image.exists()
     except OSError:
         sees = False
-    return WorkerFacts(__version__, dask_worker.state.nthreads, sums.read_bytes() if sums.is_file() else b"", sees)
+    memory = dask_worker.memory_manager.memory_limit
+    known = sums.read_bytes() if sums.is_file() else b""
+    return WorkerFacts(__version__, dask_worker.state.nthreads, memory, known, sees)
 
 
 class _Kept:

@@ -50,3 +50,11 @@ def test_a_worker_without_the_program(run, image, start, caplog):
         assert f"worker {address} does not have this program (No module named 'inference')" in caplog.text
         assert worker.poll() is None, "it goes on"
         assert address in client.scheduler_info()["workers"]
+
+
+@pytest.mark.parametrize("needed, warnings", [(2**32, 0), (2**32 + 1, 1)])
+def test_workers_with_little_memory(run, image, workers, monkeypatch, caplog, needed, warnings):
+    monkeypatch.setattr("inference.cluster.beginning.WORKER_BYTES", needed)
+    image("a.png")
+    assert run("out", "--diameter", "28", "--dask", workers.scheduler.address)[0] == 0
+    assert caplog.text.count("no more than 4.3 GB of memory") == warnings
