@@ -145,6 +145,8 @@ class ClusterRun:
                     logging.getLogger("distributed").setLevel(logging.CRITICAL)
                 else:
                     self.client.unsubscribe_topic(self.job.plugin)
+                    with suppress(Exception):
+                        self.client.run_on_scheduler(tasks.forget, self.job.plugin)
         rows = [row for _, row in sorted(self.rows, key=lambda entry: entry[0])]
         self.report.replace(rows)
         return rows

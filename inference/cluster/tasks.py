@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from distributed import get_worker
+from distributed import Scheduler, get_worker
 
 from inference.cluster.file import File, Place
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, reader
@@ -103,6 +103,11 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
             # Told before the scheduler gives this worker another task, which may kill it: what is done stays done.
             get_worker().log_event(f"cellseg-{number}", [files[0].place, pickle.dumps(done)])
         return done
+
+
+def forget(topic: str, dask_scheduler: Scheduler) -> None:
+    """Let the scheduler, which runs this, forget what tasks have told: it would keep that for as long as it runs."""
+    dask_scheduler._broker.truncate(topic)  # there is no public way
 
 
 def is_large(plane: Opened, pixels: float) -> bool:

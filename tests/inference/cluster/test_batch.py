@@ -73,6 +73,13 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     assert [row["status"] for row in again] == ["kept", "done", "kept"]
 
 
+def test_the_scheduler_keeps_nothing_of_a_run(tmp_path, run, image, workers):
+    """Least of all the pictures of its page."""
+    image("a.png")
+    assert run("out", "--page", tmp_path / "page.html", "--dask", workers.scheduler.address)[0] == 0
+    assert [topic for topic in workers.get_events() if topic.startswith("cellseg")] == []
+
+
 @pytest.mark.parametrize("sent", ["shared", "send"])
 def test_relative_paths_are_those_of_the_current_folder(
     tmp_path, run, image, workers, untrained_weights, monkeypatch, sent
