@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from inference.outputs.page import Page
 
-SERIES = re.compile(r"_s\d+$")  # what the results of an image in a file of several have behind the file's name
+NUMBERED = re.compile(r"(?<=.)_[stz]\d+$")  # what results of an image or plane of several have behind the file's name
 LARGE_AT_ONCE = 4  # images that are split at the same time
 MOST_WAITING = 20_000  # tasks that the scheduler knows
 SENT_AHEAD = 2  # files that are sent for each task that can run
@@ -286,13 +286,14 @@ def _raiser(error: Exception) -> Callable[[], Done]:
 
 def together(files: Sequence[File]) -> list[list[File]]:
     """The files of each task: one, but for those whose results might have the same names, as a file a_s1 and one named
-    a with several images in it. These are done in their order by one worker, which sees to that.
+    a with several images in it, or a_z1 and a stack. These are done in their order by one worker, which sees to that.
     """
     names = {file.name for file in files}
     groups: dict[Path, list[File]] = {}
     for file in files:
-        name = file.name
-        while SERIES.search(name.name) and name.with_name(SERIES.sub("", name.name)) in names:
-            name = name.with_name(SERIES.sub("", name.name))
-        groups.setdefault(name, []).append(file)
+        first = name = file.name
+        while NUMBERED.search(name.name):
+            name = name.with_name(NUMBERED.sub("", name.name))
+            first = name if name in names else first
+        groups.setdefault(first, []).append(file)
     return list(groups.values())

@@ -230,7 +230,14 @@ def test_a_part_without_images_needs_no_cluster(run, image):
 
 
 def test_files_whose_results_might_have_the_same_names_are_done_together():
-    names = ["a", "a_s1", "a_s1_s2", "b", "c_s1", "d/a_s3"]
+    names = ["a", "a_s1", "a_s1_s2", "b", "c_s1", "d/a_s3", "e_z1", "a_t1_z2", "e", "e_t3", "_z1"]
     files = [File(i, Found(Path(name)), Path(name)) for i, name in enumerate(names)]
     groups = [[str(file.name) for file in group] for group in together(files)]
-    assert groups == [["a", "a_s1", "a_s1_s2"], ["b"], ["c_s1"], ["d/a_s3"]]
+    assert groups == [
+        ["a", "a_s1", "a_s1_s2", "a_t1_z2"],
+        ["b"],
+        ["c_s1"],
+        ["d/a_s3"],
+        ["e_z1", "e", "e_t3"],
+        ["_z1"],
+    ]
