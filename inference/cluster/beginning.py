@@ -85,7 +85,8 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
             "--dask-files send"
         )
     if request.dask_files == "send" or unseen:
-        log.info("%d workers, to which the images are sent: they do not all see its folder", len(answers))
+        why = "as --dask-files says" if request.dask_files == "send" else "they do not all see its folder"
+        log.info("%d workers, to which the images are sent: %s", len(answers), why)
         return False
     log.info("%d workers, which read the images themselves", len(answers))
     return True

@@ -9,7 +9,7 @@ from distributed import Scheduler, get_worker
 
 from inference.cluster.file import File, Place
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, reader
-from inference.cluster.shipping import Parcel, Results, unpacked
+from inference.cluster.shipping import Parcel, Results, sent_alone, unpacked
 from inference.image.normalisation import CommonEnds
 from inference.outputs.page import Page, PageEntry
 from inference.running.common import Kind, contrast_of, diameters_of
@@ -89,7 +89,8 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
             page = Entries(file)
             run = make_run(job, here, networks(job), page)
             start = time.perf_counter()
-            for first, others in by_image(open_all([file.found], job.request.reading, reader(job))):
+            planes = open_all([file.found], job.request.reading, reader(job))
+            for first, others in by_image(planes if parcel is None else map(sent_alone, planes)):
                 image = Large(file, first.number)
                 if parcel is None and is_large(first, job.request.split_pixels):
                     done.large.append(image)
