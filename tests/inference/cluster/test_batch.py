@@ -1,7 +1,7 @@
 """Runs on a cluster of real worker processes: the files, report and exit codes of one machine, whatever dies.
 
 Tested are inference.cluster.asking, inference.cluster.file, inference.cluster.job, inference.cluster.large,
-inference.cluster.sending, inference.cluster.shipping, inference.cluster.splitting and inference.cluster.tasks.
+inference.cluster.shipping and inference.cluster.tasks.
 """
 
 import json
