@@ -18,7 +18,7 @@ from inference import __version__
 from inference.cluster import tasks
 from inference.cluster.beginning import Brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
-from inference.cluster.file import File
+from inference.cluster.file import File, Place
 from inference.cluster.job import LOGGER, Job, Unfit
 from inference.cluster.sending import Sender
 from inference.cluster.splitting import Split
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from inference.outputs.page import Page
 
-SERIES = re.compile(r"_s\d+$")  # what the results of an image in a file of several have behind the file's name
+NUMBERED = re.compile(r"(?<=.)_[stz]\d+$")  # what results of an image or plane of several have behind the file's name
 LARGE_AT_ONCE = 4  # images that are split at the same time
 MOST_WAITING = 20_000  # tasks that the scheduler knows
 SENT_AHEAD = 2  # files that are sent for each task that can run
@@ -68,16 +68,18 @@ def segment_on_cluster(
     NoCluster
         If there is none, or its workers would not give the same labels.
     """
+    # A worker may have another current folder. `absolute` follows no link: names and claims are those of one machine.
+    request = replace(request, folder=request.folder.absolute(), weights=request.weights.absolute())
     assert request.dask is not None, "a run on a cluster names it"
     warn_of_names(request.names, names)
     if not images:
         return []
-    files = [File(i, found, names[found.path]) for i, found in enumerate(images)]
+    files = [File(i, replace(found, path=found.path.absolute()), names[found.path]) for i, found in enumerate(images)]
     with connected(request.dask, request.device) as client:
         shipped = os.path.realpath(request.weights) == os.path.realpath(SHIPPED_WEIGHTS)
         check_weights(request.weights, request.verify_weights)
         sums = request.weights / SUMS_FILE
-        shared = check_workers(client, request, images[0].path, sums, shipped)
+        shared = check_workers(client, request, files[0].found.path, sums, shipped)
         level = logging.getLogger(LOGGER).getEffectiveLevel()
         job = Job("", replace(request, sources=(), listed=None), Common(), claims, shipped, sums.read_bytes(), level)
         common = look_for_common(client, job, files, shared)
@@ -111,9 +113,10 @@ class ClusterRun:
         self.trusts = (job.request.dask or "").split(":")[0] == LOCAL
         self.first = True  # or a task that is tried once more
         self.ended: queue.Queue[_Ended] = queue.Queue()
-        self.rows: list[tuple[int, ReportRow]] = []
+        self.rows: list[tuple[Place, ReportRow]] = []
         self.waiting = 0
         self.running: dict[int, tuple[Future, Sequence[File]]] = {}  # by the place of a task's first file
+        self.splits: set[Split] = set()  # images that are split, and have not ended
         self.killed: list[File] = []
         self.lost: SchedulerLost | None = None
 
@@ -133,12 +136,17 @@ class ClusterRun:
                 splitters.shutdown(wait=False, cancel_futures=True)
                 with suppress(Exception):
                     self.client.cancel([future for future, _ in self.running.values()], force=True)
+                for split in list(self.splits):  # or their threads are waited for
+                    with suppress(Exception):
+                        split.stop()
                 raise
             finally:
                 if self.lost:  # or each of its layers tells of it, with a traceback
                     logging.getLogger("distributed").setLevel(logging.CRITICAL)
                 else:
                     self.client.unsubscribe_topic(self.job.plugin)
+                    with suppress(Exception):
+                        self.client.run_on_scheduler(tasks.forget, self.job.plugin)
         rows = [row for _, row in sorted(self.rows, key=lambda entry: entry[0])]
         self.report.replace(rows)
         return rows
@@ -195,8 +203,9 @@ class ClusterRun:
         if task := self.running.pop(place, None):
             self.ended.put(_Ended(task[1], future.result))
 
-    def _put_split(self, future: SplitFuture[Done], image: Large) -> None:
-        self.ended.put(_Ended([image.file], future.result, image))
+    def _put_split(self, future: SplitFuture[Done], split: Split) -> None:
+        self.splits.discard(split)
+        self.ended.put(_Ended([split.image.file], future.result, split.image))
 
     def _take(self, ended: _Ended, splitters: ThreadPoolExecutor, progress: Progress) -> None:
         """Tell what became of some files."""
@@ -226,8 +235,9 @@ class ClusterRun:
                 self.page.add(entry, place)
         for image in done.large:
             self.waiting += 1
-            split = splitters.submit(Split(self.client, self.job, image))
-            split.add_done_callback(partial(self._put_split, image=image))
+            split = Split(self.client, self.job, image)
+            self.splits.add(split)
+            splitters.submit(split).add_done_callback(partial(self._put_split, split=split))
         for _ in ended.files if not done.large else ():
             progress.end()
 
@@ -238,10 +248,11 @@ class ClusterRun:
             reason = self._reason(name, error)
             log.error("%s", reason)
             row = ReportRow(f"failed: {reason}", str(file.found.folder / name), version=__version__)
-            self.rows.append((file.place, row))
+            place = ended.image.place if ended.image else (file.place, 0)
+            self.rows.append((place, row))
             self.report.add(row)
             if self.page:
-                self.page.add_failure(row.image, reason)
+                self.page.add_failure(row.image, reason, place)
             progress.end()
 
     def _reason(self, name: str, error: Exception) -> str:
@@ -275,13 +286,14 @@ def _raiser(error: Exception) -> Callable[[], Done]:
 
 def together(files: Sequence[File]) -> list[list[File]]:
     """The files of each task: one, but for those whose results might have the same names, as a file a_s1 and one named
-    a with several images in it. These are done in their order by one worker, which sees to that.
+    a with several images in it, or a_z1 and a stack. These are done in their order by one worker, which sees to that.
     """
     names = {file.name for file in files}
     groups: dict[Path, list[File]] = {}
     for file in files:
-        name = file.name
-        while SERIES.search(name.name) and name.with_name(SERIES.sub("", name.name)) in names:
-            name = name.with_name(SERIES.sub("", name.name))
-        groups.setdefault(name, []).append(file)
+        first = name = file.name
+        while NUMBERED.search(name.name):
+            name = name.with_name(NUMBERED.sub("", name.name))
+            first = name if name in names else first
+        groups.setdefault(first, []).append(file)
     return list(groups.values())

@@ -3,6 +3,8 @@ in common?
 """
 
 import logging
+import os
+import pkgutil
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from inference import __version__
 from inference.cluster import tasks
-from inference.cluster.connection import NoCluster
+from inference.cluster.connection import WORKER_BYTES, NoCluster
 from inference.cluster.file import File
 from inference.cluster.job import Job, JobPlugin, WorkerFacts, facts
 from inference.reading.safe_reading import SafeReader
@@ -29,33 +31,24 @@ log = logging.getLogger(__name__)
 def check_workers(client: "Client", request: Request, image: Path, sums: Path, shipped: bool) -> bool:
     """Whether all workers see the folders of this machine.
 
-    Waits for the first worker, which a cluster that grows on demand starts for the task that asks.
+    Waits for the first worker, which a cluster that grows on demand starts for the task that asks. Paths are absolute,
+    and tried exactly as tasks use them.
 
     Raises
     ------
     NoCluster
-        If a worker does not have this program, this version of it, or these weights.
+        If the scheduler or a worker does not have this program, or a worker another version of it, or other weights.
     """
     token = secrets.token_hex(8)
-    probe = request.folder.resolve() / f".{token}.probe"
-    asked = (None if shipped else request.weights.resolve(), probe, token, image.resolve())
+    probe = request.folder / f".{token}.probe"
     try:
+        _need_program(client, request)
         probe.write_text(token)
-        first = client.submit(facts, *asked, key=("look", "at a worker", token), pure=False)
-        waited = time.monotonic()
-        while not first.done():
-            time.sleep(0.02)
-            if time.monotonic() - waited > request.seconds_between_lines:
-                log.info("waiting for a worker of the cluster")
-                waited = time.monotonic()
-        first.result()
+        asked = (None if shipped else request.weights, probe, token, image)
         answers: dict[str, WorkerFacts] = client.run(facts, *asked)
-    except Exception as error:  # of the worker's, as it unpacks the task
-        if isinstance(error, ImportError) or "No module named" in str(error):
-            raise NoCluster(
-                f"the workers do not have this program ({error}); install it there as it is installed here, such as by "
-                "the same container"
-            ) from None
+    except NoCluster:
+        raise
+    except Exception as error:
         raise NoCluster(
             f"--dask {request.dask}: its workers cannot be used ({type(error).__name__}: {error})"
         ) from None
@@ -78,6 +71,13 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
             "some workers run several tasks at once, of which one is an image at a time; start them with --nthreads 1, "
             "and one for each GPU or core"
         )
+    least = min((answer.memory for answer in answers.values() if answer.memory is not None), default=WORKER_BYTES)
+    if least < WORKER_BYTES:
+        log.warning(
+            "some workers may take no more than %.1f GB of memory, and Dask lets them wait without a word before that; "
+            "start fewer, or with --memory-limit 2GB or more: --nthreads 1 alone gives each the memory of one core",
+            least / 1e9,
+        )
     unseen = [worker for worker, answer in answers.items() if not answer.sees]
     if request.dask_files == "shared" and unseen:
         raise NoCluster(
@@ -85,10 +85,43 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
             "--dask-files send"
         )
     if request.dask_files == "send" or unseen:
-        log.info("%d workers, to which the images are sent: they do not all see its folder", len(answers))
+        why = "as --dask-files says" if request.dask_files == "send" else "they do not all see its folder"
+        log.info("%d workers, to which the images are sent: %s", len(answers), why)
         return False
     log.info("%d workers, which read the images themselves", len(answers))
     return True
+
+
+def _need_program(client: "Client", request: Request) -> None:
+    """Raise NoCluster unless the scheduler and all workers can import the tasks.
+
+    It is Python's own functions that ask: a worker that is given one of ours and does not have it shuts down.
+    """
+    asked = pkgutil.resolve_name, f"{tasks.__name__}:__name__"
+    try:
+        client.run_on_scheduler(*asked)
+    except ImportError as error:
+        raise _no_program(request, "its scheduler", error) from None
+    first = client.submit(os.getcwd, key=("look", "for a worker", secrets.token_hex(8)), pure=False)
+    waited = time.monotonic()
+    while not first.done():
+        time.sleep(0.02)
+        if time.monotonic() - waited > request.seconds_between_lines:
+            log.info("waiting for a worker of the cluster")
+            waited = time.monotonic()
+    first.result()
+    for worker, answer in client.run(*asked, on_error="return").items():
+        if isinstance(answer, ImportError):
+            raise _no_program(request, f"worker {worker}", answer)
+        if isinstance(answer, Exception):
+            raise answer
+
+
+def _no_program(request: Request, where: str, error: ImportError) -> NoCluster:
+    return NoCluster(
+        f"--dask {request.dask}: {where} does not have this program ({error}); scheduler and workers need it: start "
+        "them with its folder in PYTHONPATH, with pip install as here, or in the same container"
+    )
 
 
 def look_for_common(client: "Client", job: Job, files: Sequence[File], shared: bool) -> Common:

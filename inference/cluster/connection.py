@@ -1,5 +1,6 @@
 """The Dask cluster that a run goes to: one that is there already, or the GPUs or cores of this machine."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
@@ -56,15 +57,27 @@ def connected(address: str, device: str, seconds: float = CONNECT_SECONDS) -> It
             yield client
         return
     try:
+        asyncio.run(_ask(address, seconds))  # a client would wait for ever for what is no scheduler
         client = Client(address, timeout=seconds)
-    except (OSError, TimeoutError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else f"{type(error).__name__} after {seconds:g} s"
         raise NoCluster(
-            f"--dask {address}: no Dask scheduler answers there ({reason}); start one with 'dask scheduler', or "
-            "use --dask local"
+            f"--dask {address}: no Dask scheduler answers there ({reason}); start one with 'dask scheduler', whose "
+            "port is 8786 (8787 is that of its page), or use --dask local"
         ) from None
     with client:
         yield client
+
+
+async def _ask(address: str, seconds: float) -> None:
+    """Return if it is a scheduler that has this address. `seconds` are for the connection, and for what it says."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async with rpc(address, timeout=seconds, connection_args=Security().get_connection_args("client")) as there:
+        identity = await asyncio.wait_for(there.identity(), seconds + 1)
+    if "workers" not in identity:
+        raise ValueError(f"this is a {identity['type']}")
 
 
 def _own(address: str, device: str):

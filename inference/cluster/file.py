@@ -5,6 +5,8 @@ from pathlib import Path
 
 from inference.running.finding import Found
 
+Place = tuple[int, int]  # of an image in the run: its file's place, and its number in the file
+
 
 @dataclass(frozen=True)
 class File:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from distributed import WorkerPlugin, get_worker
+from distributed import Worker, WorkerPlugin, get_worker
 
 from inference import __version__
 from inference.listening import heard
@@ -73,17 +73,19 @@ class WorkerFacts:
 
     version : of the program
     threads : tasks that it runs at once
+    memory : bytes that it may take; None for any
     sums : the list of checksums of its weights, empty if it has none
     sees : whether it reads and writes the same folders
     """
 
     version: str
     threads: int
+    memory: int | None
     sums: bytes
     sees: bool
 
 
-def facts(weights: Path | None, probe: Path, token: str, image: Path, dask_worker=None) -> WorkerFacts:
+def facts(weights: Path | None, probe: Path, token: str, image: Path, dask_worker: Worker) -> WorkerFacts:
     """Those of the worker that runs this.
 
     Parameters
@@ -91,16 +93,16 @@ def facts(weights: Path | None, probe: Path, token: str, image: Path, dask_worke
     weights : their folder; None for those that the program came with
     probe : a file in the output folder that holds `token`
     image : one of the run
-    dask_worker : given by Dask where this is not a task
+    dask_worker : given by Dask
     """
     sums = (weights or SHIPPED_WEIGHTS) / SUMS_FILE
     try:
         sees = probe.read_text() == token and image.exists()
     except OSError:
         sees = False
-    return WorkerFacts(
-        __version__, (dask_worker or get_worker()).state.nthreads, sums.read_bytes() if sums.is_file() else b"", sees
-    )
+    memory = dask_worker.memory_manager.memory_limit
+    known = sums.read_bytes() if sums.is_file() else b""
+    return WorkerFacts(__version__, dask_worker.state.nthreads, memory, known, sees)
 
 
 class _Kept:

@@ -79,7 +79,7 @@ class _Given:
 def look(number: str, large: Large) -> Looked | Done:
     """Everything about an image but its labels; or what became of it, if there is nothing more to be done."""
     with at_work(number) as (job, said):
-        page = Entries(large.file)
+        page = Entries(large.file, large.number)
         run = make_run(job, [large.file], Asking(), page)
         first, others = _planes(job, large)
         row: ReportRow
@@ -97,7 +97,7 @@ def look(number: str, large: Large) -> Looked | Done:
                 warnings[:] = [row.warnings] if row.warnings else []
             except Exception as error:
                 row = run.failed(first, error)
-        return Done([(large.file.place, replace(row, warnings="; ".join(warnings) or None))], page.entries, tuple(said))
+        return Done([(large.place, replace(row, warnings="; ".join(warnings) or None))], page.entries, tuple(said))
 
 
 def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
@@ -230,11 +230,11 @@ def write(
         tally.probabilities = [probabilities for _, probabilities in parts]
         tally.cells = sum(map(len, tally.probabilities))
         device = ", ".join(sorted({one.device for one in counted if one.device}))
-        page = Entries(large.file)
+        page = Entries(large.file, large.number)
         first, others = _planes(job, large)
         strips = Strips(np.dtype(dtype), height, [strip for own, _ in parts for strip in own])
         segmentation = Segmentation(looked.plan, iter(()), lambda: summarise(tally, device, seconds))
         segmentation.stored = LabelRows.of_strips(strips, looked.plan.sizes.image, tally.cells)
         run = make_run(job, [large.file], _Given(segmentation, job), page)
         row = run.attempt(first, others, time.perf_counter(), lambda total: None)
-        return Done([(large.file.place, row)], page.entries, tuple(said))
+        return Done([(large.place, row)], page.entries, tuple(said))

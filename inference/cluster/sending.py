@@ -16,6 +16,7 @@ from inference.reading.safe_reading import SafeReader
 from inference.running.claims import Claim, Claims, NotOurs
 from inference.running.messages import collected_warnings
 from inference.running.opened import Opened
+from inference.running.report import ReportRow
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,29 @@ class Sender:
         todo, done = [], Done()
         for file in files:
             page = Entries(file)
-            rows = self._kept(file, page)
+            rows = self._known(file, page)
             if rows is None:
                 todo.append(file)
                 continue
-            done.rows.extend((file.place, row) for row in rows)
+            done.rows.extend(((file.place, number), row) for number, row in enumerate(rows))
             done.entries.extend(page.entries)
         return todo, done
 
-    def _kept(self, file: File, page: Entries):
-        """The lines of a file all of whose images an earlier run has left complete; None for any other."""
+    def _known(self, file: File, page: Entries) -> list[ReportRow] | None:
+        """The lines of a file that needs no worker: an earlier run has left all its images complete, or it cannot be
+        opened. None for any other.
+        """
         run = make_run(self.job, [file], Asking(), page)
         run.claims = self._claims
         rows = []
         try:
             images, digest = self.reader.open_images(file.found.path, self.job.request.reading)
-        except Exception:  # the worker meets it too, and says what it is
-            return None
+        except Exception as error:
+            return [run.failed(Opened(file.found), error)]
         for number, image in enumerate(images):
             first = Opened(file.found, number, len(images), 0.0, None, image, image.views[0], digest)
-            with collected_warnings(), suppress(Exception):  # as above
+            page.number = number
+            with collected_warnings(), suppress(Exception):  # the worker meets it too, and says what it is
                 rows.append(run.image(first, iter(()), [], lambda total: None))
         return rows if len(rows) == len(images) else None
 

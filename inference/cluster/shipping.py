@@ -10,8 +10,10 @@ from pathlib import Path
 
 from inference.cluster.file import File
 from inference.cluster.job import Job
+from inference.reading.picture import LOST_PART, ImageError
 from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
+from inference.running.opened import Opened
 from inference.running.provenance import Provenance
 
 Content = tuple[str, bytes, int]  # name below the folder, content, time of change in ns
@@ -61,6 +63,16 @@ def pack_file(found: Found) -> tuple[Content, ...]:
         return ((path.name, path.read_bytes(), path.stat().st_mtime_ns),)
     files = sorted(Path(base, name) for base, _, names in os.walk(path) for name in names)
     return tuple((str(f.relative_to(path.parent)), f.read_bytes(), f.stat().st_mtime_ns) for f in files)
+
+
+def sent_alone(plane: Opened) -> Opened:
+    """The plane; with an error of its own where parts of its file lie in others, which were not sent."""
+    opened = plane.error is None or plane.digest
+    if opened or LOST_PART not in str(plane.error):
+        return plane
+    reason = str(plane.error).split(";")[0]
+    remedy = "each file is sent alone: use --dask-files shared, with folders that all workers see"
+    return replace(plane, error=ImageError(f"{reason}; {remedy}"))
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from inference.cluster import large as tasks
 from inference.cluster.hover_parts import HoverPlan
@@ -38,6 +41,9 @@ class Split:
         self.name = image.file.found.path.name + (f" s{image.number + 1}" if image.number else "")
         self.counted: list[Future] = []
         self.began = time.perf_counter()
+        self.stopped = False
+        self._asked: WeakSet[Future] = WeakSet()  # the workers keep results only as long as somebody else asks for them
+        self._asking = threading.Lock()
 
     def __call__(self) -> Done:
         looked = self.wait([self.submit(tasks.look, "look", self.job.number, self.image)], "look")[0]
@@ -139,28 +145,48 @@ class Split:
 
     def submit(self, task: Callable, what: str, *args: Any) -> "Future":
         """A task, under a name that a person understands."""
-        return self.client.submit(task, *args, key=(task.__name__, f"{self.name} {what}", self.job.number), pure=False)
+        return self._ask(task, *args, key=(task.__name__, f"{self.name} {what}", self.job.number))
 
     def part_of(self, future: "Future", place: int) -> "Future":
         """One of the results of a task."""
         assert isinstance(future.key, tuple), "as `submit` names it"
         key = ("take", f"{future.key[1]} {future.key[0]} {place}", self.job.number)
-        return self.client.submit(tasks.take, future, place, key=key, pure=False)
+        return self._ask(tasks.take, future, place, key=key)
+
+    def _ask(self, task: Callable, *args: Any, key: tuple[str, ...]) -> "Future":
+        with self._asking:
+            if self.stopped:
+                raise CancelledError
+            future = self.client.submit(task, *args, key=key, pure=False)
+            self._asked.add(future)
+        return future
+
+    def stop(self) -> None:
+        """Cancel all tasks, from another thread; the image then ends with an error."""
+        with self._asking:
+            self.stopped = True
+            futures = list(self._asked)
+        self.client.cancel(futures, force=True)
 
     def failure(self, future: "Future") -> BaseException | None:
         """What a task has raised, once it has ended."""
-        return future.exception(timeout=self.left())
+        self.await_end([future], "cells")
+        return future.exception()
 
     def wait(self, futures: "Sequence[Future]", stage: str) -> list:
-        """The results of tasks; the log tells now and then how far they are."""
+        """The results of tasks."""
+        self.await_end(futures, stage)
+        return self.client.gather(list(futures))
+
+    def await_end(self, futures: "Sequence[Future]", stage: str) -> None:
+        """Return once tasks have ended; the log tells now and then how far they are."""
         from distributed import wait
 
-        request = self.job.request
         while True:
             try:
-                wait(futures, timeout=min(request.seconds_between_lines, self.left() or math.inf))
-                return self.client.gather(list(futures))
-            except TimeoutError:
+                wait(futures, timeout=min(self.job.request.seconds_between_lines, self.left() or math.inf))
+                return
+            except TimeoutError:  # ours: what a task has raised, `wait` does not raise
                 self.left()
                 ended = sum(future.done() for future in futures)
                 log.info("%s: %s, %d of %d parts", self.image.file.found.path.name, stage, ended, len(futures))

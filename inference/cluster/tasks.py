@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from distributed import get_worker
+from distributed import Scheduler, get_worker
 
-from inference.cluster.file import File
+from inference.cluster.file import File, Place
 from inference.cluster.job import KEPT, Job, Said, at_work, networks, reader
-from inference.cluster.shipping import Parcel, Results, unpacked
+from inference.cluster.shipping import Parcel, Results, sent_alone, unpacked
 from inference.image.normalisation import CommonEnds
 from inference.outputs.page import Page, PageEntry
 from inference.running.common import Kind, contrast_of, diameters_of
@@ -28,37 +28,42 @@ class Large:
     file: File
     number: int
 
+    @property
+    def place(self) -> Place:
+        return self.file.place, self.number
+
 
 @dataclass(frozen=True)
 class Done:
     """What became of a task's files.
 
-    rows : of the report, with the places of their files
+    rows : of the report, with the places of their images
     entries : of the page, in the same way
     said : the log's lines
     large : images that are still to be done
     results : files that the client is to write, where it shares no storage with the worker
     """
 
-    rows: list[tuple[int, ReportRow]] = field(default_factory=list)
-    entries: list[tuple[int, PageEntry]] = field(default_factory=list)
+    rows: list[tuple[Place, ReportRow]] = field(default_factory=list)
+    entries: list[tuple[Place, PageEntry]] = field(default_factory=list)
     said: Said = ()
     large: list[Large] = field(default_factory=list)
     results: list[Results] = field(default_factory=list)
 
 
 class Entries(Page):
-    """Collects the entries of a page, with the place of their file, for the client, which writes it.
+    """Collects the entries of a page, with the places of their images, for the client, which writes it.
 
     file : which they are of; as many images as its place says are on the page before, and many have smaller pictures
+    number : of the image in the file whose entries come next
     """
 
-    def __init__(self, file: File):
-        self._place = self._images = file.place
-        self.entries: list[tuple[int, PageEntry]] = []
+    def __init__(self, file: File, number: int = 0):
+        self._file, self._images, self.number = file, file.place, number
+        self.entries: list[tuple[Place, PageEntry]] = []
 
-    def add(self, entry: PageEntry, place: int = 0) -> None:
-        self.entries.append((self._place, entry))
+    def add(self, entry: PageEntry, place: Place = (0, 0)) -> None:
+        self.entries.append(((self._file.place, self.number), entry))
         self._images += 1
 
 
@@ -84,11 +89,14 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
             page = Entries(file)
             run = make_run(job, here, networks(job), page)
             start = time.perf_counter()
-            for first, others in by_image(open_all([file.found], job.request.reading, reader(job))):
+            planes = open_all([file.found], job.request.reading, reader(job))
+            for first, others in by_image(planes if parcel is None else map(sent_alone, planes)):
+                image = Large(file, first.number)
                 if parcel is None and is_large(first, job.request.split_pixels):
-                    done.large.append(Large(file, first.number))
+                    done.large.append(image)
                 else:
-                    done.rows.append((file.place, run.attempt(first, others, start, lambda total: None)))
+                    page.number = first.number
+                    done.rows.append((image.place, run.attempt(first, others, start, lambda total: None)))
                 start = time.perf_counter()
             done.entries.extend(page.entries)
         done = Done(done.rows, done.entries, tuple(said), done.large, collect())
@@ -96,6 +104,11 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
             # Told before the scheduler gives this worker another task, which may kill it: what is done stays done.
             get_worker().log_event(f"cellseg-{number}", [files[0].place, pickle.dumps(done)])
         return done
+
+
+def forget(topic: str, dask_scheduler: Scheduler) -> None:
+    """Let the scheduler, which runs this, forget what tasks have told: it would keep that for as long as it runs."""
+    dask_scheduler._broker.truncate(topic)  # there is no public way
 
 
 def is_large(plane: Opened, pixels: float) -> bool:

@@ -94,9 +94,9 @@ class Page:
         self._sizes = np.zeros(BINS, np.int64)
         self._images = self._cells = self._failed = 0
         self.broken = False
-        self._places: list[tuple[int, int]] = []  # of each entry on the page, and in the file
+        self._places: list[tuple[tuple[int, int], int]] = []  # of each entry on the page, and in the file
 
-    def add(self, entry: PageEntry, place: int = 0) -> None:
+    def add(self, entry: PageEntry, place: tuple[int, int] = (0, 0)) -> None:
         """One more image, which stands behind those of smaller places, and behind those of its own that came before."""
         try:
             start = self._entries.tell()
@@ -116,9 +116,9 @@ class Page:
         if entry.sizes:
             self._sizes += entry.sizes
 
-    def add_failure(self, image: str, reason: str) -> None:
+    def add_failure(self, image: str, reason: str, place: tuple[int, int] = (0, 0)) -> None:
         """An image that could not be done."""
-        self.add(PageEntry(image, reason))
+        self.add(PageEntry(image, reason), place)
 
     def add_kept(self, image: str, cells: int | None) -> None:
         """An image whose labels an earlier run has left."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from inference.reading.regions import Regions
 
+LOST_PART = "a part of the image is missing"  # what errors say of files that are not whole
+
 
 class ImageError(ValueError):
     """A file that cannot be segmented. The message names the file and the remedy."""

@@ -21,7 +21,7 @@ from inference.machine import available_memory, data_bytes
 from inference.reading import Image, ImageError, open_images
 from inference.reading.digests import file_digest
 from inference.reading.opening import OTHER_READER, READERS
-from inference.reading.picture import partners_of
+from inference.reading.picture import LOST_PART, partners_of
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
 from inference.reading.stores import STORE_SETTINGS, Deferred
@@ -130,10 +130,7 @@ def _refuse_losses(path: Path, complaints: list[str]) -> None:
     """A library that reads what is left of a file says so in its log, and goes on."""
     for line in complaints:
         if LOSSES.search(line) and not OTHER_FILE.search(line):
-            raise ImageError(
-                f"{path.name}: a part of the image is missing ({line}); copy it again from its source, with all its "
-                "files"
-            )
+            raise ImageError(f"{path.name}: {LOST_PART} ({line}); copy it again from its source, with all its files")
 
 
 def _refuse_devices(path: Path) -> None:

@@ -12,7 +12,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
 from inference.reading.absent import absent_parts
-from inference.reading.picture import ImageError
+from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
 from inference.reading.tiff_metadata import Details, details
@@ -74,10 +74,7 @@ def _refuse_lost_files(path: Path, tiff: TiffFile, kept: list[int]) -> None:
     named = re.findall(r'FileName="([^"]+)"', tiff.ome_metadata or "") if tiff.is_ome else []
     lost = [name for name in named if not path.with_name(Path(name).name).exists()]
     if lost and any(page is None for number in kept for page in tiff.series[number].pages):
-        raise ImageError(
-            f"{path.name}: a part of the image is missing ({lost[0]}); copy it again from its source, with all its "
-            "files"
-        )
+        raise ImageError(f"{path.name}: {LOST_PART} ({lost[0]}); copy it again from its source, with all its files")
 
 
 def _partners(path: Path, tiff: TiffFile) -> tuple[Path, ...]:

@@ -109,13 +109,14 @@ class Run:
                 log.info("%s", summary_of(row))
             except Exception as error:  # whatever happens to one image, the others are still to be done
                 row = self.failed(first, error)
-        return replace(row, warnings="; ".join(warnings) or None, version=__version__)
+        return replace(row, warnings="; ".join(warnings) or None)
 
     def failed(self, first: Opened, error: Exception) -> ReportRow:
         """The line of an image that cannot be done, which the log and the page tell of too."""
         reason = describe(first.found.path.name, error)
         log.error("%s", reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
-        row = ReportRow(f"failed: {reason}", str(first.found.folder / first.found.path.name), series=first.series)
+        image = str(first.found.folder / first.found.path.name)
+        row = ReportRow(f"failed: {reason}", image, series=first.series, version=__version__)
         if self.page:
             self.page.add_failure(row.image, reason)
         return row
@@ -166,6 +167,7 @@ class Run:
             first.series,
             len(image.views),
             pixel_size_um=str(pixel_size) if pixel_size else None,
+            version=__version__,
         )
         claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
         whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
