@@ -224,6 +224,7 @@ def run_validation(trainer: Trainer, val: list[Sample], stop: StopSignal) -> boo
     if not val:
         for name in trainer.networks(trainer.average) if trainer.team.leads else ():
             trainer.write(name)
+        trainer.validated = (trainer.step, trainer.seconds)
         return True
     try:
         rows = trainer.validate(val, stop.check)
