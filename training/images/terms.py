@@ -17,13 +17,19 @@ from training.images.manifest import PSEUDO_SUFFIX, SYNTHETIC_PREFIX, Record
 
 log = logging.getLogger(__name__)
 
-NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
+NON_COMMERCIAL = re.compile(
+    r"\bNC\b|non\W*commercial|\b(no|not)\b[^.;]*\bcommercial|commons clause"
+    r"|\bcommercial\b[^.;]*\b(not|excluded|forbidden|prohibited)\b",
+    re.IGNORECASE,
+)
 UNCLEAR = re.compile(
     r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
 )
 FREE = re.compile(r"\bCC[ -]?0\b|\bpublic domain\b|\bCC[ -]BY\b|\b(MIT|BSD|ISC)\b|\bApache\b", re.IGNORECASE)
 BOUND = re.compile(
-    r"\b(SA|ND)\b|share-?alike|no-?deriv|\b[AL]?GPL|research (use|only)|conditions of use", re.IGNORECASE
+    r"\b(SA|ND)\b|share\W?alike|no\W?deriv|\b[AL]?GPL|conditions of use|all rights reserved|\bonly\b"
+    r"|\b(research|academic|education\w*|teaching|personal|private) (use|purposes?)\b",
+    re.IGNORECASE,
 )
 RESTRICTIONS = {"non-commercial": NON_COMMERCIAL, "conditions": BOUND, "unclear": UNCLEAR}
 DRAWN = "CC0 (drawn by training.synthesize)"

@@ -46,6 +46,16 @@ def test_permissive(terms):
         "as above",
         "challenge data, research use",
         "permitted, submitted, omitted",
+        "CC BY 4.0, non commercial use only",
+        "MIT (not for commercial use)",
+        "MIT, commercial use is not allowed",
+        "BSD-3; for non–commercial use",
+        "Apache 2.0 with Commons Clause",
+        "MIT, academic use only",
+        "CC BY 4.0, research purposes only",
+        "CC BY 4.0 for academic and educational purposes",
+        "CC0 code; images all rights reserved",
+        "CC BY 4.0, no derivatives",
     ],
 )
 def test_not_permissive(terms):
@@ -67,6 +77,10 @@ def test_not_permissive(terms):
         ("CC BY-NC-SA 4.0 (NC)", "non-commercial, conditions"),
         ("", "unclear"),
         ("as above", "unclear"),
+        ("MIT (not for commercial use)", "non-commercial"),
+        ("Apache 2.0 with Commons Clause", "non-commercial"),
+        ("MIT, academic use only", "conditions"),
+        ("CC BY 4.0; commercial use is free", ""),
         ("CC0", ""),
     ],
 )
