@@ -1,5 +1,6 @@
 """Scores of predictions by the challenge's rules, image by image, and a table of them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import MODES, f1_score, precision, recall, score_image
 from training.tables import text_table
 from training.validation import f1_to_truth
+
+log = logging.getLogger(__name__)
 
 EXPLAINED = {
     "corrected": "corrected (the default; a missing prediction has F1 0)",
@@ -102,20 +105,25 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
     return text_table(rows)
 
 
-def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
-    """F1 of each image of split "val", by a folder of predictions; 0 where there is none.
+def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float | None]:
+    """F1 of each image of split "val", by a folder of predictions; None where there is no usable one, which the log
+    names.
 
     Raises
     ------
     ValueError
-        If there is no such folder.
+        If there is no such folder, or no usable prediction in it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make it with python -m training.label")
     cases = {case.label: case for case in cases_from_manifest(manifest, folder)}
-    scores = []
+    scores: list[float | None] = []
     for record in tqdm(records, desc=folder.name, unit="image", disable=None):
         truth = load_sample(record).labels
-        prediction = read_prediction(cases[record.label], truth.shape)[1]
-        scores.append(f1_to_truth(record, truth, prediction))
+        path, prediction = read_prediction(cases[record.label], truth.shape)
+        scores.append(f1_to_truth(record, truth, prediction) if path else None)
+    if missing := scores.count(None):
+        if missing == len(scores):
+            raise ValueError(f"{folder}: has no usable prediction of any of the {missing} images; run training.label")
+        log.error("%s: %d of %d images have no usable prediction (named above)", folder, missing, len(scores))
     return scores

@@ -63,6 +63,15 @@ def test_bad_labels_without_a_word_are_named(data, capsys):
     assert printed.endswith("not flagged:\nhome/b.png  F1 0.00\n")
 
 
+def test_a_missing_prediction_is_no_bad_one(data, capsys, caplog):
+    (data / "predictions" / data.name / "b_label.tiff").unlink()
+    assert main([str(data / "manifest.csv"), str(data / "predictions")]) == 1
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[1].split() == ["0", "to", "0.5", "1", "0", "1", "1", "100%"]
+    assert "not flagged" not in printed
+    assert "b_label.png: no prediction" in caplog.text
+
+
 def test_a_report_without_doubts(data, caplog):
     report = data / "predictions" / "report.csv"
     report.write_text("source,image\nhome,a.png\n")
