@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
+from models.hover import ConvNeXtHover
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training.learning import loop, segmenter_trainer
@@ -338,6 +339,22 @@ def test_crops_are_counted_over_all_starts(manifest, tmp_path):
         assert main(arguments(manifest, tmp_path / name, "--init", start, "--steps", steps)) == 0
         seen += [read_config(tmp_path / name / f"{kind}.safetensors")[1].crops for kind in ("stardist", "hover")]
     assert seen == [40 + 12] * 2 + [40 + 12 + 8] * 2 + [40 + 12 + 12] * 2
+
+
+def test_the_sources_of_all_starts_are_named(manifest, tmp_path):
+    """Of --init, of --init-head, and of the training itself, without what it leaves out; also in a later run."""
+    for name, kind in (("x", ConvNeXtStarDist), ("y", ConvNeXtHover)):
+        config = Config({"encoder": ENCODER}, 20.0, sources={name: {"images": 9, "terms": "MIT"}})
+        save_checkpoint(tmp_path / f"{name}.safetensors", kind(ENCODER), config)
+    starts = ("--init", tmp_path / "x.safetensors", "--init-head", tmp_path / "y.safetensors")
+    assert main(arguments(manifest, tmp_path / "run", *starts, "--leave-out", "a", "--steps", 0)) == 0
+    again = ("--init", tmp_path / "run/hover.safetensors", "--stream", "hover", "--steps", 0)
+    assert main(arguments(manifest, tmp_path / "again", *again)) == 0
+    given, own = {"images": 9, "terms": "MIT"}, {"images": 3, "terms": ""}
+    for kind in ("stardist", "hover"):
+        assert read_config(tmp_path / f"run/{kind}.safetensors")[1].sources == {"x": given, "y": given, "b": own}
+    known = read_config(tmp_path / "again/hover.safetensors")[1].sources
+    assert known == {"x": given, "y": given, "a": own, "b": own}
 
 
 def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):

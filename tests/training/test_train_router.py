@@ -130,6 +130,15 @@ def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkey
     assert load_checkpoint(tmp_path / "router.safetensors")[1].crops == 40
 
 
+def test_the_sources_of_the_start_are_named(manifest, tmp_path):
+    given = {"x": {"images": 9, "terms": "MIT"}}
+    save_checkpoint(tmp_path / "start.safetensors", Router(), Config(sources=given))
+    start = ("--init", tmp_path / "start.safetensors", "--time-budget", 1e-6)
+    assert main(arguments(manifest, tmp_path / "run", *start)) == 0
+    own = {"images": 3, "terms": ""}
+    assert read_config(tmp_path / "run/router.safetensors")[1].sources == given | {"a": own, "b": own}
+
+
 def test_a_segmenter_is_no_start(manifest, tmp_path, caplog):
     start = tmp_path / "class0.safetensors"
     save_checkpoint(start, ConvNeXtStarDist("test_convnext"), Config({"encoder": "test_convnext"}))

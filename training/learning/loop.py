@@ -18,6 +18,7 @@ from inference.machine import usable_processors
 from inference.network import choose_device
 from training.command import DONE
 from training.images.datasets import Sample
+from training.images.sources import counted, united
 from training.learning.distributed import Team
 from training.learning.settings import Settings
 from training.learning.trainer import NotFinite, Stopped, Trainer
@@ -129,6 +130,7 @@ def train(kind: type[Trainer], settings: Settings) -> int:
                 "machines share"
             )
         data, val = trainer.load()
+        trainer.sources = united(trainer.sources_before, counted(sample.record for sample in data.samples))
         if team.leads:
             announce(trainer, data, val, resumed)
         loader = make_loader(data, settings, team, trainer.step)

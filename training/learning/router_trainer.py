@@ -143,7 +143,7 @@ class RouterTrainer(Trainer):
             if start.kind != "router":
                 raise ValueError(f"{settings.init}: holds a segmenter; give --init the checkpoint of a router")
             model.load_state_dict(start.state_dict())
-            self.crops_before = config.crops
+            self.crops_before, self.sources_before = config.crops, config.sources
         return model
 
     def make_optimiser(self) -> torch.optim.Optimizer:

@@ -17,6 +17,7 @@ from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
 from models.unet import STRIDE
 from training.images.datasets import CropDataset, Sample, load_samples
+from training.images.sources import united
 from training.learning.encoder_weights import load_encoder, packaged_weights
 from training.learning.losses import hover_loss, stardist_loss
 from training.learning.networks import TrainingNetwork
@@ -103,7 +104,7 @@ class SegmenterTrainer(Trainer):
         start, config = load_checkpoint(self.settings.init) if self.settings.init else (None, None)
         self.settings = settings = self.settings.completed(config)
         self.carried = {start.kind: config.decoder} if start else {}  # settings of the start's decoder
-        self.crops_before = config.crops if config else 0
+        self.crops_before, self.sources_before = (config.crops, config.sources) if config else (0, {})
         fetched = not (settings.random_init or start or settings.encoder_weights)
         model = TrainingNetwork(
             settings.stream,
@@ -114,7 +115,9 @@ class SegmenterTrainer(Trainer):
         if start:
             model.adopt(start)
             if settings.init_head:
-                model.adopt_head(load_checkpoint(settings.init_head)[0])
+                other, head = load_checkpoint(settings.init_head)
+                model.adopt_head(other)
+                self.sources_before = united(self.sources_before, head.sources)
         elif settings.encoder_weights:
             load_encoder(model.unet.encoder, settings.encoder_weights)
         elif fetched and settings.encoder in EFFICIENTNETS:

@@ -22,6 +22,7 @@ from inference.network import best_dtype
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from training.images.datasets import Sample
+from training.images.sources import Sources
 from training.learning.distributed import Team
 from training.learning.resume import load_run, save_run
 from training.learning.settings import Settings
@@ -116,12 +117,15 @@ class Trainer(ABC):
     waiting : seconds waited for data since then
     validated : step of the last validation, -1 before the first one, and the seconds at its end
     best : highest figure of each network; it is in OUT/NAME.safetensors
-    crops_before : that the start had seen; set by `build`
+    crops_before, sources_before : that the start had seen; set by `build`
+    sources : images and terms of all that the networks have seen, once the images are loaded
     """
 
     FIGURE: ClassVar[str]  # of a validation, higher is better
     GRADIENT_NORM: ClassVar[float]  # at most
     crops_before = 0
+    sources_before: Sources = {}
+    sources: Sources = {}
     SHARED_VALIDATION: ClassVar[bool] = False  # whether all processes measure, or the leader alone
 
     def __init__(self, settings: Settings, team: Team):
@@ -260,7 +264,8 @@ class Trainer(ABC):
             "seconds": round(self.seconds),
             "crops": self.crops_before + self.step * self.settings.batch,
         }
-        config = replace(self.config(name), git_commit=git_commit(), training=training, validation=validation or {})
+        known = {"training": training, "validation": validation or {}, "sources": self.sources}
+        config = replace(self.config(name), git_commit=git_commit(), **known)
         save_checkpoint(self.settings.out / f"{name}.safetensors", self.networks(self.average)[name], config)
 
     def _modules(self) -> dict[str, nn.Module]:
