@@ -32,9 +32,9 @@ and stay in memory for all steps (with --processes, for all but the trainings of
 are): RUNS/permissive.csv has the images that remain, and takes the manifest's place in all steps; the log and the model
 card list their sources. Networks that start from others (--init) have seen more and are refused.
 
-A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it
-was: give the same command again. To repeat a step with other options, remove its folder and those of the steps that
-start from it.
+A step that has finished is skipped (RUNS/STEP/finished holds its options, and a digest of the manifest's lines), one
+that was broken off continues where it was: give the same command again. To repeat a step with other options or images,
+remove its folder and those of the steps that start from it.
 """
 
 import argparse
@@ -52,7 +52,7 @@ from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import DONE, add_device, command, manual, minutes
 from training.images.cues import CUES_TABLE
 from training.images.datasets import keep_samples
-from training.images.manifest import read_manifest, write_manifest
+from training.images.manifest import digest_of, read_manifest, write_manifest
 from training.images.terms import permissive_records
 from training.tables import read_table
 
@@ -174,15 +174,18 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     Raises
     ------
     ValueError
-        If it has finished with other options.
+        If it has finished with other options, or with other lines of the manifest.
     """
     folder = args.runs / step.name
     finished, options = folder / FINISHED, shlex.join(step.options)
+    images = digest_of(read_manifest(args.manifest, "train", "val", files=False), args.manifest.parent)
     if finished.exists():
-        if (before := finished.read_text(encoding="utf-8")) != options:
+        before, _, seen = finished.read_text(encoding="utf-8").partition("\n")
+        if before != options or seen not in (images, ""):  # older files do not say what was seen
+            other = f"options ({before})" if before != options else f"images than those of {args.manifest}"
             raise ValueError(
-                f"{folder}: finished with other options ({before}); remove the folder and those of the steps that "
-                "start from it, or give another --runs"
+                f"{folder}: finished with other {other}; remove the folder and those of the steps that start from it, "
+                "or give another --runs"
             )
         log.info("%s: finished before", step.name)
         return DONE
@@ -196,7 +199,7 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     else:
         code = MAINS[step.module](command)
     if code == DONE:
-        finished.write_text(options, encoding="utf-8")
+        finished.write_text(f"{options}\n{images}", encoding="utf-8")
     return code
 
 

@@ -214,13 +214,28 @@ def test_share_time():
     ]
 
 
-def test_a_finished_step_with_other_options_is_refused(tmp_path):
+def test_a_finished_step_with_other_options_is_refused(manifest, tmp_path):
+    """The file is of an earlier version, which did not say what images there were."""
     (tmp_path / "router").mkdir()
     (tmp_path / "router" / FINISHED).write_text("--epochs 3")
-    args = Namespace(runs=tmp_path)
+    args = Namespace(runs=tmp_path, manifest=manifest)
     assert run_step(Step("router", "", ["--epochs", "3"]), args) == 0
     with pytest.raises(ValueError, match="router: finished with other options"):
         run_step(Step("router", "", ["--epochs", "4"]), args)
+
+
+def test_a_finished_step_with_other_images_is_refused(manifest, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setitem(protocol.MAINS, "training.cue_table", lambda words: done.append(words) or 0)
+    changed = manifest.with_name("changed.csv")
+    changed.write_text(manifest.read_text())
+    (tmp_path / "cues").mkdir()
+    step = Step("cues", "training.cue_table", ["--split", "val"])
+    args = Namespace(runs=tmp_path, manifest=changed, processes=1)
+    assert [run_step(step, args), run_step(step, args), len(done)] == [0, 0, 1]
+    changed.write_text("\n".join(manifest.read_text().splitlines()[:-1]))
+    with pytest.raises(ValueError, match="cues: finished with other images than those of .*changed.csv; remove the"):
+        run_step(step, args)
 
 
 def test_permissive_sources_alone(manifest, tmp_path, monkeypatch):

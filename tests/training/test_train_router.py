@@ -198,7 +198,7 @@ def test_resume_file_of_another_version(manifest, tmp_path, caplog):
     trainer = RouterTrainer(
         RouterSettings.of(parse_arguments(arguments(manifest, tmp_path))), Team(torch.device("cpu"))
     )
-    save_run(tmp_path, {"model": trainer.model}, trainer.optimiser, trainer.settings.decisive(), {"step": 1})
+    save_run(tmp_path, {"model": trainer.model}, trainer.optimiser, trainer.decisive(), {"step": 1})
     assert main(arguments(manifest, tmp_path)) == 2
     assert "resume.safetensors: of another version of this program" in caplog.text
 

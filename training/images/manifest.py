@@ -6,6 +6,8 @@ only some cells are labelled. Further columns are ignored. A line of split unlab
 """
 
 import csv
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,6 +112,15 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
             continue
         problems.append(Problem(record.image, text))
     return records, problems
+
+
+def digest_of(records: Sequence[Record], folder: Path) -> str:
+    """What tells whether a manifest in a folder still has these lines, in this order, wherever the folder lies."""
+    lines = [
+        [relative_path(r.image, folder), r.label and relative_path(r.label, folder), r.split, r.source, r.partial]
+        for r in records
+    ]
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
 
 
 def write_manifest(path: Path, records: Sequence[Record]) -> None:

@@ -26,7 +26,7 @@ from training.tables import drop_rows_after, write_row
 
 log = logging.getLogger(__name__)
 
-LOG, VALIDATIONS = "log.csv", "validation.csv"
+LOG, VALIDATIONS, ARGUMENTS = "log.csv", "validation.csv", "arguments.json"
 STOPPED = 128 + signal.SIGTERM  # exit code
 MOST_WORKERS = 16
 PREFETCH_BYTES = 256 * 2**20  # of crops that lie ready for the network
@@ -165,7 +165,7 @@ def announce(trainer: Trainer, data: Dataset, val: list[Sample], resumed: bool) 
         log.info("continuing at step %d", trainer.step)
     for name in (LOG, VALIDATIONS):
         drop_rows_after(settings.out / name, trainer.step if resumed else -1)
-    (settings.out / "arguments.json").write_text(json.dumps(vars(settings), default=str, indent=1), encoding="utf-8")
+    (settings.out / ARGUMENTS).write_text(json.dumps(vars(settings), default=str, indent=1), encoding="utf-8")
 
 
 def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm, began: float) -> bool:

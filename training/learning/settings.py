@@ -59,7 +59,7 @@ class SegmenterSettings(Settings):
 
     DECISIVE: ClassVar[tuple[str, ...]] = tuple(
         "stream encoder seed batch crop diameter zoom classes leave_out plain_mae hv_weight balance source_factors ema "
-        "weight_decay encoder_lr keep_statistics".split()
+        "weight_decay encoder_lr keep_statistics init init_head encoder_weights random_init lr schedule".split()
     )
 
     batch: int = 16

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,10 +23,11 @@ from inference.network import best_dtype
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from training.images.datasets import Sample
+from training.images.manifest import digest_of
 from training.images.sources import Sources
 from training.learning.distributed import Team
-from training.learning.resume import load_run, save_run
-from training.learning.settings import Settings
+from training.learning.resume import IMAGES, load_run, save_run
+from training.learning.settings import Settings, training_records
 
 COMMIT_FILE = Path(__file__).parents[2] / "COMMIT"  # of code that was taken elsewhere, without git
 IMAGES_TIMED = 3  # to know how long a validation takes
@@ -268,6 +270,15 @@ class Trainer(ABC):
         config = replace(self.config(name), git_commit=git_commit(), **known)
         save_checkpoint(self.settings.out / f"{name}.safetensors", self.networks(self.average)[name], config)
 
+    @cached_property
+    def images(self) -> str:
+        """What tells the training images from others, by the manifest as it is when this is asked for first."""
+        return digest_of(training_records(self.settings), self.settings.manifest.parent)
+
+    def decisive(self) -> dict:
+        """What makes the run another one; a resume file of another one is refused."""
+        return self.settings.decisive() | {IMAGES: self.images}
+
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "average": self.average}
 
@@ -283,11 +294,11 @@ class Trainer(ABC):
             "reserved": self.validation_seconds,
             "sums": {name: float(total) for name, total in self.sums.items()},
         }
-        save_run(self.settings.out, self._modules(), self.optimiser, self.settings.decisive(), state)
+        save_run(self.settings.out, self._modules(), self.optimiser, self.decisive(), state)
 
     def resume(self) -> bool:
         """Continue from the resume file, if there is one; raises CheckpointError if it is damaged or of another run."""
-        state = load_run(self.settings.out, self._modules(), self.optimiser, self.settings.decisive())
+        state = load_run(self.settings.out, self._modules(), self.optimiser, self.decisive())
         if state is None:
             return False
         self.step, self.seconds, self.waiting, self.sums, self.reserved = (

@@ -1,8 +1,10 @@
 """training.images.manifest: lines of literal files, what is wrong with them, and the way back into a file."""
 
+import shutil
+
 import pytest
 
-from training.images.manifest import Record, list_manifest, read_manifest, write_manifest
+from training.images.manifest import Record, digest_of, list_manifest, read_manifest, write_manifest
 
 LINES = """image,label,split,source,partial,cells
 a.png,a_label.png,train,x,1,7
@@ -75,6 +77,17 @@ def test_no_line_of_a_split(folder):
         ValueError, match=r"m.csv: no line has split 'test'; splits here: \['train', 'unlabelled', 'val'\]"
     ):
         read_manifest(manifest(folder), "test")
+
+
+def test_a_digest_tells_lines_and_not_places(folder, tmp_path_factory):
+    records = read_manifest(manifest(folder))
+    before = digest_of(records, folder)
+    moved = tmp_path_factory.mktemp("moved") / "x"
+    shutil.copytree(folder, moved)
+    assert digest_of(read_manifest(moved / "m.csv"), moved) == before
+    for change in (("1,7", "0,7"), (",x,", ",z,"), ("a.png,a_label", "sub/b.png,a_label"), (",val,", ",train,")):
+        assert digest_of(read_manifest(manifest(folder, LINES.replace(*change))), folder) != before
+    assert digest_of(records[:1], folder) != before
 
 
 def test_there_and_back(folder):
