@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +112,18 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
             continue
         problems.append(Problem(record.image, text))
     return records, problems
+
+
+def check_sources(path: Path, names: Collection[str], option: str) -> None:
+    """Raise ValueError if a manifest has no line of a source that an option names: it would be ignored."""
+    if not names:
+        return
+    there = {row["source"] for _, row in read_table(path, ("source",))}
+    if unknown := sorted(set(names) - there):
+        raise ValueError(
+            f"{path}: no line is of source {', '.join(unknown)}, which {option} names; sources here: "
+            f"{', '.join(sorted(there))}"
+        )
 
 
 def digest_of(records: Sequence[Record], folder: Path) -> str:

@@ -23,7 +23,7 @@ from inference.network import best_dtype
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from training.images.datasets import Sample
-from training.images.manifest import digest_of
+from training.images.manifest import check_sources, digest_of
 from training.images.sources import Sources
 from training.learning.distributed import Team
 from training.learning.resume import IMAGES, load_run, save_run
@@ -132,6 +132,8 @@ class Trainer(ABC):
 
     def __init__(self, settings: Settings, team: Team):
         self.settings, self.team = settings, team
+        if not COMMIT_FILE.exists():  # a parcel has no line of the sources that its maker left out
+            check_sources(settings.manifest, settings.leave_out, "--leave-out")
         keep_freed_memory()
         torch.manual_seed(settings.seed)
         self.model = self.build().to(team.device, memory_format=torch.channels_last)

@@ -28,7 +28,7 @@ from inference.network import Network, choose_device
 from models.classes import CLASSES
 from training.command import DONE, PARTLY, add_device, command, manual
 from training.images.datasets import load_sample
-from training.images.manifest import Record, read_manifest
+from training.images.manifest import Record, check_sources, read_manifest
 from training.measure.scores import score_predictions
 from training.tables import markdown, write_table
 from training.validation import validate
@@ -124,6 +124,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    check_sources(args.manifest, args.sources or (), "--sources")
     records = [r for r in read_manifest(args.manifest, "val") if not args.sources or r.source in args.sources]
     if not records:
         raise ValueError(f"{args.manifest}: split val has no image of --sources {' '.join(args.sources)}")

@@ -47,7 +47,7 @@ from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
 from training.command import DONE, command, manual, positive
 from training.images.datasets import READERS
-from training.images.manifest import Record, read_manifest, write_manifest
+from training.images.manifest import Record, check_sources, read_manifest, write_manifest
 from training.learning import train_options
 from training.learning.encoder_weights import load_encoder, packaged_weights
 from training.learning.settings import SegmenterSettings, training_records
@@ -87,6 +87,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def chosen(args: argparse.Namespace) -> list[Record]:
     """The images of the manifest that travel."""
+    check_sources(args.manifest, args.training.leave_out, "--leave-out")
     training = training_records(args.training)
     if args.most:
         sources = grouped(training, lambda record: record.source)

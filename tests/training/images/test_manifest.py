@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from training.images.manifest import Record, digest_of, list_manifest, read_manifest, write_manifest
+from training.images.manifest import Record, check_sources, digest_of, list_manifest, read_manifest, write_manifest
 
 LINES = """image,label,split,source,partial,cells
 a.png,a_label.png,train,x,1,7
@@ -77,6 +77,15 @@ def test_no_line_of_a_split(folder):
         ValueError, match=r"m.csv: no line has split 'test'; splits here: \['train', 'unlabelled', 'val'\]"
     ):
         read_manifest(manifest(folder), "test")
+
+
+def test_names_of_sources_that_there_are_not(folder):
+    """They are said with those that there are, of whatever split; no names need no file."""
+    path = manifest(folder)
+    check_sources(path, ["y"], "--sources")
+    check_sources(folder / "no.csv", [], "--sources")
+    with pytest.raises(ValueError, match="m.csv: no line is of source X, z, which --sources names; .* here: x, y$"):
+        check_sources(path, ["z", "x", "X"], "--sources")
 
 
 def test_a_digest_tells_lines_and_not_places(folder, tmp_path_factory):

@@ -50,7 +50,7 @@ def say(folder, *rows):
         csv.writer(file).writerows([["source", "image", "class", "cell_diameter_px"], *rows])
 
 
-def test_wrong_sizes_are_named(data, capsys):
+def test_wrong_sizes_are_named(data, capsys, caplog):
     say(data, ["home", "a.png", "binary", 21], ["abroad", "a.png", "gray", 50])
     assert main([str(data / "manifest.csv"), str(data)]) == 0
     printed = capsys.readouterr().out
@@ -58,6 +58,8 @@ def test_wrong_sizes_are_named(data, capsys):
     assert printed.endswith("abroad/a.png: 50 px instead of 20\n")
     assert main([str(data / "manifest.csv"), str(data), "--sources", "home"]) == 0
     assert "px instead" not in capsys.readouterr().out
+    assert main([str(data / "manifest.csv"), str(data), "--sources", "home", "abrod"]) == 2
+    assert "no line is of source abrod, which --sources names" in caplog.text
 
 
 def test_an_image_that_the_report_lacks(data, caplog):

@@ -104,6 +104,10 @@ def test_true_size_takes_the_network_of_the_class(data, monkeypatch):
     [
         (["missing.csv", "--predictions", "a=b"], "missing.csv"),
         (["manifest.csv", "--predictions", "a=nowhere"], "no such folder"),
+        (
+            ["manifest.csv", "--predictions", "a=nowhere", "--sources", "hom"],
+            "no line is of source hom, which --sources",
+        ),
         (["manifest.csv", "--true-size", "a=nowhere"], "class0.safetensors: no such weights file"),
     ],
 )
