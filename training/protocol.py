@@ -52,7 +52,7 @@ from training import assemble, cue_table, runs, thresholds, train, train_router
 from training.command import DONE, add_device, command, manual, minutes
 from training.images.cues import CUES_TABLE
 from training.images.datasets import keep_samples
-from training.images.manifest import digest_of, read_manifest, write_manifest
+from training.images.manifest import check_sources, digest_of, read_manifest, write_manifest
 from training.images.terms import permissive_records
 from training.tables import read_table
 
@@ -146,6 +146,7 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             steps.append(Step(tuned.parent.name, "training.train", [*finetune[kind], *own, *unmeasured]))
             if k in val_classes and not args.keep_thresholds:
                 fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k)]
+                fit += ["--leave-out", *args.leave_out] if args.leave_out else []
                 fit += shlex.split(preset.thresholds)
                 steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))
     steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
@@ -204,9 +205,13 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
 
 
 def classes_of_split(folder: Path, split: str, leave_out: Sequence[str]) -> set[int]:
-    """The classes that the images of a split have, from the table that training.cue_table has written."""
+    """The classes that the images of a split have, from the table that training.cue_table has written; of split "val"
+    those of the images that `training.validation.of_trained_sources` takes.
+    """
     table = read_table(folder / CUES / CUES_TABLE, ("class", "split", "source"))
-    return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in leave_out}
+    rows = [row for _, row in table if row["source"] not in leave_out]
+    own, trained = [row for row in rows if row["split"] == split], {r["source"] for r in rows if r["split"] == "train"}
+    return {int(row["class"]) for row in [row for row in own if row["source"] in trained] or own}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
@@ -243,7 +248,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
     add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
     add("--keep-thresholds", action="store_true", help="decode with the paper's thresholds, do not fit them")
-    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources neither to train on nor to select by")
     add(
         "--train-options",
         default="",
@@ -283,8 +288,11 @@ def permissive_part(manifest: Path, terms: Path, folder: Path) -> Path:
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    check_sources(args.manifest, args.leave_out, "--leave-out")
     if args.permissive:
         args.manifest = permissive_part(args.manifest, args.terms, args.runs)
+        there = {record.source for record in read_manifest(args.manifest)}
+        args.leave_out = [source for source in args.leave_out if source in there]
     with keep_samples():
         if code := run_steps(args):
             return code

@@ -17,8 +17,9 @@ What the paper leaves open: the views that it learns from (training.images.route
 weights, smoothed class labels, and the fifth output.
 
 Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the
-manifest's split "val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but
-measure cells quite differently, which decides what the segmenters find; so the run keeps the one with the highest
+manifest's split "val", of the sources that are trained on, as inference does (inference.routing, close-ups included).
+Many networks have equal accuracy but measure cells quite differently, which decides what the segmenters find; so the
+run keeps the one with the highest
 
     score = accuracy - 0.5 * mean |ln(measured / true diameter)|    (an image's error counts ln 4 at most)
 

@@ -14,11 +14,21 @@ import pytest
 import tifffile
 
 from inference.reading import read_image
-from training import prepare, protocol, train, train_router
+from training import prepare, protocol, thresholds, train, train_router
 from training.images import datasets
 from training.images.manifest import read_manifest
 from training.measure import ablation
-from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
+from training.protocol import (
+    FINISHED,
+    PRESETS,
+    Step,
+    classes_of_split,
+    main,
+    parse_arguments,
+    run_step,
+    share_time,
+    training_steps,
+)
 from training.readers.label_images import stored_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,6 +208,38 @@ def test_hover_has_options_of_its_own():
         "7e-4",
         "1e-5",
     ]
+
+
+def test_sources_that_are_left_out_fit_no_thresholds():
+    steps = training_steps(arguments("--leave-out", "x", "y"), {0}, {0})
+    fit = next(step.options for step in steps if step.module == "training.thresholds")
+    assert thresholds.parse_arguments(fit).leave_out == ["x", "y"]
+
+
+def test_classes_of_validation_images_are_those_of_trained_sources(tmp_path):
+    """Class 1 has some of a stranger alone, class 2 of a source that is left out; without others all serve."""
+    lines = ["0,train,a", "1,train,a", "2,train,b", "0,val,a", "1,val,c", "2,val,b"]
+    table = tmp_path / protocol.CUES / protocol.CUES_TABLE
+    table.parent.mkdir()
+    table.write_text("class,split,source\n" + "\n".join(lines))
+    assert classes_of_split(tmp_path, "train", ["b"]) == {0, 1}
+    assert classes_of_split(tmp_path, "val", ["b"]) == {0}
+    assert classes_of_split(tmp_path, "val", []) == {0, 2}
+    table.write_text("class,split,source\n0,train,a\n1,val,c\n")
+    assert classes_of_split(tmp_path, "val", []) == {1}
+
+
+@pytest.mark.parametrize("name, code", [("bound", 1), ("bond", 2)])
+def test_names_of_sources_are_checked(manifest, tmp_path, monkeypatch, caplog, name, code):
+    """Before the first step; --permissive may have left out the same."""
+    mixed, terms = manifest.with_name("other.csv"), tmp_path / "terms.csv"
+    lines = manifest.read_text().splitlines()
+    mixed.write_text("\n".join([*lines[:-1], lines[-1].replace("neurips,", "bound,")]))
+    terms.write_text("source,terms\nneurips,CC0\n")
+    monkeypatch.setattr(protocol, "run_steps", lambda args: 1 if args.leave_out == [] else 9)
+    command = ["--manifest", str(mixed), "--runs", str(tmp_path / "runs"), "--weights", str(tmp_path / "weights")]
+    assert main([*command, "--permissive", "--terms", str(terms), "--leave-out", name]) == code
+    assert ("no line is of source bond" in caplog.text) == (code == 2)
 
 
 def test_share_time():

@@ -136,6 +136,19 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     }
 
 
+def test_sources_that_are_left_out_are_not_looked_at(manifest, tmp_path, monkeypatch, caplog):
+    """Of the images of two sources those of one; the name must be right."""
+    both = manifest.with_name("both.csv")
+    both.write_text(manifest.read_text().replace("1.png,1_label.png,val,a", "1.png,1_label.png,val,b"))
+    save_checkpoint(tmp_path / "x.safetensors", ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 20.0))
+    monkeypatch.setattr(thresholds, "Network", Unsure)
+    command = [str(tmp_path / "x.safetensors"), "--manifest", str(both)]
+    assert main([*command, "--leave-out", "b"]) == 0
+    assert read_config(tmp_path / "x.safetensors")[1].validation["images"] == 1
+    assert main([*command, "--leave-out", "B"]) == 2
+    assert "no line is of source B" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [

@@ -133,7 +133,7 @@ class SegmenterTrainer(Trainer):
         settings, val = self.settings, []
         data = training_crops(settings)
         if settings.validate_images:  # every process scores its share
-            val = validation_samples(settings.manifest, settings.classes, settings.validate_images)
+            val = validation_samples(settings.manifest, settings.classes, settings.validate_images, settings.leave_out)
         return data, val
 
     def steps(self) -> int:

@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
     """The options of every training but --out and --schedule, with the defaults of one."""
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
-    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources neither to train on nor to select by")
     add("--init", type=Path, help="checkpoint to start from")
     add("--random-init", action="store_true", help="no ImageNet weights")
     add(

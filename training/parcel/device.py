@@ -178,7 +178,7 @@ def score_networks(args: argparse.Namespace, options: list[str]) -> None:
     training = training_arguments([*options, "--out", str(RUNS / args.name)])
     images = sum(record.split == "val" for record in read_manifest(training.manifest))
     if count := images if args.score is None else min(args.score, images):
-        samples = validation_samples(training.manifest, training.classes, count)
+        samples = validation_samples(training.manifest, training.classes, count, training.leave_out)
         for path in (*sorted(training.out.glob("*.safetensors")), training.init):
             if path is None or path.name == LEFT_THERE:
                 continue
