@@ -488,3 +488,41 @@ def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_
     for wrong in (["--init-head", first["hover"]], [*again, "--stream", "hover"], ["--keep-statistics"]):
         with pytest.raises(SystemExit):
             main(arguments(manifest, tmp_path / "wrong", *wrong))
+
+
+@pytest.mark.parametrize(
+    "kind, network, diameter, said",
+    [
+        (ConvNeXtStarDist, ENCODER, 20.0, "holds a stardist network; give --init-head the other one"),
+        (Router, None, 0.0, "holds a router network; give --init-head the other one"),
+        (
+            ConvNeXtHover,
+            "convnext_atto",
+            20.0,
+            "of another encoder or working size .*convnext_atto, 20 pixels; test_conv",
+        ),
+        (
+            ConvNeXtHover,
+            ENCODER,
+            30.0,
+            "of another encoder or working size .*test_convnext, 30 pixels; test_convnext, 20",
+        ),
+    ],
+)
+def test_a_head_that_does_not_belong_to_the_start(manifest, tmp_path, start, caplog, kind, network, diameter, said):
+    head = tmp_path / "head.safetensors"
+    save_checkpoint(
+        head, kind(network) if network else kind(), Config({"encoder": network} if network else {}, diameter)
+    )
+    assert main(arguments(manifest, tmp_path / "run", "--init", start, "--init-head", head)) == 2
+    assert re.search(f"head.safetensors: {said}", caplog.text)
+
+
+def test_a_head_brings_the_settings_of_its_decoder(manifest, tmp_path, start):
+    """Of another working size, where --diameter decides."""
+    head, decoder = tmp_path / "head.safetensors", {"cell_threshold": 0.7}
+    save_checkpoint(head, ConvNeXtHover(ENCODER), Config({"encoder": ENCODER}, 30.0, decoder))
+    more = ("--init", start, "--init-head", head, "--diameter", 20, "--steps", 0)
+    assert main(arguments(manifest, tmp_path / "run", *more)) == 0
+    found = {kind: read_config(tmp_path / f"run/{kind}.safetensors")[1].decoder for kind in ("stardist", "hover")}
+    assert found == {"stardist": {"prob_threshold": 0.4}, "hover": decoder}

@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-head",
         type=Path,
         metavar="FILE",
-        help="with --init and --stream both: the other head, from the other network that a joint training wrote",
+        help="with --init and --stream both: the other head and its decoder's settings, from the other network that a "
+        "joint training wrote",
     )
     add("--steps", type=int, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
     add("--crop", type=int, default=own.crop, help=f"crop size in pixels [{own.crop}]")
