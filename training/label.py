@@ -125,6 +125,7 @@ def report_line(record: Record, result: Segmentation) -> dict:
     plan, summary = result.plan, result.summary
     return {
         "source": record.source,
+        "folder": record.image.parent.name,
         "image": record.image.name,
         "class": plan.image_class.name,
         "cells": summary.cells,

@@ -204,6 +204,7 @@ def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
         assert list(csv.DictReader(file)) == [
             {
                 "source": "fluo",
+                "folder": "train",
                 "image": "a.png",
                 "class": "binary",
                 "cells": "50",
