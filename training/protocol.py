@@ -276,6 +276,17 @@ def own_words(args: argparse.Namespace) -> list[str]:
     ]
 
 
+def check_splits(manifest: Path) -> None:
+    """Raise ValueError if a manifest has no images to train on or none to select by."""
+    splits = {record.split for record in read_manifest(manifest, files=False)}
+    for split, purpose in (("train", "train on"), ("val", "select networks by")):
+        if split not in splits:
+            raise ValueError(
+                f"{manifest}: no image of split {split!r}, to {purpose}; change the split of some lines, or make it "
+                "again with another --val-fraction (training.prepare)"
+            )
+
+
 def permissive_part(manifest: Path, terms: Path, folder: Path) -> Path:
     """The manifest of the permissive sources alone, which it writes into the folder of runs."""
     records = permissive_records(read_manifest(manifest), terms)
@@ -293,6 +304,7 @@ def main(argv: list[str] | None = None) -> int:
         args.manifest = permissive_part(args.manifest, args.terms, args.runs)
         there = {record.source for record in read_manifest(args.manifest)}
         args.leave_out = [source for source in args.leave_out if source in there]
+    check_splits(args.manifest)
     with keep_samples():
         if code := run_steps(args):
             return code

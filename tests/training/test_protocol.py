@@ -313,6 +313,17 @@ def test_permissive_refuses_what_nobody_can_know(more, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_manifest_without_a_split_is_refused_before_the_first_step(manifest, tmp_path, monkeypatch, caplog, split):
+    lines = [line for line in manifest.read_text().splitlines() if f",{split}," not in line]
+    manifest.with_name("part.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(protocol, "run_steps", lambda args: 9)
+    command = ["--runs", str(tmp_path / "runs"), "--weights", str(tmp_path / "weights")]
+    assert main(["--manifest", str(manifest.with_name("part.csv")), *command]) == 2
+    assert f"part.csv: no image of split '{split}', to" in caplog.text
+    assert "another --val-fraction" in caplog.text
+
+
 def test_a_missing_manifest_is_named(tmp_path, caplog):
     assert (
         main(["--manifest", str(tmp_path / "m.csv"), "--runs", str(tmp_path / "r"), "--weights", str(tmp_path / "w")])
