@@ -125,12 +125,19 @@ def expected_f1(path: Path) -> list[list[float]]:
     Raises
     ------
     ValueError
-        If a network or a class is missing in it.
+        If a network or a class is missing in it, or it has the networks of several folders.
     """
     scores: dict[tuple[int, int], list[float]] = {}
+    folders = set()
     for _, row in read_table(path, ("line", "class", "f1")):
-        if found := re.search(r", class([0-3])$", row["line"]):
-            scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
+        if found := re.search(r"^(.*), class([0-3])$", row["line"]):
+            folders.add(found[1])
+            scores.setdefault((int(row["class"]), int(found[2])), []).append(float(row["f1"]))
+    if len(folders) > 1:
+        raise ValueError(
+            f"{path}: has the networks of several folders ({'; '.join(sorted(folders))}); measure those of --weights "
+            "alone"
+        )
     numbers = range(len(CLASSES))
     if missing := [f"network class{n} on class {c}" for c in numbers for n in numbers if (c, n) not in scores]:
         raise ValueError(

@@ -333,6 +333,13 @@ def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
     assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
 
 
+def test_a_matrix_of_several_folders_is_refused(manifest, runs, tmp_path, caplog):
+    path = write_matrix(tmp_path / "matrix.csv")
+    path.write_text(path.read_text() + '\n"weights: other, class0",0,0.1')
+    assert assemble(manifest, "--runs", runs, "--each-network", path) == 2
+    assert "matrix.csv: has the networks of several folders (weights: mine; weights: other)" in caplog.text
+
+
 SCORES = """source,seen,images,now
 mean over 1 unseen sources,unseen,1,0.7
 blood*,unseen,1,0.7
