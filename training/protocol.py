@@ -49,7 +49,7 @@ from pathlib import Path
 from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
-from training.command import DONE, add_device, command, manual, minutes
+from training.command import DONE, add_device, command, manual, minutes, positive, whole
 from training.images.cues import CUES_TABLE
 from training.images.datasets import keep_samples
 from training.images.manifest import check_sources, digest_of, read_manifest, write_manifest
@@ -258,8 +258,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")
     add("--router-options", default="", metavar="TEXT", help="more options for training.train_router")
     add("--storage", choices=STORAGES, help="number format of the weights [that of training.assemble]")
-    add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
-    add("--seed", type=int, default=0, help="[0]")
+    add("--processes", type=positive, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
+    add("--seed", type=whole, default=0, help="[0]")
     add_device(parser)
     args = parser.parse_args(argv)
     if args.permissive and not args.terms:

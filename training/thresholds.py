@@ -17,8 +17,8 @@ from pathlib import Path
 
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
-from models.checkpoint import load_checkpoint, save_checkpoint
-from training.command import DONE, add_device, class_number, command, manual
+from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from training.command import DONE, add_device, class_number, command, manual, positive
 from training.fitting import Tried, choose, decoded, score_settings
 from training.images.manifest import check_sources
 from training.tables import write_row
@@ -36,7 +36,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--classes", type=class_number, nargs="+", metavar="CLASS", help="images of these classes only [all]")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources that the network was not trained on")
-    add("--images", type=int, default=40, help="validation images, balanced over the sources [40]")
+    add("--images", type=positive, default=40, help="validation images, balanced over the sources [40]")
     add("--gain", type=float, default=0.005, help="smallest gain in F1 for which a value is changed [0.005]")
     add("--out", type=Path, metavar="DIR", help="folder for the table")
     add_device(parser)
@@ -47,6 +47,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     check_sources(args.manifest, args.leave_out, "--leave-out")
+    if (kind := read_config(args.checkpoint)[0]) not in KINDS:
+        raise ValueError(
+            f"{args.checkpoint}: holds a {kind}, which decodes nothing; give the checkpoint of a segmenter"
+        )
     network = Network.load(args.checkpoint, choose_device(args.device))
     samples = validation_samples(args.manifest, args.classes, args.images, args.leave_out)
     model, config = load_checkpoint(args.checkpoint)

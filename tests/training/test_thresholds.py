@@ -13,6 +13,7 @@ from inference.pipeline import segment_at
 from inference.stardist import Settings
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
+from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.fitting import Replay, choose, score_settings
@@ -162,6 +163,18 @@ def test_no_more_is_changed_than_is_gained(scores, expected):
     default = 28.0, Settings()
     tried = [default, (35.0, Settings()), (28.0, Settings(prob_threshold=0.3)), (35.0, Settings(prob_threshold=0.3))]
     assert choose(dict(zip(tried, scores)), default, 0.005) == tried[expected]
+
+
+def test_a_router_has_no_thresholds(manifest, tmp_path, caplog):
+    save_checkpoint(tmp_path / "router.safetensors", Router(), Config())
+    assert main([str(tmp_path / "router.safetensors"), "--manifest", str(manifest)]) == 2
+    assert "router.safetensors: holds a router, which decodes nothing" in caplog.text
+
+
+def test_no_images_are_too_few(capsys):
+    with pytest.raises(SystemExit):
+        thresholds.parse_arguments(["x", "--manifest", "m.csv", "--images", "0"])
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):

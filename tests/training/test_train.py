@@ -447,6 +447,15 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
         (("--stream", "both!"), "invalid choice"),
         (("--source-factors", "a"), "must be SOURCE=FACTOR"),
         (("--device", "gpu"), "invalid choice"),
+        (("--crop", 100), "must be a multiple of 32, got 100"),
+        (("--batch", 0), "expected a whole number of at least 1, got '0'"),
+        (("--log-every", 0), "at least 1"),
+        (("--zoom", 0, 1), "must be more than 0, got 0"),
+        (("--zoom", 2, 0.5), "the smaller factor comes first"),
+        (("--diameter", 0), "must be more than 0, got 0"),
+        (("--lr", "nan"), "must be more than 0, got nan"),
+        (("--steps=-1",), "expected a whole number of at least 0, got '-1'"),
+        (("--seed=-1",), "at least 0"),
     ],
 )
 def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
@@ -456,9 +465,15 @@ def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
     assert said in capsys.readouterr().err
 
 
-def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog):
-    assert main(arguments(manifest, tmp_path, "--encoder", "convnext_gigantic")) == 2
-    assert "no encoder 'convnext_gigantic'" in caplog.text
+@pytest.mark.parametrize("name", ["convnext_gigantic", "resnet18"])
+def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog, name):
+    assert main(arguments(manifest, tmp_path, "--encoder", name)) == 2
+    assert f"no encoder '{name}'" in caplog.text
+
+
+def test_factors_that_leave_nothing(manifest, tmp_path, caplog):
+    assert main(arguments(manifest, tmp_path, "--source-factors", "a=0", "b=0")) == 2
+    assert "--source-factors: every source has the factor 0" in caplog.text
 
 
 def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, monkeypatch):

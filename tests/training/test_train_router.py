@@ -235,6 +235,13 @@ def test_missing_validation_images_are_named(manifest, tmp_path, caplog):
     assert "train-only.csv: no line has split 'val'" in caplog.text
 
 
+@pytest.mark.parametrize("option", ["--validate-every=0", "--batch=0", "--epochs=-1"])
+def test_numbers_that_cannot_be(manifest, tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        main(arguments(manifest, tmp_path, option))
+    assert "expected a whole number of at least" in capsys.readouterr().err
+
+
 def test_a_time_budget_must_be_positive(manifest, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments(manifest, tmp_path, "--time-budget", -1))

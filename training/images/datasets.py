@@ -129,10 +129,17 @@ def balanced_weights(
     Parameters
     ----------
     factors : by source; 1 for a source that is not in it
+
+    Raises
+    ------
+    ValueError
+        If every source has the factor 0.
     """
     sizes = Counter(sample.record.source for sample in samples)
     factors = factors or {}
     weights = np.array([sizes[s.record.source] ** (exponent - 1) * factors.get(s.record.source, 1.0) for s in samples])
+    if not weights.any():
+        raise ValueError("--source-factors: every source has the factor 0; nothing is left to train on")
     return weights / weights.sum()
 
 

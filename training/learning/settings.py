@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from models.config import Config
-from training.command import add_device, minutes
+from training.command import above_zero, add_device, minutes, positive, whole
 from training.images.manifest import Record, read_manifest
 
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
@@ -137,8 +137,8 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
         help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images "
         f"alike [{settings.balance}]",
     )
-    add("--batch", type=int, default=settings.batch, help=f"images a step [{settings.batch}]")
-    add("--lr", type=float, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
+    add("--batch", type=positive, default=settings.batch, help=f"images a step [{settings.batch}]")
+    add("--lr", type=above_zero, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
     add(
         "--ema",
         type=float,
@@ -151,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
     )
     add(
         "--log-every",
-        type=int,
+        type=positive,
         default=settings.log_every,
         metavar="STEPS",
         help=f"steps between lines of the log [{settings.log_every}]",
@@ -163,11 +163,11 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
         metavar="SECONDS",
         help=f"time between resume files [{settings.save_every:g}]",
     )
-    add("--seed", type=int, default=settings.seed, help=f"[{settings.seed}]")
+    add("--seed", type=whole, default=settings.seed, help=f"[{settings.seed}]")
     add_device(parser)
     add(
         "--workers",
-        type=int,
+        type=whole,
         help="processes that make crops, for each training process "
         "[1 on the CPU; with a GPU the processor's cores less one, at most 16]",
     )
