@@ -8,6 +8,7 @@ as a source is that the table lacks. Images drawn by `training.synthesize` are C
 """
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -61,11 +62,16 @@ def read_terms(path: Path) -> dict[str, str]:
     ValueError
         If there is no such table.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        if path.suffix.lower() == ".csv":
-            rows = list(csv.reader(file))
-        else:
-            rows = [[cell.strip() for cell in line.strip(" |\n").split("|")] for line in file if line.startswith("|")]
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # as older spreadsheets save it
+        text = content.decode("latin-1")
+    lines = list(io.StringIO(text, newline=""))
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.reader(lines))
+    else:
+        rows = [[cell.strip() for cell in line.strip(" |\r\n").split("|")] for line in lines if line.startswith("|")]
     header = next((i for i, row in enumerate(rows) if {"source", "terms"} <= set(row)), None)
     if header is None:
         raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")

@@ -117,6 +117,14 @@ def test_terms_of_a_source(table):
     assert terms_of("synthetic_dic", {"synthetic_dic": "MIT"}) == "MIT"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_a_table_of_a_spreadsheet(tmp_path, encoding):
+    """With a byte-order mark, or in an older encoding; with its ends of lines."""
+    path = tmp_path / "terms.csv"
+    path.write_bytes("source,terms\r\nzellen,CC BY 4.0 (Universität)\r\n".encode(encoding))
+    assert read_terms(path) == {"zellen": "CC BY 4.0 (Universität)"}
+
+
 def test_images_of_permissive_sources_remain(table, caplog):
     names = ("free", "bound", "free_pseudo", "synthetic_rods", "unlisted", "free")
     records = [Record(Path(f"{i}.png"), None, "unlabelled", name) for i, name in enumerate(names)]
