@@ -20,6 +20,8 @@ Each layout is expected as it is unpacked:
     shared      manifest.csv with image, label, split, source; splits and sources stay as they are
     pairs       images/x.png, labels/x.tif (or x_label, x_labels, x_mask, x_masks)
 
+Label images without a cell are taken from shared and pairs alone, as negatives; published data sets have none.
+
 The command writes OUT_DIR/manifest.csv (image, label, split, source, modality, partial). Images and labels stay where
 they are, named by relative paths, but for what has to be made, below OUT_DIR:
 
@@ -220,7 +222,8 @@ def prepare(args: argparse.Namespace) -> int:
     listing, new = list_data_set(args), not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=out) as staging:
-        maker, entries = Maker(out, Path(staging), args.layout == "shared" or args.keep_channels), []
+        kept, negatives = args.layout == "shared" or args.keep_channels, args.layout in ("shared", "pairs")
+        maker, entries = Maker(out, Path(staging), kept, negatives), []
         with logging_redirect_tqdm():
             for entry in tqdm(listing.entries, desc=args.layout, unit="image", disable=None):
                 try:
@@ -243,6 +246,8 @@ def prepare(args: argparse.Namespace) -> int:
             maker.overlapping,
             maker.hidden,
         )
+    if maker.empty:
+        log.info("images without cells, to train on as negatives: %d", maker.empty)
     log_counts(out / "manifest.csv", entries)
     return DONE
 

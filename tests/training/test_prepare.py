@@ -302,6 +302,16 @@ def test_pairs(source, out, suffix):
     ]
 
 
+def test_pairs_may_be_negatives(source, out, caplog):
+    """Images in which there is no cell; in a published data set such a label is damaged."""
+    caplog.set_level(logging.INFO)
+    save(source / "images/a.png", COLOUR)
+    save(source / "labels/a.tif", np.zeros_like(LABELS))
+    assert run("pairs", source, out, "--val-fraction", 0) == 0
+    assert "images without cells, to train on as negatives: 1" in caplog.text
+    assert run("shared", out, out.parent / "again") == 0
+
+
 def test_pairs_outside_of_the_source(source, out, tmp_path):
     save(source / "../elsewhere/a.png", GRAY)
     save(tmp_path / "cells/a.tif", LABELS)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import read_image
 from training import prepare, protocol, thresholds, train, train_router
 from training.images import datasets
 from training.images.manifest import read_manifest
@@ -30,6 +29,7 @@ from training.protocol import (
     training_steps,
 )
 from training.readers.label_images import stored_pixels
+from training.readers.listing import read_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -75,7 +75,7 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and
     Table 4 on the result."""
     reads = Counter()
-    for name, read in (("read_image", read_image), ("stored_pixels", stored_pixels)):
+    for name, read in (("read_pixels", read_pixels), ("stored_pixels", stored_pixels)):
         monkeypatch.setattr(datasets, name, lambda path, read=read: (reads.update([path]), read(path))[1])
     runs, weights = tmp_path / "runs", tmp_path / "weights"
     command = ["--manifest", str(manifest), "--runs", str(runs), "--weights", str(weights), "--preset", "smoke"]

@@ -9,12 +9,12 @@ from statistics import mean, median
 import numpy as np
 from tqdm import tqdm
 
-from inference.reading import read_image
 from training.images.cues import CLASS_NAMES, cue_class
 from training.images.datasets import load_sample, read_labels
 from training.images.manifest import Record
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import MODES, f1_score, precision, recall, score_image
+from training.readers.listing import read_pixels
 from training.tables import text_table
 from training.validation import f1_to_truth
 
@@ -58,7 +58,7 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
         instead.
     """
     truth = read_labels(case.label)
-    group = CLASS_NAMES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
+    group = CLASS_NAMES[cue_class(read_pixels(case.image), truth)] if case.image else ""
     path, prediction = read_prediction(case, truth.shape)
     names = str(case.label), case.source, group, int(case.partial), str(path or "")
     scores = []
