@@ -2,9 +2,9 @@
 
 The terms are read from a table with the columns source and terms. They are *permissive* if they name CC0, the public
 domain, CC BY, MIT, BSD, ISC or Apache, and nothing in them restricts that. What restricts is *non-commercial*;
-*conditions*: share-alike or no-derivatives clauses, the GPL and conditions of use of a publisher's own, for nobody has
-decided whether weights are derived from the images and would have to be passed on under the same terms; or *unclear*,
-as a source is that the table lacks. Images drawn by `training.synthesize` are CC0.
+*conditions*: share-alike or no-derivatives clauses, some uses only, the GPL and conditions of use of a publisher's own,
+for nobody has decided whether weights are derived from the images and would have to be passed on under the same terms;
+or *unclear*, as a source is that the table lacks. Images drawn by `training.synthesize` are CC0.
 """
 
 import csv

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from inference.hover import HOVER_STRIDE
@@ -21,7 +21,7 @@ from training.images.sources import united
 from training.learning.encoder_weights import load_encoder, packaged_weights
 from training.learning.losses import hover_loss, stardist_loss
 from training.learning.networks import TrainingNetwork
-from training.learning.settings import SegmenterSettings, training_records
+from training.learning.settings import SegmenterSettings, check_head, training_records
 from training.learning.trainer import Stopped, Trainer
 from training.validation import scores_of, validate, validation_samples
 
@@ -116,42 +116,16 @@ class SegmenterTrainer(Trainer):
         if start:
             model.adopt(start)
             if settings.init_head:
-                self.adopt_head(model, start, config, sized)
+                check_head(settings.init, settings.init_head, sized)
+                other, head = load_checkpoint(settings.init_head)
+                model.adopt_head(other)
+                self.carried[other.kind] = head.decoder
+                self.sources_before = united(self.sources_before, head.sources)
         elif settings.encoder_weights:
             load_encoder(model.unet.encoder, settings.encoder_weights)
         elif fetched and settings.encoder in EFFICIENTNETS:
             load_encoder(model.unet.encoder, packaged_weights(settings.encoder))
         return model
-
-    def adopt_head(self, model: TrainingNetwork, start: nn.Module, config: Config, sized: bool) -> None:
-        """Take the head of --init-head's checkpoint, with the settings of its decoder.
-
-        Parameters
-        ----------
-        start, config : of --init's checkpoint
-        sized : --diameter says what the working size is
-
-        Raises
-        ------
-        ValueError
-            If the two do not belong together.
-        """
-        path = self.settings.init_head
-        other, head = load_checkpoint(path)
-        if other.kind == "router" or other.kind == start.kind:
-            raise ValueError(
-                f"{path}: holds a {other.kind} network; give --init-head the other one of a joint training, beside the "
-                f"{start.kind} network of --init"
-            )
-        if head.network != config.network or (head.diameter != config.diameter and not sized):
-            raise ValueError(
-                f"{path}: of another encoder or working size than {self.settings.init} ({head.network['encoder']}, "
-                f"{head.diameter:g} pixels; {config.network['encoder']}, {config.diameter:g}); give the network that "
-                "the same training wrote, or, where the size alone is another one since, --diameter"
-            )
-        model.adopt_head(other)
-        self.carried[other.kind] = head.decoder
-        self.sources_before = united(self.sources_before, head.sources)
 
     def make_optimiser(self) -> torch.optim.Optimizer:
         settings = self.settings

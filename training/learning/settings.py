@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
+from models.checkpoint import read_config
 from models.config import Config
 from training.command import above_zero, add_device, minutes, positive, whole
 from training.images.manifest import Record, read_manifest
@@ -115,6 +116,27 @@ class RouterSettings(Settings):
     epochs: int = 20
     optimiser: str = "sgd"
     validate_every: int = 1
+
+
+def check_head(init: Path, init_head: Path, sized: bool) -> None:
+    """Raise ValueError if the checkpoint of --init-head is not the other one of a joint training beside that of --init.
+
+    Parameters
+    ----------
+    sized : --diameter says what the working size is; fitting may have changed it since in one of them
+    """
+    (kind, start), (other, head) = read_config(init), read_config(init_head)
+    if other in ("router", kind):
+        raise ValueError(
+            f"{init_head}: holds a {other} network; give --init-head the other one of a joint training, beside the "
+            f"{kind} network of --init"
+        )
+    if head.network != start.network or (head.diameter != start.diameter and not sized):
+        raise ValueError(
+            f"{init_head}: of another encoder or working size than {init} ({head.network['encoder']}, "
+            f"{head.diameter:g} pixels; {start.network['encoder']}, {start.diameter:g}); give the network that the "
+            "same training wrote, or, where the size alone is another one since, --diameter"
+        )
 
 
 def training_records(settings: Settings | argparse.Namespace) -> list[Record]:
