@@ -18,7 +18,7 @@ class Config:
         networks which it started from have seen
     validation : the figures that it was selected by
     pretraining : `training` of the network that it was fine-tuned from
-    sources : of its training data: images and terms of each
+    sources : of all that it and the networks which it started from have seen: images and terms of each
     storage : "float16" or "int8", once it is a part of a weights folder
     file : its name there, so that one in another one's place is noticed
     git_commit : of the code that trained it

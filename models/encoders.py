@@ -54,7 +54,7 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     options: dict[str, Any] = {} if layer_scale is None else {"ls_init_value": layer_scale}
     try:
         network: Any = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-    except RuntimeError as error:  # timm's, for an unknown name
+    except (RuntimeError, TypeError) as error:  # timm's, for an unknown name, and for one without a layer scale
         raise ValueError(
             f"no encoder {name!r} ({error}); give the name of a ConvNeXt in timm, or one of {', '.join(EFFICIENTNETS)}"
         ) from None

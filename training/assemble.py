@@ -15,6 +15,9 @@ of images differ. The folder then holds
     MODEL_CARD.md   written from what the checkpoints say of themselves (training.model_card). Its part on known
                     failures is yours: write between the two markers, later runs keep it
 
+The card lists the sources of the manifest's training images, and those that the checkpoints say that their networks, or
+the ones that they started from, have seen besides.
+
 --each-network is what training.measure.ablation --each-network --csv has measured with the networks of the folder: the
 mean F1 of each on the images of each class. The router's checkpoint keeps it, and an image of which the router is not
 sure goes where it promises most.
@@ -28,7 +31,6 @@ table with the columns source and terms, in a CSV or a Markdown file: the licenc
 import argparse
 import logging
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,7 @@ from models.config import Config
 from training import runs
 from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import read_manifest
+from training.images.sources import Sources, counted, united
 from training.images.terms import read_terms, terms_of
 from training.placing import FILES, PARTS, describe, place
 from training.tables import read_table
@@ -77,12 +80,19 @@ def is_better(source: Path, target: Path) -> bool:
     return False
 
 
-def place_part(source: Path, target: Path, data: Mapping[str, dict], folder: Path | None, storage: str | None) -> None:
-    """Place a checkpoint with what is known of its data and, from the folder of runs, of its pre-training."""
+def place_part(source: Path, target: Path, data: Sources, terms: Mapping[str, str], args: argparse.Namespace) -> None:
+    """Place a checkpoint with what is known of its pre-training, from the folder of runs, and of its data: the
+    manifest's sources, and those that it says that it or its start has seen."""
     kind, config = read_config(source)
     left_out = config.training.get("leave_out", [])
-    sources = {name: entry for name, entry in data.items() if name not in left_out}
-    place(source, target, sources, pretraining(config, folder, kind), storage)
+    listed = {name: entry for name, entry in data.items() if name not in left_out}
+    place(
+        source,
+        target,
+        with_terms(united(listed, config.sources), terms),
+        pretraining(config, args.runs, kind),
+        args.storage,
+    )
 
 
 def check_kind(part: str, source: Path) -> None:
@@ -95,11 +105,9 @@ def check_kind(part: str, source: Path) -> None:
         )
 
 
-def data_sources(manifest: Path, terms: Path | None) -> dict[str, dict]:
-    """Training images and terms of each source of a manifest."""
-    table = read_terms(terms) if terms else {}
-    images = Counter(record.source for record in read_manifest(manifest, "train", files=False))
-    return {source: {"images": count, "terms": terms_of(source, table)} for source, count in images.items()}
+def with_terms(sources: Sources, table: Mapping[str, str]) -> dict[str, dict]:
+    """Sources with the terms of a table, and of those that it lacks their own."""
+    return {name: {**entry, "terms": terms_of(name, table) or entry["terms"]} for name, entry in sources.items()}
 
 
 def pretraining(config: Config, folder: Path | None, kind: str) -> Mapping:
@@ -117,12 +125,19 @@ def expected_f1(path: Path) -> list[list[float]]:
     Raises
     ------
     ValueError
-        If a network or a class is missing in it.
+        If a network or a class is missing in it, or it has the networks of several folders.
     """
     scores: dict[tuple[int, int], list[float]] = {}
+    folders = set()
     for _, row in read_table(path, ("line", "class", "f1")):
-        if found := re.search(r", class([0-3])$", row["line"]):
-            scores.setdefault((int(row["class"]), int(found[1])), []).append(float(row["f1"]))
+        if found := re.search(r"^(.*), class([0-3])$", row["line"]):
+            folders.add(found[1])
+            scores.setdefault((int(row["class"]), int(found[2])), []).append(float(row["f1"]))
+    if len(folders) > 1:
+        raise ValueError(
+            f"{path}: has the networks of several folders ({'; '.join(sorted(folders))}); measure those of --weights "
+            "alone"
+        )
     numbers = range(len(CLASSES))
     if missing := [f"network class{n} on class {c}" for c in numbers for n in numbers if (c, n) not in scores]:
         raise ValueError(
@@ -158,7 +173,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.assemble", __doc__)
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="DIR", help="the folder to write")
-    add("--manifest", type=Path, required=True, help="what the networks were trained on, for the model card")
+    add("--manifest", type=Path, required=True, help="what the networks were trained on last, for the model card")
     add("--terms", type=Path, metavar="FILE", help="table of the sources' licences (.csv or .md)")
     add("--runs", type=Path, metavar="DIR", help="folder of training.protocol to take the networks from")
     for part in PARTS:
@@ -187,13 +202,14 @@ def main(argv: list[str] | None = None) -> int:
     matrix = expected_f1(args.each_network) if args.each_network else None
     for part, source in found.items():
         check_kind(part, source)
-    data = data_sources(args.manifest, args.terms)
+    data = counted(read_manifest(args.manifest, "train", files=False))
+    terms = read_terms(args.terms) if args.terms else {}
     args.weights.mkdir(parents=True, exist_ok=True)
     changed = False
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place_part(source, target, data, args.runs, args.storage)
+            place_part(source, target, data, terms, args)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:

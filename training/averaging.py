@@ -8,6 +8,7 @@ from torch import nn
 
 from models.checkpoint import load_checkpoint
 from models.config import Config
+from training.images.sources import united
 
 
 def average(paths: Sequence[Path], shares: Sequence[float] | None = None) -> tuple[nn.Module, Config]:
@@ -36,4 +37,5 @@ def average(paths: Sequence[Path], shares: Sequence[float] | None = None) -> tup
     model.load_state_dict(mean)
     crops = max(own.crops for _, own in loaded)
     training = {**config.training, "averaged": [path.name for path in paths], "crops": crops}
-    return model, replace(config, training=training, validation={})
+    sources = united(*(own.sources for _, own in loaded))
+    return model, replace(config, training=training, validation={}, sources=sources)

@@ -10,6 +10,7 @@ A training that SIGTERM stopped ends with 143.
 import argparse
 import functools
 import logging
+import math
 from collections.abc import Callable
 
 from models.classes import find_class
@@ -73,6 +74,21 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def above_zero(text: str) -> float:
+    """A positive number."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be more than 0, got {text}")
+    return value
 
 
 def fraction(text: str) -> float:

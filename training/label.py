@@ -47,7 +47,7 @@ from inference.reading import read_image
 from inference.running.naming import label_names
 from inference.segmenter import Segmentation, Segmenter
 from training.command import DONE, PARTLY, add_device, class_number, command, manual
-from training.images.manifest import PSEUDO_SUFFIX, Record, read_manifest, write_manifest
+from training.images.manifest import PSEUDO_SUFFIX, Record, check_sources, read_manifest, write_manifest
 from training.readers.listing import image_files
 from training.tables import grouped, write_table
 
@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 def find_images(args: argparse.Namespace) -> list[Record]:
     """The images of the manifest or of the folder; raises ValueError if there are none."""
     if args.manifest:
+        check_sources(args.manifest, args.leave_out, "--leave-out")
         records = read_manifest(args.manifest, args.split or ("unlabelled" if args.pseudo else "val"))
     else:
         records = [Record(path, None, "unlabelled", args.source) for path in image_files(args.images, recursive=True)]
@@ -124,6 +125,7 @@ def report_line(record: Record, result: Segmentation) -> dict:
     plan, summary = result.plan, result.summary
     return {
         "source": record.source,
+        "folder": record.image.parent.name,
         "image": record.image.name,
         "class": plan.image_class.name,
         "cells": summary.cells,

@@ -225,7 +225,11 @@ def terms_text(configs: dict[str, tuple[str, Config]]) -> str:
 
 def terms_of_sources(configs: dict[str, tuple[str, Config]]) -> dict[str, str]:
     """Terms of each source that any of the networks was trained on; empty where they were not given."""
-    return {source: entry["terms"] for _, config in configs.values() for source, entry in sources_of(config).items()}
+    terms: dict[str, str] = {}
+    for _, config in configs.values():
+        for source, entry in sources_of(config).items():
+            terms[source] = entry["terms"] or terms.get(source, "")
+    return terms
 
 
 def sources_of(config: Config) -> dict[str, dict]:

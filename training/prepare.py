@@ -20,6 +20,8 @@ Each layout is expected as it is unpacked:
     shared      manifest.csv with image, label, split, source; splits and sources stay as they are
     pairs       images/x.png, labels/x.tif (or x_label, x_labels, x_mask, x_masks)
 
+Label images without a cell are taken from shared and pairs alone, as negatives; published data sets have none.
+
 The command writes OUT_DIR/manifest.csv (image, label, split, source, modality, partial). Images and labels stay where
 they are, named by relative paths, but for what has to be made, below OUT_DIR:
 
@@ -33,8 +35,9 @@ they are, named by relative paths, but for what has to be made, below OUT_DIR:
 
 The publisher's own test set becomes val (--test-set). Without one, a share of the train images does: an image's side
 depends on --seed and its file stem alone (sartorius: on its sample_id, as a sample was imaged several times), so that
-adding images moves none. All files are read and checked. If any is missing, damaged or does not fit, all problems are
-listed, nothing is written, and the exit code is 2; --skip leaves files out.
+adding images moves none; if so few images leave val empty, the first one by that order goes there. All files are read
+and checked. If any is missing, damaged or does not fit, all problems are listed, nothing is written, and the exit code
+is 2; --skip leaves files out.
 """
 
 import argparse
@@ -168,11 +171,11 @@ def list_data_set(args: argparse.Namespace) -> Listing:
         for folder in args.unlabelled:
             add_unlabelled(listing, args.source_dir / folder, args.source, LAYOUTS[args.layout].modality)
         changes = {"partial": args.partial} | ({} if args.modality is None else {"modality": args.modality})
-        listing.entries = draw_splits(
-            [dataclasses.replace(e, **changes) for e in listing.entries], args.test_set, args.val_fraction, args.seed
-        )
+        listing.entries = [dataclasses.replace(e, **changes) for e in listing.entries]
     listing.entries = [e for e in listing.entries if not any(e.image.match(s) for s in args.skip)]
     listing.problems = [p for p in listing.problems if not any(p.path.match(s) for s in args.skip)]
+    if args.layout != "shared":
+        listing.entries = draw_splits(listing.entries, args.test_set, args.val_fraction, args.seed)
     return listing
 
 
@@ -184,21 +187,27 @@ def add_unlabelled(listing: Listing, folder: Path, source: str, modality: str | 
 
 
 def draw_splits(entries: list[Entry], test_set: str, val_fraction: float | None, seed: int) -> list[Entry]:
-    """Turn the test set into `test_set` (val, train or leave-out), then `val_fraction` of the train images into val."""
+    """Turn the test set into `test_set` (val, train or leave-out), then `val_fraction` of the train images into val, of
+    two groups and more one at least."""
     if val_fraction is None:
         val_fraction = 0 if test_set == "val" and any(e.split == "test" for e in entries) else VAL_FRACTION
     entries = [dataclasses.replace(e, split=test_set) if e.split == "test" else e for e in entries]
-    return [
-        dataclasses.replace(e, split="val") if e.split == "train" and in_validation(e.group, val_fraction, seed) else e
-        for e in entries
-        if e.split != "leave-out"
-    ]
+    entries = [e for e in entries if e.split != "leave-out"]
+    groups = {e.group for e in entries if e.split == "train"}
+    moved = {group for group in groups if in_validation(group, val_fraction, seed)}
+    if val_fraction and len(groups) > 1 and not moved and all(e.split != "val" for e in entries):
+        moved = {min(groups, key=lambda group: place_of(group, seed))}
+    return [dataclasses.replace(e, split="val") if e.split == "train" and e.group in moved else e for e in entries]
 
 
 def in_validation(group: str, val_fraction: float, seed: int) -> bool:
     """Whether a group of images is one of the val set: the same in every run and on every machine."""
-    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < val_fraction * 2**64
+    return place_of(group, seed) < val_fraction * 2**64
+
+
+def place_of(group: str, seed: int) -> int:
+    """Where a group of images lies among all that there may be; those of the lowest 2**64 * val_fraction become val."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "big")
 
 
 def prepare(args: argparse.Namespace) -> int:
@@ -213,7 +222,8 @@ def prepare(args: argparse.Namespace) -> int:
     listing, new = list_data_set(args), not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prepare-", dir=out) as staging:
-        maker, entries = Maker(out, Path(staging), args.layout == "shared" or args.keep_channels), []
+        kept, negatives = args.layout == "shared" or args.keep_channels, args.layout in ("shared", "pairs")
+        maker, entries = Maker(out, Path(staging), kept, negatives), []
         with logging_redirect_tqdm():
             for entry in tqdm(listing.entries, desc=args.layout, unit="image", disable=None):
                 try:
@@ -236,6 +246,8 @@ def prepare(args: argparse.Namespace) -> int:
             maker.overlapping,
             maker.hidden,
         )
+    if maker.empty:
+        log.info("images without cells, to train on as negatives: %d", maker.empty)
     log_counts(out / "manifest.csv", entries)
     return DONE
 

@@ -32,9 +32,9 @@ and stay in memory for all steps (with --processes, for all but the trainings of
 are): RUNS/permissive.csv has the images that remain, and takes the manifest's place in all steps; the log and the model
 card list their sources. Networks that start from others (--init) have seen more and are refused.
 
-A step that has finished is skipped (RUNS/STEP/finished holds its options), one that was broken off continues where it
-was: give the same command again. To repeat a step with other options, remove its folder and those of the steps that
-start from it.
+A step that has finished is skipped (RUNS/STEP/finished holds its options, and a digest of the manifest's lines), one
+that was broken off continues where it was: give the same command again. To repeat a step with other options or images,
+remove its folder and those of the steps that start from it.
 """
 
 import argparse
@@ -49,10 +49,10 @@ from pathlib import Path
 from models.checkpoint import STORAGES
 from models.classes import CLASSES
 from training import assemble, cue_table, runs, thresholds, train, train_router
-from training.command import DONE, add_device, command, manual, minutes
+from training.command import DONE, add_device, command, manual, minutes, positive, whole
 from training.images.cues import CUES_TABLE
 from training.images.datasets import keep_samples
-from training.images.manifest import read_manifest, write_manifest
+from training.images.manifest import check_sources, digest_of, read_manifest, write_manifest
 from training.images.terms import permissive_records
 from training.tables import read_table
 
@@ -146,6 +146,7 @@ def training_steps(args: argparse.Namespace, train_classes: set[int], val_classe
             steps.append(Step(tuned.parent.name, "training.train", [*finetune[kind], *own, *unmeasured]))
             if k in val_classes and not args.keep_thresholds:
                 fit = [str(tuned), "--manifest", str(args.manifest), "--classes", str(k)]
+                fit += ["--leave-out", *args.leave_out] if args.leave_out else []
                 fit += shlex.split(preset.thresholds)
                 steps.append(Step(f"{tuned.parent.name}/thresholds", "training.thresholds", fit))
     steps.append(Step("router", "training.train_router", options(preset.router, args.router_options)))
@@ -174,15 +175,18 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     Raises
     ------
     ValueError
-        If it has finished with other options.
+        If it has finished with other options, or with other lines of the manifest.
     """
     folder = args.runs / step.name
     finished, options = folder / FINISHED, shlex.join(step.options)
+    images = digest_of(read_manifest(args.manifest, "train", "val", files=False), args.manifest.parent)
     if finished.exists():
-        if (before := finished.read_text(encoding="utf-8")) != options:
+        before, _, seen = finished.read_text(encoding="utf-8").partition("\n")
+        if before != options or seen not in (images, ""):  # older files do not say what was seen
+            other = f"options ({before})" if before != options else f"images than those of {args.manifest}"
             raise ValueError(
-                f"{folder}: finished with other options ({before}); remove the folder and those of the steps that "
-                "start from it, or give another --runs"
+                f"{folder}: finished with other {other}; remove the folder and those of the steps that start from it, "
+                "or give another --runs"
             )
         log.info("%s: finished before", step.name)
         return DONE
@@ -196,14 +200,18 @@ def run_step(step: Step, args: argparse.Namespace) -> int:
     else:
         code = MAINS[step.module](command)
     if code == DONE:
-        finished.write_text(options, encoding="utf-8")
+        finished.write_text(f"{options}\n{images}", encoding="utf-8")
     return code
 
 
 def classes_of_split(folder: Path, split: str, leave_out: Sequence[str]) -> set[int]:
-    """The classes that the images of a split have, from the table that training.cue_table has written."""
+    """The classes that the images of a split have, from the table that training.cue_table has written; of split "val"
+    those of the images that `training.validation.of_trained_sources` takes.
+    """
     table = read_table(folder / CUES / CUES_TABLE, ("class", "split", "source"))
-    return {int(row["class"]) for _, row in table if row["split"] == split and row["source"] not in leave_out}
+    rows = [row for _, row in table if row["source"] not in leave_out]
+    own, trained = [row for row in rows if row["split"] == split], {r["source"] for r in rows if r["split"] == "train"}
+    return {int(row["class"]) for row in [row for row in own if row["source"] in trained] or own}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
@@ -240,7 +248,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--both-streams", action="store_true", help="fine-tune StarDist and Hover for every class")
     add("--separate-pretraining", action="store_true", help="pre-train StarDist and Hover one after the other")
     add("--keep-thresholds", action="store_true", help="decode with the paper's thresholds, do not fit them")
-    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources neither to train on nor to select by")
     add(
         "--train-options",
         default="",
@@ -250,8 +258,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--finetune-options", default="", metavar="TEXT", help="more options for training.train when it fine-tunes")
     add("--router-options", default="", metavar="TEXT", help="more options for training.train_router")
     add("--storage", choices=STORAGES, help="number format of the weights [that of training.assemble]")
-    add("--processes", type=int, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
-    add("--seed", type=int, default=0, help="[0]")
+    add("--processes", type=positive, default=1, metavar="N", help="training processes, one a GPU (torchrun) [1]")
+    add("--seed", type=whole, default=0, help="[0]")
     add_device(parser)
     args = parser.parse_args(argv)
     if args.permissive and not args.terms:
@@ -268,6 +276,17 @@ def own_words(args: argparse.Namespace) -> list[str]:
     ]
 
 
+def check_splits(manifest: Path) -> None:
+    """Raise ValueError if a manifest has no images to train on or none to select by."""
+    splits = {record.split for record in read_manifest(manifest, files=False)}
+    for split, purpose in (("train", "train on"), ("val", "select networks by")):
+        if split not in splits:
+            raise ValueError(
+                f"{manifest}: no image of split {split!r}, to {purpose}; change the split of some lines, or make it "
+                "again with another --val-fraction (training.prepare)"
+            )
+
+
 def permissive_part(manifest: Path, terms: Path, folder: Path) -> Path:
     """The manifest of the permissive sources alone, which it writes into the folder of runs."""
     records = permissive_records(read_manifest(manifest), terms)
@@ -280,8 +299,12 @@ def permissive_part(manifest: Path, terms: Path, folder: Path) -> Path:
 @command(clock=True)
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    check_sources(args.manifest, args.leave_out, "--leave-out")
     if args.permissive:
         args.manifest = permissive_part(args.manifest, args.terms, args.runs)
+        there = {record.source for record in read_manifest(args.manifest)}
+        args.leave_out = [source for source in args.leave_out if source in there]
+    check_splits(args.manifest)
     with keep_samples():
         if code := run_steps(args):
             return code

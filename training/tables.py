@@ -124,12 +124,13 @@ def write_row(path: Path, record: Mapping[str, Value]) -> None:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Take back the lines of a CSV file whose column step is higher; without any line left, or without one, there is no
-    file.
+    """Take back the lines of a CSV file whose column step is higher, and those that a breakdown has damaged; without a
+    line left, or without the file, there is none.
     """
     if not path.exists():
         return
-    kept = [row for _, row in read_table(path, ("step",)) if int(row["step"]) <= step]
+    rows = [row for _, row in read_table(path, ("step",))]
+    kept = [row for row in rows if None not in row and row["step"].isdecimal() and int(row["step"]) <= step]
     part = path.with_name(f"{path.name}.part")
     if kept:
         part.unlink(missing_ok=True)

@@ -17,8 +17,9 @@ What the paper leaves open: the views that it learns from (training.images.route
 weights, smoothed class labels, and the fifth output.
 
 Every --validate-every epochs, and with --init before the first step, the moving average routes and measures the
-manifest's split "val" as inference does (inference.routing, close-ups included). Many networks have equal accuracy but
-measure cells quite differently, which decides what the segmenters find; so the run keeps the one with the highest
+manifest's split "val", of the sources that are trained on, as inference does (inference.routing, close-ups included).
+Many networks have equal accuracy but measure cells quite differently, which decides what the segmenters find; so the
+run keeps the one with the highest
 
     score = accuracy - 0.5 * mean |ln(measured / true diameter)|    (an image's error counts ln 4 at most)
 
@@ -41,7 +42,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from training.command import DONE, command, manual
+from training.command import DONE, command, manual, positive, whole
 from training.learning import settings
 from training.learning.loop import train
 from training.learning.router_trainer import CONFUSION, RouterTrainer
@@ -53,7 +54,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     settings.add_arguments(parser, RouterSettings)
     add, own = parser.add_argument, RouterSettings
     add("--out", type=Path, required=True, help="folder of the run")
-    add("--epochs", type=int, default=own.epochs, help=f"passes over as many views as there are images [{own.epochs}]")
+    add(
+        "--epochs", type=whole, default=own.epochs, help=f"passes over as many views as there are images [{own.epochs}]"
+    )
     add(
         "--optimiser",
         choices=("sgd", "adamw"),
@@ -66,7 +69,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=own.schedule,
         help=f"divided by 10 every 7 of 20 epochs, or warm-up and cosine [{own.schedule}]",
     )
-    add("--validate-every", type=int, default=own.validate_every, metavar="EPOCHS", help=f"[{own.validate_every}]")
+    add("--validate-every", type=positive, default=own.validate_every, metavar="EPOCHS", help=f"[{own.validate_every}]")
     return parser.parse_args(argv)
 
 

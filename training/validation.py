@@ -20,19 +20,20 @@ from training.measure.f1 import f1_score, score_image
 from training.tables import grouped
 
 
-def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int) -> list[Sample]:
+def validation_samples(
+    manifest: Path, classes: Sequence[int] | None, count: int, leave_out: Sequence[str] = ()
+) -> list[Sample]:
     """At most `count` images of the manifest's split "val", of these cue classes (None: all), balanced over the
     sources.
 
-    Sources without training images are left out, so that they go on telling what a network does on images of others;
-    where there are no others, they serve.
+    Sources that are not trained on are left out, as of `of_trained_sources`.
 
     Raises
     ------
     ValueError
         If there is none. The message names the manifest and the remedy.
     """
-    records = of_trained_sources(manifest, read_manifest(manifest, "val"))
+    records = of_trained_sources(manifest, read_manifest(manifest, "val"), leave_out)
     if not classes:
         return load_samples(pick_balanced(records, count))
     samples = {s.record: s for s in load_samples(records) if s.cue_class in classes}
@@ -44,13 +45,27 @@ def validation_samples(manifest: Path, classes: Sequence[int] | None, count: int
     return [samples[r] for r in pick_balanced(list(samples), count)]
 
 
-def of_trained_sources(manifest: Path, records: list[Record]) -> list[Record]:
-    """The records whose source has images in the manifest's split "train"; all, if there is none of that kind."""
+def of_trained_sources(manifest: Path, records: list[Record], leave_out: Sequence[str] = ()) -> list[Record]:
+    """The records whose source has images in the manifest's split "train", so that the others go on telling what a
+    network does on images of strangers; where there are only others, they serve.
+
+    Parameters
+    ----------
+    leave_out : sources that are not trained on all the same; they never serve
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    kept = [r for r in records if r.source not in leave_out]
+    if not kept:
+        raise ValueError(f"{manifest}: no image of split 'val' is left without the sources of --leave-out")
     try:
         trained = {r.source for r in read_manifest(manifest, "train", files=False)}
     except NoSuchSplit:
-        return records
-    return [r for r in records if r.source in trained] or records
+        return kept
+    return [r for r in kept if r.source in trained] or kept
 
 
 def pick_balanced(records: list[Record], count: int) -> list[Record]:

@@ -262,6 +262,18 @@ def test_sources_that_are_bound_to_conditions_are_named(manifest, runs, tmp_path
     assert "unclear" not in first
 
 
+def test_what_a_start_has_seen_stands_in_the_card(manifest, runs, save, tmp_path):
+    """Also where the last training left it out; the table has its terms, or else the checkpoint."""
+    seen = {"blood": {"images": 7, "terms": ""}, "yeast": {"images": 2, "terms": "CC BY-NC 4.0"}}
+    save("class2-stardist/stardist.safetensors", training={"leave_out": ["blood"]}, sources=seen)
+    (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,MIT\n")
+    assert assemble(manifest, "--runs", runs, "--terms", tmp_path / "terms.csv") == 0
+    lines = card(manifest).splitlines()
+    assert "| blood | 1, 7 | router, class2 | MIT |" in lines
+    assert "| yeast | 2 | class2 | CC BY-NC 4.0 |" in lines
+    assert any(line.endswith("that they were trained on: yeast.") for line in lines)
+
+
 def test_permissive_sources_are_named_as_such(manifest, runs, tmp_path):
     """All of them, or the sentence is not there."""
     (tmp_path / "terms.csv").write_text("source,terms\ncells,CC0\nblood,MIT\n")
@@ -319,6 +331,13 @@ def test_the_router_learns_what_the_networks_score(manifest, runs, tmp_path):
 def test_an_incomplete_matrix_is_refused(manifest, runs, tmp_path, caplog):
     assert assemble(manifest, "--runs", runs, "--each-network", write_matrix(tmp_path / "matrix.csv", classes=3)) == 2
     assert "matrix.csv: no scores of network class0 on class 3, network class1 on class 3" in caplog.text
+
+
+def test_a_matrix_of_several_folders_is_refused(manifest, runs, tmp_path, caplog):
+    path = write_matrix(tmp_path / "matrix.csv")
+    path.write_text(path.read_text() + '\n"weights: other, class0",0,0.1')
+    assert assemble(manifest, "--runs", runs, "--each-network", path) == 2
+    assert "matrix.csv: has the networks of several folders (weights: mine; weights: other)" in caplog.text
 
 
 SCORES = """source,seen,images,now

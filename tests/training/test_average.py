@@ -1,5 +1,7 @@
 """training.average and training.averaging: the mean of networks, and what it refuses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from models.stardist import ConvNeXtStarDist
 from training.average import main
 from training.averaging import average
 
+SEEN = {"images": 2, "terms": "MIT"}
 ENCODER = "efficientnet_lite0"  # has running averages, and a whole number among its tensors
 
 
@@ -33,6 +36,15 @@ def test_weights_and_running_averages_are_means(tmp_path):
     assert config.training["averaged"] == ["1.safetensors", "2.safetensors"]
     assert config.crops == 16
     assert config.decoder == {"prob_threshold": 0.2}
+
+
+def test_sources_of_all_are_named(tmp_path):
+    paths = []
+    for name in "ab":
+        model, config = load_checkpoint(write(tmp_path / f"{name}.safetensors", 1))
+        save_checkpoint(tmp_path / f"{name}.safetensors", model, replace(config, sources={name: SEEN}))
+        paths.append(tmp_path / f"{name}.safetensors")
+    assert average(paths)[1].sources == {"a": SEEN, "b": SEEN}
 
 
 def test_shares(tmp_path):

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from training.command import class_number, command, fraction, minutes, positive, share
+from training.command import above_zero, class_number, command, fraction, minutes, positive, share, whole
 
 MANIFESTS = {
     "missing": None,
@@ -107,6 +107,10 @@ def test_other_errors_are_ours(caplog):
         (positive, "0"),
         (positive, "-1"),
         (positive, "1.5"),
+        (whole, "-1"),
+        (whole, "1.5"),
+        (above_zero, "0"),
+        (above_zero, "inf"),
         (fraction, "1"),
         (fraction, "-0.1"),
         (minutes, "0"),
@@ -125,4 +129,5 @@ def test_values_that_are_refused(kind, wrong):
 
 def test_values_that_are_taken():
     assert (positive("7"), fraction("0"), minutes("0.5"), share("1")) == (7, 0.0, 0.5, 1.0)
+    assert (whole("0"), above_zero("0.1")) == (0, 0.1)
     assert (class_number("3"), class_number("small-colour")) == (3, 3)

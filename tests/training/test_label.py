@@ -162,6 +162,8 @@ def test_an_unreadable_image(manifest, caplog):
 def test_nothing_to_label(manifest, caplog):
     assert run(manifest, "--leave-out", "fluo", "blood") == 2
     assert "no line is left without the sources of --leave-out" in caplog.text
+    assert run(manifest, "--leave-out", "Fluo") == 2
+    assert "no line is of source Fluo, which --leave-out names" in caplog.text
     assert run(manifest, "--fewest-cells", 1000) == 2
     assert "none of the 4 images" in caplog.text
     assert not (manifest.parent / "out/manifest.csv").exists()
@@ -202,6 +204,7 @@ def test_predictions_lie_where_the_scorer_looks(manifest, capsys):
         assert list(csv.DictReader(file)) == [
             {
                 "source": "fluo",
+                "folder": "train",
                 "image": "a.png",
                 "class": "binary",
                 "cells": "50",

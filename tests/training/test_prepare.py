@@ -6,6 +6,7 @@ training.readers.listing and training.readers.making.
 
 import csv
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -301,6 +302,16 @@ def test_pairs(source, out, suffix):
     ]
 
 
+def test_pairs_may_be_negatives(source, out, caplog):
+    """Images in which there is no cell; in a published data set such a label is damaged."""
+    caplog.set_level(logging.INFO)
+    save(source / "images/a.png", COLOUR)
+    save(source / "labels/a.tif", np.zeros_like(LABELS))
+    assert run("pairs", source, out, "--val-fraction", 0) == 0
+    assert "images without cells, to train on as negatives: 1" in caplog.text
+    assert run("shared", out, out.parent / "again") == 0
+
+
 def test_pairs_outside_of_the_source(source, out, tmp_path):
     save(source / "../elsewhere/a.png", GRAY)
     save(tmp_path / "cells/a.tif", LABELS)
@@ -482,6 +493,18 @@ def test_split_is_the_same_everywhere_and_moves_no_image():
     assert set(chosen) < {n for n in names if in_validation(n, 0.2, seed=0)}
     assert chosen != [n for n in names if in_validation(n, 0.1, seed=1)]
     assert not any(in_validation(n, 0.0, seed=0) for n in names)
+
+
+@pytest.mark.parametrize(
+    "groups, fraction, expected",
+    [("abc", 0.1, "c"), ("ab", 0.1, "b"), ("a", 0.1, ""), ("abc", 0, ""), ("abc", 0.9, "abc")],
+)
+def test_few_images_have_one_to_validate_with(groups, fraction, expected):
+    """The one whose place is the lowest, if no place is below the share; one image alone stays to train on."""
+    entries = [Entry(Path(f"{g}.png"), Path("l.png"), "train", "s", group=g) for g in (*groups, groups[0])]
+    drawn = draw_splits(entries, "val", fraction, seed=0)
+    assert {e.group for e in drawn if e.split == "val"} == set(expected)
+    assert [e.group for e in drawn] == [e.group for e in entries]
 
 
 def test_val_fraction_has_to_be_a_share(neurips, out, capsys):

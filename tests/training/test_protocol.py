@@ -13,13 +13,23 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import read_image
-from training import prepare, protocol, train, train_router
+from training import prepare, protocol, thresholds, train, train_router
 from training.images import datasets
 from training.images.manifest import read_manifest
 from training.measure import ablation
-from training.protocol import FINISHED, PRESETS, Step, main, parse_arguments, run_step, share_time, training_steps
+from training.protocol import (
+    FINISHED,
+    PRESETS,
+    Step,
+    classes_of_split,
+    main,
+    parse_arguments,
+    run_step,
+    share_time,
+    training_steps,
+)
 from training.readers.label_images import stored_pixels
+from training.readers.listing import read_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -65,7 +75,7 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
     """Smoke preset, which decodes every file once; then the same command again, which skips everything; predict.py and
     Table 4 on the result."""
     reads = Counter()
-    for name, read in (("read_image", read_image), ("stored_pixels", stored_pixels)):
+    for name, read in (("read_pixels", read_pixels), ("stored_pixels", stored_pixels)):
         monkeypatch.setattr(datasets, name, lambda path, read=read: (reads.update([path]), read(path))[1])
     runs, weights = tmp_path / "runs", tmp_path / "weights"
     command = ["--manifest", str(manifest), "--runs", str(runs), "--weights", str(weights), "--preset", "smoke"]
@@ -200,6 +210,38 @@ def test_hover_has_options_of_its_own():
     ]
 
 
+def test_sources_that_are_left_out_fit_no_thresholds():
+    steps = training_steps(arguments("--leave-out", "x", "y"), {0}, {0})
+    fit = next(step.options for step in steps if step.module == "training.thresholds")
+    assert thresholds.parse_arguments(fit).leave_out == ["x", "y"]
+
+
+def test_classes_of_validation_images_are_those_of_trained_sources(tmp_path):
+    """Class 1 has some of a stranger alone, class 2 of a source that is left out; without others all serve."""
+    lines = ["0,train,a", "1,train,a", "2,train,b", "0,val,a", "1,val,c", "2,val,b"]
+    table = tmp_path / protocol.CUES / protocol.CUES_TABLE
+    table.parent.mkdir()
+    table.write_text("class,split,source\n" + "\n".join(lines))
+    assert classes_of_split(tmp_path, "train", ["b"]) == {0, 1}
+    assert classes_of_split(tmp_path, "val", ["b"]) == {0}
+    assert classes_of_split(tmp_path, "val", []) == {0, 2}
+    table.write_text("class,split,source\n0,train,a\n1,val,c\n")
+    assert classes_of_split(tmp_path, "val", []) == {1}
+
+
+@pytest.mark.parametrize("name, code", [("bound", 1), ("bond", 2)])
+def test_names_of_sources_are_checked(manifest, tmp_path, monkeypatch, caplog, name, code):
+    """Before the first step; --permissive may have left out the same."""
+    mixed, terms = manifest.with_name("other.csv"), tmp_path / "terms.csv"
+    lines = manifest.read_text().splitlines()
+    mixed.write_text("\n".join([*lines[:-1], lines[-1].replace("neurips,", "bound,")]))
+    terms.write_text("source,terms\nneurips,CC0\n")
+    monkeypatch.setattr(protocol, "run_steps", lambda args: 1 if args.leave_out == [] else 9)
+    command = ["--manifest", str(mixed), "--runs", str(tmp_path / "runs"), "--weights", str(tmp_path / "weights")]
+    assert main([*command, "--permissive", "--terms", str(terms), "--leave-out", name]) == code
+    assert ("no line is of source bond" in caplog.text) == (code == 2)
+
+
 def test_share_time():
     names = ["pretrain", "class0-stardist", "class1-hover", "router"]
     steps = [Step(name, "training.train_router" if name == "router" else "training.train", []) for name in names]
@@ -214,13 +256,28 @@ def test_share_time():
     ]
 
 
-def test_a_finished_step_with_other_options_is_refused(tmp_path):
+def test_a_finished_step_with_other_options_is_refused(manifest, tmp_path):
+    """The file is of an earlier version, which did not say what images there were."""
     (tmp_path / "router").mkdir()
     (tmp_path / "router" / FINISHED).write_text("--epochs 3")
-    args = Namespace(runs=tmp_path)
+    args = Namespace(runs=tmp_path, manifest=manifest)
     assert run_step(Step("router", "", ["--epochs", "3"]), args) == 0
     with pytest.raises(ValueError, match="router: finished with other options"):
         run_step(Step("router", "", ["--epochs", "4"]), args)
+
+
+def test_a_finished_step_with_other_images_is_refused(manifest, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setitem(protocol.MAINS, "training.cue_table", lambda words: done.append(words) or 0)
+    changed = manifest.with_name("changed.csv")
+    changed.write_text(manifest.read_text())
+    (tmp_path / "cues").mkdir()
+    step = Step("cues", "training.cue_table", ["--split", "val"])
+    args = Namespace(runs=tmp_path, manifest=changed, processes=1)
+    assert [run_step(step, args), run_step(step, args), len(done)] == [0, 0, 1]
+    changed.write_text("\n".join(manifest.read_text().splitlines()[:-1]))
+    with pytest.raises(ValueError, match="cues: finished with other images than those of .*changed.csv; remove the"):
+        run_step(step, args)
 
 
 def test_permissive_sources_alone(manifest, tmp_path, monkeypatch):
@@ -254,6 +311,17 @@ def test_permissive_refuses_what_nobody_can_know(more, said, capsys):
     with pytest.raises(SystemExit):
         arguments("--permissive", *more)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_manifest_without_a_split_is_refused_before_the_first_step(manifest, tmp_path, monkeypatch, caplog, split):
+    lines = [line for line in manifest.read_text().splitlines() if f",{split}," not in line]
+    manifest.with_name("part.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(protocol, "run_steps", lambda args: 9)
+    command = ["--runs", str(tmp_path / "runs"), "--weights", str(tmp_path / "weights")]
+    assert main(["--manifest", str(manifest.with_name("part.csv")), *command]) == 2
+    assert f"part.csv: no image of split '{split}', to" in caplog.text
+    assert "another --val-fraction" in caplog.text
 
 
 def test_a_missing_manifest_is_named(tmp_path, caplog):

@@ -56,6 +56,14 @@ def test_lines_of_lost_steps_are_taken_back(tmp_path):
     assert path.read_text() == "step,loss\n50,0.3\n100,-0.2\n"
 
 
+def test_damaged_lines_are_dropped(tmp_path):
+    """One that was cut off, zeros in its place, one to which the next was joined: the run goes on."""
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n50,0.3\n,\n\0\0\0\nnan,0.3\n100,0.100,0.2\n100,0.2\n")
+    drop_rows_after(path, 100)
+    assert path.read_text() == "step,loss\n50,0.3\n100,0.2\n"
+
+
 def test_a_table_of_lost_steps_alone_is_taken_away(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("step,loss\n50,0.3\n")

@@ -13,6 +13,7 @@ from inference.pipeline import segment_at
 from inference.stardist import Settings
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
+from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training import thresholds
 from training.fitting import Replay, choose, score_settings
@@ -136,6 +137,19 @@ def test_the_checkpoint_gets_the_fit(manifest, tmp_path, monkeypatch, gain, smal
     }
 
 
+def test_sources_that_are_left_out_are_not_looked_at(manifest, tmp_path, monkeypatch, caplog):
+    """Of the images of two sources those of one; the name must be right."""
+    both = manifest.with_name("both.csv")
+    both.write_text(manifest.read_text().replace("1.png,1_label.png,val,a", "1.png,1_label.png,val,b"))
+    save_checkpoint(tmp_path / "x.safetensors", ConvNeXtStarDist(ENCODER), Config({"encoder": ENCODER}, 20.0))
+    monkeypatch.setattr(thresholds, "Network", Unsure)
+    command = [str(tmp_path / "x.safetensors"), "--manifest", str(both)]
+    assert main([*command, "--leave-out", "b"]) == 0
+    assert read_config(tmp_path / "x.safetensors")[1].validation["images"] == 1
+    assert main([*command, "--leave-out", "B"]) == 2
+    assert "no line is of source B" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
@@ -149,6 +163,18 @@ def test_no_more_is_changed_than_is_gained(scores, expected):
     default = 28.0, Settings()
     tried = [default, (35.0, Settings()), (28.0, Settings(prob_threshold=0.3)), (35.0, Settings(prob_threshold=0.3))]
     assert choose(dict(zip(tried, scores)), default, 0.005) == tried[expected]
+
+
+def test_a_router_has_no_thresholds(manifest, tmp_path, caplog):
+    save_checkpoint(tmp_path / "router.safetensors", Router(), Config())
+    assert main([str(tmp_path / "router.safetensors"), "--manifest", str(manifest)]) == 2
+    assert "router.safetensors: holds a router, which decodes nothing" in caplog.text
+
+
+def test_no_images_are_too_few(capsys):
+    with pytest.raises(SystemExit):
+        thresholds.parse_arguments(["x", "--manifest", "m.csv", "--images", "0"])
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_named(manifest, tmp_path, caplog):

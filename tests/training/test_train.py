@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from inference.network import Network
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.config import Config
+from models.hover import ConvNeXtHover
 from models.router import Router
 from models.stardist import ConvNeXtStarDist
 from training.learning import loop, segmenter_trainer
@@ -340,6 +341,22 @@ def test_crops_are_counted_over_all_starts(manifest, tmp_path):
     assert seen == [40 + 12] * 2 + [40 + 12 + 8] * 2 + [40 + 12 + 12] * 2
 
 
+def test_the_sources_of_all_starts_are_named(manifest, tmp_path):
+    """Of --init, of --init-head, and of the training itself, without what it leaves out; also in a later run."""
+    for name, kind in (("x", ConvNeXtStarDist), ("y", ConvNeXtHover)):
+        config = Config({"encoder": ENCODER}, 20.0, sources={name: {"images": 9, "terms": "MIT"}})
+        save_checkpoint(tmp_path / f"{name}.safetensors", kind(ENCODER), config)
+    starts = ("--init", tmp_path / "x.safetensors", "--init-head", tmp_path / "y.safetensors")
+    assert main(arguments(manifest, tmp_path / "run", *starts, "--leave-out", "a", "--steps", 0)) == 0
+    again = ("--init", tmp_path / "run/hover.safetensors", "--stream", "hover", "--steps", 0)
+    assert main(arguments(manifest, tmp_path / "again", *again)) == 0
+    given, own = {"images": 9, "terms": "MIT"}, {"images": 3, "terms": ""}
+    for kind in ("stardist", "hover"):
+        assert read_config(tmp_path / f"run/{kind}.safetensors")[1].sources == {"x": given, "y": given, "b": own}
+    known = read_config(tmp_path / "again/hover.safetensors")[1].sources
+    assert known == {"x": given, "y": given, "a": own, "b": own}
+
+
 def test_validation_by_the_clock(manifest, tmp_path, monkeypatch):
     """Every so many minutes, here no time at all, and once at the end; the real F1 of untrained networks is low."""
     command = arguments(manifest, tmp_path, "--steps", 2, "--validate-images", 2, "--validate-every", 0)
@@ -430,6 +447,15 @@ def test_log_names_images_and_result(manifest, tmp_path, caplog):
         (("--stream", "both!"), "invalid choice"),
         (("--source-factors", "a"), "must be SOURCE=FACTOR"),
         (("--device", "gpu"), "invalid choice"),
+        (("--crop", 100), "must be a multiple of 32, got 100"),
+        (("--batch", 0), "expected a whole number of at least 1, got '0'"),
+        (("--log-every", 0), "at least 1"),
+        (("--zoom", 0, 1), "must be more than 0, got 0"),
+        (("--zoom", 2, 0.5), "the smaller factor comes first"),
+        (("--diameter", 0), "must be more than 0, got 0"),
+        (("--lr", "nan"), "must be more than 0, got nan"),
+        (("--steps=-1",), "expected a whole number of at least 0, got '-1'"),
+        (("--seed=-1",), "at least 0"),
     ],
 )
 def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
@@ -439,9 +465,15 @@ def test_an_option_that_cannot_be(manifest, tmp_path, capsys, option, said):
     assert said in capsys.readouterr().err
 
 
-def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog):
-    assert main(arguments(manifest, tmp_path, "--encoder", "convnext_gigantic")) == 2
-    assert "no encoder 'convnext_gigantic'" in caplog.text
+@pytest.mark.parametrize("name", ["convnext_gigantic", "resnet18"])
+def test_an_encoder_that_nobody_knows(manifest, tmp_path, caplog, name):
+    assert main(arguments(manifest, tmp_path, "--encoder", name)) == 2
+    assert f"no encoder '{name}'" in caplog.text
+
+
+def test_factors_that_leave_nothing(manifest, tmp_path, caplog):
+    assert main(arguments(manifest, tmp_path, "--source-factors", "a=0", "b=0")) == 2
+    assert "--source-factors: every source has the factor 0" in caplog.text
 
 
 def test_a_budget_has_room_for_start_and_last_validation(manifest, tmp_path, monkeypatch):
@@ -471,3 +503,41 @@ def test_a_joint_training_goes_on_from_the_networks_that_it_wrote(manifest, tmp_
     for wrong in (["--init-head", first["hover"]], [*again, "--stream", "hover"], ["--keep-statistics"]):
         with pytest.raises(SystemExit):
             main(arguments(manifest, tmp_path / "wrong", *wrong))
+
+
+@pytest.mark.parametrize(
+    "kind, network, diameter, said",
+    [
+        (ConvNeXtStarDist, ENCODER, 20.0, "holds a stardist network; give --init-head the other one"),
+        (Router, None, 0.0, "holds a router network; give --init-head the other one"),
+        (
+            ConvNeXtHover,
+            "convnext_atto",
+            20.0,
+            "of another encoder or working size .*convnext_atto, 20 pixels; test_conv",
+        ),
+        (
+            ConvNeXtHover,
+            ENCODER,
+            30.0,
+            "of another encoder or working size .*test_convnext, 30 pixels; test_convnext, 20",
+        ),
+    ],
+)
+def test_a_head_that_does_not_belong_to_the_start(manifest, tmp_path, start, caplog, kind, network, diameter, said):
+    head = tmp_path / "head.safetensors"
+    save_checkpoint(
+        head, kind(network) if network else kind(), Config({"encoder": network} if network else {}, diameter)
+    )
+    assert main(arguments(manifest, tmp_path / "run", "--init", start, "--init-head", head)) == 2
+    assert re.search(f"head.safetensors: {said}", caplog.text)
+
+
+def test_a_head_brings_the_settings_of_its_decoder(manifest, tmp_path, start):
+    """Of another working size, where --diameter decides."""
+    head, decoder = tmp_path / "head.safetensors", {"cell_threshold": 0.7}
+    save_checkpoint(head, ConvNeXtHover(ENCODER), Config({"encoder": ENCODER}, 30.0, decoder))
+    more = ("--init", start, "--init-head", head, "--diameter", 20, "--steps", 0)
+    assert main(arguments(manifest, tmp_path / "run", *more)) == 0
+    found = {kind: read_config(tmp_path / f"run/{kind}.safetensors")[1].decoder for kind in ("stardist", "hover")}
+    assert found == {"stardist": {"prob_threshold": 0.4}, "hover": decoder}

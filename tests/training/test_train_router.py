@@ -130,6 +130,15 @@ def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkey
     assert load_checkpoint(tmp_path / "router.safetensors")[1].crops == 40
 
 
+def test_the_sources_of_the_start_are_named(manifest, tmp_path):
+    given = {"x": {"images": 9, "terms": "MIT"}}
+    save_checkpoint(tmp_path / "start.safetensors", Router(), Config(sources=given))
+    start = ("--init", tmp_path / "start.safetensors", "--time-budget", 1e-6)
+    assert main(arguments(manifest, tmp_path / "run", *start)) == 0
+    own = {"images": 3, "terms": ""}
+    assert read_config(tmp_path / "run/router.safetensors")[1].sources == given | {"a": own, "b": own}
+
+
 def test_a_segmenter_is_no_start(manifest, tmp_path, caplog):
     start = tmp_path / "class0.safetensors"
     save_checkpoint(start, ConvNeXtStarDist("test_convnext"), Config({"encoder": "test_convnext"}))
@@ -189,7 +198,7 @@ def test_resume_file_of_another_version(manifest, tmp_path, caplog):
     trainer = RouterTrainer(
         RouterSettings.of(parse_arguments(arguments(manifest, tmp_path))), Team(torch.device("cpu"))
     )
-    save_run(tmp_path, {"model": trainer.model}, trainer.optimiser, trainer.settings.decisive(), {"step": 1})
+    save_run(tmp_path, {"model": trainer.model}, trainer.optimiser, trainer.decisive(), {"step": 1})
     assert main(arguments(manifest, tmp_path)) == 2
     assert "resume.safetensors: of another version of this program" in caplog.text
 
@@ -224,6 +233,13 @@ def test_missing_validation_images_are_named(manifest, tmp_path, caplog):
     other.write_text("\n".join(lines))
     assert main(arguments(other, tmp_path)) == 2
     assert "train-only.csv: no line has split 'val'" in caplog.text
+
+
+@pytest.mark.parametrize("option", ["--validate-every=0", "--batch=0", "--epochs=-1"])
+def test_numbers_that_cannot_be(manifest, tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        main(arguments(manifest, tmp_path, option))
+    assert "expected a whole number of at least" in capsys.readouterr().err
 
 
 def test_a_time_budget_must_be_positive(manifest, tmp_path, capsys):

@@ -175,3 +175,14 @@ def test_sources_that_are_not_trained_on_are_kept_for_the_end(monkeypatch, tmp_p
     assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8)} == {"b"}
     splits["train"] = records(c=1)
     assert len(validation.validation_samples(tmp_path / "m.csv", None, 8)) == 5
+
+
+def test_sources_that_are_left_out_never_choose(monkeypatch, tmp_path):
+    splits = {"val": records(a=2, b=3), "train": records(a=1, b=1)}
+    monkeypatch.setattr(validation, "read_manifest", lambda _, split, **__: splits[split])
+    monkeypatch.setattr(validation, "load_samples", lambda wanted: wanted)
+    assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8, ["b"])} == {"a"}
+    splits["train"] = records(b=1)
+    assert {r.source for r in validation.validation_samples(tmp_path / "m.csv", None, 8, ["b"])} == {"a"}
+    with pytest.raises(ValueError, match="m.csv: no image of split 'val' is left without the sources of --leave-out"):
+        validation.validation_samples(tmp_path / "m.csv", None, 8, ["a", "b"])

@@ -14,13 +14,13 @@ import torch
 from torch.utils.data import Dataset
 
 from inference.image.normalisation import normalise, to_three_channels
-from inference.reading import read_image
 from inference.routing import ruled_out
 from training.images import augmentation
 from training.images.cues import Cues, decide, measure_cues
 from training.images.manifest import Record
 from training.images.targets import make_targets
-from training.readers.label_images import stored_pixels
+from training.readers.label_images import renumbered, stored_pixels
+from training.readers.listing import read_pixels
 
 SMALLEST_MOSAIC_TILE = 64  # pixels
 # Kept for good: a thread that is about to end when the loader's processes are forked leaves a lock of OpenCV's closed
@@ -68,6 +68,7 @@ def read_labels(path: Path) -> np.ndarray:
         raise ValueError(
             f"{path}: labels must be one channel of non-negative integers, got {labels.dtype} of shape {labels.shape}"
         )
+    labels = renumbered(labels)
     return labels if labels.dtype in (np.uint8, np.uint16) else labels.astype(np.uint32)
 
 
@@ -98,13 +99,13 @@ def load_sample(record: Record) -> Sample:
 
 def decode_sample(record: Record) -> Sample:
     """As `load_sample`, always from the files."""
-    picture, labels = read_image(record.image), read_labels(record.label)
-    if picture.shape != labels.shape:
+    stored, labels = read_pixels(record.image), read_labels(record.label)
+    if stored.shape[:2] != labels.shape:
         raise ValueError(
-            f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {picture.shape}"
+            f"{record.label}: labels of shape {labels.shape} do not fit the image of shape {stored.shape[:2]}"
         )
-    normalised, cues = normalise(picture.pixels), measure_cues(picture.pixels, labels)
-    pixels, impossible = without_equal_channels(normalised), ruled_out(picture.pixels, normalised.ndim == 2)
+    normalised, cues = normalise(stored), measure_cues(stored, labels)
+    pixels, impossible = without_equal_channels(normalised), ruled_out(stored, normalised.ndim == 2)
     return Sample(record, pixels, labels, median_diameter(labels), decide(cues)[0], impossible, cues)
 
 
@@ -129,10 +130,17 @@ def balanced_weights(
     Parameters
     ----------
     factors : by source; 1 for a source that is not in it
+
+    Raises
+    ------
+    ValueError
+        If every source has the factor 0.
     """
     sizes = Counter(sample.record.source for sample in samples)
     factors = factors or {}
     weights = np.array([sizes[s.record.source] ** (exponent - 1) * factors.get(s.record.source, 1.0) for s in samples])
+    if not weights.any():
+        raise ValueError("--source-factors: every source has the factor 0; nothing is left to train on")
     return weights / weights.sum()
 
 

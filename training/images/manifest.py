@@ -1,13 +1,16 @@
 """Manifests: the CSV files that list the images of a data set, and the record that a line of one becomes.
 
 A manifest has a line an image and at least the columns image, label, split (train, val, test or unlabelled) and source;
-paths are relative to the manifest. A column modality may say how the image was taken, a column partial may hold 1 where
-only some cells are labelled. Further columns are ignored. A line of split unlabelled has no label, every other one has.
+paths are relative to the manifest. A column modality may say how the image was taken, a column partial may hold 1 (or
+true, or yes) where only some cells are labelled. Further columns are ignored. A line of split unlabelled has no label,
+every other one has. An image of split train is in no line of val or test.
 """
 
 import csv
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +19,8 @@ from training.tables import read_table
 
 COLUMNS = ("image", "label", "split", "source", "modality", "partial")
 SPLITS = ("train", "val", "test", "unlabelled")
+PARTIAL = {"": False, **dict.fromkeys(("0", "0.0", "false", "no"), False)}
+PARTIAL |= dict.fromkeys(("1", "1.0", "true", "yes"), True)
 PSEUDO_SUFFIX = "_pseudo"  # of a source whose labels a network has made
 SYNTHETIC_PREFIX = "synthetic_"  # of a source that was drawn
 
@@ -87,16 +92,18 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
     except ValueError as error:
         return [], [Problem(path, str(error))]
     folder = Path(path).parent
+    trained = {os.path.normpath(row["image"]) for _, row in lines if row["split"] == "train"}
     for number, row in lines:
         if row["split"] in SPLITS and row["split"] not in splits:
             continue
+        partial = (row.get("partial") or "").strip().lower()
         record = Record(
             folder / row["image"],
             folder / row["label"] if row["label"] else None,
             row["split"],
             row["source"],
             row.get("modality", ""),
-            row.get("partial") == "1",
+            PARTIAL.get(partial, False),
         )
         lost = next((p for p in (record.image, record.label) if p and not p.is_file()), None) if files else None
         if lost:
@@ -105,11 +112,36 @@ def list_manifest(path: Path, splits: Sequence[str] = SPLITS, files: bool = True
             text = f"{path}: line {number}: split must be one of {', '.join(SPLITS)}, got {record.split!r}"
         elif (record.label is None) != (record.split == "unlabelled"):
             text = f"{path}: line {number}: split unlabelled, and no other, goes without a label; correct the line"
+        elif partial not in PARTIAL:
+            text = f"{path}: line {number}: partial must be 1, 0 or empty, got {row['partial']!r}"
+        elif record.split in ("val", "test") and os.path.normpath(row["image"]) in trained:
+            text = f"{path}: line {number}: {row['image']} is of split train, too; take one of the lines out"
         else:
             records.append(record)
             continue
         problems.append(Problem(record.image, text))
     return records, problems
+
+
+def check_sources(path: Path, names: Collection[str], option: str) -> None:
+    """Raise ValueError if a manifest has no line of a source that an option names: it would be ignored."""
+    if not names:
+        return
+    there = {row["source"] for _, row in read_table(path, ("source",))}
+    if unknown := sorted(set(names) - there):
+        raise ValueError(
+            f"{path}: no line is of source {', '.join(unknown)}, which {option} names; sources here: "
+            f"{', '.join(sorted(there))}"
+        )
+
+
+def digest_of(records: Sequence[Record], folder: Path) -> str:
+    """What tells whether a manifest in a folder still has these lines, in this order, wherever the folder lies."""
+    lines = [
+        [relative_path(r.image, folder), r.label and relative_path(r.label, folder), r.split, r.source, r.partial]
+        for r in records
+    ]
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
 
 
 def write_manifest(path: Path, records: Sequence[Record]) -> None:

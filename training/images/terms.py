@@ -2,12 +2,13 @@
 
 The terms are read from a table with the columns source and terms. They are *permissive* if they name CC0, the public
 domain, CC BY, MIT, BSD, ISC or Apache, and nothing in them restricts that. What restricts is *non-commercial*;
-*conditions*: share-alike or no-derivatives clauses, the GPL and conditions of use of a publisher's own, for nobody has
-decided whether weights are derived from the images and would have to be passed on under the same terms; or *unclear*,
-as a source is that the table lacks. Images drawn by `training.synthesize` are CC0.
+*conditions*: share-alike or no-derivatives clauses, some uses only, the GPL and conditions of use of a publisher's own,
+for nobody has decided whether weights are derived from the images and would have to be passed on under the same terms;
+or *unclear*, as a source is that the table lacks. Images drawn by `training.synthesize` are CC0.
 """
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -17,13 +18,19 @@ from training.images.manifest import PSEUDO_SUFFIX, SYNTHETIC_PREFIX, Record
 
 log = logging.getLogger(__name__)
 
-NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
+NON_COMMERCIAL = re.compile(
+    r"\bNC\b|non\W*commercial|\b(no|not)\b[^.;]*\bcommercial|commons clause"
+    r"|\bcommercial\b[^.;]*\b(not|excluded|forbidden|prohibited)\b",
+    re.IGNORECASE,
+)
 UNCLEAR = re.compile(
     r"^$|unclear|not? explicit|no licen[cs]e|without licen[cs]e|exact version not|as above", re.IGNORECASE
 )
 FREE = re.compile(r"\bCC[ -]?0\b|\bpublic domain\b|\bCC[ -]BY\b|\b(MIT|BSD|ISC)\b|\bApache\b", re.IGNORECASE)
 BOUND = re.compile(
-    r"\b(SA|ND)\b|share-?alike|no-?deriv|\b[AL]?GPL|research (use|only)|conditions of use", re.IGNORECASE
+    r"\b(SA|ND)\b|share\W?alike|no\W?deriv|\b[AL]?GPL|conditions of use|all rights reserved|\bonly\b"
+    r"|\b(research|academic|education\w*|teaching|personal|private) (use|purposes?)\b",
+    re.IGNORECASE,
 )
 RESTRICTIONS = {"non-commercial": NON_COMMERCIAL, "conditions": BOUND, "unclear": UNCLEAR}
 DRAWN = "CC0 (drawn by training.synthesize)"
@@ -55,11 +62,16 @@ def read_terms(path: Path) -> dict[str, str]:
     ValueError
         If there is no such table.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        if path.suffix.lower() == ".csv":
-            rows = list(csv.reader(file))
-        else:
-            rows = [[cell.strip() for cell in line.strip(" |\n").split("|")] for line in file if line.startswith("|")]
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # as older spreadsheets save it
+        text = content.decode("latin-1")
+    lines = list(io.StringIO(text, newline=""))
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.reader(lines))
+    else:
+        rows = [[cell.strip() for cell in line.strip(" |\r\n").split("|")] for line in lines if line.startswith("|")]
     header = next((i for i, row in enumerate(rows) if {"source", "terms"} <= set(row)), None)
     if header is None:
         raise ValueError(f"{path}: no table with the columns source and terms; add one, or leave out --terms")

@@ -18,6 +18,7 @@ from inference.machine import usable_processors
 from inference.network import choose_device
 from training.command import DONE
 from training.images.datasets import Sample
+from training.images.sources import counted, united
 from training.learning.distributed import Team
 from training.learning.settings import Settings
 from training.learning.trainer import NotFinite, Stopped, Trainer
@@ -25,7 +26,7 @@ from training.tables import drop_rows_after, write_row
 
 log = logging.getLogger(__name__)
 
-LOG, VALIDATIONS = "log.csv", "validation.csv"
+LOG, VALIDATIONS, ARGUMENTS = "log.csv", "validation.csv", "arguments.json"
 STOPPED = 128 + signal.SIGTERM  # exit code
 MOST_WORKERS = 16
 PREFETCH_BYTES = 256 * 2**20  # of crops that lie ready for the network
@@ -129,6 +130,7 @@ def train(kind: type[Trainer], settings: Settings) -> int:
                 "machines share"
             )
         data, val = trainer.load()
+        trainer.sources = united(trainer.sources_before, counted(sample.record for sample in data.samples))
         if team.leads:
             announce(trainer, data, val, resumed)
         loader = make_loader(data, settings, team, trainer.step)
@@ -163,7 +165,7 @@ def announce(trainer: Trainer, data: Dataset, val: list[Sample], resumed: bool) 
         log.info("continuing at step %d", trainer.step)
     for name in (LOG, VALIDATIONS):
         drop_rows_after(settings.out / name, trainer.step if resumed else -1)
-    (settings.out / "arguments.json").write_text(json.dumps(vars(settings), default=str, indent=1), encoding="utf-8")
+    (settings.out / ARGUMENTS).write_text(json.dumps(vars(settings), default=str, indent=1), encoding="utf-8")
 
 
 def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm, began: float) -> bool:
@@ -224,6 +226,7 @@ def run_validation(trainer: Trainer, val: list[Sample], stop: StopSignal) -> boo
     if not val:
         for name in trainer.networks(trainer.average) if trainer.team.leads else ():
             trainer.write(name)
+        trainer.validated = (trainer.step, trainer.seconds)
         return True
     try:
         rows = trainer.validate(val, stop.check)

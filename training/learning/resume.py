@@ -14,6 +14,8 @@ from torch import nn
 from models.checkpoint import CheckpointError
 
 RESUME_FILE = "resume.safetensors"
+IMAGES = "training_images"  # among the arguments: a digest of the manifest's lines
+UNSAID = ("init", "init_head", "encoder_weights", "random_init", "lr", "schedule", IMAGES)  # in older files
 TRAINED = "model"  # the module whose parameters the optimiser has
 
 
@@ -71,8 +73,10 @@ def load_run(
         raise CheckpointError(
             f"{path}: not a resume file of this program ({error!r}); remove it, or give another --out"
         ) from None
-    before = {name: False for name in arguments} | before  # an option that came later was off
-    if differing := [f"{name} {before[name]}" for name, value in arguments.items() if before[name] != value]:
+    # An option that came later was off; what a segmenter's file did not say at first may be anything.
+    before = {name: value if name in UNSAID else False for name, value in arguments.items()} | before
+    if differing := [name for name, value in arguments.items() if before[name] != value]:
+        differing = ["other training images" if name == IMAGES else f"{name} {before[name]}" for name in differing]
         raise CheckpointError(
             f"{path}: from a run with {', '.join(differing)}; repeat its command to continue it, or give another --out"
         )

@@ -22,6 +22,7 @@ from training.images.manifest import read_manifest
 from training.images.router_views import NO_CLASS, ViewDataset
 from training.learning.settings import RouterSettings, training_records
 from training.learning.trainer import Trainer
+from training.validation import of_trained_sources
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of SGD
 ADAMW_WEIGHT_DECAY = 0.02
@@ -143,7 +144,7 @@ class RouterTrainer(Trainer):
             if start.kind != "router":
                 raise ValueError(f"{settings.init}: holds a segmenter; give --init the checkpoint of a router")
             model.load_state_dict(start.state_dict())
-            self.crops_before = config.crops
+            self.crops_before, self.sources_before = config.crops, config.sources
         return model
 
     def make_optimiser(self) -> torch.optim.Optimizer:
@@ -156,9 +157,8 @@ class RouterTrainer(Trainer):
         settings = self.settings
         samples = load_samples(training_records(settings))
         self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
-        return ViewDataset(samples, settings.seed, settings.balance), load_samples(
-            read_manifest(settings.manifest, "val")
-        )
+        val = of_trained_sources(settings.manifest, read_manifest(settings.manifest, "val"), settings.leave_out)
+        return ViewDataset(samples, settings.seed, settings.balance), load_samples(val)
 
     def steps(self) -> int:
         return self.settings.epochs * self.steps_an_epoch

@@ -17,10 +17,11 @@ from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
 from models.unet import STRIDE
 from training.images.datasets import CropDataset, Sample, load_samples
+from training.images.sources import united
 from training.learning.encoder_weights import load_encoder, packaged_weights
 from training.learning.losses import hover_loss, stardist_loss
 from training.learning.networks import TrainingNetwork
-from training.learning.settings import SegmenterSettings, training_records
+from training.learning.settings import SegmenterSettings, check_head, training_records
 from training.learning.trainer import Stopped, Trainer
 from training.validation import scores_of, validate, validation_samples
 
@@ -101,9 +102,10 @@ class SegmenterTrainer(Trainer):
     def build(self) -> TrainingNetwork:
         """From --init's checkpoint, from ImageNet weights for the encoder, or from random ones."""
         start, config = load_checkpoint(self.settings.init) if self.settings.init else (None, None)
+        sized = self.settings.diameter is not None
         self.settings = settings = self.settings.completed(config)
         self.carried = {start.kind: config.decoder} if start else {}  # settings of the start's decoder
-        self.crops_before = config.crops if config else 0
+        self.crops_before, self.sources_before = (config.crops, config.sources) if config else (0, {})
         fetched = not (settings.random_init or start or settings.encoder_weights)
         model = TrainingNetwork(
             settings.stream,
@@ -114,7 +116,11 @@ class SegmenterTrainer(Trainer):
         if start:
             model.adopt(start)
             if settings.init_head:
-                model.adopt_head(load_checkpoint(settings.init_head)[0])
+                check_head(settings.init, settings.init_head, sized)
+                other, head = load_checkpoint(settings.init_head)
+                model.adopt_head(other)
+                self.carried[other.kind] = head.decoder
+                self.sources_before = united(self.sources_before, head.sources)
         elif settings.encoder_weights:
             load_encoder(model.unet.encoder, settings.encoder_weights)
         elif fetched and settings.encoder in EFFICIENTNETS:
@@ -130,7 +136,7 @@ class SegmenterTrainer(Trainer):
         settings, val = self.settings, []
         data = training_crops(settings)
         if settings.validate_images:  # every process scores its share
-            val = validation_samples(settings.manifest, settings.classes, settings.validate_images)
+            val = validation_samples(settings.manifest, settings.classes, settings.validate_images, settings.leave_out)
         return data, val
 
     def steps(self) -> int:

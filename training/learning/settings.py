@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
+from models.checkpoint import read_config
 from models.config import Config
-from training.command import add_device, minutes
+from training.command import above_zero, add_device, minutes, positive, whole
 from training.images.manifest import Record, read_manifest
 
 DEFAULT_DIAMETER = 28.0  # pixels; median cell diameter that images are brought to
@@ -59,7 +60,7 @@ class SegmenterSettings(Settings):
 
     DECISIVE: ClassVar[tuple[str, ...]] = tuple(
         "stream encoder seed batch crop diameter zoom classes leave_out plain_mae hv_weight balance source_factors ema "
-        "weight_decay encoder_lr keep_statistics".split()
+        "weight_decay encoder_lr keep_statistics init init_head encoder_weights random_init lr schedule".split()
     )
 
     batch: int = 16
@@ -117,6 +118,27 @@ class RouterSettings(Settings):
     validate_every: int = 1
 
 
+def check_head(init: Path, init_head: Path, sized: bool) -> None:
+    """Raise ValueError if the checkpoint of --init-head is not the other one of a joint training beside that of --init.
+
+    Parameters
+    ----------
+    sized : --diameter says what the working size is; fitting may have changed it since in one of them
+    """
+    (kind, start), (other, head) = read_config(init), read_config(init_head)
+    if other in ("router", kind):
+        raise ValueError(
+            f"{init_head}: holds a {other} network; give --init-head the other one of a joint training, beside the "
+            f"{kind} network of --init"
+        )
+    if head.network != start.network or (head.diameter != start.diameter and not sized):
+        raise ValueError(
+            f"{init_head}: of another encoder or working size than {init} ({head.network['encoder']}, "
+            f"{head.diameter:g} pixels; {start.network['encoder']}, {start.diameter:g}); give the network that the "
+            "same training wrote, or, where the size alone is another one since, --diameter"
+        )
+
+
 def training_records(settings: Settings | argparse.Namespace) -> list[Record]:
     """The manifest's training images, without the sources that are left out."""
     return [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
@@ -126,7 +148,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
     """The options of every training but --out and --schedule, with the defaults of one."""
     add = parser.add_argument
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
-    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources not to train on")
+    add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources neither to train on nor to select by")
     add("--init", type=Path, help="checkpoint to start from")
     add("--random-init", action="store_true", help="no ImageNet weights")
     add(
@@ -137,8 +159,8 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
         help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images "
         f"alike [{settings.balance}]",
     )
-    add("--batch", type=int, default=settings.batch, help=f"images a step [{settings.batch}]")
-    add("--lr", type=float, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
+    add("--batch", type=positive, default=settings.batch, help=f"images a step [{settings.batch}]")
+    add("--lr", type=above_zero, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
     add(
         "--ema",
         type=float,
@@ -151,7 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
     )
     add(
         "--log-every",
-        type=int,
+        type=positive,
         default=settings.log_every,
         metavar="STEPS",
         help=f"steps between lines of the log [{settings.log_every}]",
@@ -163,11 +185,11 @@ def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
         metavar="SECONDS",
         help=f"time between resume files [{settings.save_every:g}]",
     )
-    add("--seed", type=int, default=settings.seed, help=f"[{settings.seed}]")
+    add("--seed", type=whole, default=settings.seed, help=f"[{settings.seed}]")
     add_device(parser)
     add(
         "--workers",
-        type=int,
+        type=whole,
         help="processes that make crops, for each training process "
         "[1 on the CPU; with a GPU the processor's cores less one, at most 16]",
     )

@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
-from training.command import class_number, manual
+from training.command import above_zero, class_number, manual, positive, whole
 from training.learning import settings
 from training.learning.networks import STREAMS
 from training.learning.settings import SegmenterSettings
+
+DEEPEST_STRIDE = 32  # pixels of a crop to one of the encoder's last features
 
 
 def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.Namespace:
@@ -17,6 +19,8 @@ def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.N
     args = parser.parse_args(argv)
     if args.keep_statistics and not args.init:
         parser.error("--keep-statistics needs a network that has some: give --init")
+    if args.zoom[0] > args.zoom[1]:
+        parser.error("--zoom: the smaller factor comes first")
     if args.init_head and not (args.init and args.stream == "both"):
         parser.error("--init-head is for --stream both with --init")
     return args
@@ -43,19 +47,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-head",
         type=Path,
         metavar="FILE",
-        help="with --init and --stream both: the other head, from the other network that a joint training wrote",
+        help="with --init and --stream both: the other head and its decoder's settings, from the other network that a "
+        "joint training wrote",
     )
-    add("--steps", type=int, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
-    add("--crop", type=int, default=own.crop, help=f"crop size in pixels [{own.crop}]")
+    add("--steps", type=whole, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
+    add(
+        "--crop",
+        type=crop_size,
+        default=own.crop,
+        help=f"crop size in pixels, a multiple of {DEEPEST_STRIDE} [{own.crop}]",
+    )
     add(
         "--diameter",
-        type=float,
+        type=above_zero,
         help=f"median cell diameter that images are brought to, in pixels [{settings.DEFAULT_DIAMETER:g}, or that of "
         "--init]",
     )
     add(
         "--zoom",
-        type=float,
+        type=above_zero,
         nargs=2,
         default=own.zoom,
         help="random factor on that diameter [{:g} {:g}]".format(*own.zoom),
@@ -106,15 +116,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help=f"time between validations [{own.validate_every:g}]",
     )
-    add("--validate-steps", type=int, metavar="N", help="validate every N steps instead")
+    add("--validate-steps", type=positive, metavar="N", help="validate every N steps instead")
     add(
         "--validate-images",
-        type=int,
+        type=whole,
         default=own.validate_images,
         metavar="N",
         help="images of split val to score, balanced over the sources; 0: no selection, the last network is kept "
         f"[{own.validate_images}]",
     )
+
+
+def crop_size(text: str) -> int:
+    """A multiple of 32, which is as much as the encoder reduces a crop."""
+    value = positive(text)
+    if value % DEEPEST_STRIDE:
+        raise argparse.ArgumentTypeError(f"must be a multiple of {DEEPEST_STRIDE}, got {text}")
+    return value
 
 
 def source_factor(text: str) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,9 +23,11 @@ from inference.network import best_dtype
 from models.checkpoint import read_config, save_checkpoint
 from models.config import Config
 from training.images.datasets import Sample
+from training.images.manifest import check_sources, digest_of
+from training.images.sources import Sources
 from training.learning.distributed import Team
-from training.learning.resume import load_run, save_run
-from training.learning.settings import Settings
+from training.learning.resume import IMAGES, load_run, save_run
+from training.learning.settings import Settings, training_records
 
 COMMIT_FILE = Path(__file__).parents[2] / "COMMIT"  # of code that was taken elsewhere, without git
 IMAGES_TIMED = 3  # to know how long a validation takes
@@ -116,16 +119,21 @@ class Trainer(ABC):
     waiting : seconds waited for data since then
     validated : step of the last validation, -1 before the first one, and the seconds at its end
     best : highest figure of each network; it is in OUT/NAME.safetensors
-    crops_before : that the start had seen; set by `build`
+    crops_before, sources_before : that the start had seen; set by `build`
+    sources : images and terms of all that the networks have seen, once the images are loaded
     """
 
     FIGURE: ClassVar[str]  # of a validation, higher is better
     GRADIENT_NORM: ClassVar[float]  # at most
     crops_before = 0
+    sources_before: Sources = {}
+    sources: Sources = {}
     SHARED_VALIDATION: ClassVar[bool] = False  # whether all processes measure, or the leader alone
 
     def __init__(self, settings: Settings, team: Team):
         self.settings, self.team = settings, team
+        if not COMMIT_FILE.exists():  # a parcel has no line of the sources that its maker left out
+            check_sources(settings.manifest, settings.leave_out, "--leave-out")
         keep_freed_memory()
         torch.manual_seed(settings.seed)
         self.model = self.build().to(team.device, memory_format=torch.channels_last)
@@ -260,8 +268,18 @@ class Trainer(ABC):
             "seconds": round(self.seconds),
             "crops": self.crops_before + self.step * self.settings.batch,
         }
-        config = replace(self.config(name), git_commit=git_commit(), training=training, validation=validation or {})
+        known = {"training": training, "validation": validation or {}, "sources": self.sources}
+        config = replace(self.config(name), git_commit=git_commit(), **known)
         save_checkpoint(self.settings.out / f"{name}.safetensors", self.networks(self.average)[name], config)
+
+    @cached_property
+    def images(self) -> str:
+        """What tells the training images from others, by the manifest as it is when this is asked for first."""
+        return digest_of(training_records(self.settings), self.settings.manifest.parent)
+
+    def decisive(self) -> dict:
+        """What makes the run another one; a resume file of another one is refused."""
+        return self.settings.decisive() | {IMAGES: self.images}
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "average": self.average}
@@ -278,11 +296,11 @@ class Trainer(ABC):
             "reserved": self.validation_seconds,
             "sums": {name: float(total) for name, total in self.sums.items()},
         }
-        save_run(self.settings.out, self._modules(), self.optimiser, self.settings.decisive(), state)
+        save_run(self.settings.out, self._modules(), self.optimiser, self.decisive(), state)
 
     def resume(self) -> bool:
         """Continue from the resume file, if there is one; raises CheckpointError if it is damaged or of another run."""
-        state = load_run(self.settings.out, self._modules(), self.optimiser, self.settings.decisive())
+        state = load_run(self.settings.out, self._modules(), self.optimiser, self.decisive())
         if state is None:
             return False
         self.step, self.seconds, self.waiting, self.sums, self.reserved = (

@@ -10,8 +10,9 @@
 in full), or of a joint training: both its networks are of all classes, so that nothing is missing. --trained says below
 the table what each line's networks have seen. What a network is missing for is a gap, and a remark below the table
 names it; in "Ours" the pre-trained network stands in for it, as in training.protocol. --weights is a folder for
-predict.py, which gives one line, "weights: NAME"; it may be repeated, as for networks trained with and without pseudo
-labels. --each-network adds a line for each of its four networks, which then gets all images: what a wrong route costs.
+predict.py, which gives one line, "weights: NAME" (its path, where two have one name); it may be repeated, as for
+networks trained with and without pseudo labels. --each-network adds a line for each of its four networks, which then
+gets all images: what a wrong route costs.
 
 Columns: mean F1 at IoU 0.5 (training.measure.f1, corrected) over the images of each cue class of --split, over all of
 them, and, where only some cells of some images are labelled (partial = 1), over the images with complete labels; cells
@@ -26,6 +27,7 @@ number of lines that it has a part in. --csv writes a line for each image and li
 import argparse
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -158,7 +160,19 @@ def lines_of_runs(folder: Path) -> list[Line]:
     return [line for line in lines if any(line.checkpoints)]
 
 
-def line_of_weights(folder: Path) -> Line:
+def names_of(folders: Sequence[Path]) -> dict[Path, str]:
+    """What the lines of weights folders are called: by the folder's own name, where two have one by their paths.
+
+    Examples
+    --------
+    >>> list(names_of([Path("/new/weights"), Path("/old/weights"), Path("/runs/lite")]).values())
+    ['/new/weights', '/old/weights', 'lite']
+    """
+    own = {folder: folder.resolve().name for folder in folders}
+    return {folder: str(folder) if list(own.values()).count(name) > 1 else name for folder, name in own.items()}
+
+
+def line_of_weights(folder: Path, name: str) -> Line:
     """A weights folder behind its own router, which must be there, and at least one network; raises CheckpointError if
     not.
     """
@@ -168,9 +182,7 @@ def line_of_weights(folder: Path) -> Line:
             f"{networks[0] if router.exists() else router}: no such weights file; complete the folder with "
             "training.assemble"
         )
-    return Line(
-        f"weights: {folder.resolve().name}", tuple(path if path.exists() else None for path in networks), router, True
-    )
+    return Line(f"weights: {name}", tuple(path if path.exists() else None for path in networks), router, True)
 
 
 def lines_of_networks(weights: Line) -> list[Line]:
@@ -255,7 +267,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
     """Lines of the table, and the router for those without one; raises ValueError if there is nothing to do."""
     lines = lines_of_runs(args.runs) if args.runs else []
-    for weights in map(line_of_weights, args.weights):
+    for weights in (line_of_weights(*named) for named in names_of(args.weights).items()):
         lines += [weights, *(lines_of_networks(weights) if args.each_network else [])]
     if not lines:
         raise ValueError(

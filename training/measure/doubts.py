@@ -8,14 +8,15 @@
 beside the labelled ones of partly labelled images are left out. Images with bad labels that were not flagged are named
 below it.
 
-Exit code: 0; 2 if something could not be read.
+Exit code: 0; 1 if a prediction is missing or unusable, the table has the other images; 2 if something could not be
+read, or all predictions are missing.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.command import DONE, command, manual
+from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import Record, read_manifest
 from training.measure.label_report import Key, key_of, read_label_report
 from training.measure.scores import score_predictions
@@ -74,12 +75,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     records = read_manifest(args.manifest, "val")
     doubts = read_doubts(args.predictions)
-    scores = score_predictions(args.manifest, records, args.predictions)
+    found = score_predictions(args.manifest, records, args.predictions)
+    predicted = [(record, score) for record, score in zip(records, found) if score is not None]
+    records, scores = [record for record, _ in predicted], [score for _, score in predicted]
     print(text_table(table(records, scores, doubts)))
     names = overlooked(records, scores, doubts)
     if names:
         print("\nnot flagged:\n" + "\n".join(names))
-    return DONE
+    return PARTLY if None in found else DONE
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

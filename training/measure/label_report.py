@@ -7,18 +7,19 @@ from inference.outputs.spreadsheet import spreadsheet_safe
 from training.images.manifest import Record
 from training.tables import read_table
 
-Key = tuple[str, str]  # source and name of an image, as the report has them
+Key = tuple[str, ...]  # source, folder and name of an image, as the report has them
+KEY = "source", "folder", "image"  # the columns
 
 
 def read_label_report(predictions: Path, *columns: str) -> Mapping[Key, Mapping[str, str]]:
     """The rows of a folder of predictions; raises ValueError if there is no report with these columns."""
     try:
-        rows = read_table(predictions / "report.csv", ("source", "image", *columns))
+        rows = read_table(predictions / "report.csv", (*KEY, *columns))
     except ValueError as error:
         raise ValueError(f"{error}; python -m training.label makes it") from None
-    return {(row["source"], row["image"]): row for _, row in rows}
+    return {tuple(row[name] for name in KEY): row for _, row in rows}
 
 
 def key_of(record: Record) -> Key:
-    """Of an image's row."""
-    return str(spreadsheet_safe(record.source)), str(spreadsheet_safe(record.image.name))
+    """Of an image's row. `training.label` refuses two folders of one name in which images have one name."""
+    return tuple(str(spreadsheet_safe(text)) for text in (record.source, record.image.parent.name, record.image.name))

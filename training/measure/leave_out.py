@@ -18,6 +18,7 @@ Networks that have been trained for a few minutes score less than the shipped on
 """
 
 import argparse
+import json
 import logging
 import shlex
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from training import train
 from training.command import DONE, PARTLY, add_device, command, manual, positive
 from training.images.datasets import Sample, load_samples
 from training.images.manifest import read_manifest
+from training.learning.loop import ARGUMENTS
 from training.runs import CLASS_KINDS
 from training.tables import text_table, write_row
 from training.validation import validate
@@ -84,8 +86,19 @@ def groups_of(manifest: Path, leave_out: Sequence[str], at_least: int) -> list[l
 
 
 def train_without(sources: list[str], args: argparse.Namespace) -> Path:
-    """Folder of a run's networks, without these sources; raises NotTrained if the run was stopped or failed."""
+    """Folder of a run's networks, without these sources.
+
+    Raises
+    ------
+    NotTrained
+        If the run was stopped or failed.
+    ValueError
+        If there is one of another length.
+    """
     folder = args.out / (",".join(sources) or "all")
+    told = folder / ARGUMENTS
+    if told.exists() and (steps := json.loads(told.read_text(encoding="utf-8"))["steps"]) != args.steps:
+        raise ValueError(f"{folder}: from a run of {steps} steps; give --steps {steps}, or another --out")
     words = ["--manifest", str(args.manifest), "--out", str(folder), "--stream", "both", "--steps", str(args.steps)]
     words += ["--validate-images", "0", *shlex.split(args.train_options)]
     words += ["--leave-out", *sources] if sources else []

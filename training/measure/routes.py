@@ -19,7 +19,7 @@ from pathlib import Path
 from models.classes import CLASSES, find_class
 from training.command import DONE, command, manual
 from training.images.datasets import load_sample
-from training.images.manifest import Record, read_manifest
+from training.images.manifest import Record, check_sources, read_manifest
 from training.measure.label_report import key_of, read_label_report
 from training.tables import text_table
 
@@ -86,6 +86,7 @@ def table(found: Sequence[Way]) -> list[dict]:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    check_sources(args.manifest, args.sources or (), "--sources")
     records = [r for r in read_manifest(args.manifest, "val") if not args.sources or r.source in args.sources]
     found = ways(args.manifest, records, args.predictions)
     print(text_table(table(found)))

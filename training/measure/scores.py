@@ -1,5 +1,6 @@
 """Scores of predictions by the challenge's rules, image by image, and a table of them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,16 @@ from statistics import mean, median
 import numpy as np
 from tqdm import tqdm
 
-from inference.reading import read_image
 from training.images.cues import CLASS_NAMES, cue_class
 from training.images.datasets import load_sample, read_labels
 from training.images.manifest import Record
 from training.measure.cases import Case, cases_from_manifest, read_prediction
 from training.measure.f1 import MODES, f1_score, precision, recall, score_image
+from training.readers.listing import read_pixels
 from training.tables import text_table
 from training.validation import f1_to_truth
+
+log = logging.getLogger(__name__)
 
 EXPLAINED = {
     "corrected": "corrected (the default; a missing prediction has F1 0)",
@@ -55,7 +58,7 @@ def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence
         instead.
     """
     truth = read_labels(case.label)
-    group = CLASS_NAMES[cue_class(read_image(case.image).pixels, truth)] if case.image else ""
+    group = CLASS_NAMES[cue_class(read_pixels(case.image), truth)] if case.image else ""
     path, prediction = read_prediction(case, truth.shape)
     names = str(case.label), case.source, group, int(case.partial), str(path or "")
     scores = []
@@ -102,20 +105,25 @@ def score_table(scores: Sequence[Score], mode: str) -> str:
     return text_table(rows)
 
 
-def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float]:
-    """F1 of each image of split "val", by a folder of predictions; 0 where there is none.
+def score_predictions(manifest: Path, records: list[Record], folder: Path) -> list[float | None]:
+    """F1 of each image of split "val", by a folder of predictions; None where there is no usable one, which the log
+    names.
 
     Raises
     ------
     ValueError
-        If there is no such folder.
+        If there is no such folder, or no usable prediction in it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make it with python -m training.label")
     cases = {case.label: case for case in cases_from_manifest(manifest, folder)}
-    scores = []
+    scores: list[float | None] = []
     for record in tqdm(records, desc=folder.name, unit="image", disable=None):
         truth = load_sample(record).labels
-        prediction = read_prediction(cases[record.label], truth.shape)[1]
-        scores.append(f1_to_truth(record, truth, prediction))
+        path, prediction = read_prediction(cases[record.label], truth.shape)
+        scores.append(f1_to_truth(record, truth, prediction) if path else None)
+    if missing := scores.count(None):
+        if missing == len(scores):
+            raise ValueError(f"{folder}: has no usable prediction of any of the {missing} images; run training.label")
+        log.error("%s: %d of %d images have no usable prediction (named above)", folder, missing, len(scores))
     return scores

@@ -12,7 +12,10 @@ image goes to the network of its class by the cue rules, at the size that its tr
 the networks count. Where only some cells of an image are labelled (marked *), cells that lie beside the labelled ones
 are left out.
 
---csv writes a line for each source. The exit code is 0; 2 if something could not be read.
+An image without a usable prediction scores 0. --csv writes a line for each source.
+
+Exit code: 0; 1 if a prediction is missing or unusable; 2 if something could not be read, or there is no prediction at
+all.
 """
 
 import argparse
@@ -23,9 +26,9 @@ from tqdm import tqdm
 
 from inference.network import Network, choose_device
 from models.classes import CLASSES
-from training.command import DONE, add_device, command, manual
+from training.command import DONE, PARTLY, add_device, command, manual
 from training.images.datasets import load_sample
-from training.images.manifest import Record, read_manifest
+from training.images.manifest import Record, check_sources, read_manifest
 from training.measure.scores import score_predictions
 from training.tables import markdown, write_table
 from training.validation import validate
@@ -121,17 +124,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    check_sources(args.manifest, args.sources or (), "--sources")
     records = [r for r in read_manifest(args.manifest, "val") if not args.sources or r.source in args.sources]
     if not records:
         raise ValueError(f"{args.manifest}: split val has no image of --sources {' '.join(args.sources)}")
     seen = {r.source for r in read_manifest(args.manifest, "train")}
-    columns = {name: score_predictions(args.manifest, records, folder) for name, folder in args.predictions}
+    found = {name: score_predictions(args.manifest, records, folder) for name, folder in args.predictions}
+    columns = {name: [score or 0.0 for score in scores] for name, scores in found.items()}
     columns |= {f"{name}, true size": score_networks(records, folder, args.device) for name, folder in args.true_size}
     rows = rows_of(records, seen, columns)
     print(table(rows))
     if args.csv:
         write_table(args.csv, rows)
-    return DONE
+    return PARTLY if any(None in scores for scores in found.values()) else DONE
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.weights_folder import FILES
+from training.images.sources import united
 from training.measure.pictures import picture, worst_window
 from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
@@ -76,8 +77,8 @@ def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
     better = [o for o in outcomes if o.better]
     for outcome in better:
         file = CLASSES[outcome.class_].file
-        before = read_config(start / file)[1]
-        sources = {**before.sources, SOURCE: {"images": outcome.images, "terms": OWN_TERMS}}
+        before, after = (read_config(path)[1] for path in (start / file, outcome.candidate))
+        sources = united(before.sources, after.sources) | {SOURCE: {"images": outcome.images, "terms": OWN_TERMS}}
         place(outcome.candidate, out / file, sources, before.pretraining or before.training)
     model, config = load_checkpoint(start / ROUTER_FILE)
     if better and config.expected_f1:

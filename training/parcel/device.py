@@ -12,8 +12,8 @@ images through the loader's processes: if that fails, it ends at once with exit 
 training.train has what is left of the time, less --reserve for what follows: the results are sent, and then, as far as
 the time goes, the networks are scored on the parcel's validation images, and what they started from as well, for the
 log. The last network is kept whatever it scores: some lossy images are no reason to throw away what nobody can repeat.
-What training writes goes to runs/NAME of the unpacked folder. If the command is killed before its end, `send` sends
-what was written until then, while the machine is there.
+What training writes goes to runs/NAME of the unpacked folder; a second training needs another --name. If the command is
+killed before its end, `send` sends what was written until then, while the machine is there.
 
 `send` writes the results of all trainings, resume files left out, to --out: parts of --part-size MiB, at most --parts a
 call, with the checksums of all, and the log. Both `train` and `send` end by saying which parts are left.
@@ -73,6 +73,8 @@ def train_here(args: argparse.Namespace) -> int:
     """Check, train, send; the exit code."""
     options = [*json.loads((WORK / "options.json").read_text(encoding="utf-8")), "--device", args.device]
     options += [*args.options, "--validate-images", "0"]
+    if (RUNS / args.name / LEFT_THERE).exists():  # going on from there, it would count the time that it took before
+        return unfit(ValueError(f"{args.name} was trained here before; give another --name"))
     try:
         check(args.device)
         from training.images.datasets import keep_samples  # late: they load PyTorch, which the check may miss
@@ -178,7 +180,7 @@ def score_networks(args: argparse.Namespace, options: list[str]) -> None:
     training = training_arguments([*options, "--out", str(RUNS / args.name)])
     images = sum(record.split == "val" for record in read_manifest(training.manifest))
     if count := images if args.score is None else min(args.score, images):
-        samples = validation_samples(training.manifest, training.classes, count)
+        samples = validation_samples(training.manifest, training.classes, count, training.leave_out)
         for path in (*sorted(training.out.glob("*.safetensors")), training.init):
             if path is None or path.name == LEFT_THERE:
                 continue

@@ -47,10 +47,10 @@ from models.efficientnet import EFFICIENTNETS
 from models.unet import ConvNeXtUNet
 from training.command import DONE, command, manual, positive
 from training.images.datasets import READERS
-from training.images.manifest import Record, read_manifest, write_manifest
+from training.images.manifest import Record, check_sources, read_manifest, write_manifest
 from training.learning import train_options
 from training.learning.encoder_weights import load_encoder, packaged_weights
-from training.learning.settings import SegmenterSettings, training_records
+from training.learning.settings import SegmenterSettings, check_head, training_records
 from training.learning.trainer import COMMIT_FILE, git_commit
 from training.parcel.images import pack_image
 from training.tables import grouped
@@ -87,6 +87,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def chosen(args: argparse.Namespace) -> list[Record]:
     """The images of the manifest that travel."""
+    check_sources(args.manifest, args.training.leave_out, "--leave-out")
     training = training_records(args.training)
     if args.most:
         sources = grouped(training, lambda record: record.source)
@@ -188,6 +189,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     cv2.setNumThreads(1)
     records, largest = chosen(args), largest_diameter(args.training)
+    if args.training.init_head:
+        check_head(args.training.init, args.training.init_head, args.training.diameter is not None)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".parcel-") as folder, logging_redirect_tqdm():
         root = Path(folder)

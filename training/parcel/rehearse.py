@@ -5,7 +5,8 @@
 
 The parcel is unpacked into an empty folder, from where nothing of this one can be seen, and its `train` and `send` run
 with a Python for which the packages of --without are not there. The results are sent in parts of two calls, and brought
-back to OUT. The crops are fewer and smaller than there (--options). Exit code: 0, or that of the command that failed.
+back to OUT, which must not be there yet. The crops are fewer and smaller than there (--options). Exit code: 0, or that
+of the command that failed.
 """
 
 import argparse
@@ -52,6 +53,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     parcel = args.parcel.resolve(strict=True)
+    if args.out.exists():
+        raise ValueError(f"{args.out}: is there already; remove it, or give another --out")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("blocked", "there", "here/1", "here/2"):

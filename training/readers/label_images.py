@@ -131,11 +131,16 @@ def as_labels(array: np.ndarray, path: Path) -> RawLabels:
         array = np.rint(array).astype(np.int64)
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise ValueError(f"{path}: labels must not be negative, got {array.min()}; 0 is the background")
-    largest = int(array.max(initial=0))
-    if largest > max(65535, array.size):  # numbers that are only names
-        array = np.unique(array, return_inverse=True)[1].reshape(array.shape) + int(array.min() > 0)
-        largest = int(array.max())
-    return RawLabels(array.astype(np.uint16 if largest <= 65535 else np.uint32), fractions=fractions)
+    array = renumbered(array)
+    return RawLabels(array.astype(np.uint16 if array.max(initial=0) <= 65535 else np.uint32), fractions=fractions)
+
+
+def renumbered(labels: np.ndarray) -> np.ndarray:
+    """Labels from 0 whose numbers are only names, larger than there can be cells, as numbers from 1 on; others as they
+    are."""
+    if int(labels.max(initial=0)) <= max(65535, labels.size):
+        return labels
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + int(labels.min() > 0)
 
 
 def _colours(array: np.ndarray) -> np.ndarray:

@@ -23,11 +23,12 @@ class Maker:
     out : final folder, to which the returned entries point
     staging : folder that the files are made in
     keep_channels : leave images as they are
+    negatives : take label images without a cell
     """
 
-    def __init__(self, out: Path, staging: Path, keep_channels: bool):
-        self.out, self.staging, self.keep_channels = out, staging, keep_channels
-        self.overlap = self.overlapping = self.hidden = 0
+    def __init__(self, out: Path, staging: Path, keep_channels: bool, negatives: bool = False):
+        self.out, self.staging, self.keep_channels, self.negatives = out, staging, keep_channels, negatives
+        self.overlap = self.overlapping = self.hidden = self.empty = 0
 
     def finish(self, entry: Entry) -> Entry:
         """The entry with image and label that exist; raises ValueError naming the file that is at fault and the
@@ -40,7 +41,9 @@ class Maker:
             self._count(drawing)
             label = self._write(f"labels/{entry.name}_label.tiff", drawing.labels)
         elif label is not None:
-            check_labels(label, stored_pixels(label), entry.image, pixels.shape[:2])
+            labels = stored_pixels(label)
+            check_labels(label, labels, entry.image, pixels.shape[:2], self.negatives)
+            self.empty += not labels.any()
         if modality is None:
             modality = tell_modality(pixels)
             source = f"{source}_{modality}"
@@ -75,8 +78,10 @@ class Maker:
                 path.replace(final)
 
 
-def check_labels(path: Path, labels: np.ndarray, image: Path, shape: tuple[int, int]) -> None:
-    """Raise ValueError naming `path` if `labels` are no cells of an image of that (height, width)."""
+def check_labels(path: Path, labels: np.ndarray, image: Path, shape: tuple[int, int], negatives: bool) -> None:
+    """Raise ValueError naming `path` if `labels` are no cells of an image of that (height, width); an image without
+    cells may be meant as a negative.
+    """
     if labels.ndim != 2:
         raise ValueError(
             f"{path}: labels must have one channel, got shape {labels.shape}; save it as a single-channel image"
@@ -89,7 +94,7 @@ def check_labels(path: Path, labels: np.ndarray, image: Path, shape: tuple[int, 
         raise ValueError(
             f"{path}: labels of shape {labels.shape} do not fit {image.name} of shape {shape}; pair the right files"
         )
-    if not labels.any():
+    if not (negatives or labels.any()):
         raise ValueError(f"{path}: no cell is labelled; --skip the image, or give it as --unlabelled")
     cells = labels > 0
     if (labels[cells] == labels.max()).all() and (parts := cv2.connectedComponents(cells.astype(np.uint8))[0] - 1) > 1:

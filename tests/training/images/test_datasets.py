@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from training.images import augmentation
@@ -16,6 +17,7 @@ from training.images.datasets import (
     load_sample,
     load_samples,
     median_diameter,
+    read_labels,
 )
 from training.images.manifest import Record, read_manifest
 
@@ -183,6 +185,19 @@ def test_small_images_share_a_crop():
     _, cells, known = data._crop(data.samples[0], 128, np.random.default_rng(0))
     assert len(np.unique(cells)) - 1 == 4
     assert known.sum() == 4 * 16 * 16
+
+
+def test_numbers_that_are_only_names(tmp_path):
+    """They take no memory of their size."""
+    tifffile.imwrite(tmp_path / "l.tif", np.array([[0, 3_000_000_000], [7, 7]], np.uint32))
+    assert read_labels(tmp_path / "l.tif").tolist() == [[0, 2], [1, 1]]
+
+
+def test_a_damaged_image_is_named_with_its_folder(tmp_path):
+    (tmp_path / "i.png").write_bytes(b"\x89PNG")
+    tifffile.imwrite(tmp_path / "l.tif", np.ones((4, 4), np.uint8))
+    with pytest.raises(ValueError, match=f"^{tmp_path}/i.png: "):
+        load_sample(Record(tmp_path / "i.png", tmp_path / "l.tif", "train", "a"))
 
 
 def test_images_are_kept_while_their_files_stay(tmp_path):

@@ -46,6 +46,16 @@ def test_permissive(terms):
         "as above",
         "challenge data, research use",
         "permitted, submitted, omitted",
+        "CC BY 4.0, non commercial use only",
+        "MIT (not for commercial use)",
+        "MIT, commercial use is not allowed",
+        "BSD-3; for non–commercial use",
+        "Apache 2.0 with Commons Clause",
+        "MIT, academic use only",
+        "CC BY 4.0, research purposes only",
+        "CC BY 4.0 for academic and educational purposes",
+        "CC0 code; images all rights reserved",
+        "CC BY 4.0, no derivatives",
     ],
 )
 def test_not_permissive(terms):
@@ -67,6 +77,10 @@ def test_not_permissive(terms):
         ("CC BY-NC-SA 4.0 (NC)", "non-commercial, conditions"),
         ("", "unclear"),
         ("as above", "unclear"),
+        ("MIT (not for commercial use)", "non-commercial"),
+        ("Apache 2.0 with Commons Clause", "non-commercial"),
+        ("MIT, academic use only", "conditions"),
+        ("CC BY 4.0; commercial use is free", ""),
         ("CC0", ""),
     ],
 )
@@ -101,6 +115,14 @@ def test_terms_of_a_source(table):
         "",
     ]
     assert terms_of("synthetic_dic", {"synthetic_dic": "MIT"}) == "MIT"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_a_table_of_a_spreadsheet(tmp_path, encoding):
+    """With a byte-order mark, or in an older encoding; with its ends of lines."""
+    path = tmp_path / "terms.csv"
+    path.write_bytes("source,terms\r\nzellen,CC BY 4.0 (Universität)\r\n".encode(encoding))
+    assert read_terms(path) == {"zellen": "CC BY 4.0 (Universität)"}
 
 
 def test_images_of_permissive_sources_remain(table, caplog):

@@ -69,4 +69,4 @@ def test_it_ends_after_patience_validations_without_a_better_network(trainer):
 
 
 def test_other_pulls_are_other_runs():
-    assert {"pull", "lr"} - set(FinetuneSettings.DECISIVE) == {"lr"}
+    assert {"pull", "patience"} - set(FinetuneSettings.DECISIVE) == {"patience"}

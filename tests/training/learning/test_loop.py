@@ -1,4 +1,4 @@
-"""training.learning.loop: which crops a step has, how many lie ready, who makes them."""
+"""training.learning.loop: which crops a step has, how many lie ready, who makes them; when a network is kept."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from training.learning.distributed import Team
-from training.learning.loop import StepSampler, default_workers, make_loader, prefetched
+from training.learning.loop import StepSampler, default_workers, make_loader, prefetched, run_validation
+from training.learning.segmenter_trainer import SegmenterTrainer
 
 
 @pytest.mark.parametrize("size", (1, 2, 4))
@@ -56,3 +57,24 @@ def test_the_first_crop_is_made_before_there_are_workers():
     data = Asked()
     make_loader(data, SimpleNamespace(batch=8, workers=2), Team(torch.device("cpu")), 5)
     assert list(data) == [40]
+
+
+def test_without_validation_images_the_next_network_is_kept_as_late_as_with_them():
+    """After ten minutes the network is written, and at the next step not again."""
+    written = []
+    trainer = SimpleNamespace(
+        settings=SimpleNamespace(validate_steps=None, validate_every=10.0),
+        team=SimpleNamespace(leads=True),
+        SHARED_VALIDATION=True,
+        average=None,
+        networks=lambda _: ["hover"],
+        write=written.append,
+        step=7,
+        seconds=601.0,
+        validated=(-1, 0.0),
+    )
+    assert SegmenterTrainer.validation_is_due(trainer)
+    assert run_validation(trainer, [], None)
+    trainer.step, trainer.seconds = 8, 602.0
+    assert not SegmenterTrainer.validation_is_due(trainer)
+    assert written == ["hover"]

@@ -1,6 +1,7 @@
 """training.learning.resume: the format of the resume file, which later versions of the program must read."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,13 +9,16 @@ from safetensors import safe_open
 from torch import nn
 
 from models.checkpoint import CheckpointError
+from training.images.manifest import digest_of, read_manifest
 from training.learning.distributed import Team
-from training.learning.resume import load_run, save_run
+from training.learning.resume import UNSAID, load_run, save_run
 from training.learning.segmenter_trainer import SegmenterTrainer
 from training.learning.settings import SegmenterSettings
 
 
 def trainer(out, **more):
+    if not (out / "m.csv").exists():
+        list_images(out, "a")
     settings = SegmenterSettings(
         manifest=out / "m.csv",
         out=out,
@@ -26,6 +30,13 @@ def trainer(out, **more):
         **more,
     )
     return SegmenterTrainer(settings, Team(torch.device("cpu")))
+
+
+def list_images(out, *names):
+    """A manifest of images that nobody looks at."""
+    for name in names:
+        (out / name).touch()
+    (out / "m.csv").write_text("image,label,split,source\n" + "".join(f"{n},{n},train,a\n" for n in names))
 
 
 def test_names_in_the_file_of_a_segmenter(tmp_path):
@@ -52,6 +63,13 @@ def test_names_in_the_file_of_a_segmenter(tmp_path):
             "weight_decay": 0.05,
             "encoder_lr": 1.0,
             "keep_statistics": False,
+            "init": None,
+            "init_head": None,
+            "encoder_weights": None,
+            "random_init": True,
+            "lr": 1e-4,
+            "schedule": "halving",
+            "training_images": digest_of(read_manifest(tmp_path / "m.csv"), tmp_path),
         },
         "step": 0,
         "seconds": 0.0,
@@ -85,6 +103,38 @@ def test_a_run_goes_on_where_it_was(tmp_path):
     )
     with pytest.raises(CheckpointError, match="from a run with batch 16; repeat its command"):
         trainer(tmp_path, batch=8).resume()
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ({"lr": 1e-3}, "lr 0.0001"),
+        ({"schedule": "cosine"}, "schedule halving"),
+        ({"encoder_weights": Path("w")}, "encoder_weights None"),
+    ],
+)
+def test_another_start_or_rate_is_another_run(tmp_path, monkeypatch, more, said):
+    monkeypatch.setattr("training.learning.segmenter_trainer.load_encoder", lambda *_: None)
+    trainer(tmp_path).save()
+    with pytest.raises(CheckpointError, match=f"from a run with {said}; repeat"):
+        trainer(tmp_path, **more).resume()
+
+
+def test_other_images_are_another_run_and_another_length_is_not(tmp_path):
+    trainer(tmp_path, steps=10).save()
+    assert trainer(tmp_path, steps=20, time_budget=3.0).resume()
+    list_images(tmp_path, "a", "b")
+    with pytest.raises(CheckpointError, match="from a run with other training images; repeat its command"):
+        trainer(tmp_path).resume()
+
+
+def test_a_run_that_was_begun_before_these_were_kept_goes_on(tmp_path):
+    first = trainer(tmp_path)
+    old = {name: value for name, value in first.decisive().items() if name not in UNSAID}
+    assert len(old) == len(first.decisive()) - 7
+    state = {"step": 3, "seconds": 1.0, "waiting": 0.0, "validated": [-1, 0.0], "reserved": 0.0, "sums": {}}
+    save_run(tmp_path, first._modules(), first.optimiser, old, state)
+    assert trainer(tmp_path, lr=1e-3).resume()
 
 
 def test_optimiser_and_modules(tmp_path):

@@ -106,6 +106,15 @@ def test_adamw_is_fused(router_manifest):
     assert RouterTrainer(settings, Team(torch.device("cpu"))).optimiser.defaults["fused"]
 
 
+def test_unseen_sources_select_no_router(router_manifest):
+    """Neither one without training images nor one that is left out."""
+    other = router_manifest.with_name("strangers.csv")
+    other.write_text(router_manifest.read_text() + "\n0.png,0_label.png,val,c\n")
+    settings = RouterSettings(manifest=other, out=Path(), leave_out=["a"], random_init=True)
+    _, val = RouterTrainer(settings, Team(torch.device("cpu"))).load()
+    assert {sample.record.source for sample in val} == {"b"}
+
+
 def test_confusion_rows():
     rows = confusion_rows(np.array([[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0], [1, 0, 0, 0]]))
     assert rows[1] == ["binary", 3, 1, 0, 0, "0.7500"]

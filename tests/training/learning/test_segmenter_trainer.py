@@ -2,6 +2,7 @@
 it is shown.
 """
 
+import dataclasses
 import math
 import platform
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.learning import trainer as trainer_module
 from training.learning.distributed import Team
 from training.learning.segmenter_trainer import SegmenterTrainer, learning_rate, parameter_groups, training_crops
 from training.learning.settings import SegmenterSettings
@@ -87,6 +89,21 @@ def test_the_encoder_has_a_rate_of_its_own_and_one_dimension_no_decay(manifest):
     trainer.train_step(torch.utils.data.default_collate([training_crops(trainer.settings)[0]]))
     rates = {p: group["lr"] for group in trainer.optimiser.param_groups for p in group["params"]}
     assert rates == {p: 0.002 * (0.25 if p in encoder else 1.0) for p in model.parameters()}
+
+
+def test_sources_that_are_left_out_select_no_network(manifest):
+    trainer = SegmenterTrainer(dataclasses.replace(settings(manifest), leave_out=["a"]), Team(torch.device("cpu")))
+    data, val = trainer.load()
+    assert {sample.record.source for sample in (*data.samples, *val)} == {"b"}
+
+
+def test_a_source_that_there_is_not_cannot_be_left_out(manifest, tmp_path, monkeypatch):
+    """But in a parcel, whose maker has left it out."""
+    wrong = dataclasses.replace(settings(manifest), leave_out=["a", "A"])
+    with pytest.raises(ValueError, match="no line is of source A, which --leave-out names; sources here: a, b$"):
+        SegmenterTrainer(wrong, Team(torch.device("cpu")))
+    monkeypatch.setattr(trainer_module, "COMMIT_FILE", tmp_path)
+    SegmenterTrainer(wrong, Team(torch.device("cpu")))
 
 
 def test_the_optimiser_is_fused(manifest):

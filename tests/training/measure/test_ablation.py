@@ -182,6 +182,16 @@ def test_weights_folders_have_their_own_routers(known, manifest, runs, write, tm
     assert table(capsys)[0]["weights: shipped"] == text(*[ONE_MISSED] * 2, None, *[ONE_MISSED] * 3)
 
 
+def test_folders_of_one_name_have_lines_of_their_own(known, manifest, write, tmp_path, capsys):
+    for folder, found in (("old", "half"), ("new", "perfect")):
+        write(f"{folder}/weights/router.safetensors", "0")
+        write(f"{folder}/weights/class0.safetensors", found)
+    weights = [word for folder in ("old", "new") for word in ("--weights", tmp_path / folder / "weights")]
+    assert run(manifest, *weights) == 0
+    lines, _ = table(capsys)
+    assert [lines[f"weights: {tmp_path}/{folder}/weights"][0] for folder in ("old", "new")] == text(HALF, PERFECT)
+
+
 def test_each_network_on_every_class(known, manifest, write, tmp_path, capsys):
     """Four by four, and without class 2's network three by four and a remark; the router still decides in the first
     line.

@@ -48,7 +48,7 @@ def test_each_source_is_scored_by_networks_with_and_without_it(manifest, tmp_pat
     assert printed[-1].split() == ["all", "of", "them", "4", "0.800", "0.550", "0.250"]
 
 
-def test_a_run_that_is_there_is_not_repeated(manifest, tmp_path):
+def test_a_run_that_is_there_is_not_repeated(manifest, tmp_path, caplog):
     assert run(manifest, tmp_path, "--leave-out", "b") == 0
     files = [tmp_path / folder / "stardist.safetensors" for folder in ("all", "b")]
     assert [read_config(f)[1].training["leave_out"] for f in files] == [[], ["b"]]
@@ -56,6 +56,8 @@ def test_a_run_that_is_there_is_not_repeated(manifest, tmp_path):
     assert run(manifest, tmp_path, "--leave-out", "b") == 0
     assert all(read_config(f)[1].training["steps_done"] == 2 for f in files)
     assert logs == [(f.parent / "resume.safetensors").read_bytes() for f in files]
+    assert run(manifest, tmp_path, "--leave-out", "b", "--steps", "3") == 2
+    assert "all: from a run of 2 steps; give --steps 2, or another --out" in caplog.text
 
 
 def test_groups(manifest, tmp_path):

@@ -47,20 +47,22 @@ def data(tmp_path):
 
 def say(folder, *rows):
     with open(folder / "report.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["source", "image", "class", "cell_diameter_px"], *rows])
+        csv.writer(file).writerows([["source", "folder", "image", "class", "cell_diameter_px"], *rows])
 
 
-def test_wrong_sizes_are_named(data, capsys):
-    say(data, ["home", "a.png", "binary", 21], ["abroad", "a.png", "gray", 50])
+def test_wrong_sizes_are_named(data, capsys, caplog):
+    say(data, ["home", data.name, "a.png", "binary", 21], ["abroad", data.name, "a.png", "gray", 50])
     assert main([str(data / "manifest.csv"), str(data)]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[1].split() == ["all", "2", "50.0%", "50.0%"]
     assert printed.endswith("abroad/a.png: 50 px instead of 20\n")
     assert main([str(data / "manifest.csv"), str(data), "--sources", "home"]) == 0
     assert "px instead" not in capsys.readouterr().out
+    assert main([str(data / "manifest.csv"), str(data), "--sources", "home", "abrod"]) == 2
+    assert "no line is of source abrod, which --sources names" in caplog.text
 
 
 def test_an_image_that_the_report_lacks(data, caplog):
-    say(data, ["home", "a.png", "binary", 21])
+    say(data, ["home", data.name, "a.png", "binary", 21])
     assert main([str(data / "manifest.csv"), str(data)]) == 2
     assert "report.csv: has no line for abroad/a.png; make it with training.label" in caplog.text

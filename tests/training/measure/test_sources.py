@@ -73,6 +73,21 @@ def test_predictions(data, capsys):
     assert re.search(r"\| \*\*mean over 1 seen sources\*\* \| \*\*1\*\* \| \*\*0.667\*\* \|", capsys.readouterr().out)
 
 
+def test_a_missing_prediction_scores_nothing(data, capsys, caplog):
+    """Neither where it would have been right to find no cell; without any, nothing is measured."""
+    empty = np.zeros((40, 60), np.uint8)
+    assert cv2.imwrite(str(data / "away-val_label.png"), empty)
+    (data / "found").mkdir()
+    command = [str(data / "manifest.csv"), "--predictions", f"now={data / 'found'}"]
+    assert main(command) == 2
+    assert "found: has no usable prediction of any of the 2 images" in caplog.text
+    assert not capsys.readouterr().out
+    assert cv2.imwrite(str(data / "found" / "home-val_label.tiff"), empty)
+    assert main(command) == 1
+    assert "away-val_label.png: no prediction" in caplog.text
+    assert "| away* | 1 | 0.000 |" in capsys.readouterr().out
+
+
 def test_true_size_takes_the_network_of_the_class(data, monkeypatch):
     """Both images are gray, of class 0; the network of that class is asked."""
     monkeypatch.setattr(sources.Network, "load", lambda path, device: path.name)
@@ -89,6 +104,10 @@ def test_true_size_takes_the_network_of_the_class(data, monkeypatch):
     [
         (["missing.csv", "--predictions", "a=b"], "missing.csv"),
         (["manifest.csv", "--predictions", "a=nowhere"], "no such folder"),
+        (
+            ["manifest.csv", "--predictions", "a=nowhere", "--sources", "hom"],
+            "no line is of source hom, which --sources",
+        ),
         (["manifest.csv", "--true-size", "a=nowhere"], "class0.safetensors: no such weights file"),
     ],
 )

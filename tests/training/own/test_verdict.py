@@ -61,6 +61,16 @@ def test_a_better_network_is_placed_in_a_complete_folder(start, candidate, tmp_p
     assert "| gray | 7 | 1 | 0.500 | 0.700 | 0.900 | 0.900 | yes |" in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 
+def test_what_was_mixed_in_is_named(start, candidate, tmp_path):
+    model, config = load_checkpoint(candidate)
+    mixed = {"mixed": {"images": 2, "terms": ""}, "old": {"images": 1, "terms": ""}}
+    save_checkpoint(candidate, model, replace(config, sources=mixed))
+    write_weights(start, tmp_path / "out", [outcome(0.5, 0.7, candidate)])
+    sources = read_config(tmp_path / "out/class1.safetensors")[1].sources
+    assert sources["old"] == {"images": 3, "terms": "CC0"}
+    assert set(sources) == {"old", "mixed", "own"}
+
+
 @pytest.mark.parametrize("after", [0.4, 0.5, 0.503])
 def test_a_network_that_is_no_better_is_not(start, candidate, tmp_path, after):
     write_weights(start, tmp_path / "out", [outcome(0.5, after, candidate)])

@@ -33,6 +33,22 @@ def test_networks_and_logs(calls, networks, tmp_path, caplog):
     assert f"{runs}/joint/hover.safetensors: 40 crops" in caplog.text
 
 
+def test_another_machines_networks_stay(calls, tmp_path, caplog):
+    """The same results may come twice; a log of another call stands beside the first ones."""
+    command = [*map(str, calls), "--runs", str(tmp_path / "runs")]
+    assert main(command) == main(command) == 0
+    (calls[1] / "device.log").write_text("call 3")
+    assert main(command) == 0
+    logs = sorted((path.name, path.read_text()) for path in (tmp_path / "runs").glob("*.log"))
+    assert logs == [("1-device.log", "call 1"), ("2-device.log", "call 3"), ("device.log", "call 0")]
+    other = tmp_path / "runs/joint/hover.safetensors"
+    other.write_bytes(b"of an earlier machine")
+    (tmp_path / "runs/joint/stardist.safetensors").unlink()
+    assert main(command) == 2
+    assert f"{other}: another training's file is there already; give another --runs" in caplog.text
+    assert [path.name for path in (tmp_path / "runs/joint").iterdir()] == ["hover.safetensors"]
+
+
 def test_what_is_missing_is_said(calls, tmp_path, caplog):
     assert main([str(calls[1]), "--runs", str(tmp_path / "runs")]) == 2
     assert "results.tar.000: did not come back; let the device send from --first 0 again" in caplog.text

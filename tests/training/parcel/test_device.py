@@ -132,6 +132,16 @@ def test_a_score_that_fails_costs_nothing(there, tmp_path, monkeypatch, caplog):
     assert "the networks were not scored" in (tmp_path / "out/device.log").read_text()
 
 
+def test_a_second_training_needs_another_name(there, monkeypatch, caplog):
+    """The first one's seconds would count against its time."""
+    trainings = Trainings(0, 0, 0, 0)
+    assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=trainings) == 0
+    assert run("--seconds", "500", monkeypatch=monkeypatch, trainings=trainings) == 3
+    assert "joint was trained here before; give another --name" in caplog.text
+    assert len(trainings.told) == 2
+    assert run("--seconds", "500", "--name", "more", monkeypatch=monkeypatch, trainings=trainings) == 0
+
+
 def test_nothing_to_send(there, caplog):
     assert main(["send", "--out", "again"]) == 2
     assert "nothing was trained here" in caplog.text

@@ -103,6 +103,13 @@ def test_imagenet_weights_of_the_encoder_travel(manifest, tmp_path):
         torch.testing.assert_close(value, own.unet.encoder.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
+def test_a_wrong_head_is_told_before_the_machine_is_borrowed(manifest, networks, tmp_path, caplog):
+    options = f"--init {networks}/hover.safetensors --init-head {networks}/hover.safetensors --stream both"
+    assert main(["--manifest", str(manifest), "--out", str(tmp_path / "p.zip"), "--train-options", options]) == 2
+    assert "hover.safetensors: holds a hover network; give --init-head the other one" in caplog.text
+    assert not (tmp_path / "p.zip").exists()
+
+
 def test_the_machine_decides_on_the_time(capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--manifest", "m.csv", "--out", "p", "--train-options", "--time-budget 3"])
