@@ -65,7 +65,7 @@ def test_a_network_steps_back_until_it_has_forgotten_nothing(tmp_path, monkeypat
 
     def validate(network, samples):
         assert samples == ["other"]
-        return 0.8 - lost[round(float(network.model.head.prob.bias.mean()), 3)]
+        return 0.8 - lost[round(float(network.model.head.prob.bias.mean()), 2)]  # it may compute in bfloat16
 
     monkeypatch.setattr(adapt, "validate", validate)
     adapt.step_back(start, candidate, Others(["other"], 0.8), shares, "cpu")
