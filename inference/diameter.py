@@ -29,7 +29,7 @@ class MeasureSettings:
     fewest_looks: int = 3
     farthest_step: int = 4  # from the guess, as long as no size is convincing
     # Score from which on the best size is taken, if it lies between two others that were tried...
-    convincing: float = 2.3
+    convincing: float = 2.7
     fewest_cells: int = 4  # ...and shows as many cells
     many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
