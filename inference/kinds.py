@@ -20,7 +20,7 @@ class Kind(Protocol):
     CHANNELS: tuple[int, int]
 
     @property
-    def Settings(self) -> type:  # noqa: N802
+    def Settings(self) -> type:
         """Of the decoder, a frozen dataclass; a checkpoint may hold other values than the defaults."""
 
     def activate(self, first: "Tensor", second: "Tensor", /) -> tuple["Tensor", "Tensor"]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from inference.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
 from inference.image.content import Cutout
 from inference.image.glare import share_of_the_dim
 from inference.image.normalisation import Ends, NormalisedForm, normalised_by, normalised_image
 from inference.image.scaling import Sizes, WorkingImage, labelling_scale
 from inference.image.stains import clearer, hides_nuclei
 from inference.limits import LIMITS, Limits
+from inference.measuring.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
+from inference.measuring.two_sizes import rows_of_two_sizes
 from inference.network import Network, Segmenting, choose_device
 from inference.pipeline import collect, label_rows
 from inference.reading import Picture
@@ -25,7 +26,6 @@ from inference.routing import Route, RouterNetwork, ruled_out
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.turned import SeenTwice
-from inference.two_sizes import rows_of_two_sizes
 from models.checksums import sha256
 from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
 from models.weights_folder import check_weights
@@ -45,7 +45,7 @@ class Plan:
     diameter : typical cell diameter that the working size was chosen by, in pixels of the image
     sizes : of the image and of the working image
     second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
-    agreement : as of `inference.diameter.Measurement`
+    agreement : as of `inference.measuring.diameter.Measurement`
     brown : False if a brown stain was taken away
     glare : False if a few bright places were left out of the contrast
     """

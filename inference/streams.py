@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
 class EscapingFormatter(logging.Formatter):
     """Log lines whose message is one line, whatever is in the names that it tells; a traceback follows as it is."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = escaped(record.message)
         return super().formatMessage(record)
 
@@ -63,7 +63,7 @@ def secure_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        stream = getattr(sys, name) or open(os.devnull, "w")
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, SafeStream(stream))

@@ -33,14 +33,9 @@ class Router(nn.Module):
         if pretrained:
             from torchvision.models import resnet18  # late: see models.resnet
 
-            weights = {
-                name: value
-                for name, value in resnet18(weights="IMAGENET1K_V1").state_dict().items()
-                if not name.startswith("fc.")
-            }
-            self.network.load_state_dict(
-                weights | {f"fc.{name}": value for name, value in self.network.fc.state_dict().items()}
-            )
+            weights = resnet18(weights="IMAGENET1K_V1").state_dict()
+            weights |= {f"fc.{name}": value for name, value in self.network.fc.state_dict().items()}
+            self.network.load_state_dict(weights)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
 

@@ -57,7 +57,7 @@ class ConvNeXtUNet(nn.Module):
         *skips, deepest = self.encoder((images - self.mean) / self.std)
         x = self.deepest(deepest)  # 1/32
         for block, skip in zip(self.blocks, reversed(skips)):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = upsample(x, 2)
             x = block(torch.cat((x, skip), dim=1))  # 1/16, 1/8, 1/4
         return x
 

@@ -20,6 +20,7 @@ ROOMS = {  # folders of `inference`, and which of the others each may import
     "reading": set(),
     "image": {"reading"},
     "decoding": set(),
+    "measuring": {"image"},
     "outputs": {"reading", "image", "decoding"},
     "running": {"reading", "image", "decoding", "outputs", "cluster"},
     "cluster": {"reading", "image", "decoding", "outputs", "running"},

@@ -12,7 +12,7 @@ from inference.network import Network
 from inference.pipeline import segment_at
 from models.config import Config
 from training.images.datasets import Sample
-from training.validation import f1_to_truth, working_scale
+from training.validation import f1_to_truth, true_scale
 
 SIZES = (1.0, 0.8, 1.25)  # of the cell diameter that the network was trained at
 Settings = Any  # a kind's, see `inference.kinds`
@@ -56,7 +56,7 @@ def score_settings(
         network.config = replace(network.config, diameter=size)
         replay = Replay(network)
         for settings in grid:
-            labels = segment_at(sample.pixels, replay.with_settings(settings), working_scale(sample, network))
+            labels = segment_at(sample.pixels, replay.with_settings(settings), true_scale(sample, network))
             scores[size, settings].append(f1_to_truth(sample.record, sample.labels, labels))
     return {tried: float(np.mean(found)) for tried, found in scores.items()}
 

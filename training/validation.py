@@ -90,7 +90,7 @@ def scores_of(network: Network, samples: Sequence[Sample], on_image: Callable[[]
     scores = []
     for sample in samples:
         on_image()
-        labels = segment_at(sample.pixels, network, working_scale(sample, network))
+        labels = segment_at(sample.pixels, network, true_scale(sample, network))
         scores.append(f1_to_truth(sample.record, sample.labels, labels))
     return scores
 
@@ -100,7 +100,7 @@ def f1_to_truth(record: Record, truth: np.ndarray, labels: np.ndarray) -> float:
     return f1_score(*score_image(truth, without_unlabelled(labels, truth) if record.partial else labels)[0])
 
 
-def working_scale(sample: Sample, network: Network) -> float:
+def true_scale(sample: Sample, network: Network) -> float:
     """The scale for the true median diameter, as at inference; 1 for an image without cells."""
     return 1.0 if math.isnan(sample.diameter) else labelling_scale(network.config.diameter, sample.diameter)
 

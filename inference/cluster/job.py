@@ -111,12 +111,12 @@ class _Kept:
     def __init__(self) -> None:
         self.busy = threading.Lock()  # networks and logs are the process's: one task at a time
         self.reader: SafeReader | None = None
-        self.networks: tuple | None = None
+        self.segmenter: tuple | None = None
         self.opened: tuple | None = None
         self.fit: str | None = None
 
 
-KEPT = _Kept()
+WORKER = _Kept()
 
 
 def find_job(number: str) -> Job:
@@ -125,54 +125,54 @@ def find_job(number: str) -> Job:
     plugin = worker.plugins[f"cellseg-{number}"]
     assert isinstance(plugin, JobPlugin), "no other plugin has this name"
     job = plugin.job
-    if KEPT.fit != number:
+    if WORKER.fit != number:
         sums = job.weights / SUMS_FILE
         if job.claims.version != __version__:
             raise Unfit(f"worker {worker.address} has version {__version__} of the program, not {job.claims.version}")
         if (sums.read_bytes() if sums.is_file() else b"") != job.sums:
             raise Unfit(f"worker {worker.address} has other weights, or none, in {job.weights}")
-        KEPT.fit = number
+        WORKER.fit = number
     return job
 
 
-def networks(job: Job):
+def segmenter_of(job: Job):
     """The segmenter of a job, loaded once a process."""
     from inference.segmenter import Segmenter
     from inference.warm_up import warm_up
 
     request = job.request
     key = job.weights, job.sums, request.device, request.limits, request.quick
-    if KEPT.networks is None or KEPT.networks[0] != key:
-        KEPT.networks = (
+    if WORKER.segmenter is None or WORKER.segmenter[0] != key:
+        WORKER.segmenter = (
             key,
             Segmenter.from_folder(job.weights, request.device, request.limits, request.verify_weights, request.quick),
         )
         threading.Thread(target=warm_up, daemon=True).start()
-    return KEPT.networks[1]
+    return WORKER.segmenter[1]
 
 
 def reader(job: Job) -> SafeReader:
     """The reader of a process."""
-    if KEPT.reader is None or KEPT.reader.limits != job.request.read_limits:
-        KEPT.reader = SafeReader(job.request.read_limits)
-    return KEPT.reader
+    if WORKER.reader is None or WORKER.reader.limits != job.request.read_limits:
+        WORKER.reader = SafeReader(job.request.read_limits)
+    return WORKER.reader
 
 
 def open_part(job: Job, path: Path, number: int) -> Picture:
     """An image of a file, of which parts are read task by task: it stays open until another one is asked for."""
     changed = path.stat().st_mtime_ns
     key = path, number, job.request.reading, changed
-    if KEPT.opened is None or KEPT.opened[0] != key:
-        KEPT.opened = None
+    if WORKER.opened is None or WORKER.opened[0] != key:
+        WORKER.opened = None
         images, _ = reader(job).open_images(path, job.request.reading)
-        KEPT.opened = key, images[number], images[number].open()
-    return KEPT.opened[2]
+        WORKER.opened = key, images[number], images[number].open()
+    return WORKER.opened[2]
 
 
 @contextmanager
 def at_work(number: str) -> Iterator[tuple[Job, list[tuple[int, str]]]]:
     """The job of a task, while no other task runs in this process, and the lines of the log meanwhile."""
-    with KEPT.busy:
+    with WORKER.busy:
         job = find_job(number)
         said: list[tuple[int, str]] = []
         logger = logging.getLogger(LOGGER)

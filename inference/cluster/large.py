@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.cluster.asking import Asked, Asking
 from inference.cluster.hover_parts import HoverPlan
-from inference.cluster.job import Job, at_work, networks, open_part, reader
+from inference.cluster.job import Job, at_work, open_part, reader, segmenter_of
 from inference.cluster.joining import Border, Numbers, Part, encode
 from inference.cluster.stardist_parts import StarBand, decide_band, decide_seam, find_in_tiles, paint_band
 from inference.cluster.tasks import Done, Entries, Large, make_run
@@ -73,7 +73,7 @@ class _Given:
         return self.segmentation
 
     def digest(self, class_: int) -> str:
-        return networks(self.job).digest(class_)
+        return segmenter_of(self.job).digest(class_)
 
 
 def look(number: str, large: Large) -> Looked | Done:
@@ -92,7 +92,7 @@ def look(number: str, large: Large) -> Looked | Done:
                 if looked.plan.second is None:
                     return looked
                 # Cells of two sizes are looked for in images that are not too large for one worker.
-                whole = make_run(job, [large.file], networks(job), page)
+                whole = make_run(job, [large.file], segmenter_of(job), page)
                 row = whole.attempt(*_planes(job, large), time.perf_counter(), lambda total: None)
                 warnings[:] = [row.warnings] if row.warnings else []
             except Exception as error:
@@ -108,7 +108,7 @@ def _planes(job: Job, large: Large) -> tuple[Opened, Iterator[Opened]]:
 
 def _plan(job: Job, asked: Asked) -> Looked:
     clock, options = Stopwatch(), asked.options
-    segmenter, picture = networks(job), asked.picture
+    segmenter, picture = segmenter_of(job), asked.picture
     known = options["class_"], options["diameter"], options["ends"]
     image, network, plan = segmenter.plan(picture, *known, clock, options["like"])
     assert image.normalisation is not None, "it was made of pixels"
@@ -121,7 +121,7 @@ def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[A
     """The network over some rows of tiles: StarDist's candidates, or Hover's maps by tile."""
     with at_work(number) as (job, _):
         picture = open_part(job, large.file.found.path, large.number)
-        segmenter, clock, tally = networks(job), Stopwatch(), Tally()
+        segmenter, clock, tally = segmenter_of(job), Stopwatch(), Tally()
         network = segmenter.network(looked.plan.image_class.number)
         working = WorkingImage(LargeImage(picture.pixels, looked.normalisation), looked.scale)
         lows = {spans(working.shape[0])[i].low for i in rows}

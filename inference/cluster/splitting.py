@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from inference.cluster import large as tasks
+from inference.cluster import large
 from inference.cluster.hover_parts import HoverPlan
 from inference.cluster.job import Job
 from inference.cluster.joining import join
@@ -46,7 +46,7 @@ class Split:
         self._asking = threading.Lock()
 
     def __call__(self) -> Done:
-        looked = self.wait([self.submit(tasks.look, "look", self.job.number, self.image)], "look")[0]
+        looked = self.wait([self.submit(large.look, "look", self.job.number, self.image)], "look")[0]
         if isinstance(looked, Done):
             return self.timed(looked)
         rows = spans(looked.plan.sizes.working[0])
@@ -55,7 +55,7 @@ class Split:
         step = max(1, math.ceil(most / columns))
         cuts = [range(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]
         pieces = [
-            self.submit(tasks.run_piece, f"tiles {r.start} to {r.stop - 1}", self.job.number, self.image, looked, r)
+            self.submit(large.run_piece, f"tiles {r.start} to {r.stop - 1}", self.job.number, self.image, looked, r)
             for r in cuts
         ]
         found = [self.part_of(piece, 0) for piece in pieces]
@@ -73,10 +73,10 @@ class Split:
         for i, own_rows in enumerate(strips_of(places, height)):
             reach = range(i, max(i + 1, sum(top < own_rows[1] for top, _ in places)))
             own = [numbers[k] for k in reach], [places[k] for k in reach], *(whole[k] for k in reach)
-            encoded.append(self.submit(tasks.encode_rows, f"strips {i}", own_rows, height, dtype.str, *own))
+            encoded.append(self.submit(large.encode_rows, f"strips {i}", own_rows, height, dtype.str, *own))
         whole.clear()
         written = self.submit(
-            tasks.write, "write", self.job.number, self.image, looked, self.counted, height, dtype.str, *encoded
+            large.write, "write", self.job.number, self.image, looked, self.counted, height, dtype.str, *encoded
         )
         return self.timed(self.wait([written], "write")[0])
 
@@ -86,7 +86,7 @@ class Split:
         groups = bands_of([rows[cut.stop - 1].high - rows[cut.start].low for cut in cuts])
         bands = [(rows[cuts[g.start].start].low, rows[cuts[g.stop - 1].stop - 1].high) for g in groups]
         decided = [
-            self.submit(tasks.decide_pieces, f"candidates {i}", looked, band, *(found[p] for p in group))
+            self.submit(large.decide_pieces, f"candidates {i}", looked, band, *(found[p] for p in group))
             for i, (group, band) in enumerate(zip(groups, bands))
         ]
         found.clear()  # what nobody asks for any more, the workers forget once it is used
@@ -96,7 +96,7 @@ class Split:
         whole = [self.part_of(band, 0) for band in decided]
         decided.clear()
         between = [
-            self.submit(tasks.decide_between, f"border {first} to {last}", looked, *whole[first : last + 1])
+            self.submit(large.decide_between, f"border {first} to {last}", looked, *whole[first : last + 1])
             for first, last in borders
         ]
         whole.clear()
@@ -112,7 +112,7 @@ class Split:
             cells = survivors[first : last + 1]
             cells += [seam for seam, (a, b) in zip(crossing, borders) if b >= first and a <= last]
             own = image_rows(bands, sizes)[number]
-            return self.submit(tasks.paint, f"labels {number} with {reach}", looked, own, known, *cells)
+            return self.submit(large.paint, f"labels {number} with {reach}", looked, own, known, *cells)
 
         parts = []
         for number, part in enumerate([paint(number, 1) for number in range(len(bands))]):
@@ -132,14 +132,14 @@ class Split:
         for number in range(len(plan.bands)):
             wanted = plan.tile_rows(number)
             pieces = [f for f, cut in zip(found, cuts) if cut.start < wanted.stop and cut.stop > wanted.start]
-            bands.append(self.submit(tasks.decode_pieces, f"watershed {number}", looked, limits, number, *pieces))
+            bands.append(self.submit(large.decode_pieces, f"watershed {number}", looked, limits, number, *pieces))
         found.clear()
         decoded = [self.part_of(band, 0) for band in bands]
         self.counted += [self.part_of(band, 1) for band in bands]
         parts = []
         for number in range(len(bands)):
             near = [decoded[i] for i in plan.bands_of(number)]
-            parts.append(self.submit(tasks.rows_of_bands, f"labels {number}", looked, limits, number, *near))
+            parts.append(self.submit(large.rows_of_bands, f"labels {number}", looked, limits, number, *near))
         self.counted += [self.part_of(part, 2) for part in parts]
         return parts, [plan.image_rows(number) for number in range(len(bands))]
 
@@ -151,7 +151,7 @@ class Split:
         """One of the results of a task."""
         assert isinstance(future.key, tuple), "as `submit` names it"
         key = ("take", f"{future.key[1]} {future.key[0]} {place}", self.job.number)
-        return self._ask(tasks.take, future, place, key=key)
+        return self._ask(large.take, future, place, key=key)
 
     def _ask(self, task: Callable, *args: Any, key: tuple[str, ...]) -> "Future":
         with self._asking:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from distributed import Scheduler, get_worker
 
 from inference.cluster.file import File, Place
-from inference.cluster.job import KEPT, Job, Said, at_work, networks, reader
+from inference.cluster.job import WORKER, Job, Said, at_work, reader, segmenter_of
 from inference.cluster.shipping import Parcel, Results, sent_alone, unpacked
 from inference.image.normalisation import CommonEnds
 from inference.outputs.page import Page, PageEntry
@@ -84,10 +84,10 @@ def segment_files(number: str, files: Sequence[File], parcel: Parcel | None = No
     """
     with at_work(number) as (job, said), unpacked(job, files, parcel) as (job, here, collect):
         done = Done()
-        KEPT.opened = None
+        WORKER.opened = None
         for file in here:
             page = Entries(file)
-            run = make_run(job, here, networks(job), page)
+            run = make_run(job, here, segmenter_of(job), page)
             start = time.perf_counter()
             planes = open_all([file.found], job.request.reading, reader(job))
             for first, others in by_image(planes if parcel is None else map(sent_alone, planes)):
@@ -128,4 +128,4 @@ def find_contrast(number: str, file: File) -> tuple[dict[Kind, CommonEnds], Said
 def find_diameters(number: str, file: File) -> tuple[list[float], Said]:
     """The cell diameters of a file's images."""
     with at_work(number) as (job, said):
-        return diameters_of([file.found], reader(job), networks(job), job.request, job.common), tuple(said)
+        return diameters_of([file.found], reader(job), segmenter_of(job), job.request, job.common), tuple(said)

@@ -1,1 +1,1 @@
-"""What the kinds of network share on the way from maps to labels: polygons, suppression, watershed, numbers."""
+"""Between maps and labels: polygons, suppression, painting, watershed, numbers; and the maps that are learnt."""

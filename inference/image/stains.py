@@ -41,7 +41,7 @@ def hides_nuclei(overview: np.ndarray) -> bool:
 
 def clearer(without: float | None, before: float | None) -> bool:
     """Whether the cells found depend much less on the size that is assumed for them once the stain is gone, by the
-    agreement (`inference.diameter.Measurement`) without and with it."""
+    agreement (`inference.measuring.diameter.Measurement`) without and with it."""
     return (without or 0.0) >= (before or 0.0) + SETTINGS.gain
 
 

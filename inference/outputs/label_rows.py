@@ -128,7 +128,7 @@ class LabelStore:
     """
 
     def __init__(self, folder: Path):
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=folder)
         self._end = 0
 
     def add(self, rows: Iterable[np.ndarray], shape: tuple[int, int]) -> LabelRows:

@@ -90,7 +90,7 @@ class Page:
 
     def __init__(self, path: Path, title: str):
         self.path, self.title = path, title
-        self._entries = tempfile.TemporaryFile("w+", dir=path.parent, encoding="utf-8")  # noqa: SIM115
+        self._entries = tempfile.TemporaryFile("w+", dir=path.parent, encoding="utf-8")
         self._sizes = np.zeros(BINS, np.int64)
         self._images = self._cells = self._failed = 0
         self.broken = False

@@ -32,7 +32,7 @@ class GrowingTable:
 
     def __init__(self, path: Path, columns: Sequence[str], json_lines: bool | None = None):
         self._json = _is_json(path) if json_lines is None else json_lines
-        self._file = open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self._file = open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
         self._begun = False
         if self._json:
             self._file.write("[")

@@ -1,7 +1,7 @@
 """What reading gives: pixels with all that is known of them, or one clear error."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Picture:
 
     pixels: np.ndarray | Regions
     axes: str
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     pixel_size: tuple[float, float] | None = None
     format: str = ""
@@ -78,10 +78,6 @@ class Image:
             f"_{axis.lower()}{int(entry) + 1}"
             for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,)))
         )
-
-    def planes(self) -> Iterator[Picture]:
-        """The planes one after the other; none is kept."""
-        return map(self.load, self.views)
 
 
 def partners_of(images: Iterable[Image]) -> set[Path]:

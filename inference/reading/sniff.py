@@ -15,8 +15,6 @@ JPEG_2000, JPEG_XL, AVIF, HEIC, DICOM, CZI, ZARR, ZIPPED_ZARR = (
     "zipped Zarr",
 )
 
-READABLE = (TIFF, PNG, JPEG, BMP, WEBP, GIF, PNM, NPY, JPEG_2000, JPEG_XL, AVIF, HEIC, DICOM, CZI, ZARR, ZIPPED_ZARR)
-
 BIO_FORMATS = "open it in Fiji (File, Import, Bio-Formats) and save it as OME-TIFF"
 UNREADABLE = {  # images that people have and that nothing here reads, with the way out
     "Nikon ND2": f"export it as TIFF from NIS-Elements, or {BIO_FORMATS}",
@@ -108,7 +106,7 @@ START = 512  # bytes that are looked at
 
 
 def kind_of(path: Path) -> str | None:
-    """One of `READABLE` or `UNREADABLE`, or None for anything else. Raises OSError where the file cannot be read."""
+    """One of the kinds named above or of `UNREADABLE`, None for anything else. Raises OSError if it cannot be read."""
     if path.is_dir():
         return ZARR if any((path / name).is_file() for name in ZARR_FILES) else None
     with open(path, "rb") as file:

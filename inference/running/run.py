@@ -183,18 +183,15 @@ class Run:
                 log.warning(
                     "%s: %s%s is of other labels than these; make it anew, or remove it", file, target.name, suffix
                 )
-        class_, diameter = (
-            request.class_,
-            request.diameter.pixels(file, picture) if request.diameter else self.common.diameter,
-        )
+        diameter = request.diameter.pixels(file, picture) if request.diameter else self.common.diameter
         like = None
         if image.stack:
             middle = image.open(len(image.views) // 2)
             like = self.segmenter.segment(
-                middle, class_=class_, diameter=diameter, ends=self.common.ends_of(picture)
+                middle, class_=request.class_, diameter=diameter, ends=self.common.ends_of(picture)
             ).plan
         common = _Planes(
-            file, row, class_, diameter, like, warnings, lambda total: on_tile(total * first.images * len(image.views))
+            file, row, diameter, like, warnings, lambda total: on_tile(total * first.images * len(image.views))
         )
         if not image.stack:
 
@@ -275,7 +272,7 @@ class Run:
             raise ImageError(f"{common.file}: {error}") from None
         segmentation = self.segmenter.segment(
             picture,
-            class_=common.class_,
+            class_=request.class_,
             diameter=common.diameter,
             like=common.like,
             sensitivity=request.sensitivity,
@@ -341,14 +338,13 @@ class _Planes:
 
     file : name of the image's file
     row : of the report, as far as it is known before
-    class_, diameter : None where they are not known before
+    diameter : None where it is not known before
     like : how the middle plane of a stack is segmented, and so all of them
     warnings : those about the image so far
     """
 
     file: str
     row: ReportRow
-    class_: int | None
     diameter: float | None
     like: "Plan | None"
     warnings: list[str]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from inference.image.normalisation import NormalisedImage
-from inference.looks import Look
+from inference.measuring.looks import Look
 from inference.stardist import star_distances
 from models.config import Config
 from models.unet import STRIDE

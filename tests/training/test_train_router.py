@@ -23,7 +23,7 @@ from models.stardist import ConvNeXtStarDist
 from training.learning import router_trainer
 from training.learning.distributed import Team
 from training.learning.resume import save_run
-from training.learning.router_trainer import Measurement, RouterTrainer
+from training.learning.router_trainer import RouterScore, RouterTrainer
 from training.learning.settings import RouterSettings
 from training.learning.trainer import Trainer
 from training.train_router import main, parse_arguments
@@ -102,7 +102,7 @@ class ScriptedMeasurements:
         right, error = self.figures.pop(0)
         confusion = np.zeros((4, 4), int)
         confusion[0, 0], confusion[0, 1] = right, 4 - right
-        return Measurement(confusion, np.full(4, error))
+        return RouterScore(confusion, np.full(4, error))
 
 
 def test_size_counts_in_the_selection(manifest, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
-"""The losses of the paper's section 2.2, with the corrections that docs/method.md explains.
+"""The losses of segmenters (paper, section 2.2, with the corrections that docs/method.md explains), and of the router.
 
-All take maps of shape NxCxhxw and a weight of shape Nx1xhxw that is 0 where the truth is unknown (padding), and return
-scalars. Sums run over the whole batch.
+Those of segmenters take maps of shape NxCxhxw and a weight of shape Nx1xhxw that is 0 where the truth is unknown
+(padding), and return scalars. Sums run over the whole batch.
 """
 
 import torch
@@ -9,10 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.hover import HoverMaps
+from models.router import RouterOutput
 from models.stardist import StarDistMaps
+from training.images.router_views import NO_CLASS
 
 MAE_WEIGHT = 0.3  # paper, section 2.2; cross entropy and Dice have weight 1
 EPSILON = 1e-6
+LABEL_SMOOTHING = 0.05  # near the borders that the cue rules draw, one pixel more changes the class
+SIZE_WEIGHT = 1.0  # of the diameter's loss; the classes have weight 1
+SIZE_KNEE = 0.2  # error of the log diameter from which on its loss grows linearly
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -80,3 +85,19 @@ def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dic
     known_around = -F.max_pool2d(-weight, 3, stride=1, padding=1)  # a gradient takes both neighbours
     msge = weighted_mean((hover_gradients(maps.hv) - hover_gradients(hv)) ** 2, known_around * cell)
     return {"cp_ce": cross_entropy, "cp_dice": dice, "hv_mse": mse, "hv_msge": msge}
+
+
+def router_loss(out: RouterOutput, classes: Tensor, log_diameter: Tensor) -> dict[str, Tensor]:
+    """Cross entropy of the class, and the smooth absolute error of the log diameter times its weight.
+
+    Each is a mean over the views where it is known, 0 without any.
+    """
+    known, classified = torch.isfinite(log_diameter), classes != NO_CLASS
+    nothing = out.log_diameter.sum() * 0
+    size = F.smooth_l1_loss(out.log_diameter[known], log_diameter[known], beta=SIZE_KNEE) if known.any() else nothing
+    label = (
+        F.cross_entropy(out.classes[classified], classes[classified], label_smoothing=LABEL_SMOOTHING)
+        if classified.any()
+        else nothing
+    )
+    return {"class": label, "size": SIZE_WEIGHT * size}

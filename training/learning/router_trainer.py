@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from inference.image.normalisation import NormalisedImage
 from inference.routing import RouterNetwork
@@ -19,7 +18,8 @@ from models.config import Config
 from models.router import Router
 from training.images.datasets import Sample, load_samples
 from training.images.manifest import read_manifest
-from training.images.router_views import NO_CLASS, ViewDataset
+from training.images.router_views import ViewDataset
+from training.learning.losses import router_loss
 from training.learning.settings import RouterSettings, training_records
 from training.learning.trainer import Trainer
 from training.validation import of_trained_sources
@@ -28,9 +28,6 @@ MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # of SGD
 ADAMW_WEIGHT_DECAY = 0.02
 EPOCHS_A_DECADE = 7  # of the learning rate (paper, Table 3)
 WARM_UP = 1.0  # epochs, of the cosine schedule
-LABEL_SMOOTHING = 0.05  # near the borders that the cue rules draw, one pixel more changes the class
-SIZE_WEIGHT = 1.0  # of the diameter's loss; the classes have weight 1
-SIZE_KNEE = 0.2  # error of the log diameter from which on its loss grows linearly
 SCORE_SIZE_WEIGHT = 0.5  # of the size error against accuracy: 2 % in size are worth 1 % of the images
 LARGEST_ERROR = math.log(4)  # of a log diameter in the score; farther off, nothing is found anyway
 CONFUSION = "confusion.csv"
@@ -43,24 +40,8 @@ def learning_rate(epoch: float, epochs: int, first: float, schedule: str) -> flo
     return first * min(1.0, (epoch + 0.05) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
-def router_loss(out, classes: Tensor, log_diameter: Tensor) -> dict[str, Tensor]:
-    """Cross entropy of the class, and the smooth absolute error of the log diameter times its weight.
-
-    Each is a mean over the views where it is known, 0 without any.
-    """
-    known, classified = torch.isfinite(log_diameter), classes != NO_CLASS
-    nothing = out.log_diameter.sum() * 0
-    size = F.smooth_l1_loss(out.log_diameter[known], log_diameter[known], beta=SIZE_KNEE) if known.any() else nothing
-    label = (
-        F.cross_entropy(out.classes[classified], classes[classified], label_smoothing=LABEL_SMOOTHING)
-        if classified.any()
-        else nothing
-    )
-    return {"class": label, "size": SIZE_WEIGHT * size}
-
-
 @dataclass(frozen=True)
-class Measurement:
+class RouterScore:
     """A router on validation images, through the path of inference.
 
     confusion : images of each true class (lines) that went to each class (columns)
@@ -91,7 +72,7 @@ class Measurement:
         }
 
 
-def measure(model: Router, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> Measurement:
+def measure(model: Router, samples: Sequence[Sample], on_image: Callable[[], None] = lambda: None) -> RouterScore:
     """Route and measure every image. `on_image` is called before each one, and may raise to break off."""
     router, confusion, errors = RouterNetwork(copy.deepcopy(model).cpu().eval()), np.zeros((len(CLASSES),) * 2, int), []
     for sample in samples:
@@ -99,7 +80,7 @@ def measure(model: Router, samples: Sequence[Sample], on_image: Callable[[], Non
         route = router(NormalisedImage(sample.pixels), sample.excluded)
         confusion[sample.cue_class, route.best] += 1
         errors.append(abs(math.log(route.diameter / sample.diameter)))
-    return Measurement(confusion, np.array([e for e in errors if not math.isnan(e)]))
+    return RouterScore(confusion, np.array([e for e in errors if not math.isnan(e)]))
 
 
 def accuracies(confusion: np.ndarray) -> np.ndarray:

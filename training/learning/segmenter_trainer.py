@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from inference.hover import HOVER_STRIDE
+from inference.hover import ZOOM
 from inference.network import Network
 from models.checkpoint import load_checkpoint
 from models.config import Config
 from models.efficientnet import EFFICIENTNETS
 from models.hover import HoverMaps
-from models.unet import STRIDE
+from models.unet import upsample
 from training.images.datasets import CropDataset, Sample, load_samples
 from training.images.sources import united
 from training.learning.encoder_weights import load_encoder, packaged_weights
@@ -50,12 +49,7 @@ def losses(
     if "stardist" in maps:
         terms |= stardist_loss(maps["stardist"], batch["prob"], batch["dist"], batch["weight"], reference_radius)
     if "hover" in maps:
-        enlarged = HoverMaps(
-            *(
-                F.interpolate(m, scale_factor=STRIDE // HOVER_STRIDE, mode="bilinear", align_corners=False)
-                for m in maps["hover"]
-            )
-        )
+        enlarged = HoverMaps(*(upsample(m, ZOOM) for m in maps["hover"]))
         hover = hover_loss(enlarged, batch["cell"], batch["hv"], batch["hover_weight"])
         terms |= {name: hv_weight * value if name.startswith("hv") else value for name, value in hover.items()}
     return terms

@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
+from models.unet import DEEPEST_STRIDE
 from training.command import above_zero, class_number, manual, positive, whole
 from training.learning import settings
 from training.learning.networks import STREAMS
 from training.learning.settings import SegmenterSettings
-
-DEEPEST_STRIDE = 32  # pixels of a crop to one of the encoder's last features
 
 
 def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.Namespace:

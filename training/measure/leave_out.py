@@ -10,7 +10,7 @@ steps from random weights (fine-tuned networks have seen everything). The defaul
 nothing in common, for a network without two kinds of nuclei loses more than without one.
 
 Each source that was left out is then scored on its validation images, by the network that has seen its other images and
-the one that has seen none: mean F1 at IoU 0.5, at the true size of the cells, with the stream for the images' class.
+the one that has seen none: mean F1 at IoU 0.5, at the true size of the cells, with the network for the images' class.
 Networks that have been trained for a few minutes score less than the shipped ones; the difference is what counts.
 
     OUT/all, OUT/SOURCE,...  the runs (training.train); the same command continues where it was stopped
@@ -113,7 +113,7 @@ def load_networks(folder: Path, device: str) -> dict[str, Network]:
 
 
 def score(networks: dict[str, Network], samples: list[Sample]) -> float:
-    """Mean F1 at the true size, each image by the stream for its class."""
+    """Mean F1 at the true size, each image by the network of the kind for its class."""
     return float(np.mean([validate(networks[CLASS_KINDS[sample.cue_class]], [sample]) for sample in samples]))
 
 

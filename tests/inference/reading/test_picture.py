@@ -32,9 +32,8 @@ def test_planes_are_loaded_one_by_one_when_they_are_asked_for():
     loaded = []
     views = tuple(Picture(np.full((1, 1), n, np.uint8), "YX") for n in range(3))
     image = Image("_s1", "a", (3,), "Z", views, lambda view: loaded.append(int(view.pixels[0, 0])) or view)
-    planes = image.planes()
     assert loaded == []
-    next(planes)
+    image.open(0)
     assert loaded == [0]
     assert image.open(2) is views[2]
     assert loaded == [0, 2]

@@ -49,12 +49,12 @@ def test_planes_and_projections(path, settings, z, t, expected):
 def test_each_plane_of_a_stack(path, settings):
     (image,) = open_images(path, ReadOptions(z="each", t="each"), settings)
     assert (image.stack, image.stack_axes, image.suffix) == ((3, 4), "TZ", "")
-    planes = [plane.pixels[:, :] for plane in image.planes()]
+    planes = [image.open(n).pixels[:, :] for n in range(len(image.views))]
     assert np.array_equal(np.reshape(planes, TZYX.shape), TZYX)
     (image,) = open_images(path, ReadOptions(z="max", t="each"), settings)
     assert image.stack == (3,)
     assert image.stack_axes == "T"
-    assert np.array_equal([plane.pixels[:, :] for plane in image.planes()], TZYX.max(axis=1))
+    assert np.array_equal([image.open(n).pixels[:, :] for n in range(len(image.views))], TZYX.max(axis=1))
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from training.images.manifest import Record, read_manifest
 from training.images.router_views import NO_CLASS
 from training.learning import router_trainer
 from training.learning.distributed import Team
+from training.learning.losses import router_loss
 from training.learning.router_trainer import (
-    Measurement,
+    RouterScore,
     RouterTrainer,
     confusion_rows,
     learning_rate,
     measure,
-    router_loss,
     steps_an_epoch,
 )
 from training.learning.settings import RouterSettings
@@ -30,7 +30,7 @@ from training.learning.settings import RouterSettings
 def test_measurement_by_hand():
     """One of two images right; errors of ln 1, ln 2 and ln 100, the last of which counts ln 4 in the score."""
     confusion = np.diag([1, 0, 0, 0]) + np.roll(np.diag([0, 1, 0, 0]), 1, axis=1)
-    measurement = Measurement(confusion, np.log([1, 2, 100]))
+    measurement = RouterScore(confusion, np.log([1, 2, 100]))
     assert measurement.accuracy == 0.5
     assert measurement.score == pytest.approx(0.5 - 0.5 * (math.log(2) + math.log(4)) / 3)
     figures = measurement.figures()

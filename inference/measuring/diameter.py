@@ -12,9 +12,9 @@ import numpy as np
 from inference.image.normalisation import NormalisedForm
 from inference.image.scaling import smallest_shown
 from inference.image.views import Mirrored
-from inference.looks import Look, common, look_at, matched
+from inference.measuring.looks import Look, common, look_at, matched
+from inference.measuring.two_sizes import FREE, LARGEST
 from inference.network import Segmenting
-from inference.two_sizes import FREE, LARGEST
 
 # F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
 LEAST_AGREEMENT = 0.75

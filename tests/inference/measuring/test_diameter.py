@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from finder import Finder, disks, look
 
-from inference.diameter import (
+from inference.image.normalisation import NormalisedImage
+from inference.measuring.diameter import (
     Measurement,
     MeasureSettings,
     agreement,
@@ -17,8 +18,7 @@ from inference.diameter import (
     second_diameter,
     sizes_to_try,
 )
-from inference.image.normalisation import NormalisedImage
-from inference.looks import Look
+from inference.measuring.looks import Look
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def test_where_the_cells_of_neighbouring_sizes_do_not_agree_all_sizes_are_looked
         found = look(assumed, sure=0.9 if small else 0.3 if 80 < assumed < 100 else 0.1, cells=50 if small else 6)
         return dataclasses.replace(found, labels=labels)
 
-    monkeypatch.setattr("inference.diameter.look_at", look_at)
-    monkeypatch.setattr("inference.diameter.smallest_shown", lambda diameter: 12.0)
+    monkeypatch.setattr("inference.measuring.diameter.look_at", look_at)
+    monkeypatch.setattr("inference.measuring.diameter.smallest_shown", lambda diameter: 12.0)
     settings = MeasureSettings(guess_weight=0.0)
     found = measure_diameter(NormalisedImage(np.zeros((500, 500), np.uint8)), Finder(), 90.0, settings)
     assert found.diameter == pytest.approx(expected, rel=0.2)
@@ -230,7 +230,7 @@ def mirrors(monkeypatch):
         seen.append(tuple(np.argwhere(image[:, :] == 255)[0].tolist()))
         return answers[seen[-1]]
 
-    monkeypatch.setattr("inference.diameter.measure_diameter", measure)
+    monkeypatch.setattr("inference.measuring.diameter.measure_diameter", measure)
     return answers, seen
 
 

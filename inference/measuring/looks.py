@@ -19,7 +19,7 @@ from models.unet import DEEPEST_STRIDE
 
 @dataclass(frozen=True)
 class LookSettings:
-    """Fitted together with `inference.diameter.MeasureSettings`."""
+    """Fitted together with `inference.measuring.diameter.MeasureSettings`."""
 
     probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
     # Ratio of `typical_diameter` and the median diameter that the networks are trained with.

@@ -1,11 +1,11 @@
-"""inference.looks: what is found in a part of an image at an assumed size, and how convincing it is."""
+"""inference.measuring.looks: what is found in a part of an image at an assumed size, and how convincing it is."""
 
 import numpy as np
 import pytest
 from finder import Finder, disks, look
 
 from inference.image.normalisation import NormalisedImage
-from inference.looks import Look, common, look_at, matched, typical_diameter, without_gaps
+from inference.measuring.looks import Look, common, look_at, matched, typical_diameter, without_gaps
 
 
 @pytest.fixture

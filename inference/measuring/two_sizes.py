@@ -12,7 +12,7 @@ from inference.pipeline import collect, label_rows
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, tile_image
 
-# By which `inference.diameter` looks for a second size, too.
+# By which `inference.measuring.diameter` looks for a second size, too.
 FREE = 0.8  # share of a smaller cell that must lie beside the larger ones
 LARGEST = 0.5  # of the larger cells' typical size: diameter up to which a cell is a smaller one
 

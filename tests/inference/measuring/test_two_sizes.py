@@ -1,4 +1,4 @@
-"""inference.two_sizes: small cells put beside large ones."""
+"""inference.measuring.two_sizes: small cells put beside large ones."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from finder import Finder, disks
 
 from inference.image.normalisation import NormalisedImage
 from inference.image.scaling import WorkingImage
+from inference.measuring.two_sizes import put_beside, rows_of_two_sizes
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
-from inference.two_sizes import put_beside, rows_of_two_sizes
 
 
 def test_put_beside_literal():
