@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from inference.ahead import ahead
-from inference.image.normalisation import NormalisedForm, NormalisedImage
+from inference.image.forms import NormalisedForm, NormalisedImage
 from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import LIMITS, Limits

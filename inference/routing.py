@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from inference.image.normalisation import NormalisedForm, Pixels
+from inference.image.forms import NormalisedForm
+from inference.image.normalisation import Pixels
 from inference.image.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY

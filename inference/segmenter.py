@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from inference.image.content import Cutout
+from inference.image.forms import NormalisedForm, normalised_by, normalised_image
 from inference.image.glare import share_of_the_dim
-from inference.image.normalisation import Ends, NormalisedForm, normalised_by, normalised_image
+from inference.image.normalisation import Ends
 from inference.image.scaling import Sizes, WorkingImage, labelling_scale
 from inference.image.stains import clearer, hides_nuclei
 from inference.limits import LIMITS, Limits

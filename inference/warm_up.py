@@ -5,7 +5,7 @@ python -m inference.warm_up      # makes the caches, when a container is built
 
 import numpy as np
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.image.scaling import WorkingImage
 from inference.kinds import KINDS
 from inference.pipeline import collect

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from inference.image.normalisation import to_three_channels
+from inference.image.forms import to_three_channels
 from inference.outputs.overlay import OverlayStyle, draw_overlay, write_png
 from training.command import DONE, command, manual
 from training.images.cues import CLASS_NAMES, CUES_TABLE, Cues, decide

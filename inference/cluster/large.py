@@ -18,7 +18,8 @@ from inference.cluster.stardist_parts import StarBand, decide_band, decide_seam,
 from inference.cluster.tasks import Done, Entries, Large, make_run
 from inference.decoding.polygons import Candidates
 from inference.hover import Band
-from inference.image.normalisation import LargeImage, Normalisation
+from inference.image.forms import LargeImage
+from inference.image.normalisation import Normalisation
 from inference.image.scaling import WorkingImage, labelling_scale
 from inference.kinds import KINDS
 from inference.outputs.label_rows import LabelRows, Strips

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inference.compiled import compiled
-from inference.image.normalisation import NormalisedForm, to_three_channels
+from inference.image.forms import NormalisedForm, to_three_channels
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from inference.image.normalisation import NormalisedForm, to_three_channels
+from inference.image.forms import NormalisedForm, to_three_channels
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 
 
@@ -24,32 +24,6 @@ def square(image: NormalisedForm, corner: tuple[int, int], side: int, finest: fl
         return image[corner[0] : corner[0] + side, corner[1] : corner[1] + side], 1
     (top, left), side = (c // reduction for c in corner), max(1, side // reduction)
     return image.overview[top : top + side, left : left + side], reduction
-
-
-class Mirrored(NormalisedForm):
-    """A normalised image upside down, left to right, or both.
-
-    Parameters
-    ----------
-    down, right : whether rows and columns run the other way
-    """
-
-    def __init__(self, image: NormalisedForm, down: bool, right: bool):
-        super().__init__(image.shape, image.gray, image.reduction, image.box)
-        self.image = image
-        self._ways = slice(None, None, -1 if down else 1), slice(None, None, -1 if right else 1)
-
-    def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
-        parts = []
-        for part, n, way in zip(region, self.shape, self._ways):
-            start, stop, _ = part.indices(n)
-            parts.append(slice(start, stop) if way.step == 1 else slice(n - stop, n - start))
-        steps = tuple(slice(None, None, part.step) for part in region)
-        return np.ascontiguousarray(self.image[parts[0], parts[1]][self._ways][steps])
-
-    @property
-    def overview(self) -> np.ndarray:
-        return np.ascontiguousarray(self.image.overview[self._ways])
 
 
 def router_view(image: NormalisedForm) -> tuple[np.ndarray, float]:

@@ -9,9 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from inference.image.normalisation import NormalisedForm
+from inference.image.forms import Mirrored, NormalisedForm
 from inference.image.scaling import smallest_shown
-from inference.image.views import Mirrored
 from inference.measuring.looks import Look, common, look_at, matched
 from inference.measuring.two_sizes import FREE, LARGEST
 from inference.network import Segmenting

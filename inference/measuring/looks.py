@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inference.image.normalisation import NormalisedForm, NormalisedImage
+from inference.image.forms import NormalisedForm, NormalisedImage
 from inference.image.scaling import WorkingImage, smallest_shown, working_scale
 from inference.image.views import liveliest_corner, square
 from inference.kinds import KINDS

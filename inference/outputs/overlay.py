@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from inference.decoding.distances import distance_inside
-from inference.image.normalisation import bands, to_three_channels
+from inference.image.forms import to_three_channels
+from inference.image.normalisation import bands
 from inference.limits import LIMITS, Limits
 from inference.outputs.borders import inner_border
 from inference.outputs.whole_file import whole_file

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.measuring.looks import Look
 from inference.stardist import star_distances
 from models.config import Config

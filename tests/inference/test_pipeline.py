@@ -10,7 +10,8 @@ import torch
 from streamed import assert_matching, at_once, grid_of, same_cells
 
 from inference import hover, stardist
-from inference.image.normalisation import NormalisedImage, normalise, to_three_channels
+from inference.image.forms import NormalisedImage, to_three_channels
+from inference.image.normalisation import normalise
 from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import Limits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.image.normalisation import NormalisedImage, normalised_image
+from inference.image.forms import NormalisedImage, normalised_image
 from inference.routing import SATURATION_BLOCK, Route, RouterNetwork, mean_saturation, ruled_out
 from models.router import RouterOutput
 from training.measure.mosaic import make_image, read_cells

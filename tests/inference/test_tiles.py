@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.image.normalisation import NormalisedImage, normalise
+from inference.image.forms import NormalisedImage
+from inference.image.normalisation import normalise
 from inference.image.scaling import WorkingImage
 from inference.reading import read_image
 from inference.tiles import (

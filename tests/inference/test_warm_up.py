@@ -11,7 +11,7 @@ import importlib, pkgutil
 from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from inference.image import normalisation, scaling
+from inference.image import forms, scaling
 from inference import tiles
 from inference.kinds import KINDS
 from inference.limits import Limits
@@ -31,7 +31,7 @@ known = compiled_for()
 limits = Limits(decoded_pixels=32, fewest_decoded_rows=32)
 rng = np.random.default_rng(0)
 for shape in ((40, 30), (1300, 50)):
-    working = scaling.WorkingImage(normalisation.NormalisedImage(rng.integers(0, 255, shape, np.uint8)), 0.8)
+    working = scaling.WorkingImage(forms.NormalisedImage(rng.integers(0, 255, shape, np.uint8)), 0.8)
     working.rows(0, working.shape[0])
     for kind in KINDS.values():
         made = []

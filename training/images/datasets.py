@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference.image.normalisation import normalise, to_three_channels
+from inference.image.forms import to_three_channels
+from inference.image.normalisation import normalise
 from inference.routing import ruled_out
 from training.images import augmentation
 from training.images.cues import Cues, decide, measure_cues

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inference.image.normalisation import to_three_channels
+from inference.image.forms import to_three_channels
 from models.router import VIEW_SHORTER_SIDE, VIEW_SIZE
 from training.images import augmentation
 from training.images.datasets import Sample, balanced_weights, random_centre

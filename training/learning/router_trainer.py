@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.routing import RouterNetwork
 from models.checkpoint import load_checkpoint
 from models.classes import CLASSES

@@ -36,7 +36,8 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from inference.image.normalisation import NormalisedImage, normalise
+from inference.image.forms import NormalisedImage
+from inference.image.normalisation import normalise
 from inference.network import Network, choose_device
 from inference.reading import read_image
 from inference.routing import RouterNetwork, ruled_out

@@ -33,7 +33,7 @@ import numpy as np
 
 from inference.cluster.connection import connected
 from inference.cluster.file import File
-from inference.image.normalisation import normalised_image
+from inference.image.forms import normalised_image
 from inference.limits import Limits
 from inference.outputs.label_rows import LabelRows, Strips
 from inference.outputs.label_tiff import compressed, rows_of_strip, stored_type, write_label_tiff

@@ -33,7 +33,7 @@ import tifffile
 import torch
 
 from inference.door import picture_of
-from inference.image.normalisation import normalised_image, to_three_channels
+from inference.image.forms import normalised_image, to_three_channels
 from inference.network import Network
 from inference.outputs.label_tiff import write_labels
 from inference.routing import RouterNetwork

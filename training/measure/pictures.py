@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from inference.image.normalisation import normalise, to_three_channels
+from inference.image.forms import to_three_channels
+from inference.image.normalisation import normalise
 from inference.reading import read_image
 from training.measure.judging import COLOURS, FOUND, SPURIOUS, Judged
 

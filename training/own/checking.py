@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.image.normalisation import normalise, to_three_channels
+from inference.image.forms import to_three_channels
+from inference.image.normalisation import normalise
 from inference.outputs.overlay import COLOURS, OverlayStyle, draw_overlay, write_png
 from training.own.agreement import Compared, check_place, check_strangers, check_swaps
 from training.own.checks import Finding, check_labels, check_set

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from inference.image.normalisation import normalise, to_three_channels
+from inference.image.forms import to_three_channels
+from inference.image.normalisation import normalise
 from inference.reading import read_image
 from models.classes import LARGE_COLOUR
 from training.images.cues import THRESHOLDS, cue_class

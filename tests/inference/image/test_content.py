@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from inference.image.content import Cutout, content_box, within
-from inference.image.normalisation import normalise, normalised_image
+from inference.image.forms import normalised_image
+from inference.image.normalisation import normalise
 
 RNG = np.random.default_rng(0)
 

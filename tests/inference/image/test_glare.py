@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inference.door import picture_of
+from inference.image.forms import normalised_image
 from inference.image.glare import share_of_the_dim
-from inference.image.normalisation import Normalisation, normalise, normalised_image
+from inference.image.normalisation import Normalisation, normalise
 from inference.limits import LIMITS
 from inference.routing import Route
 from inference.segmenter import Segmenter

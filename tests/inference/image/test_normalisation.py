@@ -1,18 +1,11 @@
-"""Normalising: the rule, and that region by region gives what the whole image gives."""
+"""Normalising: the rule, whatever the image is stored as."""
 
 import numpy as np
 import pytest
 from pictures import SMALL, picture, regions
 
-from inference.image.normalisation import (
-    LargeImage,
-    Normalisation,
-    NormalisedImage,
-    bands,
-    normalise,
-    normalised_image,
-    to_three_channels,
-)
+from inference.image.forms import normalised_image, to_three_channels
+from inference.image.normalisation import Normalisation, bands, normalise
 from inference.limits import Limits
 
 RNG = np.random.default_rng(0)
@@ -103,21 +96,6 @@ def test_normalise_counts_exactly_above_2_to_the_24_pixels():
     assert np.array_equal(normalise(image)[[0, 60]], [[255] * 4096, [0] * 4096])
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("shape", [(1, 1500), (1500, 1), (61, 47), (61, 47, 2), (61, 47, 3), (400, 33, 3)])
-def test_regions_of_a_large_image_are_those_of_the_whole(dtype, shape):
-    pixels = picture(shape, dtype)
-    expected = normalise(pixels)
-    image = normalised_image(regions(pixels), SMALL)
-    assert isinstance(image, LargeImage)
-    assert image.shape == shape[:2]
-    assert np.array_equal(image[:, :], expected)
-    height, width = shape[:2]
-    middle = slice(height // 3, height // 3 + 50), slice(width // 4, 900)
-    for rows, columns in ((slice(0, 1), slice(0, 1)), middle, (slice(height - 1, None), slice(None))):
-        assert np.array_equal(image[rows, columns], expected[rows, columns])
-
-
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float16, np.float32, np.float64])
 def test_percentiles_of_a_large_image_of_other_numbers_come_from_a_sample(dtype):
     """Of the 16,000 pixels every fourth row and column is looked at: off by less than a few levels, and the same in
@@ -147,27 +125,3 @@ def test_the_histogram_is_counted_over_all_bands():
         limits = Limits(band_pixels=band)
         assert Normalisation.measure(pixels, limits) == expected
         assert np.array_equal(np.concatenate(list(bands(pixels, limits))), pixels)
-
-
-@pytest.mark.parametrize("shape", [(100, 130), (33, 500, 3), (16, 100), (64, 64, 3)])
-def test_overview_is_the_image_in_small(shape):
-    """Means over squares; rows and columns that are left over do not count."""
-    image = normalised_image(regions(picture(shape, np.uint8)), SMALL)
-    n = image.reduction
-    assert n == max(1, min(shape[:2]) // 16)
-    whole = image[:, :].astype(float)
-    height, width = (side // n for side in shape[:2])
-    means = whole[: height * n, : width * n].reshape(height, n, width, n, -1).mean(axis=(1, 3))
-    assert image.overview.shape == (height, width, *shape[2:])
-    assert np.abs(image.overview.reshape(means.shape) - means).max() <= 0.6
-
-
-def test_a_small_image_is_its_own_overview():
-    image = normalised_image(GRAY)
-    assert image.reduction == 1
-    assert np.array_equal(image.overview, normalise(GRAY))
-    assert image[2:5, 3:4].shape == (3, 1)
-    array = NormalisedImage(GRAY)
-    assert np.array_equal(array[:, :], GRAY)
-    assert array.overview is not None
-    assert array.reduction == 1

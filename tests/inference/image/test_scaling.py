@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.image.scaling import WorkingImage, _average_rows, labelling_scale, smallest_shown, working_scale
 
 RNG = np.random.default_rng(0)

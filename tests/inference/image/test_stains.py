@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage.color import combine_stains, rgb_from_hed
 
-from inference.image.normalisation import Normalisation, normalise, normalised_image
+from inference.image.forms import normalised_image
+from inference.image.normalisation import Normalisation, normalise
 from inference.image.stains import StainSettings, WithoutBrown, clearer, hides_nuclei, without_brown
 from inference.limits import LIMITS
 from inference.reading import read_image

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from pictures import SMALL, picture, regions
 
-from inference.image.normalisation import NormalisedImage, normalised_image
-from inference.image.views import Mirrored, close_ups, liveliest_corner, router_view, square
-from inference.limits import LIMITS
+from inference.image.forms import NormalisedImage, normalised_image
+from inference.image.views import close_ups, liveliest_corner, router_view, square
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (120, 120), (256, 256), (480, 640), (2000, 1500)])
@@ -56,18 +55,3 @@ def test_square_comes_from_the_overview_where_it_is_fine_enough():
     part, reduction = square(normalised_image(pixels), (150, 190), 60, 99)
     assert reduction == 1
     assert part.shape == (10, 10)
-
-
-@pytest.mark.parametrize("down, right", [(True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("large", [False, True])
-def test_mirrored(down, right, large):
-    pixels = np.random.default_rng(0).integers(1, 256, (40, 52, 3)).astype(np.uint8)
-    image = normalised_image(pixels, SMALL if large else LIMITS)
-    ways = slice(None, None, -1 if down else 1), slice(None, None, -1 if right else 1)
-    mirrored, expected = Mirrored(image, down, right), image[:, :][ways]
-    assert (mirrored.shape, mirrored.gray, mirrored.reduction) == (image.shape, image.gray, image.reduction)
-    for region in (np.s_[:, :], np.s_[3:17, 20:52], np.s_[5:, :7], np.s_[:40:3, 1:50:4]):
-        np.testing.assert_array_equal(mirrored[region], expected[region])
-    np.testing.assert_array_equal(mirrored.overview, image.overview[ways])
-    assert mirrored.overview.flags.c_contiguous
-    assert mirrored[3:17, 20:52].flags.c_contiguous

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from finder import Finder, disks, look
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.measuring.diameter import (
     Measurement,
     MeasureSettings,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from finder import Finder, disks, look
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.measuring.looks import Look, common, look_at, matched, typical_diameter, without_gaps
 
 

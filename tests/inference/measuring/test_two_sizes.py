@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from finder import Finder, disks
 
-from inference.image.normalisation import NormalisedImage
+from inference.image.forms import NormalisedImage
 from inference.image.scaling import WorkingImage
 from inference.measuring.two_sizes import put_beside, rows_of_two_sizes
 from inference.stopwatch import Stopwatch

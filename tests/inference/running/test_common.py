@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage.data import coins, immunohistochemistry
 
-from inference.image.normalisation import CommonEnds, Normalisation, normalised_image
+from inference.image.forms import normalised_image
+from inference.image.normalisation import CommonEnds, Normalisation
 from inference.limits import LIMITS
 from inference.reading import ReadOptions, open_image
 from inference.running.common import measure_common
