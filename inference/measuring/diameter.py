@@ -30,7 +30,9 @@ class MeasureSettings:
     # Score from which on the best size is taken, if it lies between two others that were tried...
     convincing: float = 2.7
     fewest_cells: int = 4  # ...and shows as many cells
-    many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`
+    many_cells: int = 20  # a look that shows so many convincingly outranks all that show fewer than `fewest_cells`...
+    several_cells: int = 12  # ...and so does one that shows so many,
+    nearly: float = 1.0  # if its score is no more than this below the highest
     smallest: float = 2.0  # pixels of the image; no cell is assumed to be smaller...
     largest_share: float = 0.75  # ...or larger than this share of the image's longer side
     guess_weight: float = 0.7  # of |ln(size / guess)|, which is taken from the score
@@ -152,7 +154,13 @@ def sizes_to_try(guess: float, smallest: float, largest: float, settings: Measur
 def best_step(looks: Mapping[int, Look], sizes: Mapping[int, float], settings: MeasureSettings) -> int:
     """Of the look with the highest score, and not too far from the guess; but where one shows many cells convincingly,
     these are not parts of a few."""
-    if any(look.cells >= settings.many_cells and look.score() >= settings.convincing for look in looks.values()):
+    highest = max(look.score() for look in looks.values())
+
+    def shows_many(look: Look) -> bool:
+        few = settings.several_cells if look.score() >= highest - settings.nearly else settings.many_cells
+        return look.cells >= few and look.score() >= settings.convincing
+
+    if any(map(shows_many, looks.values())):
         looks = {step: look for step, look in looks.items() if look.cells >= settings.fewest_cells}
 
     def rank(step: int) -> float:
