@@ -152,6 +152,10 @@ def test_one_large_cell_does_not_outrank_many_convincing_ones():
     unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
     assert unconvincing.score() < settings.convincing
     assert best_step({0: large, -3: unconvincing}, sizes, settings) == 0
+    several = look(20.0, sure=0.2, unsure=0.0, cells=14)
+    assert large.score() > several.score() > large.score() - settings.nearly > fragments.score()
+    assert best_step({0: large, -3: several}, sizes, settings) == -3
+    assert best_step({0: large, -3: dataclasses.replace(several, cells=11)}, sizes, settings) == 0
 
 
 def seen(labels, assumed, measured=None, corner=(0, 0)):
