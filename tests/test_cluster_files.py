@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from leftovers import let_go
 
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "docs" / "cluster"
@@ -38,6 +39,8 @@ def test_slurm_jobs_are_workers_with_a_gpu_and_a_task_at_a_time():
     with slurm.workers() as cluster:
         script = cluster.job_script().splitlines()
         address = cluster.scheduler_address
+    del cluster
+    let_go()
     for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=8", "#SBATCH --gpus=1", "export OMP_NUM_THREADS=8"):
         assert line in script
     words = shlex.split(script[-1])

@@ -6,11 +6,25 @@ import logging
 import cv2
 import pytest
 import torch
+from leftovers import let_go
 from skimage.data import coins
 
 from inference.command_line import main
 
 COINS = coins()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_by_a_test():
+    yield
+    let_go()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def nothing_left():
+    """By the cluster, which is closed before."""
+    yield
+    let_go()
 
 
 @pytest.fixture(scope="package")
