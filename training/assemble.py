@@ -80,19 +80,17 @@ def is_better(source: Path, target: Path) -> bool:
     return False
 
 
-def place_part(source: Path, target: Path, data: Sources, terms: Mapping[str, str], args: argparse.Namespace) -> None:
+def place_part(
+    source: Path, target: Path, data: Sources, terms: Mapping[str, str], folder: Path | None, storage: str | None
+) -> None:
     """Place a checkpoint with what is known of its pre-training, from the folder of runs, and of its data: the
-    manifest's sources, and those that it says that it or its start has seen."""
+    manifest's sources, and those that it says that it or its start has seen.
+    """
     kind, config = read_config(source)
     left_out = config.training.get("leave_out", [])
     listed = {name: entry for name, entry in data.items() if name not in left_out}
-    place(
-        source,
-        target,
-        with_terms(united(listed, config.sources), terms),
-        pretraining(config, args.runs, kind),
-        args.storage,
-    )
+    seen = with_terms(united(listed, config.sources), terms)
+    place(source, target, seen, pretraining(config, folder, kind), storage)
 
 
 def check_kind(part: str, source: Path) -> None:
@@ -209,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     for part, source in found.items():
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
-            place_part(source, target, data, terms, args)
+            place_part(source, target, data, terms, args.runs, args.storage)
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:

@@ -211,7 +211,8 @@ def classes_of_split(folder: Path, split: str, leave_out: Sequence[str]) -> set[
     table = read_table(folder / CUES / CUES_TABLE, ("class", "split", "source"))
     rows = [row for _, row in table if row["source"] not in leave_out]
     own, trained = [row for row in rows if row["split"] == split], {r["source"] for r in rows if r["split"] == "train"}
-    return {int(row["class"]) for row in [row for row in own if row["source"] in trained] or own}
+    kept = [row for row in own if row["source"] in trained] or own
+    return {int(row["class"]) for row in kept}
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
