@@ -6,6 +6,7 @@ import numpy as np
 
 from inference.ahead import ahead
 from inference.image.forms import NormalisedForm, NormalisedImage
+from inference.image.gaps import gaps
 from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import LIMITS, Limits
@@ -29,6 +30,26 @@ def label_rows(
     """
     tiles = run_network(working, network, tally, clock, on_tile)
     return clock.steps("decode", decode(tiles, network, working.sizes, tally, limits, sensitivity))
+
+
+def rows_without_gaps(
+    rows: Iterator[np.ndarray], image: NormalisedForm, middle: float, tally: Tally, clock: Stopwatch
+) -> Iterator[np.ndarray]:
+    """As `label_rows`, all rows in one band, of an image that is small enough for it, without the dark gaps.
+
+    Parameters
+    ----------
+    rows : of the image with them, counted in `tally`
+    middle : gray level of the ground, as of `inference.image.gaps.ground`
+    """
+    labels = collect(rows, image.shape)
+    with clock("decode"):
+        kept = np.arange(tally.cells + 1) > 0
+        kept[gaps(labels, image[:, :], middle)] = False
+        labels = (np.cumsum(kept, dtype=np.int32) * kept)[labels]
+        tally.probabilities = [tally.all_probabilities[kept[1:]]]
+        tally.cells = int(np.count_nonzero(kept))
+    yield labels
 
 
 def run_network(

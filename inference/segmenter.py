@@ -13,6 +13,7 @@ import numpy as np
 
 from inference.image.content import Cutout
 from inference.image.forms import NormalisedForm, normalised_by, normalised_image
+from inference.image.gaps import ground
 from inference.image.glare import share_of_the_dim
 from inference.image.normalisation import Ends
 from inference.image.scaling import Sizes, WorkingImage, labelling_scale
@@ -21,7 +22,7 @@ from inference.limits import LIMITS, Limits
 from inference.measuring.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
 from inference.measuring.two_sizes import rows_of_two_sizes
 from inference.network import Network, Segmenting, choose_device
-from inference.pipeline import collect, label_rows
+from inference.pipeline import collect, label_rows, rows_without_gaps
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
 from inference.stopwatch import Stopwatch
@@ -49,6 +50,7 @@ class Plan:
     agreement : as of `inference.measuring.diameter.Measurement`
     brown : False if a brown stain was taken away
     glare : False if a few bright places were left out of the contrast
+    ground : gray level of a dark background, in which gaps between cells are looked for and left out; None elsewhere
     """
 
     image_class: ImageClass
@@ -59,6 +61,12 @@ class Plan:
     agreement: float | None = None
     brown: bool = True
     glare: bool = True
+    ground: float | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the labels are made all at once, not band by band: the image is small enough then."""
+        return self.second is not None or self.ground is not None
 
     @property
     def unsure_of_size(self) -> bool:
@@ -256,6 +264,8 @@ class Segmenter:
             rows = rows_of_two_sizes(
                 working, finer, plan.diameter, labelling, tally, clock, on_tile, self.limits, sensitivity
             )
+        if plan.ground is not None:
+            rows = rows_without_gaps(rows, image, plan.ground, tally, clock)
         return Segmentation(plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
 
     def plan(
@@ -272,12 +282,20 @@ class Segmenter:
             return self._plan_like(like, picture, ends, clock)
         image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
-        second = size.second if math.prod(image.shape) <= self.limits.band_pixels else None
+        second = size.second if self._fits_one_band(image) else None
         route = route if class_ is None else None
         made_by = image.normalisation
         brown, glare = (made_by.brown, made_by.glare) if made_by else (True, True)
-        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare)
+        ground_level = self._ground(image)
+        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare, ground_level)
         return image, network, plan
+
+    def _fits_one_band(self, image: NormalisedForm) -> bool:
+        return math.prod(image.shape) <= self.limits.band_pixels
+
+    def _ground(self, image: NormalisedForm) -> float | None:
+        """As of `Plan`."""
+        return ground(image.content.overview) if self._fits_one_band(image) else None
 
     def _plan_like(
         self, like: Plan, picture: Picture, ends: Ends | None, clock: Stopwatch
@@ -292,7 +310,7 @@ class Segmenter:
             network = self.network(like.image_class.number)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, like.diameter))
         glare = image.normalisation.glare if image.normalisation else True
-        return image, network, replace(like, sizes=sizes, glare=glare)
+        return image, network, replace(like, sizes=sizes, glare=glare, ground=self._ground(image))
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

@@ -90,9 +90,9 @@ def look(number: str, large: Large) -> Looked | Done:
             except Asked as asked:
                 looked = _plan(job, asked)
                 said.clear()  # it is said again when the labels are written
-                if looked.plan.second is None:
+                if not looked.plan.at_once:
                     return looked
-                # Cells of two sizes are looked for in images that are not too large for one worker.
+                # That is so only for images that are not too large for one worker.
                 whole = make_run(job, [large.file], segmenter_of(job), page)
                 row = whole.attempt(*_planes(job, large), time.perf_counter(), lambda total: None)
                 warnings[:] = [row.warnings] if row.warnings else []

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from inference.image.forms import NormalisedForm, NormalisedImage
+from inference.image.gaps import gaps, ground
 from inference.image.scaling import WorkingImage, smallest_shown, working_scale
 from inference.image.views import liveliest_corner, square
 from inference.kinds import KINDS
@@ -32,11 +33,9 @@ class LookSettings:
     change_weight: float = 3.3  # of ln(measured / assumed size) in the score
     # Number of cells that is half as convincing as very many: a piece of tissue is not one large cell.
     few_cells: float = 3.5
-    dark: float = 40.0  # median of 255 gray levels below which an image shows bright cells on a dark background
 
 
 SETTINGS = LookSettings()
-RING = np.ones((9, 9), np.uint8)  # how far the surroundings of a cell reach
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,9 @@ def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look 
     probe, reduction = square(image, corner, side, 1 / scale)
     working = WorkingImage(NormalisedImage(probe), scale * reduction)
     tiles = list(run_network(working, network, Tally(), Stopwatch()))
-    labels = without_gaps(collect(decode(tiles, network, working.sizes, Tally()), probe.shape[:2]), probe)
+    labels = collect(decode(tiles, network, working.sizes, Tally()), probe.shape[:2])
+    if (middle := ground(probe)) is not None:
+        labels[np.isin(labels, gaps(labels, probe, middle))] = 0
     measured = typical_diameter(labels) * reduction / SETTINGS.typical_over_median
     if math.isnan(measured):
         return None
@@ -114,28 +115,6 @@ def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look 
         corner,
         reduction,
     )
-
-
-def without_gaps(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Labels without those of gaps: on a dark background, as in fluorescence, no cell is darker than its surroundings.
-
-    Parameters
-    ----------
-    labels : int32 of shape (h, w)
-    image : uint8 of shape (h, w) or (h, w, channels), normalised
-    """
-    gray = image.max(axis=2) if image.ndim == 3 else image
-    middle = np.median(gray)
-    if middle >= SETTINGS.dark:
-        return labels
-    border = np.where(labels > 0, 0, cv2.dilate(labels.astype(np.float32), RING).astype(np.int32))
-    length = int(labels.max()) + 1
-    inside, around = (
-        np.bincount(part.ravel(), gray.ravel(), length) / np.maximum(np.bincount(part.ravel(), minlength=length), 1)
-        for part in (labels, border)
-    )
-    gap = (inside < middle) & (inside < around)
-    return np.where(gap[labels], 0, labels)
 
 
 def typical_diameter(labels: np.ndarray) -> float:

@@ -15,6 +15,11 @@ from models.classes import CLASSES
 from models.config import Config
 from models.stardist import RAYS, StarDistMaps
 
+GROUND = 32  # gray level of the ground of `with_a_hole`, once it is normalised
+
+
+CPU = torch.device("cpu")
+
 
 class Disks(torch.nn.Module):
     """Finds a cell of radius 8 wherever a window is bright; has no memory on a device that is not the CPU."""
@@ -26,6 +31,14 @@ class Disks(torch.nn.Module):
             raise torch.OutOfMemoryError
         bright = images[:, :1, 1::4, 1::4].float()
         return StarDistMaps(20 * bright - 10, torch.full((len(bright), RAYS, *bright.shape[2:]), 8.0))
+
+
+class BrightAndBlack(Disks):
+    """Finds a cell wherever a window is not of the gray level of the ground."""
+
+    def coarse(self, images):
+        away = (images[:, :1, 1::4, 1::4].float() - GROUND / 255).abs()
+        return StarDistMaps(200 * away - 10, torch.full((len(away), RAYS, *away.shape[2:]), 8.0))
 
 
 class Router:
@@ -46,6 +59,13 @@ def disks(device="cpu"):
 def picture():
     pixels = np.zeros((60, 80), np.uint8)
     pixels[28:32, 20:24] = pixels[40:44, 60:64] = 200
+    return Picture(pixels, "YX (gray)")
+
+
+def with_a_hole(ground=30):
+    """A bright cell of 12 pixels, and a black gap of as many in front of it."""
+    pixels = np.full((60, 80), ground, np.uint8)
+    pixels[12:24, 12:24], pixels[32:44, 52:64] = 5, 200
     return Picture(pixels, "YX (gray)")
 
 
@@ -146,3 +166,32 @@ def test_classes_that_are_likely_too_are_told(segmenter):
     """The router gives two classes 0.1."""
     assert segmenter.likely_classes(picture()) == segmenter.likely_classes(picture(), 0.2) == (3,)
     assert segmenter.likely_classes(picture(), 0.1) == (3, 0, 2)
+
+
+def finds_both(**options):
+    return Segmenter(
+        Router(), {3: Network(BrightAndBlack(), Config(diameter=16.0), CPU, torch.float32)}, "cpu", **options
+    )
+
+
+def test_dark_gaps_are_no_cells():
+    found = finds_both().segment(with_a_hole(), diameter=16.0)
+    assert found.plan.ground == GROUND
+    assert found.plan.at_once
+    assert set(np.unique(found.labels[12:24, 12:24])) == {0}
+    assert (found.labels[34:42, 54:62] > 0).all()
+    assert found.summary.cells == found.labels.max() == len(np.unique(found.labels)) - 1
+    assert found.summary.probabilities.shape == (found.summary.cells,)
+
+
+def test_another_plane_has_a_ground_of_its_own():
+    segmenter = finds_both()
+    plan = segmenter.segment(with_a_hole(), diameter=16.0).plan
+    assert segmenter.segment(with_a_hole(ground=150), like=plan).plan.ground is None
+
+
+def test_a_large_image_keeps_its_gaps():
+    """Its labels are made band by band."""
+    found = finds_both(limits=Limits(band_pixels=4000)).segment(with_a_hole(), diameter=16.0)
+    assert not found.plan.at_once
+    assert (found.labels[14:22, 14:22] > 0).any()

@@ -5,7 +5,7 @@ import pytest
 from finder import Finder, disks, look
 
 from inference.image.forms import NormalisedImage
-from inference.measuring.looks import Look, common, look_at, matched, typical_diameter, without_gaps
+from inference.measuring.looks import Look, common, look_at, matched, typical_diameter
 
 
 @pytest.fixture
@@ -88,43 +88,6 @@ def test_matched_by_hand():
     one[0, 0:6], other[0, 0:4] = 1, 7  # 4 of 6
     one[1, 0:4], other[1, 2:4], other[1, 10:12] = 5, 2, 3  # 2 of 4
     assert matched(one, other) == matched(other, one) == pytest.approx(2 / 5)
-
-
-GAP, CELL, TOUCHING, DIM = 1, 2, 3, 4
-
-
-@pytest.fixture
-def with_a_gap():
-    """A gray image with a gap, a cell, one that touches it and has no dark side, and one that is dim, yet brighter than
-    what lies around it; and their labels."""
-    image, labels = np.full((64, 64), 20, np.uint8), np.zeros((64, 64), np.int32)
-    for number, (y, x), level in ((GAP, (5, 5), 4), (CELL, (5, 30), 200), (TOUCHING, (5, 42), 90), (DIM, (40, 40), 15)):
-        labels[y : y + 12, x : x + 12] = number
-        image[y : y + 12, x : x + 12] = level
-    image[30:, 30:] = np.where(labels[30:, 30:] == DIM, image[30:, 30:], 8)
-    return image, labels
-
-
-@pytest.mark.parametrize("channels", [0, 1, 3])
-def test_gaps_in_fluorescence_are_no_cells(with_a_gap, channels):
-    image, labels = with_a_gap
-    if channels:
-        image = np.stack([image, *(channels - 1) * [np.zeros_like(image)]], axis=2)
-    found = without_gaps(labels, image)
-    assert set(np.unique(found)) == {0, CELL, TOUCHING, DIM}
-    assert np.array_equal(found > 0, labels > GAP)
-
-
-def test_dark_cells_on_a_bright_background_are_cells(with_a_gap):
-    image, labels = with_a_gap
-    assert np.array_equal(without_gaps(labels, image + 40), labels)
-
-
-def test_an_image_that_cells_fill_has_no_gaps():
-    """There are no surroundings to be darker than."""
-    labels = np.ones((16, 16), np.int32)
-    assert np.array_equal(without_gaps(labels, np.zeros((16, 16), np.uint8)), labels)
-    assert not without_gaps(np.zeros((16, 16), np.int32), np.zeros((16, 16), np.uint8)).any()
 
 
 @pytest.mark.parametrize("ground, cells", [(200, 1), (30, None)])
