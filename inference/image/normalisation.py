@@ -69,8 +69,8 @@ class Normalisation:
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
-        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`. Few bright cells in
-        a gray image have the upper end.
+        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`. Few bright cells
+        have the upper end.
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
         channels = channels_to_show(shown, limits)
@@ -78,9 +78,8 @@ class Normalisation:
             ends = _ends_of_counts(_counts(shown, channels, limits))
         else:
             ends = _ends_of_numbers(shown, channels, limits)
-        if len(channels) == 1:
-            (plane,) = _planes(_thinned(shown, SAMPLE_PIXELS), channels)
-            ends = ((low, reaching_up(plane, high)) for low, high in ends)
+        planes = _planes(_thinned(shown, SAMPLE_PIXELS), channels)
+        ends = ((low, reaching_up(plane, high)) for plane, (low, high) in zip(planes, ends))
         seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
         return cls(
             channels, tuple(with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends, seen)), brown

@@ -15,7 +15,7 @@ from inference.reading.regions import finite
 @dataclass(frozen=True)
 class SparseSettings:
     """Chosen on cells of four sources, 5 to 80 of them in 1536x1536 pixels of noise, and on 772 labelled gray images,
-    for four of which the rule holds.
+    for four of which the rule holds. It holds for no channel of 497 labelled colour images.
     """
 
     bright: float = 8.0  # deviations of the means over 3x3 pixels from which on a pixel is bright
@@ -34,7 +34,7 @@ ROUNDING = 0.5  # gray levels, the least noise of integers
 
 
 def reaching_up(plane: np.ndarray, high: float) -> float:
-    """The value that becomes white in a gray image: that of its few bright cells, or `high` where there are none.
+    """The value that becomes white in a channel: that of its few bright cells, or `high` where there are none.
 
     Parameters
     ----------

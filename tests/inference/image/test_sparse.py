@@ -36,6 +36,14 @@ def test_an_image_in_one_channel_of_three_is_treated_alike():
     assert Normalisation.measure(np.stack([image] * 3, axis=2)).ends == Normalisation.measure(image).ends
 
 
+def test_each_channel_reaches_up_to_its_own_cells():
+    """Two dyes: few cells have the one, many the other."""
+    few, many = field(3), field(40, level=900.0)
+    (_, first), (_, second) = Normalisation.measure(np.stack([few, many], axis=2).clip(1).astype(np.uint16)).ends
+    assert 3000 < first < 3500
+    assert 1200 < second < 1500
+
+
 def test_a_large_image_is_looked_at_in_part():
     image = field(5, side=2500).clip(1).astype(np.uint16)
     assert 3000 < Normalisation.measure(image).ends[0][1] < 3500
