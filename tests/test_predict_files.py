@@ -1,5 +1,6 @@
 """The command line's options for what is read and how results are named, from files to label files."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import tifffile
 from skimage.data import coins
 
 from inference.command_line import main
+from inference.outputs import cell_table
+from inference.running import run as running
 
 ROOT = Path(__file__).parents[1]
 COINS = coins()[:96, :128]
@@ -171,6 +174,36 @@ def test_a_stack_keeps_the_files_of_all_its_planes(tmp_path, run):
     for more in ((), (), ("--overwrite",)):
         assert run(*words, *more)[0] == 0
         assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {f"a_z{z}_cells.csv" for z in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "module, name, left",
+    [(running, "check_memory", []), (cell_table, "write_cell_table", ["a_z1_cells.csv"])],
+    ids=["between its planes", "amid their tables"],
+)
+def test_a_stack_that_was_stopped_is_done_by_the_next_run(tmp_path, run, monkeypatch, module, name, left):
+    path, true, calls = tmp_path / "a.ome.tif", getattr(module, name), []
+    stack = np.stack([COINS, np.fliplr(COINS), np.flipud(COINS)])
+    tifffile.imwrite(path, stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", path, "--z", "each", "--table")
+
+    def stop(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return true(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, stop)
+        assert run(*words)[0] == 130
+    assert [p.name for p in (tmp_path / "out").glob("*.csv")] == left
+    code, written, _ = run(*words, "--resume")
+    assert code == 0
+    texts = [(tmp_path / "out" / f"a_z{z}_cells.csv").read_text().splitlines() for z in (1, 2, 3)]
+    tables = [list(csv.DictReader(lines)) for lines in texts]
+    areas = np.bincount(written["a_label.tiff"].ravel())[1:].tolist()
+    assert [int(row["area"]) for table in tables for row in table] == areas
+    assert all([int(row["label"]) for row in table] == list(range(1, len(table) + 1)) for table in tables)
 
 
 def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
