@@ -68,7 +68,8 @@ def run(request: Request) -> int:
             report = stack.enter_context(Report(request.report, request.brief, part))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
-            return finish(request, rows, skipped, report, bool(page and page.broken))
+            code = finish(request, rows, skipped, report)
+        return SOME_FAILED if code == ALL_DONE and page and page.broken else code
     except (OSError, ValueError, ImportError, MemoryError) as error:
         if lacks_memory(error):
             log.error("%s", too_little_memory())
@@ -124,9 +125,7 @@ def on_cluster(
     return partial(segment_on_cluster, request, images, names, claims)
 
 
-def finish(
-    request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report, page_broken: bool = False
-) -> int:
+def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report) -> int:
     """The last lines of the report and of the log, and the exit code: what is skipped does not count."""
     for entry in skipped:
         report.add(ReportRow(f"skipped: {entry.reason}", str(entry.path)))
@@ -139,7 +138,7 @@ def finish(
         cells = sum(row.cells or 0 for row in rows)
         log.info("%d images, %d cells, %d failed; results are in %s", len(rows), cells, failed, request.folder)
     if not failed:
-        return SOME_FAILED if report.broken or page_broken else ALL_DONE
+        return SOME_FAILED if report.broken else ALL_DONE
     return SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 
@@ -178,3 +177,4 @@ def open_page(request: Request) -> Iterator["Page"]:
                 page.write()
             except OSError as error:  # the labels are done all the same
                 log.error("%s: the page cannot be written (%s)", request.page, error.strerror)
+                page.broken = True
