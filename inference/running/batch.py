@@ -45,8 +45,7 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            claims_of(request, found, names)
-            rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
+            rows = dry_run(request, images, names, claims_of(request, found, names), SafeReader(request.read_limits))
             with Report(request.report, request.brief, part) as report:
                 for row in rows:
                     report.add(row)

@@ -2,10 +2,11 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from inference.reading.picture import Image
 from inference.reading.sniff import IMAGE_ENDINGS
 from inference.running.finding import Found
 
@@ -69,6 +70,17 @@ def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Pat
             )
         )
     return chosen
+
+
+def plane_files(target: Path, image: Image, suffixes: Sequence[str]) -> Mapping[str, Sequence[Path]]:
+    """The files that are made of each plane of an image, by the ends of their names.
+
+    Parameters
+    ----------
+    target : the image's files without what is added for their kinds
+    """
+    planes = [f"{target.name}{image.plane_suffix(n)}" for n in range(len(image.views))]
+    return {suffix: [target.with_name(f"{plane}{suffix}") for plane in planes] for suffix in suffixes}
 
 
 def stem(name: str) -> str:

@@ -21,7 +21,7 @@ from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
 from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
-from inference.running.naming import Names
+from inference.running.naming import Names, plane_files
 from inference.running.opened import Opened
 from inference.running.progress import Progress
 from inference.running.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
@@ -170,7 +170,9 @@ class Run:
             pixel_size_um=str(pixel_size) if pixel_size else None,
             version=__version__,
         )
-        claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
+        claim = self.claims.claim(
+            first.found.path, first.digest, labels, plane_files(target, image, request.suffixes[1:])
+        )
         whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
         if whole and (cells := count_cells(labels)) is not None:
             if self.page:
@@ -179,8 +181,8 @@ class Run:
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)
-        for suffix in claim.stale:
-            if any(path.exists() for path in self._files(target, image, suffix)):
+        for suffix, files in plane_files(target, image, claim.stale).items():
+            if any(path.exists() for path in files):
                 log.warning(
                     "%s: %s%s is of other labels than these; make it anew, or remove it", file, target.name, suffix
                 )
@@ -239,15 +241,6 @@ class Run:
         total = add_rows(rows)
         stages = {**total.stages, "write": total.stages["write"] + clock.seconds["write"]}
         return replace(total, stages=stages, peak_memory_mb=peak_memory_mb())
-
-    def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
-        """What is made beside the labels, by the ends of the names."""
-        return {suffix: self._files(target, image, suffix) for suffix in self.request.suffixes[1:]}
-
-    @staticmethod
-    def _files(target: Path, image: Image, suffix: str) -> list[Path]:
-        """Those of all planes whose names end so."""
-        return [target.with_name(f"{target.name}{image.plane_suffix(n)}{suffix}") for n in range(len(image.views))]
 
     def _write_labels(
         self, path: Path, planes: Sequence[LabelRows], file: str, picture: Picture, image: Image, claim: Claim
