@@ -82,6 +82,7 @@ def dry_run(
                     view.format,
                     image.name or None,
                     planes,
+                    images=len(images),
                 )
             )
     print(

@@ -117,7 +117,7 @@ class Run:
         reason = describe(first.found.path.name, error)
         log.error("%s", reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
         image = str(first.found.folder / first.found.path.name)
-        row = ReportRow(f"failed: {reason}", image, series=first.series, version=__version__)
+        row = ReportRow(f"failed: {reason}", image, series=first.series, images=first.images, version=__version__)
         if self.page:
             self.page.add_failure(row.image, reason)
         return row
@@ -168,6 +168,7 @@ class Run:
             first.series,
             len(image.views),
             pixel_size_um=str(pixel_size) if pixel_size else None,
+            images=first.images,
             version=__version__,
         )
         claim = self.claims.claim(
