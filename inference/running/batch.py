@@ -151,7 +151,7 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]
     for option, path in tables:
         claims.check_table(option, path, results)
-        if request.part and str(request.part[0]) not in re.findall(r"\d+", str(path)):
+        if request.part and request.part[0] not in map(int, re.findall(r"\d+", str(path))):
             raise NotOurs(
                 f"{option} {path}: every part needs one of its own; put the part's number into the name, such as "
                 f"{path.stem}-{request.part[0]}{path.suffix}"
