@@ -231,6 +231,24 @@ def test_a_table_of_other_labels_is_told(tmp_path, run):
     assert "other labels" not in (gone["warnings"] or "")
 
 
+def test_files_of_other_planes_are_told(tmp_path, run):
+    """Of a projection beside the labels of all planes, and the other way round; not those of another image."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 2), metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", tmp_path / "a.ome.tif", "--table", "--diameter", "28")
+    (row,) = run(*words, "--z", "max")[2]
+    assert "other labels" not in (row["warnings"] or "")
+    (row,) = run(*words, "--z", "each")[2]
+    assert row["warnings"].count("other labels") == row["warnings"].count("a_cells.csv is of other labels") == 1
+    (tmp_path / "out" / "a_cells.csv").unlink()
+    (row,) = run(*words, "--z", "each", "--max-size", "400")[2]
+    assert "other labels" not in (row["warnings"] or "")
+    (row,) = run(*words, "--z", "max")[2]
+    assert "a_z1_cells.csv is of other labels than these; make" in row["warnings"]
+    tifffile.imwrite(tmp_path / "out" / "a_z1_label.tiff", COINS)  # of a_z1.tif
+    (row,) = run(*words, "--z", "mean")[2]
+    assert "other labels" not in (row["warnings"] or "")
+
+
 def test_links_to_one_file_are_images_of_their_own(tmp_path, run):
     cv2.imwrite(str(tmp_path / "a.png"), COINS)
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")

@@ -21,7 +21,7 @@ from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
 from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
-from inference.running.naming import Names, plane_files
+from inference.running.naming import Names, left_over, plane_files
 from inference.running.opened import Opened
 from inference.running.progress import Progress
 from inference.running.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
@@ -171,9 +171,8 @@ class Run:
             images=first.images,
             version=__version__,
         )
-        claim = self.claims.claim(
-            first.found.path, first.digest, labels, plane_files(target, image, request.suffixes[1:])
-        )
+        beside = plane_files(target, image, request.suffixes[1:])
+        claim = self.claims.claim(first.found.path, first.digest, labels, beside)
         whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
         if whole and (cells := count_cells(labels)) is not None:
             if self.page:
@@ -182,10 +181,11 @@ class Run:
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)
-        for suffix, files in plane_files(target, image, claim.stale).items():
-            if any(path.exists() for path in files):
+        for suffix in claim.stale:
+            if left := left_over(target, image, suffix, beside.get(suffix, ())):
+                more = f", and so are {len(left) - 1} more" if len(left) > 1 else ""
                 log.warning(
-                    "%s: %s%s is of other labels than these; make it anew, or remove it", file, target.name, suffix
+                    "%s: %s is of other labels than these%s; make it anew, or remove it", file, left[0].name, more
                 )
         diameter = request.diameter.pixels(file, picture) if request.diameter else self.common.diameter
         like = None
