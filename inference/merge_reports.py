@@ -11,6 +11,7 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -105,27 +106,33 @@ def merge(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def missing(parts: Sequence[Sequence[Row]]) -> list[str]:
-    """What the parts of a run lack, a line for each part, by what their lines say of them.
+    """What the parts of a run lack, a line for each part, by what their lines say of them. A file of several images is
+    done if all of these have lines.
 
     Raises
     ------
     ValueError
         If they are parts of different runs.
     """
-    done: dict[int, set] = {}
+    told: dict[int, Counter] = {}  # of each part, how many images of a file have lines
+    wanted: dict[object, int] = {}
     runs = set()
     for row in (row for part in parts for row in part if row.get(PART)):
         number, *run = map(int, re.findall(r"\d+", str(row[PART])))
         runs.add(tuple(run))
-        done.setdefault(number, set()).update([] if str(row["status"]).startswith("skipped") else [row["image"]])
+        own = told.setdefault(number, Counter())
+        if not str(row["status"]).startswith("skipped"):
+            own[row["image"]] += 1
+            wanted[row["image"]] = int(row.get("images") or 1)
     if len(runs) > 1:
         raise ValueError(f"parts of {', '.join(f'{count}' for count, _ in sorted(runs))}; merge those of one run")
     lines = []
     for count, images in runs:
         for number in range(1, count + 1):
-            own, wanted = len(done.get(number, ())), len(range(number - 1, images, count))
-            if own < wanted:
-                lines.append(f"part {number}/{count} has {own} of {wanted} images")
+            files = told.get(number, Counter())
+            done, all_files = sum(n >= wanted[file] for file, n in files.items()), len(range(number - 1, images, count))
+            if done < all_files:
+                lines.append(f"part {number}/{count} has {done} of {all_files} images")
     return lines
 
 

@@ -28,6 +28,7 @@ from skimage.data import coins, immunohistochemistry
 
 from inference.command_line import main, parse_arguments, request_of
 from inference.limits import Limits
+from inference.outputs import page
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import holds_labels, write_label_tiff
 from inference.reading.stores import StoreSettings
@@ -401,6 +402,17 @@ def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights):
     assert "float_label.png is not written: a PNG has no room" in row["warnings"]
     assert "a PNG has no room" in (tmp_path / "p.html").read_text()
     assert not (tmp_path / "float_label.png").exists()
+
+
+def test_a_page_that_cannot_be_written_is_in_the_exit_code(images, tmp_path, untrained_weights, monkeypatch, caplog):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(page.Page, "write", full)
+    arguments = ("-i", images / "coins.png", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28")
+    assert run(*arguments, "--page", tmp_path / "p.html") == 1
+    assert "the page cannot be written (No space left on device)" in caplog.text
+    assert [p.name for p in tmp_path.iterdir()] == ["coins_label.tiff"]
 
 
 def test_a_size_in_micrometres_needs_a_pixel_size(images, tmp_path, untrained_weights, caplog):

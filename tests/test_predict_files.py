@@ -1,5 +1,6 @@
 """The command line's options for what is read and how results are named, from files to label files."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import tifffile
 from skimage.data import coins
 
 from inference.command_line import main
+from inference.outputs import cell_table
+from inference.running import run as running
 
 ROOT = Path(__file__).parents[1]
 COINS = coins()[:96, :128]
@@ -112,7 +115,7 @@ def test_every_position(tmp_path, run):
     assert code == 0
     assert [labels.shape for labels in written.values()] == [(96, 128), (50, 60), (60, 128)]
     assert list(written) == ["a_s1_label.tiff", "a_s2_label.tiff", "a_s3_label.tiff"]
-    assert len(rows) == 3
+    assert [row["images"] for row in rows] == [3, 3, 3]
     before = written.pop("a_s3_label.tiff")
     shutil.rmtree(tmp_path / "out")
     code, written, rows = run("-i", path, "--series", "3")
@@ -173,6 +176,36 @@ def test_a_stack_keeps_the_files_of_all_its_planes(tmp_path, run):
         assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {f"a_z{z}_cells.csv" for z in (1, 2, 3)}
 
 
+@pytest.mark.parametrize(
+    "module, name, left",
+    [(running, "check_memory", []), (cell_table, "write_cell_table", ["a_z1_cells.csv"])],
+    ids=["between its planes", "amid their tables"],
+)
+def test_a_stack_that_was_stopped_is_done_by_the_next_run(tmp_path, run, monkeypatch, module, name, left):
+    path, true, calls = tmp_path / "a.ome.tif", getattr(module, name), []
+    stack = np.stack([COINS, np.fliplr(COINS), np.flipud(COINS)])
+    tifffile.imwrite(path, stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", path, "--z", "each", "--table")
+
+    def stop(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return true(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, stop)
+        assert run(*words)[0] == 130
+    assert [p.name for p in (tmp_path / "out").glob("*.csv")] == left
+    code, written, _ = run(*words, "--resume")
+    assert code == 0
+    texts = [(tmp_path / "out" / f"a_z{z}_cells.csv").read_text().splitlines() for z in (1, 2, 3)]
+    tables = [list(csv.DictReader(lines)) for lines in texts]
+    areas = np.bincount(written["a_label.tiff"].ravel())[1:].tolist()
+    assert [int(row["area"]) for table in tables for row in table] == areas
+    assert all([int(row["label"]) for row in table] == list(range(1, len(table) + 1)) for table in tables)
+
+
 def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
     """With the class, sizes and doubts of the middle one."""
     tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
@@ -196,6 +229,24 @@ def test_a_table_of_other_labels_is_told(tmp_path, run):
     (tmp_path / "out" / "a_cells.csv").unlink()
     (gone,) = run("-i", tmp_path / "a.png", "--overlay", "--max-size", "300")[2]
     assert "other labels" not in (gone["warnings"] or "")
+
+
+def test_files_of_other_planes_are_told(tmp_path, run):
+    """Of a projection beside the labels of all planes, and the other way round; not those of another image."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 2), metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", tmp_path / "a.ome.tif", "--table", "--diameter", "28")
+    (row,) = run(*words, "--z", "max")[2]
+    assert "other labels" not in (row["warnings"] or "")
+    (row,) = run(*words, "--z", "each")[2]
+    assert row["warnings"].count("other labels") == row["warnings"].count("a_cells.csv is of other labels") == 1
+    (tmp_path / "out" / "a_cells.csv").unlink()
+    (row,) = run(*words, "--z", "each", "--max-size", "400")[2]
+    assert "other labels" not in (row["warnings"] or "")
+    (row,) = run(*words, "--z", "max")[2]
+    assert "a_z1_cells.csv is of other labels than these; make" in row["warnings"]
+    tifffile.imwrite(tmp_path / "out" / "a_z1_label.tiff", COINS)  # of a_z1.tif
+    (row,) = run(*words, "--z", "mean")[2]
+    assert "other labels" not in (row["warnings"] or "")
 
 
 def test_links_to_one_file_are_images_of_their_own(tmp_path, run):

@@ -86,6 +86,10 @@ class Page:
     Parameters
     ----------
     title : shown above the table
+
+    Attributes
+    ----------
+    broken : whether an entry, or the page, could not be written
     """
 
     def __init__(self, path: Path, title: str):

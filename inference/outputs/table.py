@@ -1,8 +1,10 @@
 """Tables as CSV or JSON files."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inference.outputs.spreadsheet import spreadsheet_safe
@@ -32,28 +34,52 @@ class GrowingTable:
 
     def __init__(self, path: Path, columns: Sequence[str], json_lines: bool | None = None):
         self._json = _is_json(path) if json_lines is None else json_lines
-        self._file = open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
-        self._begun = False
-        if self._json:
-            self._file.write("[")
-            self._end = self._file.tell()
-            self._file.write("]\n")
-        else:
-            self._writer = csv.DictWriter(self._file, list(columns))
-            self._writer.writeheader()
-        self._file.flush()
+        self._columns, self._begun = list(columns), False
+        self._file = open(path, "wb", buffering=0)  # a line that cannot be written is not tried again by the next one
+        self._end, self._tail = 0, b""  # where the lines end, and what is behind them
+        try:
+            if self._json:
+                self._put("[", b"]\n")
+            else:
+                self._put(self._csv_line(dict(zip(self._columns, self._columns))))
+        except OSError:
+            self._file.close()
+            raise
 
     def add(self, row: Mapping) -> None:
-        """One more line. In CSV, texts that a spreadsheet would compute get an apostrophe in front."""
+        """One more line. In CSV, texts that a spreadsheet would compute get an apostrophe in front.
+
+        Raises
+        ------
+        OSError
+            If there is no room for it; the table is as before.
+        """
         if self._json:
-            self._file.seek(self._end)
-            self._file.write((",\n " if self._begun else "\n ") + json.dumps(row))
-            self._end = self._file.tell()
-            self._file.write("\n]\n")
+            self._put((",\n " if self._begun else "\n ") + json.dumps(row), b"\n]\n")
         else:
-            self._writer.writerow({key: spreadsheet_safe(value) for key, value in row.items()})
+            self._put(self._csv_line({key: spreadsheet_safe(value) for key, value in row.items()}))
         self._begun = True
-        self._file.flush()
+
+    def _csv_line(self, row: Mapping) -> str:
+        line = io.StringIO(newline="")
+        csv.DictWriter(line, self._columns).writerow(row)
+        return line.getvalue()
+
+    def _put(self, text: str, tail: bytes = b"") -> None:
+        line = text.encode("utf-8", "backslashreplace")
+        try:
+            self._write(line + tail)
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+                self._write(self._tail)
+            raise
+        self._end, self._tail = self._end + len(line), tail
+
+    def _write(self, data: bytes) -> None:
+        self._file.seek(self._end)
+        while data:
+            data = data[self._file.write(data) :]
 
     def __enter__(self) -> "GrowingTable":
         return self

@@ -45,8 +45,7 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            claims_of(request, found, names)
-            rows = dry_run(images, names, request.reading, request.suffixes, SafeReader(request.read_limits))
+            rows = dry_run(request, images, names, claims_of(request, found, names), SafeReader(request.read_limits))
             with Report(request.report, request.brief, part) as report:
                 for row in rows:
                     report.add(row)
@@ -68,7 +67,8 @@ def run(request: Request) -> int:
             report = stack.enter_context(Report(request.report, request.brief, part))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
-            return finish(request, rows, skipped, report, bool(page and page.broken))
+            code = finish(request, rows, skipped, report)
+        return SOME_FAILED if code == ALL_DONE and page and page.broken else code
     except (OSError, ValueError, ImportError, MemoryError) as error:
         if lacks_memory(error):
             log.error("%s", too_little_memory())
@@ -124,9 +124,7 @@ def on_cluster(
     return partial(segment_on_cluster, request, images, names, claims)
 
 
-def finish(
-    request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report, page_broken: bool = False
-) -> int:
+def finish(request: Request, rows: list[ReportRow], skipped: list[Skipped], report: Report) -> int:
     """The last lines of the report and of the log, and the exit code: what is skipped does not count."""
     for entry in skipped:
         report.add(ReportRow(f"skipped: {entry.reason}", str(entry.path)))
@@ -139,7 +137,7 @@ def finish(
         cells = sum(row.cells or 0 for row in rows)
         log.info("%d images, %d cells, %d failed; results are in %s", len(rows), cells, failed, request.folder)
     if not failed:
-        return SOME_FAILED if report.broken or page_broken else ALL_DONE
+        return SOME_FAILED if report.broken else ALL_DONE
     return SOME_FAILED if failed < len(rows) else NOTHING_DONE
 
 
@@ -153,7 +151,7 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]
     for option, path in tables:
         claims.check_table(option, path, results)
-        if request.part and str(request.part[0]) not in re.findall(r"\d+", str(path)):
+        if request.part and request.part[0] not in map(int, re.findall(r"\d+", str(path))):
             raise NotOurs(
                 f"{option} {path}: every part needs one of its own; put the part's number into the name, such as "
                 f"{path.stem}-{request.part[0]}{path.suffix}"
@@ -178,3 +176,4 @@ def open_page(request: Request) -> Iterator["Page"]:
                 page.write()
             except OSError as error:  # the labels are done all the same
                 log.error("%s: the page cannot be written (%s)", request.page, error.strerror)
+                page.broken = True

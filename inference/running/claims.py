@@ -29,7 +29,7 @@ class Claim:
 
     tag : what the labels are made of
     complete : whether what is there is already made of the same
-    stale : ends of the names of files that are there, of other labels, and are not made anew
+    stale : ends of the names of files that were made of other labels than these
     """
 
     tag: Provenance
@@ -110,7 +110,7 @@ class Claims:
         return Claim(
             replace(tag, earlier=earlier),
             complete,
-            () if tag.same_labels(old) else earlier,
+            () if tag.same_labels(old) else known,
             tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),
         )
 

@@ -4,10 +4,16 @@ network."""
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inference.reading import Image, ReadOptions
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.outputs.pixel_size import PixelSize
+from inference.reading import Image
 from inference.reading.safe_reading import SafeReader
+from inference.running.claims import Claims
 from inference.running.finding import Found
+from inference.running.messages import describe
+from inference.running.naming import plane_files
 from inference.running.report import ReportRow
+from inference.running.request import Request
 from inference.streams import escaped
 
 # As docs/results.md measures them, on two cores without a GPU, for cells of the size that the networks are trained
@@ -20,19 +26,17 @@ LABEL_BYTES = 4 + 1  # a pixel: its label and its normalised value
 
 
 def dry_run(
-    files: Sequence[Found],
-    names: Mapping[Path, Path],
-    options: ReadOptions,
-    suffixes: Sequence[str],
-    reader: SafeReader,
+    request: Request, files: Sequence[Found], names: Mapping[Path, Path], claims: Claims, reader: SafeReader
 ) -> list[ReportRow]:
-    """Print a line for each image and one for all; returns their lines of the report. Two results of one name are an
-    error.
+    """Print a line for each image and one for all; returns their lines of the report.
+
+    An image that the run would fail at before its first label has the same error here: two results of one name, files
+    that may not be written over, a size in micrometres without a pixel size.
 
     Parameters
     ----------
     names : of the results of each file, below the output folder
-    suffixes : of the files that are written for each image
+    claims : of the run
     """
     rows: list[ReportRow] = []
     owners: dict[Path, str] = {}
@@ -40,7 +44,7 @@ def dry_run(
     for found in files:
         file = str(found.folder / found.path.name)
         try:
-            images, _ = reader.open_images(found.path, options)
+            images, digest = reader.open_images(found.path, request.reading)
         except Exception as error:  # whatever is wrong with one file, the others are to be told too
             rows.append(ReportRow(f"failed: {error}", file))
             print(escaped(f"cannot be done: {error}"))
@@ -48,32 +52,37 @@ def dry_run(
         for image in images:
             view, planes = image.views[0], len(image.views)
             target = names[found.path].with_name(f"{names[found.path].name}{image.suffix}")
-            results = [target.with_name(f"{target.name}{suffix}") for suffix in suffixes]
+            labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
             pixels = view.shape[0] * view.shape[1] / 1e6
             seconds = planes * (SECONDS_AN_IMAGE + SECONDS_A_MEGAPIXEL * pixels)
             total += seconds
             memory = _memory_mb(image)
             largest = max(largest, memory)
-            owner = owners.setdefault(results[0], file)
-            status = "to be done" if owner == file else f"failed: {results[0]} is also that of {owner}"
+            owner = owners.setdefault(labels, file)
+            reason = (
+                f"{labels} is also that of {owner}"
+                if owner != file
+                else _obstacle(request, claims, found.path, digest, image, target)
+            )
             said = (
                 f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> "
-                f"{', '.join(map(str, results))}; about {_time(seconds)}, {memory:.0f} MB"
+                f"{', '.join((str(labels), *_beside(request, image, target)))}; about {_time(seconds)}, {memory:.0f} MB"
             )
-            print(escaped(said + (f"; {status}" if status != "to be done" else "")))
+            print(escaped(said + (f"; failed: {reason}" if reason else "")))
             for warning in view.warnings:
                 print(escaped(f"  warning: {warning}"))
             rows.append(
                 ReportRow(
-                    status,
+                    f"failed: {reason}" if reason else "to be done",
                     file,
-                    str(results[0]),
+                    str(labels),
                     *view.shape,
                     str(view.pixels.dtype),
                     view.axes,
                     view.format,
                     image.name or None,
                     planes,
+                    images=len(images),
                 )
             )
     print(
@@ -81,6 +90,30 @@ def dry_run(
         "about 25 pixels; smaller ones take longer"
     )
     return rows
+
+
+def _obstacle(request: Request, claims: Claims, path: Path, digest: str, image: Image, target: Path) -> str:
+    """Why an image that can be read would not be segmented; "" if it would."""
+    file, view = path.name, image.views[0]
+    place = request.folder / target
+    others = plane_files(place, image, request.suffixes[1:])
+    try:
+        claims.claim(path, digest, place.with_name(f"{place.name}{LABEL_SUFFIX}"), others)
+        if request.diameter:
+            request.diameter.pixels(file, view)
+        try:
+            request.wanted(PixelSize.of(view))
+        except ValueError as error:
+            return f"{file}: {error}"
+    except (OSError, ValueError) as error:
+        return describe(file, error)
+    return ""
+
+
+def _beside(request: Request, image: Image, target: Path) -> list[str]:
+    """What is written beside the labels; of a stack the files of the first plane and of the last one."""
+    files = plane_files(target, image, request.suffixes[1:]).values()
+    return [str(own[0]) if len(own) == 1 else f"{own[0]} to {own[-1].name}" for own in files]
 
 
 def _memory_mb(image: Image) -> float:

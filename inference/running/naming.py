@@ -2,10 +2,12 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.reading.picture import Image
 from inference.reading.sniff import IMAGE_ENDINGS
 from inference.running.finding import Found
 
@@ -20,6 +22,7 @@ LONG_ENDINGS = (
     ".zarr.zip",
     ".nii.gz",
 )
+FIRST_PLANES = ("_z1", "_t1", "_t1_z1")  # of stacks, see `inference.reading.Image.plane_suffix`
 ENDINGS = (*LONG_ENDINGS, *IMAGE_ENDINGS, ".zip")
 
 
@@ -69,6 +72,33 @@ def result_names(images: Sequence[Found], names: Names = Names.STEM) -> dict[Pat
             )
         )
     return chosen
+
+
+def plane_files(target: Path, image: Image, suffixes: Sequence[str]) -> Mapping[str, Sequence[Path]]:
+    """The files that are made of each plane of an image, by the ends of their names.
+
+    Parameters
+    ----------
+    target : the image's files without what is added for their kinds
+    """
+    planes = [f"{target.name}{image.plane_suffix(n)}" for n in range(len(image.views))]
+    return {suffix: [target.with_name(f"{plane}{suffix}") for plane in planes] for suffix in suffixes}
+
+
+def left_over(target: Path, image: Image, suffix: str, written: Collection[Path]) -> list[Path]:
+    """Files of an image that are there, made of its planes or of what it was read as before, such as a projection.
+
+    Parameters
+    ----------
+    target : the image's files without what is added for their kinds
+    suffix : the end of their names
+    written : those that are made anew
+    """
+    own = [image.plane_suffix(n) for n in range(len(image.views))]
+    # Those behind whose name there are labels are of a file that is called so.
+    others = [plane for plane in FIRST_PLANES if not target.with_name(f"{target.name}{plane}{LABEL_SUFFIX}").exists()]
+    files = [target.with_name(f"{target.name}{plane}{suffix}") for plane in dict.fromkeys(("", *own, *others))]
+    return [file for file in files if file not in written and file.exists()]
 
 
 def stem(name: str) -> str:

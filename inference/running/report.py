@@ -41,6 +41,7 @@ class ReportRow:
     scale : working size over image size
     tiles, empty_tiles, cells, seam_cells, cut_cells : see `inference.tiles.Tally`; cells are those that are wanted
     warnings : what was said about the image, one after the other
+    images : that are wanted of the file, each with a line of its own
     part : with --part, its number and their count, and how many images all have, such as "3/20 of 1000"
     version : of the program
     weights : the first characters of the SHA-256 of the network's checkpoint
@@ -76,6 +77,7 @@ class ReportRow:
     seam_cells: int | None = None
     cut_cells: int | None = None
     warnings: str | None = None
+    images: int | None = None
     part: str | None = None
     device: str | None = None
     version: str | None = None

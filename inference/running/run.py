@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference import __version__
+from inference.outputs.filters import EVERY_CELL, CellFilter
 from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS
-from inference.reading import Image, ImageError
+from inference.reading import Image, ImageError, Picture
 from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
 from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
-from inference.running.naming import Names
+from inference.running.naming import Names, left_over, plane_files
 from inference.running.opened import Opened
 from inference.running.progress import Progress
 from inference.running.report import Report, ReportRow, add_rows, peak_memory_mb, time_tolerance
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from inference.outputs.page import Page
     from inference.outputs.result import Result
     from inference.running.common import Common
-    from inference.segmenter import Plan, Segmenter
+    from inference.segmenter import Plan, Segmentation, Segmenter, Summary
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Run:
         reason = describe(first.found.path.name, error)
         log.error("%s", reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
         image = str(first.found.folder / first.found.path.name)
-        row = ReportRow(f"failed: {reason}", image, series=first.series, version=__version__)
+        row = ReportRow(f"failed: {reason}", image, series=first.series, images=first.images, version=__version__)
         if self.page:
             self.page.add_failure(row.image, reason)
         return row
@@ -167,9 +168,11 @@ class Run:
             first.series,
             len(image.views),
             pixel_size_um=str(pixel_size) if pixel_size else None,
+            images=first.images,
             version=__version__,
         )
-        claim = self.claims.claim(first.found.path, first.digest, labels, self._others(target, image))
+        beside = plane_files(target, image, request.suffixes[1:])
+        claim = self.claims.claim(first.found.path, first.digest, labels, beside)
         whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
         if whole and (cells := count_cells(labels)) is not None:
             if self.page:
@@ -179,9 +182,10 @@ class Run:
         for warning in picture.warnings:
             log.warning("%s", warning)
         for suffix in claim.stale:
-            if any(path.exists() for path in self._files(target, image, suffix)):
+            if left := left_over(target, image, suffix, beside.get(suffix, ())):
+                more = f", and so are {len(left) - 1} more" if len(left) > 1 else ""
                 log.warning(
-                    "%s: %s%s is of other labels than these; make it anew, or remove it", file, target.name, suffix
+                    "%s: %s is of other labels than these%s; make it anew, or remove it", file, left[0].name, more
                 )
         diameter = request.diameter.pixels(file, picture) if request.diameter else self.common.diameter
         like = None
@@ -191,52 +195,59 @@ class Run:
                 middle, class_=request.class_, diameter=diameter, ends=self.common.ends_of(picture)
             ).plan
         common = _Planes(
-            file, row, diameter, like, warnings, lambda total: on_tile(total * first.images * len(image.views))
+            first.found.path,
+            row,
+            diameter,
+            like,
+            warnings,
+            lambda total: on_tile(total * first.images * len(image.views)),
         )
-        if not image.stack:
+        if image.stack:
+            return self._stack(common, chain((first,), others), image, target, labels, claim)
+        clock = Stopwatch()
+        with self._segmented(common, first, clock) as result, clock("write"):
+            claim.clear()
+            self._write_labels(labels, [result.labels], file, picture, image, claim)
+            self._write_others(common, result, target, row.image + image.suffix)
+        return self._row(common, first, result, clock)
 
-            def write(result: "Result") -> None:
-                claim.clear()
-                self._write_labels(labels, [result.labels], result, image, claim)
+    def _stack(
+        self, common: "_Planes", planes: Iterable[Opened], image: Image, target: Path, labels: Path, claim: Claim
+    ) -> ReportRow:
+        """Segment a stack: all planes, then their labels are written, then each plane's own files.
 
-            return self.plane(common, first, target, "", write)
-        cells = 0
+        In this order, as files beside no labels that name them are not known for this program's own: a run that is
+        stopped before leaves none.
+        """
+        request, rows = self.request, []
         with LabelStore(request.folder) as store:
-            planes: list[LabelRows] = []
-
-            def keep(result: "Result") -> None:
-                nonlocal cells
-                if not planes:  # what is beside labels is always made of these
-                    claim.clear()
-                    labels.unlink(missing_ok=True)
-                numbers = np.arange(result.labels.cells + 1, dtype=np.int32) + np.int32(cells)
-                numbers[0] = 0
-                planes.append(store.add(result.labels, result.labels.shape).renumbered(numbers))
-                cells += result.labels.cells
-                if len(planes) == len(image.views):
-                    self._write_labels(labels, planes, result, image, claim)
-
-            return add_rows(
-                [
-                    self.plane(common, plane, target, image.plane_suffix(number), keep)
-                    for number, plane in enumerate(chain((first,), others))
-                ]
-            )
-
-    def _others(self, target: Path, image: Image) -> dict[str, list[Path]]:
-        """What is made beside the labels, by the ends of the names."""
-        return {suffix: self._files(target, image, suffix) for suffix in self.request.suffixes[1:]}
-
-    @staticmethod
-    def _files(target: Path, image: Image, suffix: str) -> list[Path]:
-        """Those of all planes whose names end so."""
-        return [target.with_name(f"{target.name}{image.plane_suffix(n)}{suffix}") for n in range(len(image.views))]
+            segmented: list[tuple[LabelRows, Plan, Summary]] = []
+            for plane in planes:
+                clock = Stopwatch()
+                with self._segmented(common, plane, clock) as result, clock("write"):
+                    own = store.add(result.labels, result.labels.shape)
+                segmented.append((own, result.plan, replace(result.summary, probabilities=result.probabilities)))
+                rows.append(self._row(common, plane, result, clock))
+            clock = Stopwatch()
+            with clock("write"):
+                claim.clear()
+                numbered = _numbered_on([own for own, *_ in segmented])
+                self._write_labels(labels, numbered, common.file, image.views[0], image, claim)
+                for number, stored in enumerate(segmented):
+                    picture = image.open(number) if request.products or self.page else image.views[number]
+                    suffix = image.plane_suffix(number)
+                    own_files = target.with_name(f"{target.name}{suffix}")
+                    with self._result(common, picture, _stored(*stored)) as result:
+                        self._write_others(common, result, own_files, f"{common.row.image}{image.suffix}{suffix}")
+        total = add_rows(rows)
+        stages = {**total.stages, "write": total.stages["write"] + clock.seconds["write"]}
+        return replace(total, stages=stages, peak_memory_mb=peak_memory_mb())
 
     def _write_labels(
-        self, path: Path, planes: Sequence[LabelRows], result: "Result", image: Image, claim: Claim
+        self, path: Path, planes: Sequence[LabelRows], file: str, picture: Picture, image: Image, claim: Claim
     ) -> None:
-        request, picture = self.request, result.picture
-        name = escaped(" ".join(part for part in (result.source.name, image.name) if part))
+        request = self.request
+        name = escaped(" ".join(part for part in (file, image.name) if part))
         write_label_tiff(
             path,
             planes,
@@ -250,22 +261,24 @@ class Run:
             software=str(claim.tag),
         )
 
-    def plane(
-        self, common: "_Planes", plane: Opened, target: Path, suffix: str, keep: Callable[["Result"], None]
-    ) -> ReportRow:
-        """Segment one plane and write its files.
+    def _write_others(self, common: "_Planes", result: "Result", target: Path, name: str) -> None:
+        """Write what is made of a plane beside the labels that are there, and tell of it.
 
         Parameters
         ----------
-        target : the image's files without their suffixes
-        suffix : what the plane's own files have behind it, before those of the kinds of files
-        keep : what is done with its labels
+        target : the plane's files without what is added for their kinds
+        name : of the plane on the page
         """
-        from inference.outputs.result import Result  # late: numba is imported
+        for product in (PRODUCTS[option] for option in self.request.products):
+            write_product(product, target.with_name(f"{target.name}{product.suffix}"), result)
+        warn_of(common.file, result)
+        if self.page:
+            self.page.add_result(name, result, common.warnings)
 
-        request, picture, clock = self.request, plane.picture, Stopwatch()
+    def _segmented(self, common: "_Planes", plane: Opened, clock: Stopwatch) -> "Result":
+        """The cells of a plane that are wanted."""
+        request, picture = self.request, plane.picture
         check_memory(common.file, picture, request.limits)
-        ends = self.common.ends_of(picture)
         try:
             wanted = request.wanted(PixelSize.of(picture))
         except ValueError as error:
@@ -276,27 +289,24 @@ class Run:
             diameter=common.diameter,
             like=common.like,
             sensitivity=request.sensitivity,
-            ends=ends,
+            ends=self.common.ends_of(picture),
             on_tile=common.on_tile,
         )
         segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
         with clock("write"):
-            result = Result(
-                plane.found.path,
-                picture,
-                segmentation,
-                request.folder,
-                request.limits,
-                wanted,
-                request.style,
-            )
-        with result, clock("write"):
-            keep(result)
-            for product in (PRODUCTS[option] for option in request.products):
-                write_product(product, target.with_name(f"{target.name}{suffix}{product.suffix}"), result)
-            warn_of(common.file, result)
-            if self.page:
-                self.page.add_result(f"{common.row.image}{plane.image.suffix}{suffix}", result, common.warnings)
+            return self._result(common, picture, segmentation, wanted)
+
+    def _result(
+        self, common: "_Planes", picture: Picture, segmentation: "Segmentation", wanted: CellFilter = EVERY_CELL
+    ) -> "Result":
+        from inference.outputs.result import Result  # late: numba is imported
+
+        request = self.request
+        return Result(common.source, picture, segmentation, request.folder, request.limits, wanted, request.style)
+
+    def _row(self, common: "_Planes", plane: Opened, result: "Result", clock: Stopwatch) -> ReportRow:
+        """The line of a plane that is done."""
+        request, picture, ends = self.request, plane.picture, self.common.ends_of(plane.picture)
         plan, summary = result.plan, result.summary
         return replace(
             common.row,
@@ -325,6 +335,26 @@ class Run:
         )
 
 
+def _numbered_on(planes: Sequence[LabelRows]) -> list[LabelRows]:
+    """The same planes, with cells that are numbered on from plane to plane."""
+    numbered, cells = [], 0
+    for plane in planes:
+        numbers = np.arange(plane.cells + 1, dtype=np.int32) + np.int32(cells)
+        numbers[0] = 0
+        numbered.append(plane.renumbered(numbers))
+        cells += plane.cells
+    return numbered
+
+
+def _stored(labels: LabelRows, plan: "Plan", summary: "Summary") -> "Segmentation":
+    """What has been segmented before."""
+    from inference.segmenter import Segmentation  # late: PyTorch is imported
+
+    segmentation = Segmentation(plan, iter(()), lambda: summary)
+    segmentation.stored = labels
+    return segmentation
+
+
 def _contrast(ends: "Ends | None", plan: "Plan") -> str:
     """Of an image, as the report says it."""
     if ends:
@@ -336,16 +366,21 @@ def _contrast(ends: "Ends | None", plan: "Plan") -> str:
 class _Planes:
     """What the planes of an image have in common.
 
-    file : name of the image's file
+    source : the image's file
     row : of the report, as far as it is known before
     diameter : None where it is not known before
     like : how the middle plane of a stack is segmented, and so all of them
     warnings : those about the image so far
     """
 
-    file: str
+    source: Path
     row: ReportRow
     diameter: float | None
     like: "Plan | None"
     warnings: list[str]
     on_tile: Callable[[int], None]
+
+    @property
+    def file(self) -> str:
+        """The name of the image's file."""
+        return self.source.name

@@ -103,3 +103,12 @@ def test_what_does_not_belong_together(tmp_path, capsys):
 def test_help_is_no_error(capsys):
     assert main(["-h"]) == 0
     assert "python -m inference.merge_reports" in capsys.readouterr().out
+
+
+def test_a_part_that_ended_amid_a_file_of_several_images_is_named(tmp_path, capsys):
+    lines = [ReportRow("done", "a.czi", series=str(n), images=3) for n in (1, 2, 3)]
+    write(tmp_path / "part-2.csv", rows_of("b.tif"), "2/2 of 2")
+    for left, code in ((2, 1), (3, 0)):
+        write(tmp_path / "part-1.csv", lines[:left], "1/2 of 2")
+        assert main([str(tmp_path / "all.csv"), str(tmp_path / "part-1.csv"), str(tmp_path / "part-2.csv")]) == code
+        assert ("part 1/2 has 0 of 1 images" in capsys.readouterr().err) == bool(code)

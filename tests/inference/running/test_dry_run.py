@@ -5,17 +5,23 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from inference.outputs.units import Area
 from inference.reading import ReadOptions
 from inference.reading.options import DEFAULT
+from inference.running.claims import Claims
 from inference.running.dry_run import PROGRAM_MB, dry_run
 from inference.running.finding import Found
+from inference.running.lengths import Length
 from inference.running.naming import result_names
+from inference.running.request import Request
 from tests.helpers.readers import InThisProcess
 
 
-def said(folder, capsys, options=DEFAULT, suffixes=("_label.tiff",)):
-    files = [Found(path) for path in sorted(folder.iterdir())]
-    rows = dry_run(files, result_names(files), options, suffixes, InThisProcess())
+def said(folder, capsys, options=DEFAULT, out="out", **more):
+    files = [Found(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    request = Request([folder], folder / out, folder, reading=options, **more)
+    claims = Claims({str(found.path) for found in files}, "1", "", request.overwrite)
+    rows = dry_run(request, files, result_names(files), claims, InThisProcess())
     return rows, capsys.readouterr().out.splitlines()
 
 
@@ -26,7 +32,7 @@ def test_images_positions_stacks_and_what_cannot_be_read(tmp_path, capsys):
     with tifffile.TiffWriter(tmp_path / "d.ome.tif") as tiff:
         for _ in range(2):
             tiff.write(np.zeros((20, 30), np.uint8), metadata={"axes": "YX"})
-    rows, lines = said(tmp_path, capsys, ReadOptions(z="each"), ("_label.tiff", "_overlay.png"))
+    rows, lines = said(tmp_path, capsys, ReadOptions(z="each"), products=("overlay",))
     assert [(row.image, row.status[:10], row.labels, row.planes) for row in rows] == [
         ("a.tif", "to be done", "a_label.tiff", 1),
         ("b.ome.tif", "to be done", "b_label.tiff", 4),
@@ -38,7 +44,7 @@ def test_images_positions_stacks_and_what_cannot_be_read(tmp_path, capsys):
         f"a.tif: TIFF, YX (gray), 2000x1000 pixels of uint8 -> a_label.tiff, a_overlay.png; about 1.1 s, "
         f"{PROGRAM_MB + 12} MB"
     ), "2 megapixels: 0.6 and 0.5 s, 6 bytes a pixel"
-    assert "4 planes" in lines[1]
+    assert "4 planes -> b_label.tiff, b_z1_overlay.png to b_z4_overlay.png;" in lines[1]
     assert lines[2].startswith("cannot be done: c.png: not a readable image")
     assert lines[-1].startswith("5 images, about 6.7 s and 842 MB")
 
@@ -51,6 +57,26 @@ def test_a_position_with_the_name_of_another_file(tmp_path, capsys):
     rows, _ = said(tmp_path, capsys)
     assert [row.failed for row in rows] == [False, False, True]
     assert "x_s2_label.tiff is also that of x.ome.tif" in rows[2].status
+
+
+def test_what_the_run_would_fail_at(tmp_path, capsys):
+    """Of two images, one that has a pixel size: labels and a table of others, and sizes that ask for one."""
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", np.zeros((20, 30), np.uint8), metadata={"PhysicalSizeX": 1, "PhysicalSizeY": 1}
+    )
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((20, 30), np.uint8))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_label.tiff").write_bytes(b"ground truth")
+    (tmp_path / "out" / "b_cells.csv").write_bytes(b"notes")
+    rows, lines = said(tmp_path, capsys, products=("table",))
+    assert "a_label.tiff is there and not written by" in rows[0].status
+    assert "b_cells.csv is there and not made by this program" in rows[1].status
+    assert all(row.failed and row.status in line for row, line in zip(rows, lines))
+    assert not any(row.failed for row in said(tmp_path, capsys, products=("table",), overwrite=True)[0])
+    for option in ({"diameter": Length(12, True)}, {"min_size": Area(5, True)}):
+        rows, _ = said(tmp_path, capsys, out="other", **option)
+        assert [row.failed for row in rows] == [False, True]
+        assert "b.tif: the file " in rows[1].status
 
 
 def test_nothing_is_read_but_what_tells_the_shape(tmp_path, capsys):
