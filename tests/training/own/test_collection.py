@@ -63,3 +63,17 @@ def test_names_that_occur_twice():
 )
 def test_fields_by_their_names(names, groups):
     assert groups_of(names) == groups
+
+
+def test_copies_of_an_image_are_of_one_field(tmp_path, caplog):
+    """Under other names, turned or mirrored; those without content, such as two empty frames, are none."""
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 8), np.uint8)
+    images = {"a_t1": pixels, "a_t2": pixels // 2, "b": pixels[::-1], "c_t1": pixels.T, "d": pixels // 3}
+    images |= {"e": pixels * 0, "f": pixels * 0}
+    for name, array in images.items():
+        write(tmp_path / f"{name}_label.png", 1, array.shape)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), array)
+    found, _ = collect(tmp_path, tmp_path, None)
+    assert [i.group for i in found] == ["a", "a", "a", "a", "d", "e", "f"]
+    assert "a_t1.png and " in caplog.text
+    assert caplog.text.count("are the same image") == 2
