@@ -52,7 +52,7 @@ def stored_pixels(path: Path) -> np.ndarray:
             import tifffile
 
             return np.squeeze(tifffile.imread(path))
-        if suffix == ".png":
+        if suffix == ".png" and not _deep_colours(path):
             from PIL import Image
 
             with Image.open(path) as image:
@@ -63,6 +63,13 @@ def stored_pixels(path: Path) -> np.ndarray:
     except Exception as error:  # a damaged file makes its library raise anything
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: cannot be read as an image ({reason}); save the labels again") from None
+
+
+def _deep_colours(path: Path) -> bool:
+    """Whether a PNG has several channels of 16 bits, of which Pillow drops 8."""
+    with open(path, "rb") as file:
+        header = file.read(26)
+    return header[24:25] == b"\x10" and header[25:26] != b"\x00"
 
 
 def read_numpy(path: Path) -> RawLabels:

@@ -76,6 +76,18 @@ def test_three_equal_channels_are_one():
     assert as_labels(np.repeat(LABELS[..., None], 3, axis=2), "x").labels.tolist() == LABELS.tolist()
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_png_with_colours_of_16_bits_keeps_all_of_them(tmp_path, channels):
+    """Of cells numbered up to 255 in three equal channels the upper bits hold nothing."""
+    gray, colours = np.repeat(LABELS[..., None], channels, axis=2), np.zeros((3, 4, channels), np.uint16)
+    gray[..., 3:] = colours[..., 3:] = 65535
+    colours[0, 2:, 0], colours[2, 0, 0] = 300, 301
+    for name, array in (("a.png", gray), ("b.png", colours)):
+        cv2.imwrite(str(tmp_path / name), array)
+    assert read_label_image(tmp_path / "a.png").labels.tolist() == LABELS.tolist()
+    assert read_label_image(tmp_path / "b.png").labels.tolist() == [[0, 0, 1, 1], [0, 0, 0, 0], [2, 0, 0, 0]]
+
+
 def test_jpeg_is_noticed_whatever_the_name(tmp_path):
     ok, data = cv2.imencode(".jpg", np.full((8, 8), 30, np.uint8))
     (tmp_path / "a.png").write_bytes(data.tobytes())
