@@ -51,7 +51,12 @@ def stored_pixels(path: Path) -> np.ndarray:
         if suffix in (".tif", ".tiff"):
             import tifffile
 
-            return np.squeeze(tifffile.imread(path))
+            with tifffile.TiffFile(path) as file:
+                alike = sum(series.shape == file.series[0].shape for series in file.series)
+                planes = None if alike > 1 else file.asarray()
+            if planes is None:
+                raise ImageError(f"{path.name}: {alike} images of one size in one file; save one plane of labels")
+            return np.squeeze(planes)
         if suffix == ".png" and not _deep_colours(path):
             from PIL import Image
 
@@ -121,9 +126,9 @@ def as_labels(array: np.ndarray, path: Path) -> RawLabels:
     Raises
     ------
     ValueError
-        If the array is not of shape (H, W) or (H, W, 3 or 4), or has negative or endless values.
+        If the shape is not (H, W), (H, W, 3 or 4) or (H, W, 2) with opacity, or values are negative or endless.
     """
-    if array.ndim == 3 and array.shape[2] in (2, 3, 4):
+    if array.ndim == 3 and (array.shape[2] in (3, 4) or array.shape[2] == 2 and _is_opacity(array[:, :, 1])):
         array = array[:, :, 0] if array.shape[2] == 2 else _colours(array[:, :, :3])
     if array.ndim != 2 or array.dtype.kind not in "buif":
         raise ValueError(
@@ -148,6 +153,11 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
     if int(labels.max(initial=0)) <= max(65535, labels.size):
         return labels
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + int(labels.min() > 0)
+
+
+def _is_opacity(plane: np.ndarray) -> bool:
+    """Whether a second channel is that of an image with transparency, which is no plane of labels."""
+    return plane.dtype.kind == "u" and bool(np.isin(plane, (0, np.iinfo(plane.dtype).max)).all() and plane.any())
 
 
 def _colours(array: np.ndarray) -> np.ndarray:

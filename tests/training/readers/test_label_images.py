@@ -88,6 +88,26 @@ def test_a_png_with_colours_of_16_bits_keeps_all_of_them(tmp_path, channels):
     assert read_label_image(tmp_path / "b.png").labels.tolist() == [[0, 0, 1, 1], [0, 0, 0, 0], [2, 0, 0, 0]]
 
 
+def test_several_planes_are_no_label_image(tmp_path):
+    """One image a cell in a TIFF, where the first one alone was read; two planes in an array."""
+    for value in (3, 7, 300):
+        tifffile.imwrite(tmp_path / "a.tif", (value == LABELS).astype(np.uint8), append=True)
+    with pytest.raises(ValueError, match=r"a\.tif: 3 images of one size"):
+        read_label_image(tmp_path / "a.tif")
+    np.save(tmp_path / "a.npy", np.stack([LABELS == 3, LABELS == 7], axis=2))
+    with pytest.raises(ValueError, match=r"a\.npy: labels must be one plane"):
+        read_numpy(tmp_path / "a.npy")
+
+
+def test_a_small_picture_beside_labels_and_opacity_are_no_planes(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(LABELS)
+        file.write(LABELS[:2, :2])
+    assert read_label_image(tmp_path / "a.tif").labels.tolist() == LABELS.tolist()
+    opaque = np.dstack([LABELS, np.full_like(LABELS, 65535)])
+    assert as_labels(opaque, "x").labels.tolist() == LABELS.tolist()
+
+
 def test_jpeg_is_noticed_whatever_the_name(tmp_path):
     ok, data = cv2.imencode(".jpg", np.full((8, 8), 30, np.uint8))
     (tmp_path / "a.png").write_bytes(data.tobytes())
