@@ -202,6 +202,18 @@ def test_a_region_around_detections_is_no_cell(tmp_path):
     assert read_geojson(save(tmp_path / "a.geojson", [region]), SHAPE).labels.all()
 
 
+@pytest.mark.parametrize("class_", [{"name": "Ignore*"}, {"names": ["Other", "Region*"]}, "Ignore*"])
+@pytest.mark.parametrize("kind", ["annotation", "detection"])
+def test_an_object_of_a_class_that_qupath_ignores_is_no_cell(tmp_path, caplog, class_, kind):
+    caplog.set_level("INFO")
+    region = feature([[[0, 0], [8, 0], [8, 6], [0, 6]]], kind)
+    region["properties"]["classification"] = class_
+    cell = feature([SQUARE], kind)
+    cell["properties"]["classification"] = {"name": "Tumor"}
+    assert read_geojson(save(tmp_path / "a.geojson", [region, cell]), SHAPE).labels.tolist() == filled((2, 5, 1, 4))
+    assert "a.geojson: 1 objects of classes such as Region* and Ignore* are no cells" in caplog.text
+
+
 def test_an_object_without_geometry_is_no_cell(tmp_path):
     nothing = {"type": "Feature", "geometry": None, "properties": None}
     labels = read_geojson(save(tmp_path / "a.geojson", [nothing, feature([SQUARE])]), SHAPE).labels
