@@ -144,7 +144,7 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
     Raises
     ------
     ValueError
-        If roifile cannot read it, or it holds no area.
+        If roifile cannot read it, it holds no area, or they are of several planes of a stack.
     """
     try:
         import roifile
@@ -161,9 +161,23 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
             f"{path}: no ROI in it is an area; save them again in the ROI manager, or an empty label image if there is "
             "no cell"
         )
+    planes = {_plane(roi) for roi in rois} - {(0, 0)}
+    if len(planes) > 1:
+        raise ValueError(
+            f"{path}: ROIs of {len(planes)} planes of a stack; save those of this image alone, or first take their "
+            "planes away in the ROI manager (More, Remove Positions) if all are of this image"
+        )
     return draw_cells(
         read_shapes(rois, lambda roi: pixels_inside(roi.coordinates(multi=True), shape), path), shape, path
     )
+
+
+def _plane(roi) -> tuple[int, int]:
+    """Slice and frame that a ROI is of, whatever the channel; (0, 0) if it is of none. A stack without channels or
+    frames has a number alone.
+    """
+    several = roi.c_position or roi.z_position or roi.t_position
+    return (roi.z_position, roi.t_position) if several else (roi.position, 0)
 
 
 def _roi_data(path: Path) -> list[bytes]:

@@ -254,6 +254,28 @@ def test_a_zip_that_a_mac_made(tmp_path):
     assert read_imagej(tmp_path / "a.zip", SHAPE).labels.tolist() == filled((2, 5, 1, 4))
 
 
+def square(**position):
+    roi = roifile.ImagejRoi.frompoints(np.array(SQUARE))
+    for name, value in position.items():
+        setattr(roi, name, value)
+    return roi
+
+
+@pytest.mark.parametrize("name", ["position", "z_position", "t_position"])
+def test_rois_of_several_planes_of_a_stack_are_named(tmp_path, name):
+    roifile.roiwrite(tmp_path / "a.zip", [square(name="1", **{name: 1}), square(name="2", **{name: 2})])
+    with pytest.raises(ValueError, match=r"a\.zip: ROIs of 2 planes of a stack; .*Remove Positions"):
+        read_imagej(tmp_path / "a.zip", SHAPE)
+
+
+def test_rois_of_one_plane_and_drawn_on_several_channels(tmp_path):
+    rois = [square(name=str(n), position=n, c_position=n, z_position=3, t_position=1) for n in (1, 2)] + [
+        square(name="3")
+    ]
+    roifile.roiwrite(tmp_path / "a.zip", rois)
+    assert read_imagej(tmp_path / "a.zip", SHAPE).hidden == 2
+
+
 def test_a_zip_without_an_area_is_named(tmp_path):
     zipfile.ZipFile(tmp_path / "a.zip", "w").close()
     with pytest.raises(ValueError, match=r"a\.zip: no ROI in it is an area"):
