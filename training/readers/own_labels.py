@@ -231,11 +231,13 @@ class _Index:
         self.taken: set[Path] = set()
         self._images, self._labels, self._keys = images, labels, keys_of(pictures)
         self._exact, self._begins = defaultdict(list), defaultdict(list)
-        names = {name_of(p) for p in pictures}
+        names, called = {name_of(p) for p in pictures}, set().union(*self._keys.values())
         for file in files:
             name = name_of(file)
             for owner in owners(name):
                 self._exact[file.parent, owner].append(file)
+            if not called.isdisjoint(owners(name)):
+                continue  # as an image that is there
             longest = max((name[:n] for n in range(1, len(name)) if name[:n] in names), key=len, default="")
             if longest and name[len(longest)] in SEPARATORS and not name.endswith(OTHER_RESULTS):
                 self._begins[file.parent, longest].append(file)

@@ -123,6 +123,12 @@ def test_a_longer_name_is_another_image(tmp_path):
     assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_nuclei.tif", "a_2.tif": "a_2_cells.tif"}
 
 
+def test_a_label_with_an_images_name_is_not_that_of_a_shorter_name(tmp_path, caplog):
+    touch(tmp_path, *(f"images/{name}.tif" for name in ("a", "a_1", "a_2")), "labels/a_1.tif", "labels/a_2.png")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a_1.tif": "a_1.tif", "a_2.tif": "a_2.png"}, ["a.tif"])
+    assert "may be the labels" not in caplog.text
+
+
 def test_labels_of_an_image_called_img(tmp_path):
     touch(tmp_path, "000_img.png", "000_masks.png", "001_img.png", "img_2.png", "mask_2.png")
     assert found(tmp_path, tmp_path)[0] == {
