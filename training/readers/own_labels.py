@@ -102,14 +102,14 @@ def owners(name: str) -> set[str]:
 
 
 def keys_of(pictures: Sequence[Path]) -> dict[Path, set[str]]:
-    """The names by which each image's labels may call it: with its ending and without, and without "img" if no other
-    image is called so.
+    """The names by which each image's labels may call it: with its ending, without it or its last part (x.ome of
+    x.ome.tif), and without "img" if no other image is called so.
     """
     names = {(p.parent, name_of(p)) for p in pictures}
     keys = {}
     for picture in pictures:
         name = name_of(picture)
-        keys[picture] = {name, plain(picture.name)}
+        keys[picture] = {name, plain(picture.name), plain(picture.stem)}
         match = IMAGE.fullmatch(name)
         if match and (picture.parent, match[1] or match[2]) not in names:
             keys[picture].add(match[1] or match[2])

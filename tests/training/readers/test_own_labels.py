@@ -129,6 +129,13 @@ def test_a_label_with_an_images_name_is_not_that_of_a_shorter_name(tmp_path, cap
     assert "may be the labels" not in caplog.text
 
 
+@pytest.mark.parametrize("label", ["a.ome_cp_masks.tif", "a.ome_seg.npy", "a.ome.geojson", "a.ome.tif", "a_label.tif"])
+def test_labels_of_an_ome_tiff(tmp_path, label):
+    """Cellpose and QuPath leave .tif alone away."""
+    touch(tmp_path, "images/a.ome.tif", "images/b.tif", f"labels/{label}")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.ome.tif": label}, ["b.tif"])
+
+
 def test_labels_of_an_image_called_img(tmp_path):
     touch(tmp_path, "000_img.png", "000_masks.png", "001_img.png", "img_2.png", "mask_2.png")
     assert found(tmp_path, tmp_path)[0] == {
