@@ -11,6 +11,7 @@ from inference.reading import ImageError, read_image
 
 JPEG = b"\xff\xd8\xff"
 PICKLED = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
+WRITTEN = {"masks", "outlines", "chan_choose", "ismanual", "filename", "flows", "diameter", "est_diam"}  # by predict.py
 PICKLED_NAMES = ("ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar")
 
 
@@ -22,6 +23,7 @@ class RawLabels(NamedTuple):
     fractions : pixels whose value is no whole number, as an enlargement with interpolation makes them
     overlap : pixels that several cells claimed; the first one has them
     hidden : outlines without a pixel of their own: beyond the image, or beneath others
+    untouched : in a `_seg.npy` as predict.py wrote it; Cellpose's window saves it with more about it
     """
 
     labels: np.ndarray
@@ -29,6 +31,7 @@ class RawLabels(NamedTuple):
     fractions: int = 0
     overlap: int = 0
     hidden: int = 0
+    untouched: bool = False
 
 
 def read_label_image(path: Path) -> RawLabels:
@@ -85,6 +88,7 @@ def read_numpy(path: Path) -> RawLabels:
     ValueError
         As `read_label_image`.
     """
+    untouched = False
     try:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
@@ -92,7 +96,8 @@ def read_numpy(path: Path) -> RawLabels:
             _, _, dtype = read(file)
             if dtype.hasobject:
                 content = _Harmless(io.BytesIO(file.read())).load()
-                array = (content.item() if isinstance(content, np.ndarray) else content)["masks"]
+                content = content.item() if isinstance(content, np.ndarray) else content
+                array, untouched = content["masks"], content.keys() == WRITTEN and not len(content["flows"])
             else:
                 file.seek(0)
                 array = np.lib.format.read_array(file, allow_pickle=False)
@@ -100,7 +105,7 @@ def read_numpy(path: Path) -> RawLabels:
         raise ValueError(
             f"{path}: neither an array of labels nor Cellpose's _seg.npy ({error}); save the labels again"
         ) from None
-    return as_labels(np.squeeze(array), path)
+    return as_labels(np.squeeze(array), path)._replace(untouched=untouched)
 
 
 class _Harmless(pickle.Unpickler):

@@ -152,7 +152,12 @@ def test_cellposes_file_as_its_documentation_lists_it(tmp_path):
 def test_the_cellpose_file_of_predict_comes_back(tmp_path):
     labels = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
     write_cellpose_seg(tmp_path / "a_seg.npy", LabelRows.of(labels), tmp_path / "a.tif", 9.0)
-    assert read_numpy(tmp_path / "a_seg.npy").labels.tolist() == labels.tolist()
+    raw = read_numpy(tmp_path / "a_seg.npy")
+    assert raw.labels.tolist() == labels.tolist()
+    assert raw.untouched
+    content = np.load(tmp_path / "a_seg.npy", allow_pickle=True).item()
+    np.save(tmp_path / "a_seg.npy", content | {"colors": np.zeros((2, 3)), "manual_changes": []})
+    assert not read_numpy(tmp_path / "a_seg.npy").untouched
 
 
 def test_a_plain_array_is_read(tmp_path):
