@@ -42,9 +42,13 @@ def read_label_image(path: Path) -> RawLabels:
     ValueError
         If there is no such thing in the file. The message names it and the remedy.
     """
+    return as_labels(stored_pixels(path), path)._replace(lossy=is_jpeg(path))
+
+
+def is_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name."""
     with open(path, "rb") as file:
-        lossy = file.read(3) == JPEG
-    return as_labels(stored_pixels(path), path)._replace(lossy=lossy)
+        return file.read(len(JPEG)) == JPEG
 
 
 def stored_pixels(path: Path) -> np.ndarray:
