@@ -20,8 +20,10 @@ from training.tables import some
 
 log = logging.getLogger(__name__)
 
-# What tells frames, planes and parts of one field apart: x_t003, x-z2, x_frame12, x_tile4, x_crop1.
-PART = re.compile(r"[ _.-]+(t|time|z|frame|slice|tile|crop|patch|part)[ _-]?\d+$", re.IGNORECASE)
+# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, x_tile4, x_tile_2_3, x_crop1.
+PART = re.compile(
+    r"[ _./-]+(?:(?:t|time|z|frame|slice|part)[ _-]?\d+|(?:tile|crop|patch)(?:[ _-]?\d+)+)$", re.IGNORECASE
+)
 NUMBER = re.compile(r"[ _.-]*\d+$")
 PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
 NAMED = 5  # files that a warning names
