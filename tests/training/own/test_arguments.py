@@ -37,6 +37,7 @@ def test_labels_lie_beside_the_images_and_problems_are_counted_and_named(data, c
 
 def test_labels_that_nobody_corrected_are_named(data, caplog):
     labels = [LabelRows.of(np.ones((6, 8), np.uint16))]
+    (data / "a_label.png").unlink()
     write_label_tiff(data / "a_label.tiff", labels, software=str(Provenance("1.0", "ab", "cd", "ef")))
     images, _ = images_of("--images", data)
     assert [image.label.name for image in images] == ["a_label.tiff"]
