@@ -447,6 +447,13 @@ def test_manifest_errors_name_the_line(source, out, caplog):
     assert "no column label, source" in errors(caplog)[-2]
 
 
+def test_labels_in_a_jpeg_are_refused(source, out, caplog):
+    save(source / "images/a.png", GRAY)
+    save(source / "labels/a.jpg", LABELS.astype(np.uint8))
+    assert run("pairs", source, out) == 2
+    assert "a.jpg: a JPEG changes the numbers of cells" in caplog.text
+
+
 def test_a_binary_mask_is_pointed_out(source, out, caplog):
     save(source / "images/a.png", COLOUR)
     save(source / "labels/a.png", np.where(LABELS, 255, 0).astype(np.uint8))

@@ -1,6 +1,7 @@
 """Look at all labels before they are trained on: what is wrong is named, and shown in a picture."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from training.tables import some, write_table
 log = logging.getLogger(__name__)
 
 SIZES = ("size", "transposed")  # findings with which an image cannot be used in any case
+TABLE = "findings.csv"
+PICTURE = re.compile(r"\d{3,}_.+\.png")  # of a finding
 LISTED = 8  # numbers of cells in a line of the log; the table has all
 OTHERS, CONCERNED = OverlayStyle(COLOURS["green"]), OverlayStyle(COLOURS["red"], width=2, numbers=True)
 LARGEST_PICTURE = 1500  # pixels, longer side
@@ -30,7 +33,7 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
 
     Parameters
     ----------
-    folder : for a picture of each finding, and findings.csv; None to write nothing
+    folder : for a picture of each finding, and findings.csv, in place of an earlier look's; None to write nothing
     trust : leave out those alone whose labels are of another size than the image
 
     Raises
@@ -42,6 +45,8 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
     if trust:
         findings = [(i, f if f.kind in SIZES else replace(f, fatal=False)) for i, f in findings]
     rows = []
+    if folder:
+        _remove_earlier(folder)
     for image, finding in findings:
         _name(image, finding)
         row = {"image": image.name, "kind": finding.kind, "left out": int(finding.fatal), "text": finding.text}
@@ -51,7 +56,7 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
             name = f"{len(rows):03d}_{finding.kind}_{image.name}".replace("/", "-").replace(" ", "-")
             write_png(folder / f"{name}.png", draw_finding(image, finding))
     if folder and rows:
-        write_table(folder / "findings.csv", rows)
+        write_table(folder / TABLE, rows)
         log.info("%s: a picture of each, and findings.csv", folder)
     wrong, fatal = {i.name for i, _ in findings}, {i.name for i, f in findings if f.fatal}
     usable = [image for image in images if image.name not in fatal]
@@ -69,6 +74,14 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
     if not any(image.cells for image in usable):
         raise ValueError("no image with usable labels is left; correct what is named above")
     return usable, len(wrong)
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Take away what an earlier look has written: what was corrected since must not be shown."""
+    if (folder / TABLE).exists():
+        for path in folder.iterdir():
+            if path.name == TABLE or PICTURE.fullmatch(path.name):
+                path.unlink()
 
 
 def name_findings(images: Sequence[OwnImage]) -> None:

@@ -1,12 +1,13 @@
 """Own images with their labels: read once, named, and in groups that belong together."""
 
 import functools
+import hashlib
 import itertools
 import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from training.tables import some
 
 log = logging.getLogger(__name__)
 
-# What tells frames, planes and parts of one field apart: x_t003, x-z2, x_frame12, x_tile4, x_crop1.
-PART = re.compile(r"[ _.-]+(t|time|z|frame|slice|tile|crop|patch|part)[ _-]?\d+$", re.IGNORECASE)
+# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, x_tile4, x_tile_2_3, x_crop1.
+PART = re.compile(
+    r"[ _./-]+(?:(?:t|time|z|frame|slice|part)[ _-]?\d+|(?:tile|crop|patch)(?:[ _-]?\d+)+)$", re.IGNORECASE
+)
 NUMBER = re.compile(r"[ _.-]*\d+$")
 PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
 NAMED = 5  # files that a warning names
@@ -102,14 +105,37 @@ def collect_records(records: Sequence[Record]) -> tuple[list[OwnImage], list[str
 def _read_all(
     pairs: Sequence[Pair], names: Sequence[str], partials: Sequence[bool]
 ) -> tuple[list[OwnImage], list[str]]:
-    found, problems = [], []
+    found, contents, problems = [], [], []
     for pair, name, group, partial in zip(pairs, names, groups_of(names), partials):
         try:
-            raw = pair.read(read_image(pair.image).shape)
+            picture = read_image(pair.image)
+            raw = pair.read(picture.shape)
             found.append(OwnImage(pair.image, pair.label, name, group, raw, partial))
+            contents.append(content_of(picture.pixels))
         except (OSError, ValueError) as error:
             problems.append(f"{error}{PLANES if '--z' in str(error) else ''}")
-    return found, problems
+    return _with_copies(found, contents), problems
+
+
+def content_of(pixels: np.ndarray) -> bytes | None:
+    """A digest of an image's pixels (H, W) or (H, W, C), the same for turned and mirrored copies; None if all are
+    equal, as in empty frames of many fields.
+    """
+    values = np.sort(pixels, axis=None)
+    return hashlib.sha256(values).digest() if values[0] != values[-1] else None
+
+
+def _with_copies(images: Sequence[OwnImage], contents: Sequence[bytes | None]) -> list[OwnImage]:
+    """The images, copies of one image in one group: else one would be trained on and another held out."""
+    groups = {image.group: image.group for image in images}
+    for image, content in zip(images, contents):
+        first = images[contents.index(content)]
+        if content is None or first is image:
+            continue
+        log.warning("%s and %s are the same image; they count as one field", first.image, image.image)
+        kept, other = groups[first.group], groups[image.group]
+        groups = {group: kept if now == other else now for group, now in groups.items()}
+    return [replace(image, group=groups[image.group]) for image in images]
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from training.readers.label_outlines import Shape, draw_cells, pixels_inside, re
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+CROWD = 'give each that is one cell "iscrowd": 0'
 
 
 class CocoImage(NamedTuple):
@@ -36,6 +37,7 @@ class Coco:
 
     path : the file
     images : what it has
+    masks : all annotations are marked as crowds, as CVAT and Datumaro mark cells that are painted as masks
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Coco:
         self.path = path
         cells = defaultdict(list)
         try:
+            self.masks = all(annotation.get("iscrowd") for annotation in content["annotations"])
             for annotation in content["annotations"]:
                 cells[str(annotation["image_id"])].append(annotation)  # text: some programs write "1" and 1
             entries: dict[tuple[str, ...], CocoImage] = {}
@@ -63,6 +66,8 @@ class Coco:
             raise ValueError(
                 f"{path}: its images or annotations cannot be read ({reason}); export the labels again"
             ) from None
+        if self.masks and content["annotations"]:
+            log.warning("%s: all annotations are marked as crowds; each counts as a cell", path)
         if cells:
             strays = f"{path}: {sum(map(len, cells.values()))} annotations are of images that it does not list"
             if not any(image.annotations for image in self.images):
@@ -92,16 +97,26 @@ class Coco:
         return found
 
     def read(self, entry: CocoImage, shape: Shape) -> RawLabels:
-        """Labels of an image; raises ValueError if the file has it with another size, or cells without an outline."""
+        """Labels of an image; raises ValueError if the file has it with another size, cells without an outline, or
+        crowds alone.
+        """
         size = tuple(own if own is not None else wanted for own, wanted in zip(entry.size, shape))
         if size != shape:
             raise ValueError(
                 f"{self.path}: has {entry.parts[-1]} with {size[0]}x{size[1]} pixels, not {shape[0]}x{shape[1]}"
             )
-        crowds = [a for a in entry.annotations if a.get("iscrowd")]
+        crowds = [] if self.masks else [a for a in entry.annotations if a.get("iscrowd")]
+        if crowds and len(crowds) == len(entry.annotations):
+            raise ValueError(f"{self.path}: {entry.parts[-1]} has regions of crowds alone, no cell; {CROWD}")
         if crowds:
-            log.warning("%s: %s has %d regions of crowds, which are no cells", self.path, entry.parts[-1], len(crowds))
-        alone = [a for a in entry.annotations if not a.get("iscrowd")]
+            log.warning(
+                "%s: %s has %d regions of crowds, which are no cells; %s",
+                self.path,
+                entry.parts[-1],
+                len(crowds),
+                CROWD,
+            )
+        alone = [a for a in entry.annotations if self.masks or not a.get("iscrowd")]
         cells = read_shapes(alone, lambda a: _pixels(a.get("segmentation"), shape), self.path)
         return draw_cells(cells, shape, self.path)
 

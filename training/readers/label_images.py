@@ -11,6 +11,7 @@ from inference.reading import ImageError, read_image
 
 JPEG = b"\xff\xd8\xff"
 PICKLED = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
+WRITTEN = {"masks", "outlines", "chan_choose", "ismanual", "filename", "flows", "diameter", "est_diam"}  # by predict.py
 PICKLED_NAMES = ("ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar")
 
 
@@ -22,6 +23,7 @@ class RawLabels(NamedTuple):
     fractions : pixels whose value is no whole number, as an enlargement with interpolation makes them
     overlap : pixels that several cells claimed; the first one has them
     hidden : outlines without a pixel of their own: beyond the image, or beneath others
+    untouched : in a `_seg.npy` as predict.py wrote it; Cellpose's window saves it with more about it
     """
 
     labels: np.ndarray
@@ -29,6 +31,7 @@ class RawLabels(NamedTuple):
     fractions: int = 0
     overlap: int = 0
     hidden: int = 0
+    untouched: bool = False
 
 
 def read_label_image(path: Path) -> RawLabels:
@@ -39,9 +42,13 @@ def read_label_image(path: Path) -> RawLabels:
     ValueError
         If there is no such thing in the file. The message names it and the remedy.
     """
+    return as_labels(stored_pixels(path), path)._replace(lossy=is_jpeg(path))
+
+
+def is_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name."""
     with open(path, "rb") as file:
-        lossy = file.read(3) == JPEG
-    return as_labels(stored_pixels(path), path)._replace(lossy=lossy)
+        return file.read(len(JPEG)) == JPEG
 
 
 def stored_pixels(path: Path) -> np.ndarray:
@@ -51,8 +58,13 @@ def stored_pixels(path: Path) -> np.ndarray:
         if suffix in (".tif", ".tiff"):
             import tifffile
 
-            return np.squeeze(tifffile.imread(path))
-        if suffix == ".png":
+            with tifffile.TiffFile(path) as file:
+                alike = sum(series.shape == file.series[0].shape for series in file.series)
+                planes = None if alike > 1 else file.asarray()
+            if planes is None:
+                raise ImageError(f"{path.name}: {alike} images of one size in one file; save one plane of labels")
+            return np.squeeze(planes)
+        if suffix == ".png" and not _deep_colours(path):
             from PIL import Image
 
             with Image.open(path) as image:
@@ -65,6 +77,13 @@ def stored_pixels(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: cannot be read as an image ({reason}); save the labels again") from None
 
 
+def _deep_colours(path: Path) -> bool:
+    """Whether a PNG has several channels of 16 bits, of which Pillow drops 8."""
+    with open(path, "rb") as file:
+        header = file.read(26)
+    return header[24:25] == b"\x10" and header[25:26] != b"\x00"
+
+
 def read_numpy(path: Path) -> RawLabels:
     """Labels of a `.npy` file: an array, or the masks of Cellpose's `_seg.npy`.
 
@@ -73,6 +92,7 @@ def read_numpy(path: Path) -> RawLabels:
     ValueError
         As `read_label_image`.
     """
+    untouched = False
     try:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
@@ -80,7 +100,8 @@ def read_numpy(path: Path) -> RawLabels:
             _, _, dtype = read(file)
             if dtype.hasobject:
                 content = _Harmless(io.BytesIO(file.read())).load()
-                array = (content.item() if isinstance(content, np.ndarray) else content)["masks"]
+                content = content.item() if isinstance(content, np.ndarray) else content
+                array, untouched = content["masks"], content.keys() == WRITTEN and not len(content["flows"])
             else:
                 file.seek(0)
                 array = np.lib.format.read_array(file, allow_pickle=False)
@@ -88,7 +109,7 @@ def read_numpy(path: Path) -> RawLabels:
         raise ValueError(
             f"{path}: neither an array of labels nor Cellpose's _seg.npy ({error}); save the labels again"
         ) from None
-    return as_labels(np.squeeze(array), path)
+    return as_labels(np.squeeze(array), path)._replace(untouched=untouched)
 
 
 class _Harmless(pickle.Unpickler):
@@ -114,9 +135,9 @@ def as_labels(array: np.ndarray, path: Path) -> RawLabels:
     Raises
     ------
     ValueError
-        If the array is not of shape (H, W) or (H, W, 3 or 4), or has negative or endless values.
+        If the shape is not (H, W), (H, W, 3 or 4) or (H, W, 2) with opacity, or values are negative or endless.
     """
-    if array.ndim == 3 and array.shape[2] in (2, 3, 4):
+    if array.ndim == 3 and (array.shape[2] in (3, 4) or array.shape[2] == 2 and _is_opacity(array[:, :, 1])):
         array = array[:, :, 0] if array.shape[2] == 2 else _colours(array[:, :, :3])
     if array.ndim != 2 or array.dtype.kind not in "buif":
         raise ValueError(
@@ -141,6 +162,11 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
     if int(labels.max(initial=0)) <= max(65535, labels.size):
         return labels
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + int(labels.min() > 0)
+
+
+def _is_opacity(plane: np.ndarray) -> bool:
+    """Whether a second channel is that of an image with transparency, which is no plane of labels."""
+    return plane.dtype.kind == "u" and bool(np.isin(plane, (0, np.iinfo(plane.dtype).max)).all() and plane.any())
 
 
 def _colours(array: np.ndarray) -> np.ndarray:

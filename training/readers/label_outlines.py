@@ -27,6 +27,7 @@ Shape = tuple[int, int]
 CIRCLE_CORNERS = 64
 CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
 REGIONS = ("annotation", "tile", "tmaCore", "root")  # ...and those that then are regions
+NO_CELLS = "*"  # at the end of a class of QuPath's that is no kind of cell: Region*, Ignore*
 GEOJSON_LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 LABELME_LINES = ("point", "points", "line", "linestrip")
 
@@ -85,7 +86,8 @@ def read_json(path: Path) -> dict | list:
 def read_geojson(path: Path, shape: Shape) -> RawLabels:
     """QuPath's export: a FeatureCollection, a list of features or one feature; each polygon or multi-polygon is a cell.
 
-    Annotations and tiles are regions, not cells, where there are detections or cells.
+    Annotations and tiles are regions, not cells, where there are detections or cells; so are objects of Region*,
+    Ignore* and other classes with such an end.
 
     Raises
     ------
@@ -96,14 +98,29 @@ def read_geojson(path: Path, shape: Shape) -> RawLabels:
     if not is_geojson(content):
         raise ValueError(f"{path}: not GeoJSON, a feature has no geometry; export the objects again")
     features = content.get("features", [content]) if isinstance(content, dict) else content
-    properties = [f.get("properties") for f in features]
-    kinds = [p.get("objectType") if isinstance(p, dict) else None for p in properties]
+    regions = [_class_of(f).endswith(NO_CELLS) for f in features]
+    if any(regions):
+        log.info("%s: %d objects of classes such as Region* and Ignore* are no cells", path, sum(regions))
+        features = [f for f, region in zip(features, regions) if not region]
+    kinds = [_properties(f).get("objectType") for f in features]
     if any(kind in CELLS for kind in kinds):
         cells = [f for f, kind in zip(features, kinds) if kind not in REGIONS]
         if len(cells) < len(features):
             log.info("%s: %d annotations beside detections are regions, not cells", path, len(features) - len(cells))
         features = cells
     return draw_cells(read_shapes(features, lambda f: _geojson_pixels(f["geometry"], shape), path), shape, path)
+
+
+def _properties(feature: dict) -> dict:
+    properties = feature.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _class_of(feature: dict) -> str:
+    """Name of an object's class, "" without one; older versions call it otherwise."""
+    class_ = _properties(feature).get("classification")
+    name = class_.get("name") or (class_.get("names") or [""])[-1] if isinstance(class_, dict) else class_
+    return name if isinstance(name, str) else ""
 
 
 def is_geojson(content) -> bool:
@@ -127,7 +144,7 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
     Raises
     ------
     ValueError
-        If roifile cannot read it, or it holds no area.
+        If roifile cannot read it, it holds no area, or they are of several planes of a stack.
     """
     try:
         import roifile
@@ -144,9 +161,23 @@ def read_imagej(path: Path, shape: Shape) -> RawLabels:
             f"{path}: no ROI in it is an area; save them again in the ROI manager, or an empty label image if there is "
             "no cell"
         )
+    planes = {_plane(roi) for roi in rois} - {(0, 0)}
+    if len(planes) > 1:
+        raise ValueError(
+            f"{path}: ROIs of {len(planes)} planes of a stack; save those of this image alone, or first take their "
+            "planes away in the ROI manager (More, Remove Positions) if all are of this image"
+        )
     return draw_cells(
         read_shapes(rois, lambda roi: pixels_inside(roi.coordinates(multi=True), shape), path), shape, path
     )
+
+
+def _plane(roi) -> tuple[int, int]:
+    """Slice and frame that a ROI is of, whatever the channel; (0, 0) if it is of none. A stack without channels or
+    frames has a number alone.
+    """
+    several = roi.c_position or roi.z_position or roi.t_position
+    return (roi.z_position, roi.t_position) if several else (roi.position, 0)
 
 
 def _roi_data(path: Path) -> list[bytes]:

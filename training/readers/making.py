@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from training.readers.dsb2018 import tell_modality
-from training.readers.label_images import stored_pixels
+from training.readers.label_images import is_jpeg, stored_pixels
 from training.readers.listing import Drawing, Entry, read_pixels
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ class Maker:
             label = self._write(f"labels/{entry.name}_label.tiff", drawing.labels)
         elif label is not None:
             labels = stored_pixels(label)
+            if is_jpeg(label):
+                raise ValueError(f"{label}: a JPEG changes the numbers of cells; save the labels as TIFF or PNG")
             check_labels(label, labels, entry.image, pixels.shape[:2], self.negatives)
             self.empty += not labels.any()
         if modality is None:

@@ -13,8 +13,8 @@
 
 A blank or a hyphen will do for "_", and x.tif for x. Any other file whose name begins with x_ or x- and that can be
 read serves as well, if there is none of these. Labels may lie among the images. Where several files are an image's, the
-one that was changed last counts: corrected labels replace those that they were made from. A file that may be the labels
-of several images is taken for none of them.
+one that was changed last counts, and what predict.py wrote only where there is nothing else: corrected labels replace
+those that they were made from. A file that may be the labels of several images is taken for none of them.
 """
 
 import functools
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.running.naming import stem
+from inference.running.provenance import Provenance
 from training.readers.coco import Coco, is_coco
 from training.readers.label_images import RawLabels, read_label_image, read_numpy
 from training.readers.label_outlines import is_geojson, read_geojson, read_imagej, read_json, read_labelme
@@ -102,14 +103,14 @@ def owners(name: str) -> set[str]:
 
 
 def keys_of(pictures: Sequence[Path]) -> dict[Path, set[str]]:
-    """The names by which each image's labels may call it: with its ending and without, and without "img" if no other
-    image is called so.
+    """The names by which each image's labels may call it: with its ending, without it or its last part (x.ome of
+    x.ome.tif), and without "img" if no other image is called so.
     """
     names = {(p.parent, name_of(p)) for p in pictures}
     keys = {}
     for picture in pictures:
         name = name_of(picture)
-        keys[picture] = {name, plain(picture.name)}
+        keys[picture] = {name, plain(picture.name), plain(picture.stem)}
         match = IMAGE.fullmatch(name)
         if match and (picture.parent, match[1] or match[2]) not in names:
             keys[picture].add(match[1] or match[2])
@@ -166,11 +167,11 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
         if not found:
             without.append(image)
             continue
-        path, _, read = max(found, key=lambda one: (one[1], one[0].stat().st_mtime_ns))
+        path, _, read = found[0] if len(found) == 1 else max(found, key=lambda one: (one[1], *_worth(one[0])))
         pairs.append(Pair(image, path, read))
         if len(found) > 1:
             others = ", ".join(other.name for other, *_ in found if other != path)
-            log.info("%s: labels from %s, which was changed last (not %s)", image.name, path.name, others)
+            log.info("%s: labels from %s, not from %s", image.name, path.name, others)
     left = [p for p in files if p not in index.taken and not name_of(p).endswith(OTHER_RESULTS)]
     if not pairs:
         known = [entry.parts[-1] for file in coco for entry in file.images if entry.parts]
@@ -189,6 +190,17 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
             "%s: %d files belong to no image by their names: %s", labels, len(left), some([p.name for p in left], NAMED)
         )
     return pairs, without
+
+
+def _worth(path: Path) -> tuple[bool, int]:
+    """Of several label files of an image the greatest one counts: whether it is not as predict.py wrote it, and when it
+    was changed.
+    """
+    try:
+        untouched = read_numpy(path).untouched if path.suffix.lower() == ".npy" else Provenance.of(path) is not None
+    except ValueError:
+        untouched = False  # it is named when it is read
+    return not untouched, path.stat().st_mtime_ns
 
 
 def _coco_files(files: Sequence[Path]) -> list[Coco]:
@@ -231,11 +243,13 @@ class _Index:
         self.taken: set[Path] = set()
         self._images, self._labels, self._keys = images, labels, keys_of(pictures)
         self._exact, self._begins = defaultdict(list), defaultdict(list)
-        names = {name_of(p) for p in pictures}
+        names, called = {name_of(p) for p in pictures}, set().union(*self._keys.values())
         for file in files:
             name = name_of(file)
             for owner in owners(name):
                 self._exact[file.parent, owner].append(file)
+            if not called.isdisjoint(owners(name)):
+                continue  # as an image that is there
             longest = max((name[:n] for n in range(1, len(name)) if name[:n] in names), key=len, default="")
             if longest and name[len(longest)] in SEPARATORS and not name.endswith(OTHER_RESULTS):
                 self._begins[file.parent, longest].append(file)

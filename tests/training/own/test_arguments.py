@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.outputs.cellpose_seg import write_cellpose_seg
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import write_label_tiff
 from inference.running.provenance import Provenance
@@ -36,6 +37,7 @@ def test_labels_lie_beside_the_images_and_problems_are_counted_and_named(data, c
 
 def test_labels_that_nobody_corrected_are_named(data, caplog):
     labels = [LabelRows.of(np.ones((6, 8), np.uint16))]
+    (data / "a_label.png").unlink()
     write_label_tiff(data / "a_label.tiff", labels, software=str(Provenance("1.0", "ab", "cd", "ef")))
     images, _ = images_of("--images", data)
     assert [image.label.name for image in images] == ["a_label.tiff"]
@@ -44,6 +46,11 @@ def test_labels_that_nobody_corrected_are_named(data, caplog):
     write_label_tiff(data / "a_label.tiff", labels, software="napari")
     images_of("--images", data)
     assert "as predict.py wrote them" not in caplog.text
+    (data / "a_label.tiff").unlink()
+    write_cellpose_seg(data / "a_seg.npy", labels[0], data / "a.png", 9.0)
+    images_of("--images", data)
+    assert "1 label files are as predict.py wrote them" in caplog.text
+    assert "a_seg.npy" in caplog.text
 
 
 def test_a_manifest(manifest):

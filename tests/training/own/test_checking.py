@@ -78,6 +78,15 @@ def test_what_may_be_right_stays_and_is_shown(look, tmp_path):
     assert (shown == (0, 255, 0)).all(axis=2)[40:].any()
 
 
+def test_what_was_corrected_is_no_longer_shown(look, tmp_path):
+    labels = disks()
+    labels[18:22, 18:22] = 0
+    look(hole=labels)
+    (tmp_path / "checks/mine.png").write_bytes(b"")
+    look(hole=disks())
+    assert [p.name for p in (tmp_path / "checks").iterdir()] == ["mine.png"]
+
+
 def test_images_without_cells_stay_as_negatives(look):
     names, wrong, said = look(empty=np.zeros((SIDE, SIDE), np.uint8))
     assert (names, wrong) == ({"good", "empty"}, 0)

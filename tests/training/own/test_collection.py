@@ -55,6 +55,9 @@ def test_names_that_occur_twice():
         (["f1_t001", "f1_t002", "f2_t001"], ["f1", "f1", "f2"]),
         (["m_frame1_z2", "m_frame2_z1"], ["m", "m"]),
         (["s1 tile 3", "s1 tile 4", "s2 tile 3"], ["s1", "s1", "s2"]),
+        (["m1/t000", "m1/t001", "m2/t000", "t001"], ["m1", "m1", "m2", "t001"]),
+        (["s1_tile_0_0", "s1_tile_0_1", "s2_crop1-2"], ["s1", "s1", "s2"]),
+        (["x_t24_01", "x_t24_02"], ["x_t24_01", "x_t24_02"]),
         (["set1", "set2", "set10"], ["set1", "set2", "set10"]),
         (["cat", "x_float2"], ["cat", "x_float2"]),
         ([f"{m}_{n}" for m in "abcd" for n in "12"], [m for m in "abcd" for _ in "12"]),
@@ -63,3 +66,17 @@ def test_names_that_occur_twice():
 )
 def test_fields_by_their_names(names, groups):
     assert groups_of(names) == groups
+
+
+def test_copies_of_an_image_are_of_one_field(tmp_path, caplog):
+    """Under other names, turned or mirrored; those without content, such as two empty frames, are none."""
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 8), np.uint8)
+    images = {"a_t1": pixels, "a_t2": pixels // 2, "b": pixels[::-1], "c_t1": pixels.T, "d": pixels // 3}
+    images |= {"e": pixels * 0, "f": pixels * 0}
+    for name, array in images.items():
+        write(tmp_path / f"{name}_label.png", 1, array.shape)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), array)
+    found, _ = collect(tmp_path, tmp_path, None)
+    assert [i.group for i in found] == ["a", "a", "a", "a", "d", "e", "f"]
+    assert "a_t1.png and " in caplog.text
+    assert caplog.text.count("are the same image") == 2

@@ -107,6 +107,29 @@ def test_a_crowd_is_no_cell(tmp_path, caplog):
     assert "a.tif has 1 regions of crowds" in caplog.text
 
 
+WHOLE = {"size": [6, 8], "counts": [0, 48]}
+TWO = [{"id": 1, "file_name": "a.tif"}, {"id": 2, "file_name": "b.tif"}]
+
+
+def test_crowds_alone_are_cells_painted_as_masks(tmp_path, caplog):
+    """As CVAT and Datumaro mark these."""
+    annotations = [
+        {"image_id": n, "segmentation": {"size": [6, 8], "counts": [6, 2, 40]}, "iscrowd": 1} for n in (1, 2)
+    ]
+    file = Coco(raw_coco(tmp_path, TWO, annotations))
+    assert read(file, Path("a.tif")).labels.tolist() == filled((0, 2, 1, 2))
+    assert "all annotations are marked as crowds; each counts as a cell" in caplog.text
+
+
+def test_an_image_of_crowds_alone_is_not_one_without_cells(tmp_path):
+    annotations = [
+        {"image_id": 1, "segmentation": WHOLE, "iscrowd": 1},
+        {"image_id": 2, "segmentation": WHOLE, "iscrowd": 0},
+    ]
+    with pytest.raises(ValueError, match=r"annotations\.json: a\.tif has regions of crowds alone, .* \"iscrowd\": 0"):
+        read(Coco(raw_coco(tmp_path, TWO, annotations)), Path("a.tif"))
+
+
 def test_numbers_of_images_may_be_text(tmp_path):
     annotation = {"image_id": "1", "segmentation": [[1, 2, 4, 2, 4, 5, 1, 5]]}
     file = Coco(raw_coco(tmp_path, [{"id": 1, "file_name": "a.tif"}], [annotation]))

@@ -76,6 +76,38 @@ def test_three_equal_channels_are_one():
     assert as_labels(np.repeat(LABELS[..., None], 3, axis=2), "x").labels.tolist() == LABELS.tolist()
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_png_with_colours_of_16_bits_keeps_all_of_them(tmp_path, channels):
+    """Of cells numbered up to 255 in three equal channels the upper bits hold nothing."""
+    gray, colours = np.repeat(LABELS[..., None], channels, axis=2), np.zeros((3, 4, channels), np.uint16)
+    gray[..., 3:] = colours[..., 3:] = 65535
+    colours[0, 2:, 0], colours[2, 0, 0] = 300, 301
+    for name, array in (("a.png", gray), ("b.png", colours)):
+        cv2.imwrite(str(tmp_path / name), array)
+    assert read_label_image(tmp_path / "a.png").labels.tolist() == LABELS.tolist()
+    assert read_label_image(tmp_path / "b.png").labels.tolist() == [[0, 0, 1, 1], [0, 0, 0, 0], [2, 0, 0, 0]]
+
+
+def test_several_planes_are_no_label_image(tmp_path):
+    """One image a cell in a TIFF, where the first one alone was read; two planes in an array."""
+    for value in (3, 7, 300):
+        tifffile.imwrite(tmp_path / "a.tif", (value == LABELS).astype(np.uint8), append=True)
+    with pytest.raises(ValueError, match=r"a\.tif: 3 images of one size"):
+        read_label_image(tmp_path / "a.tif")
+    np.save(tmp_path / "a.npy", np.stack([LABELS == 3, LABELS == 7], axis=2))
+    with pytest.raises(ValueError, match=r"a\.npy: labels must be one plane"):
+        read_numpy(tmp_path / "a.npy")
+
+
+def test_a_small_picture_beside_labels_and_opacity_are_no_planes(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(LABELS)
+        file.write(LABELS[:2, :2])
+    assert read_label_image(tmp_path / "a.tif").labels.tolist() == LABELS.tolist()
+    opaque = np.dstack([LABELS, np.full_like(LABELS, 65535)])
+    assert as_labels(opaque, "x").labels.tolist() == LABELS.tolist()
+
+
 def test_jpeg_is_noticed_whatever_the_name(tmp_path):
     ok, data = cv2.imencode(".jpg", np.full((8, 8), 30, np.uint8))
     (tmp_path / "a.png").write_bytes(data.tobytes())
@@ -120,7 +152,12 @@ def test_cellposes_file_as_its_documentation_lists_it(tmp_path):
 def test_the_cellpose_file_of_predict_comes_back(tmp_path):
     labels = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
     write_cellpose_seg(tmp_path / "a_seg.npy", LabelRows.of(labels), tmp_path / "a.tif", 9.0)
-    assert read_numpy(tmp_path / "a_seg.npy").labels.tolist() == labels.tolist()
+    raw = read_numpy(tmp_path / "a_seg.npy")
+    assert raw.labels.tolist() == labels.tolist()
+    assert raw.untouched
+    content = np.load(tmp_path / "a_seg.npy", allow_pickle=True).item()
+    np.save(tmp_path / "a_seg.npy", content | {"colors": np.zeros((2, 3)), "manual_changes": []})
+    assert not read_numpy(tmp_path / "a_seg.npy").untouched
 
 
 def test_a_plain_array_is_read(tmp_path):

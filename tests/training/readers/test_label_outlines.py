@@ -202,6 +202,18 @@ def test_a_region_around_detections_is_no_cell(tmp_path):
     assert read_geojson(save(tmp_path / "a.geojson", [region]), SHAPE).labels.all()
 
 
+@pytest.mark.parametrize("class_", [{"name": "Ignore*"}, {"names": ["Other", "Region*"]}, "Ignore*"])
+@pytest.mark.parametrize("kind", ["annotation", "detection"])
+def test_an_object_of_a_class_that_qupath_ignores_is_no_cell(tmp_path, caplog, class_, kind):
+    caplog.set_level("INFO")
+    region = feature([[[0, 0], [8, 0], [8, 6], [0, 6]]], kind)
+    region["properties"]["classification"] = class_
+    cell = feature([SQUARE], kind)
+    cell["properties"]["classification"] = {"name": "Tumor"}
+    assert read_geojson(save(tmp_path / "a.geojson", [region, cell]), SHAPE).labels.tolist() == filled((2, 5, 1, 4))
+    assert "a.geojson: 1 objects of classes such as Region* and Ignore* are no cells" in caplog.text
+
+
 def test_an_object_without_geometry_is_no_cell(tmp_path):
     nothing = {"type": "Feature", "geometry": None, "properties": None}
     labels = read_geojson(save(tmp_path / "a.geojson", [nothing, feature([SQUARE])]), SHAPE).labels
@@ -240,6 +252,28 @@ def test_a_zip_that_a_mac_made(tmp_path):
         file.writestr("RoiSet/1.roi", roifile.ImagejRoi.frompoints(np.array(SQUARE)).tobytes())
         file.writestr("__MACOSX/RoiSet/._1.roi", b"nothing")
     assert read_imagej(tmp_path / "a.zip", SHAPE).labels.tolist() == filled((2, 5, 1, 4))
+
+
+def square(**position):
+    roi = roifile.ImagejRoi.frompoints(np.array(SQUARE))
+    for name, value in position.items():
+        setattr(roi, name, value)
+    return roi
+
+
+@pytest.mark.parametrize("name", ["position", "z_position", "t_position"])
+def test_rois_of_several_planes_of_a_stack_are_named(tmp_path, name):
+    roifile.roiwrite(tmp_path / "a.zip", [square(name="1", **{name: 1}), square(name="2", **{name: 2})])
+    with pytest.raises(ValueError, match=r"a\.zip: ROIs of 2 planes of a stack; .*Remove Positions"):
+        read_imagej(tmp_path / "a.zip", SHAPE)
+
+
+def test_rois_of_one_plane_and_drawn_on_several_channels(tmp_path):
+    rois = [square(name=str(n), position=n, c_position=n, z_position=3, t_position=1) for n in (1, 2)] + [
+        square(name="3")
+    ]
+    roifile.roiwrite(tmp_path / "a.zip", rois)
+    assert read_imagej(tmp_path / "a.zip", SHAPE).hidden == 2
 
 
 def test_a_zip_without_an_area_is_named(tmp_path):

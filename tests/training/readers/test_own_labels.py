@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.outputs.cellpose_seg import write_cellpose_seg
+from inference.outputs.label_rows import LabelRows
+from inference.outputs.label_tiff import write_label_tiff
+from inference.running.provenance import Provenance
 from training.readers.own_labels import ENDINGS, find_pairs, read_own_labels
 
 
@@ -118,9 +122,38 @@ def test_the_file_that_was_changed_last_counts(tmp_path):
     assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_seg.npy"}
 
 
+def test_what_predict_wrote_does_not_replace_other_labels(tmp_path, caplog):
+    """Predicted later, beside the images; else predictions would be compared with themselves."""
+    caplog.set_level("INFO")
+    touch(tmp_path, "a.tif", "a_mask.png", "b.tif", "b_mask.png", "c.tif", "d.tif", "d_mask.png", "d_seg.npy")
+    labels = LabelRows.of(np.ones((6, 8), np.uint16))
+    for name in "ac":
+        software = str(Provenance("1.0", "ab", "cd", "ef"))
+        write_label_tiff(tmp_path / f"{name}_label.tiff", [labels], software=software)
+    write_cellpose_seg(tmp_path / "b_seg.npy", labels, tmp_path / "b.tif", 9.0)
+    for name in ("a_label.tiff", "b_seg.npy", "d_seg.npy"):
+        os.utime(tmp_path / name, (2**31, 2**31))
+    expected = {"a.tif": "a_mask.png", "b.tif": "b_mask.png", "c.tif": "c_label.tiff", "d.tif": "d_seg.npy"}
+    assert found(tmp_path, tmp_path) == (expected, [])
+    assert "a.tif: labels from a_mask.png, not from a_label.tiff" in caplog.text
+
+
 def test_a_longer_name_is_another_image(tmp_path):
     touch(tmp_path, "images/a.tif", "images/a_2.tif", "labels/a_2_cells.tif", "labels/a_nuclei.tif")
     assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_nuclei.tif", "a_2.tif": "a_2_cells.tif"}
+
+
+def test_a_label_with_an_images_name_is_not_that_of_a_shorter_name(tmp_path, caplog):
+    touch(tmp_path, *(f"images/{name}.tif" for name in ("a", "a_1", "a_2")), "labels/a_1.tif", "labels/a_2.png")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a_1.tif": "a_1.tif", "a_2.tif": "a_2.png"}, ["a.tif"])
+    assert "may be the labels" not in caplog.text
+
+
+@pytest.mark.parametrize("label", ["a.ome_cp_masks.tif", "a.ome_seg.npy", "a.ome.geojson", "a.ome.tif", "a_label.tif"])
+def test_labels_of_an_ome_tiff(tmp_path, label):
+    """Cellpose and QuPath leave .tif alone away."""
+    touch(tmp_path, "images/a.ome.tif", "images/b.tif", f"labels/{label}")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.ome.tif": label}, ["b.tif"])
 
 
 def test_labels_of_an_image_called_img(tmp_path):
