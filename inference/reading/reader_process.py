@@ -33,8 +33,8 @@ LOSSES = re.compile(
     "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
     "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
 )
-# Of a set of OME-TIFF files; whether that one holds planes of the image is looked at in `inference.reading.tiff`.
-OTHER_FILE = re.compile("OME series failed to read .* raised FileNotFoundError")
+# Of a set of OME-TIFF files; whether these hold planes of the image is looked at in `inference.reading.tiff`.
+OTHER_FILES = re.compile(r"OME series failed to read (.* raised FileNotFoundError|\d+ files)")
 # Modules worth loading once for all files: libraries, and what imports them.
 LATE = (
     *("tifffile", "zarr", "imagecodecs", "PIL.Image", "pydicom", "cv2", "pylibCZIrw.czi", "pillow_heif"),
@@ -129,7 +129,7 @@ def _collect_complaints() -> list[str]:
 def _refuse_losses(path: Path, complaints: list[str]) -> None:
     """A library that reads what is left of a file says so in its log, and goes on."""
     for line in complaints:
-        if LOSSES.search(line) and not OTHER_FILE.search(line):
+        if LOSSES.search(line) and not OTHER_FILES.search(line):
             raise ImageError(f"{path.name}: {LOST_PART} ({line}); copy it again from its source, with all its files")
 
 
