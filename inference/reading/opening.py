@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.reading.channels import Choice, choose_channels
+from inference.reading.losses import losses_refused
 from inference.reading.options import DEFAULT, ReadOptions
 from inference.reading.picture import Image, ImageError, Picture
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
@@ -66,7 +67,8 @@ def open_images(path: Path, options: ReadOptions = DEFAULT, settings: StoreSetti
         for, or asks for a choice that they do not make. The message names the way out.
     """
     path = Path(path)
-    every = _read_series(path, settings)
+    with losses_refused(path):
+        every = _read_series(path, settings)
     numbers = options.series or range(1, len(every) + 1)
     if missing := [n for n in numbers if n > len(every)]:
         raise ImageError(
@@ -178,7 +180,8 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
 
 def _whole(path: Path, regions: np.ndarray | Regions) -> np.ndarray:
     try:
-        return regions[:, :]
+        with losses_refused(path):
+            return regions[:, :]
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # of codecs, which raise many kinds
