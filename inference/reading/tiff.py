@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
 from inference.reading.absent import absent_parts
@@ -180,6 +180,8 @@ def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Detai
         return colours.converted(series, "CMYK", colours.cmyk_to_rgb)
     if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and page.samplesperpixel == 3:
         return colours.converted(series, "Lab", colours.lab_to_rgb(page.photometric == PHOTOMETRIC.ICCLAB))
+    if page.is_svs and page.compression == COMPRESSION.APERIO_JP2000_YCBC and page.samplesperpixel == 3:
+        return colours.converted(series, "YCbCr", colours.ycbcr_to_rgb)  # whatever its photometric interpretation
     if page.photometric == PHOTOMETRIC.YCBCR and not page.is_jfif and page.compression in LOSSLESS:
         if "YCbCrSubSampling" in page.tags and tuple(page.tags["YCbCrSubSampling"].value) != (1, 1):
             raise ImageError(

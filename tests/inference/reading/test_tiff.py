@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -361,6 +362,32 @@ def test_uncompressed_ycbcr_is_converted(tissue, tmp_path):
         extratags=[(530, 3, 2, (1, 1), True)],
     )
     assert np.abs(read_image(tmp_path / "a.tif").pixels.astype(int) - tissue).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "compression, program, converted",
+    [(33003, "Aperio Image Library v10", True), (33005, "Aperio Image Library v10", False), (33003, "other", False)],
+)
+@pytest.mark.parametrize("photometric", ["rgb", "ycbcr"])
+def test_jpeg_2000_of_aperio(tissue, tmp_path, compression, program, converted, photometric):
+    """Of the two that Aperio has, one holds YCbCr; other programs write RGB under the same number."""
+    stored = cv2.cvtColor(tissue, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] if converted else tissue
+    tile = imagecodecs.jpeg2k_encode(np.ascontiguousarray(stored), level=0, codecformat="j2k", mct=False)
+    tifffile.imwrite(
+        tmp_path / "a.svs",
+        iter([tile]),
+        shape=stored.shape,
+        dtype=stored.dtype,
+        rowsperstrip=len(stored),
+        compression=compression,
+        photometric=photometric,
+        subsampling=(1, 1),
+        description=f"{program}\r\n|MPP = 0.5",
+        metadata=None,
+    )
+    picture = read_image(tmp_path / "a.svs")
+    assert np.abs(picture.pixels.astype(int) - tissue).max() <= (3 if converted else 0)
+    assert ("converted from YCbCr" in picture.axes) == converted
 
 
 def test_a_raw_mosaic_is_refused_with_a_word(tmp_path):
