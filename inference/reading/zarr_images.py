@@ -39,7 +39,13 @@ def read(path: Path, kind: str | None, settings: StoreSettings) -> list[Series]:
 def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
     if kind != sniff.ZIPPED_ZARR:
         return zarr.open(path, mode="r")
-    top = min(sniff.zarr_folders(path), key=len)  # which all others are in
+    folders = sniff.zarr_folders(path)
+    top = min(folders, key=len)
+    if others := [folder for folder in folders if top and not f"{folder}/".startswith(f"{top}/")]:
+        second = min(others, key=len)
+        raise ImageError(
+            f"{path.name}: holds more than one Zarr ({top}, {second}); unpack it and give the folders in it"
+        )
     return zarr.open(zarr.storage.ZipStore(path, mode="r"), mode="r", path=top)
 
 

@@ -124,6 +124,14 @@ def test_zipped(tmp_path, inside):
     assert np.array_equal(regions[3:9, 5:45], picture.pixels[3:9, 5:45])
 
 
+def test_several_in_one_zip_file(tmp_path):
+    for name in ("a.zarr", "a.zarr2"):
+        write_image(zarr.open_group(tmp_path / "in" / name, mode="w"), version=2)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in")
+    with pytest.raises(ImageError, match=r"packed\.zip: holds more than one Zarr \(a\.zarr, a\.zarr2\); unpack it"):
+        open_images(tmp_path / "packed.zip")
+
+
 def test_gdal(program, gray, gray_png, tmp_path):
     program("gdal_translate", "-of", "ZARR", gray_png, tmp_path / "a.zarr")
     assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, gray)
