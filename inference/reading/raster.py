@@ -9,10 +9,9 @@ import numpy as np
 
 from inference.reading import sniff, stores
 from inference.reading.picture import ImageError
-from inference.reading.series import Series
+from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.units import LARGEST_PIXEL
 
-MOST_SAMPLES = 4  # of a picture that is decoded; a longer last axis is that of the columns
 PNG_HEADER_BYTES = 4096  # in which a resolution is looked for
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 

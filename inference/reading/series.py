@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_SAMPLES = 4  # of a picture whose axes are not told; a longer last axis is that of the columns
+
 
 @dataclass(frozen=True)
 class Series:
