@@ -127,7 +127,10 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)
-    channel, choice = _channels(path, series, axes, options)
+    try:
+        channel, choice = _channels(path, series, axes, options)
+    except ImageError as error:
+        raise ImageError("; ".join([str(error), *warned])) from None
     warnings = tuple(f"{path.name}: {warning}" for warning in (*series.warnings, *warned, *choice.warnings))
     said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
 
