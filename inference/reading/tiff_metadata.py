@@ -49,7 +49,8 @@ def _details(tiff: TiffFile, number: int) -> Details:
         warnings += said
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or ()
-        channels = tuple(labels) if isinstance(labels, (list, tuple)) else ()
+        of_colours = "S" in tiff.series[number].axes  # a label is that of a slice
+        channels = tuple(labels) if isinstance(labels, (list, tuple)) and not of_colours else ()
         unit = str((tiff.imagej_metadata or {}).get("unit", ""))
         size = _scaled(resolution, micrometres(1, unit))
         if size and unit.lower() in INCH and max(size) > LARGEST_PIXEL:
