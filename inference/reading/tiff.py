@@ -1,14 +1,16 @@
 """TIFF and its relatives (OME, ImageJ, BigTIFF, pyramids, slide scanners), through tifffile."""
 
+import math
 import re
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPageSeries
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
 from inference.reading.absent import absent_parts
@@ -214,10 +216,24 @@ def _check_ends(path: Path, series: TiffPageSeries) -> None:
         file = page.parent.filehandle
         end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
         if end > file.size:
+            end = max(map(sum, zip(page.dataoffsets, _bytes_of_pixels(page.keyframe, page.databytecounts))))
+        if end > file.size:
             raise ImageError(
                 f"{path.name}: {'the file' if file.name == path.name else file.name} is cut short ({file.size} bytes "
                 f"instead of {end}); copy it again from its source"
             )
+
+
+def _bytes_of_pixels(page: tifffile.TiffPage, counts: Sequence[int]) -> list[int]:
+    """Lengths of strips or tiles, but of uncompressed strips no more than their rows take: some programs give the last
+    one, which is lower, the length of the others."""
+    if page.compression != COMPRESSION.NONE or page.is_tiled:
+        return list(counts)
+    samples = page.samplesperpixel if page.planarconfig == PLANARCONFIG.CONTIG else 1
+    row = math.ceil(page.imagewidth * samples * page.bitspersample / 8)
+    strips = math.ceil(page.imagelength / page.rowsperstrip)  # of a plane
+    tops = (i % strips * page.rowsperstrip for i in range(len(counts)))
+    return [min(count, row * min(page.rowsperstrip, page.imagelength - top)) for count, top in zip(counts, tops)]
 
 
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: stores.StoreSettings):

@@ -390,6 +390,27 @@ def test_jpeg_2000_of_aperio(tissue, tmp_path, compression, program, converted, 
     assert ("converted from YCbCr" in picture.axes) == converted
 
 
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_last_strip_that_says_the_length_of_the_others(tissue, tmp_path, planar):
+    """It would end behind the file. With a byte less the file is cut short."""
+    stored = tissue.transpose(2, 0, 1) if planar else tissue
+    rows = 32
+    assert len(tissue) % rows
+    config = "separate" if planar else "contig"
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config, rowsperstrip=rows, metadata=None
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        page = tiff.pages[0]
+        page.tags["StripByteCounts"].overwrite([page.databytecounts[0]] * len(page.databytecounts))
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+    regions = open_image(tmp_path / "a.tif", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[3:, 5:20], tissue[3:, 5:20])
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
+    with pytest.raises(ImageError, match=r"a\.tif: the file is cut short"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_a_raw_mosaic_is_refused_with_a_word(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint16), photometric="cfa", metadata=None)
     with pytest.raises(ImageError, match=r"a\.tif: .*raw mosaic.*save it as gray or RGB"):
