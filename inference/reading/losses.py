@@ -15,14 +15,16 @@ LOSSES = re.compile(
     "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
     "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
 )
-# Of a set of OME-TIFF files; whether these hold planes of the image is looked at in `inference.reading.tiff`.
-OTHER_FILES = re.compile(r"OME series failed to read (.* raised FileNotFoundError|\d+ files)")
+# Of planes, and of other files of a set, which `inference.reading.tiff` and `inference.reading.absent` look for.
+LOOKED_FOR = re.compile(
+    r"OME series failed to read (.* raised FileNotFoundError|\d+ files)|(OME series|MMStack) is missing \d+ "
+)
 
 
 def refuse_losses(path: Path, complaints: Iterable[str]) -> None:
     """Raise ImageError if one of the lines that were logged is of a part that is lost."""
     for line in complaints:
-        if LOSSES.search(line) and not OTHER_FILES.search(line):
+        if LOSSES.search(line) and not LOOKED_FOR.search(line):
             raise ImageError(f"{path.name}: {LOST_PART} ({line}); copy it again from its source, with all its files")
 
 

@@ -1,4 +1,5 @@
-"""Parts that a file does not hold are counted: chunks of Zarr arrays in every layout, tiles of sparse TIFFs."""
+"""Parts that a file does not hold are counted: chunks of Zarr arrays in every layout, tiles of sparse TIFFs,
+planes of OME-TIFFs."""
 
 import shutil
 
@@ -7,8 +8,9 @@ import pytest
 import tifffile
 import zarr
 
-from inference.reading import ImageError, ReadOptions, open_image
+from inference.reading import ImageError, ReadOptions, open_image, open_images
 from inference.reading.absent import absent_chunks
+from inference.reading.safe_reading import SafeReader
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (2, 100, 130), np.uint8)
 
@@ -84,3 +86,37 @@ def without_bytes(path):
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages[0].tags["StripByteCounts"].overwrite((0, 0))
     return path
+
+
+def recorded(path, *planes, of=5):
+    """An OME-TIFF of a stack of which some z planes were recorded, the numbers of which are their pixels."""
+    data = "".join(f'<TiffData IFD="{i}" FirstZ="{z - 1}" PlaneCount="1"/>' for i, z in enumerate(planes))
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image '
+        'ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" '
+        f'SizeZ="{of}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+    )
+    pixels = np.multiply.outer(np.array(planes, np.uint8), np.ones((30, 40), np.uint8))
+    tifffile.imwrite(path, pixels, description=xml, metadata=None, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize("planes, absent", [((1, 2, 3, 4, 5), 0), ((1, 2, 3), 2), ((1, 3, 5), 2), ((2, 4), 3)])
+@pytest.mark.parametrize("safe", [False, True])
+def test_planes_that_were_not_recorded(tmp_path, planes, absent, safe):
+    """At the end, as of a recording that was stopped, or among the others, as of channels that skip time points."""
+    path = recorded(tmp_path / "a.ome.tif", *planes)
+    options = ReadOptions(z="each")
+    (image,) = SafeReader().open_images(path, options)[0] if safe else open_images(path, options)
+    for z in range(1, 6):
+        assert (image.open(z - 1).pixels[:, :] == (z if z in planes else 0)).all()
+    said = [warning for warning in image.views[0].warnings if "not recorded" in warning]
+    expected = f"a.ome.tif: {absent} of 5 planes are not there and are empty; unless they were not recorded, copy"
+    assert [warning.startswith(expected) for warning in said] == [True] * bool(absent)
+
+
+def test_one_plane_of_several(tmp_path):
+    """A plane with the description of the stack that it was taken out of."""
+    message = r"a\.ome\.tif: a part of the image is missing \(of the 5 planes of its description it holds one\); copy"
+    with pytest.raises(ImageError, match=message):
+        open_images(recorded(tmp_path / "a.ome.tif", 1), ReadOptions(z="each"))
