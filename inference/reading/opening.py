@@ -131,6 +131,18 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
         channel, choice = _channels(path, series, axes, options)
     except ImageError as error:
         raise ImageError("; ".join([str(error), *warned])) from None
+    if series.absent is not None:
+        taken: dict[int, int | list[int]] = {axis: how for axis, how in fixed if isinstance(how, int)}
+        if channel is not None:
+            taken[channel] = sorted({entry for group in choice.groups for entry in group})
+        if series.absent[tuple(taken.get(axis, slice(None)) for axis in range(series.absent.ndim))].all():
+            chosen = [choice.said] * (channel is not None) + say_planes(axes, shape, fixed)
+            place = f" of image {suffix[2:]}" if suffix else ""
+            way = ", or other images with --series" if suffix else ""
+            raise ImageError(
+                f"{path.name}: {' and '.join(chosen)}{place} is not there, though the file's description names it; "
+                f"choose another one{way}"
+            )
     warnings = tuple(f"{path.name}: {warning}" for warning in (*series.warnings, *warned, *choice.warnings))
     said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
 

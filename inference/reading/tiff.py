@@ -13,7 +13,7 @@ import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
-from inference.reading.absent import absent_parts
+from inference.reading.absent import absent_parts, absent_planes
 from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
@@ -143,6 +143,7 @@ def _series(
         colour,
         alpha,
         known.pixel_size,
+        absent=absent_planes(source),
         notes=notes,
         warnings=(*known.warnings, *absent_parts(path, source)),
     )

@@ -120,3 +120,37 @@ def test_one_plane_of_several(tmp_path):
     message = r"a\.ome\.tif: a part of the image is missing \(of the 5 planes of its description it holds one\); copy"
     with pytest.raises(ImageError, match=message):
         open_images(recorded(tmp_path / "a.ome.tif", 1), ReadOptions(z="each"))
+
+
+def test_a_plane_that_is_chosen_and_was_not_recorded(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 3, 4)
+    assert (open_image(path, ReadOptions(z=3)).pixels == 3).all()
+    assert (open_image(path, ReadOptions(z="max")).pixels == 4).all()
+    for z in (2, 5):
+        with pytest.raises(ImageError, match=rf"a\.ome\.tif: z plane {z} of 5 is not there.*choose another"):
+            open_image(path, ReadOptions(z=z))
+
+
+def test_a_position_at_which_the_recording_was_stopped(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 2, 3, of=2)
+    told = tifffile.tiffcomment(path).replace('<TiffData IFD="2" FirstZ="2" PlaneCount="1"/>', "")
+    image = told[told.index("<Image") : told.index("</OME>")]
+    second = image[: image.index("<TiffData")] + '<TiffData IFD="2" PlaneCount="1"/></Pixels></Image>'
+    tifffile.tiffcomment(path, told.replace("</OME>", second + "</OME>"))
+    first, last = open_images(path, ReadOptions(z=1))
+    assert [image.open().pixels.max() for image in (first, last)] == [1, 3]
+    with pytest.raises(ImageError, match="z plane 2 of 2 of image 2 is not there.* or other images with --series"):
+        open_images(path, ReadOptions(z=2))
+    (only,) = open_images(path, ReadOptions(z=2, series=(1,)))
+    assert only.open().pixels.max() == 2
+
+
+def test_a_channel_that_skips_a_time_point(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 3, 4, of=4)
+    told = tifffile.tiffcomment(path).replace('SizeZ="4"', 'SizeZ="2"').replace('SizeC="1"', 'SizeC="2"')
+    told = told.replace('FirstZ="2"', 'FirstZ="0" FirstC="1"').replace('FirstZ="3"', 'FirstZ="1" FirstC="1"')
+    tifffile.tiffcomment(path, told)
+    with pytest.raises(ImageError, match=r"a\.ome\.tif: channel 1 of 2 and z plane 2 of 2 is not there"):
+        open_image(path, ReadOptions(z=2, channels=((1,),)))
+    assert (open_image(path, ReadOptions(z=2, channels=((2,),))).pixels == 4).all()
+    assert (open_image(path, ReadOptions(z=2)).pixels == (0, 4)).all()
