@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from inference.reading.folders import files_in
-from inference.reading.picture import ImageError
+from inference.reading.picture import LOST_PART, ImageError
 
 if TYPE_CHECKING:
     import zarr
@@ -43,9 +45,29 @@ def _is_chunk(name: str, array: "zarr.Array", grid: tuple[int, ...]) -> bool:
 
 
 def absent_parts(path: Path, series: "TiffPageSeries") -> tuple[str, ...]:
-    """As `absent_chunks`, of the strips or tiles of a TIFF: a length of 0 says that one is left out."""
-    counts = [count for page in series.pages if page is not None for count in page.databytecounts]
-    return _said(path, counts.count(0), len(counts), "strips or tiles", "are empty")
+    """As `absent_chunks`, of the planes that a TIFF's description names and the file does not hold, and of strips or
+    tiles: a length of 0 says that one is left out. ImageError also if a file's only page is one plane of several.
+    """
+    there = [page for page in series.pages if page is not None]
+    absent = len(series.pages) - len(there)
+    if absent and len(there) == 1 == len(there[0].parent.pages):
+        raise ImageError(
+            f"{path.name}: {LOST_PART} (of the {len(series.pages)} planes of its description it holds one); copy it "
+            "again from its source, with all its files"
+        )
+    planes = (
+        f"{absent} of {len(series.pages)} planes are not there and are empty; unless they were not recorded, copy it "
+        "again",
+    )
+    counts = [count for page in there for count in page.databytecounts]
+    return planes * bool(absent) + _said(path, counts.count(0), len(counts), "strips or tiles", "are empty")
+
+
+def absent_planes(series: "TiffPageSeries") -> np.ndarray | None:
+    """Which planes of a TIFF are not there, bool, of the axes before those of a plane; None where all are."""
+    absent = np.array([page is None for page in series.pages])
+    shape = series.shape[: len(series.shape) - len(series.keyframe.shape)]
+    return absent.reshape(shape) if absent.any() and absent.size == math.prod(shape) else None
 
 
 def _said(path: Path, absent: int, every: int, parts: str, meaning: str) -> tuple[str, ...]:

@@ -26,12 +26,22 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     box = reader.total_bounding_box_no_pyramid
     lengths = tuple(max(1, box.get(axis, (0, 1))[1] - box.get(axis, (0, 1))[0]) for axis in "TCZ")
     types = {reader.get_channel_pixel_type(channel) for channel in range(lengths[1])}
-    type_ = max(types, key=lambda name: np.dtype(PIXELS[name][0]).itemsize)
+    grays = [name for name in types if PIXELS[name][1] == 1]
+    depth = max(np.dtype(PIXELS[name][0]).itemsize for name in types)
+    type_ = next(
+        name
+        for name, (dtype, samples) in PIXELS.items()
+        if np.dtype(dtype).itemsize == depth and (samples == 1) == bool(grays)
+    )
+    mixed = ("its channels are of gray and of colours; those of colours are taken as gray",)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
-        replace(_scene(reader, scene, place, lengths, type_, kind, image), warnings=warnings)
+        replace(
+            _scene(reader, scene, place, lengths, type_, kind, image),
+            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *warnings),
+        )
         for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.reading.channels import Choice, choose_channels
+from inference.reading.losses import losses_refused
 from inference.reading.options import DEFAULT, ReadOptions
 from inference.reading.picture import Image, ImageError, Picture
 from inference.reading.planes import choose_planes, name_axes, say_planes, stack_entries
@@ -66,7 +67,8 @@ def open_images(path: Path, options: ReadOptions = DEFAULT, settings: StoreSetti
         for, or asks for a choice that they do not make. The message names the way out.
     """
     path = Path(path)
-    every = _read_series(path, settings)
+    with losses_refused(path):
+        every = _read_series(path, settings)
     numbers = options.series or range(1, len(every) + 1)
     if missing := [n for n in numbers if n > len(every)]:
         raise ImageError(
@@ -125,7 +127,22 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
     shape = series.store.shape
     axes, warned = name_axes(path.name, shape, series.axes, options)
     fixed, stack = choose_planes(path.name, shape, axes, options)
-    channel, choice = _channels(path, series, axes, options)
+    try:
+        channel, choice = _channels(path, series, axes, options)
+    except ImageError as error:
+        raise ImageError("; ".join([str(error), *warned])) from None
+    if series.absent is not None:
+        taken: dict[int, int | list[int]] = {axis: how for axis, how in fixed if isinstance(how, int)}
+        if channel is not None:
+            taken[channel] = sorted({entry for group in choice.groups for entry in group})
+        if series.absent[tuple(taken.get(axis, slice(None)) for axis in range(series.absent.ndim))].all():
+            chosen = [choice.said] * (channel is not None) + say_planes(axes, shape, fixed)
+            place = f" of image {suffix[2:]}" if suffix else ""
+            way = ", or other images with --series" if suffix else ""
+            raise ImageError(
+                f"{path.name}: {' and '.join(chosen)}{place} is not there, though the file's description names it; "
+                f"choose another one{way}"
+            )
     warnings = tuple(f"{path.name}: {warning}" for warning in (*series.warnings, *warned, *choice.warnings))
     said = "; ".join([choice.said, *say_planes(axes, shape, fixed), *series.notes])
 
@@ -178,7 +195,8 @@ def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tu
 
 def _whole(path: Path, regions: np.ndarray | Regions) -> np.ndarray:
     try:
-        return regions[:, :]
+        with losses_refused(path):
+            return regions[:, :]
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # of codecs, which raise many kinds

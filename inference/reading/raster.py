@@ -9,11 +9,10 @@ import numpy as np
 
 from inference.reading import sniff, stores
 from inference.reading.picture import ImageError
-from inference.reading.series import Series
+from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.units import LARGEST_PIXEL
 
-MOST_SAMPLES = 4  # of a picture that is decoded; a longer last axis is that of the columns
-PNG_HEADER_BYTES = 4096  # in which a resolution is looked for
+PNG_HEADER_BYTES = 4096  # in which a resolution is looked for, and whether there are several pictures
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 
 
@@ -33,11 +32,20 @@ def _opencv(path: Path, kind: str) -> Series:
             f"{path.name}: not a readable {kind} file (damaged or cut short?); copy it again, or convert it to TIFF "
             "or PNG"
         )
+    size = _png_pixel_size(data) if kind == sniff.PNG else None
+    warnings = ("it shows several pictures in turn, of which the first is used",) * _is_animated(data, kind)
     if kind == sniff.PNG and data[PNG_COLOUR_TYPE] == GRAY_ALPHA:
-        return Series(pixels[..., 0], "YX", kind, pixel_size=_png_pixel_size(data), notes=("alpha dropped",))
+        return Series(pixels[..., 0], "YX", kind, pixel_size=size, notes=("alpha dropped",), warnings=warnings)
     if pixels.ndim == 3 and pixels.shape[2] > 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return replace(_series(pixels, kind), pixel_size=_png_pixel_size(data) if kind == sniff.PNG else None)
+    return replace(_series(pixels, kind), pixel_size=size, warnings=warnings)
+
+
+def _is_animated(data: np.ndarray, kind: str) -> bool:
+    """Whether the bytes of a PNG or WebP file say that it has several pictures, as these standards have it."""
+    if kind == sniff.PNG:
+        return b"acTL" in bytes(data[:PNG_HEADER_BYTES])
+    return kind == sniff.WEBP and bytes(data[12:16]) == b"VP8X" and bool(data[20] & 2)
 
 
 def _png_pixel_size(data: np.ndarray) -> tuple[float, float] | None:

@@ -6,7 +6,6 @@ Answers are JSON and bare pixels, which can do no harm to the program, whatever 
 import json
 import logging
 import os
-import re
 import stat
 import sys
 from contextlib import suppress
@@ -20,21 +19,15 @@ from inference.listening import Listener
 from inference.machine import available_memory, data_bytes
 from inference.reading import Image, ImageError, open_images
 from inference.reading.digests import file_digest
+from inference.reading.losses import refuse_losses
 from inference.reading.opening import OTHER_READER, READERS
-from inference.reading.picture import LOST_PART, partners_of
+from inference.reading.picture import partners_of
 from inference.reading.plausible import check_header, check_memory, check_pixels
 from inference.reading.sniff import kind_of
 from inference.reading.stores import STORE_SETTINGS, Deferred
 
 PIECE = 2**26  # bytes of pixels that are sent at once
 ROOM = 2**28  # bytes beside the pixels: libraries that are loaded late, their tables and threads
-# In what tifffile logs of parts of an image, and of tags without which pixels are read as what they are not.
-LOSSES = re.compile(
-    "are zeroed|invalid page offset|failed to read|corrupt|index out of range|"
-    "TiffTag (25[6-9]|262|266|27[3789]|284|317|32[0-5]|33[89]) "
-)
-# Of a set of OME-TIFF files; whether that one holds planes of the image is looked at in `inference.reading.tiff`.
-OTHER_FILE = re.compile("OME series failed to read .* raised FileNotFoundError")
 # Modules worth loading once for all files: libraries, and what imports them.
 LATE = (
     *("tifffile", "zarr", "imagecodecs", "PIL.Image", "pydicom", "cv2", "pylibCZIrw.czi", "pillow_heif"),
@@ -58,7 +51,7 @@ def work(connection: Connection) -> None:
             images[:] = open_images(path, options)
             for image in images:
                 check_pixels(path, image.views[0].shape, most_pixels)
-            _refuse_losses(path, complaints)
+            refuse_losses(path, complaints)
             return {
                 "images": list(map(_description, images)),
                 "digest": file_digest(path, partners_of(images)),
@@ -70,7 +63,7 @@ def work(connection: Connection) -> None:
             if isinstance(view.store, Deferred) and not STORE_SETTINGS.fits_in_memory(view.nbytes):
                 check_memory(path, view.shape[:2], view.nbytes)
             pixels = image.open(plane).pixels
-            _refuse_losses(path, complaints)
+            refuse_losses(path, complaints)
             return {}, pixels if isinstance(pixels, np.ndarray) else None
         return {}, np.ascontiguousarray(image.views[plane].pixels[request[3]])
 
@@ -124,13 +117,6 @@ def _collect_complaints() -> list[str]:
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
     return complaints
-
-
-def _refuse_losses(path: Path, complaints: list[str]) -> None:
-    """A library that reads what is left of a file says so in its log, and goes on."""
-    for line in complaints:
-        if LOSSES.search(line) and not OTHER_FILE.search(line):
-            raise ImageError(f"{path.name}: {LOST_PART} ({line}); copy it again from its source, with all its files")
 
 
 def _refuse_devices(path: Path) -> None:

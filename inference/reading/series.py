@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_SAMPLES = 4  # of a picture whose axes are not told; a longer last axis is that of the columns
+
 
 @dataclass(frozen=True)
 class Series:
@@ -23,6 +25,7 @@ class Series:
     alpha : number of entries at the end of S that are no colours but opacity
     pixel_size : (y, x) in micrometres, or None
     convert, converted, inverted : as `inference.reading.regions.Regions` has them
+    absent : bool, of the first axes, planes that are not there and would be read as empty; None where all are
     notes : what was decided in reading, for the line that says how
     warnings : without the file's name
     partners : other files that hold parts of the file's images
@@ -39,6 +42,7 @@ class Series:
     convert: Callable[[np.ndarray], np.ndarray] | None = None
     converted: tuple[int, np.dtype] | None = None
     inverted: bool = False
+    absent: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     partners: tuple[Path, ...] = ()

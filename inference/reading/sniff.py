@@ -31,6 +31,10 @@ UNREADABLE = {  # images that people have and that nothing here reads, with the 
     "Photoshop PSD": "save it as TIFF from Photoshop",
     "GIMP XCF": "export it as TIFF from GIMP",
     "JPEG XR": "save it as TIFF",
+    "Olympus VSI": "such a file is an overview, the image lies in the folder beside it; convert it to OME-TIFF, for "
+    "example with QuPath or bfconvert",
+    "3DHISTECH MRXS": "such a file is an overview, the slide lies in the folder beside it; convert it to OME-TIFF, for "
+    "example with QuPath",
 }
 
 MAGIC = (  # bytes, where they stand, kind
@@ -65,6 +69,7 @@ SHARED = {  # kinds of file that hold anything, with the endings that images of 
     "OLE document (Olympus OIB, Zeiss ZVI)": (".oib", ".zvi"),
     "HDF5 (Imaris IMS, ilastik, BigDataViewer)": (".ims",),
 }
+OVERVIEWS = {".vsi": (TIFF, "Olympus VSI"), ".mrxs": (JPEG, "3DHISTECH MRXS")}  # told from others by the name alone
 ZARR_SUFFIX = ".zarr"  # of a folder
 IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
     ".tif",
@@ -99,21 +104,32 @@ IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
     ZARR_SUFFIX,
 )
 # Of files that call themselves images, whatever is in them.
-IMAGE_ENDINGS = (*IMAGE_SUFFIXES, ".zarr.zip", ".nd2", ".lif", *(e for endings in SHARED.values() for e in endings))
+IMAGE_ENDINGS = (
+    *IMAGE_SUFFIXES,
+    ".zarr.zip",
+    ".nd2",
+    ".lif",
+    *OVERVIEWS,
+    *(e for endings in SHARED.values() for e in endings),
+)
 ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # their lengths in bytes
 START = 512  # bytes that are looked at
 
 
 def kind_of(path: Path) -> str | None:
-    """One of the kinds named above or of `UNREADABLE`, None for anything else. Raises OSError if it cannot be read."""
+    """One of the kinds named above or of `UNREADABLE`, None for anything else. Raises OSError if it cannot be read.
+
+    The name counts only where a file is one picture of an image that lies elsewhere.
+    """
     if path.is_dir():
         return ZARR if any((path / name).is_file() for name in ZARR_FILES) else None
     with open(path, "rb") as file:
         start = file.read(START)
     for magic, place, kind in MAGIC:
         if start[place : place + len(magic)] == magic:
-            return kind
+            inside, overview = OVERVIEWS.get(path.suffix.lower(), (None, ""))
+            return overview if kind == inside else kind
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return WEBP
     if start[:4] == b"\x70\0\0\0" and start[8:9] == b"*":

@@ -1,17 +1,19 @@
 """TIFF and its relatives (OME, ImageJ, BigTIFF, pyramids, slide scanners), through tifffile."""
 
+import math
 import re
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffPageSeries
 
 from inference.reading import colours, stores
-from inference.reading.absent import absent_parts
+from inference.reading.absent import absent_parts, absent_planes
 from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
@@ -141,6 +143,7 @@ def _series(
         colour,
         alpha,
         known.pixel_size,
+        absent=absent_planes(source),
         notes=notes,
         warnings=(*known.warnings, *absent_parts(path, source)),
     )
@@ -180,6 +183,8 @@ def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Detai
         return colours.converted(series, "CMYK", colours.cmyk_to_rgb)
     if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and page.samplesperpixel == 3:
         return colours.converted(series, "Lab", colours.lab_to_rgb(page.photometric == PHOTOMETRIC.ICCLAB))
+    if page.is_svs and page.compression == COMPRESSION.APERIO_JP2000_YCBC and page.samplesperpixel == 3:
+        return colours.converted(series, "YCbCr", colours.ycbcr_to_rgb)  # whatever its photometric interpretation
     if page.photometric == PHOTOMETRIC.YCBCR and not page.is_jfif and page.compression in LOSSLESS:
         if "YCbCrSubSampling" in page.tags and tuple(page.tags["YCbCrSubSampling"].value) != (1, 1):
             raise ImageError(
@@ -212,10 +217,24 @@ def _check_ends(path: Path, series: TiffPageSeries) -> None:
         file = page.parent.filehandle
         end = max((offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)), default=0)
         if end > file.size:
+            end = max(map(sum, zip(page.dataoffsets, _bytes_of_pixels(page.keyframe, page.databytecounts))))
+        if end > file.size:
             raise ImageError(
                 f"{path.name}: {'the file' if file.name == path.name else file.name} is cut short ({file.size} bytes "
                 f"instead of {end}); copy it again from its source"
             )
+
+
+def _bytes_of_pixels(page: tifffile.TiffPage, counts: Sequence[int]) -> list[int]:
+    """Lengths of strips or tiles, but of uncompressed strips no more than their rows take: some programs give the last
+    one, which is lower, the length of the others."""
+    if page.compression != COMPRESSION.NONE or page.is_tiled:
+        return list(counts)
+    samples = page.samplesperpixel if page.planarconfig == PLANARCONFIG.CONTIG else 1
+    row = math.ceil(page.imagewidth * samples * page.bitspersample / 8)
+    strips = math.ceil(page.imagelength / page.rowsperstrip)  # of a plane
+    tops = (i % strips * page.rowsperstrip for i in range(len(counts)))
+    return [min(count, row * min(page.rowsperstrip, page.imagelength - top)) for count, top in zip(counts, tops)]
 
 
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: stores.StoreSettings):

@@ -49,7 +49,8 @@ def _details(tiff: TiffFile, number: int) -> Details:
         warnings += said
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or ()
-        channels = tuple(labels) if isinstance(labels, (list, tuple)) else ()
+        of_colours = "S" in tiff.series[number].axes  # a label is that of a slice
+        channels = tuple(labels) if isinstance(labels, (list, tuple)) and not of_colours else ()
         unit = str((tiff.imagej_metadata or {}).get("unit", ""))
         size = _scaled(resolution, micrometres(1, unit))
         if size and unit.lower() in INCH and max(size) > LARGEST_PIXEL:
@@ -88,14 +89,19 @@ def _number(value: object) -> float:
 
 
 def _ome(tiff: TiffFile, number: int) -> tuple[tuple[str, ...], tuple[float, float] | None, tuple[str, ...]]:
-    """Names of the channels, size of a pixel, and warnings, from OME-XML; nothing where it does not describe every
-    series.
+    """Names of the channels, size of a pixel, and warnings, from OME-XML; nothing where it does not tell which of its
+    images is the series.
     """
     images = tifffile.xml2dict(tiff.ome_metadata or "")["OME"].get("Image", [])
     images = images if isinstance(images, list) else [images]
-    if len(images) != len(tiff.series):
-        return (), None, ()
-    pixels = images[number]["Pixels"]
+    if len(images) == len(tiff.series):
+        image = images[number]
+    else:  # images whose files are not there are no series
+        named = [image for image in images if str(image.get("Name", "")) == tiff.series[number].name]
+        if len(named) != 1:
+            return (), None, ()
+        image = named[0]
+    pixels = image["Pixels"]
     channels = pixels.get("Channel", [])
     names = tuple(str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels]))
     told = [(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"]

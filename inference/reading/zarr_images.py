@@ -12,7 +12,7 @@ from inference.reading.absent import absent_chunks
 from inference.reading.harmless import understood
 from inference.reading.picture import ImageError
 from inference.reading.plausible import check_chunks
-from inference.reading.series import Series
+from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.stores import Chunks, StoreSettings
 from inference.reading.units import micrometres
 from inference.reading.whole_chunks import checked
@@ -39,14 +39,23 @@ def read(path: Path, kind: str | None, settings: StoreSettings) -> list[Series]:
 def _open(path: Path, kind: str | None) -> zarr.Group | zarr.Array:
     if kind != sniff.ZIPPED_ZARR:
         return zarr.open(path, mode="r")
-    top = min(sniff.zarr_folders(path), key=len)  # which all others are in
+    folders = sniff.zarr_folders(path)
+    top = min(folders, key=len)
+    if others := [folder for folder in folders if top and not f"{folder}/".startswith(f"{top}/")]:
+        second = min(others, key=len)
+        raise ImageError(
+            f"{path.name}: holds more than one Zarr ({top}, {second}); unpack it and give the folders in it"
+        )
     return zarr.open(zarr.storage.ZipStore(path, mode="r"), mode="r", path=top)
 
 
 def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterator[Series]:
     """Every image in a node, by what its attributes say it is."""
     if isinstance(node, zarr.Array):
-        yield Series(_chunks(path, node), _axes_of_array(node), "Zarr", name, warnings=absent_chunks(path, node))
+        axes, notes = _axes_of_array(node)
+        colours = "RGB" if axes[-1] == "S" and node.shape[-1] > 2 else ""
+        absent = absent_chunks(path, node)
+        yield Series(_chunks(path, node), axes, "Zarr", name, colours=colours, notes=notes, warnings=absent)
         return
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
@@ -95,11 +104,18 @@ def _chunks(path: Path, array: zarr.Array) -> Chunks:
     return Chunks(path, checked(array))
 
 
-def _axes_of_array(array: zarr.Array) -> str:
-    """From the names that Zarr 3, xarray or GDAL give to the axes, else by their number."""
+def _axes_of_array(array: zarr.Array) -> tuple[str, tuple[str, ...]]:
+    """From the names that Zarr 3, xarray or GDAL give to the axes, else by their number, or by a last one that is too
+    short for columns; and what is to be said of that."""
     names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS")
     letters = "".join(LETTERS.get(str(name).casefold(), "?") for name in names or ())
-    return letters if {"Y", "X"} <= set(letters) else "?" * (array.ndim - len(UNTOLD)) + UNTOLD[-array.ndim :]
+    if {"Y", "X"} <= set(letters):
+        return letters, ()
+    samples = array.ndim > 2 and array.shape[-1] <= MOST_SAMPLES
+    last = ("S" if array.shape[-1] == 3 else "C") * samples
+    untold = UNTOLD.replace("C", "") if last else UNTOLD
+    count = array.ndim - samples
+    return "?" * (count - len(untold)) + untold[-count:] + last, ("axes taken from the lengths",) * samples
 
 
 def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> Series:

@@ -1,4 +1,5 @@
-"""Parts that a file does not hold are counted: chunks of Zarr arrays in every layout, tiles of sparse TIFFs."""
+"""Parts that a file does not hold are counted: chunks of Zarr arrays in every layout, tiles of sparse TIFFs,
+planes of OME-TIFFs."""
 
 import shutil
 
@@ -7,8 +8,9 @@ import pytest
 import tifffile
 import zarr
 
-from inference.reading import ImageError, ReadOptions, open_image
+from inference.reading import ImageError, ReadOptions, open_image, open_images
 from inference.reading.absent import absent_chunks
+from inference.reading.safe_reading import SafeReader
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (2, 100, 130), np.uint8)
 
@@ -84,3 +86,71 @@ def without_bytes(path):
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages[0].tags["StripByteCounts"].overwrite((0, 0))
     return path
+
+
+def recorded(path, *planes, of=5):
+    """An OME-TIFF of a stack of which some z planes were recorded, the numbers of which are their pixels."""
+    data = "".join(f'<TiffData IFD="{i}" FirstZ="{z - 1}" PlaneCount="1"/>' for i, z in enumerate(planes))
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image '
+        'ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" '
+        f'SizeZ="{of}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+    )
+    pixels = np.multiply.outer(np.array(planes, np.uint8), np.ones((30, 40), np.uint8))
+    tifffile.imwrite(path, pixels, description=xml, metadata=None, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize("planes, absent", [((1, 2, 3, 4, 5), 0), ((1, 2, 3), 2), ((1, 3, 5), 2), ((2, 4), 3)])
+@pytest.mark.parametrize("safe", [False, True])
+def test_planes_that_were_not_recorded(tmp_path, planes, absent, safe):
+    """At the end, as of a recording that was stopped, or among the others, as of channels that skip time points."""
+    path = recorded(tmp_path / "a.ome.tif", *planes)
+    options = ReadOptions(z="each")
+    (image,) = SafeReader().open_images(path, options)[0] if safe else open_images(path, options)
+    for z in range(1, 6):
+        assert (image.open(z - 1).pixels[:, :] == (z if z in planes else 0)).all()
+    said = [warning for warning in image.views[0].warnings if "not recorded" in warning]
+    expected = f"a.ome.tif: {absent} of 5 planes are not there and are empty; unless they were not recorded, copy"
+    assert [warning.startswith(expected) for warning in said] == [True] * bool(absent)
+
+
+def test_one_plane_of_several(tmp_path):
+    """A plane with the description of the stack that it was taken out of."""
+    message = r"a\.ome\.tif: a part of the image is missing \(of the 5 planes of its description it holds one\); copy"
+    with pytest.raises(ImageError, match=message):
+        open_images(recorded(tmp_path / "a.ome.tif", 1), ReadOptions(z="each"))
+
+
+def test_a_plane_that_is_chosen_and_was_not_recorded(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 3, 4)
+    assert (open_image(path, ReadOptions(z=3)).pixels == 3).all()
+    assert (open_image(path, ReadOptions(z="max")).pixels == 4).all()
+    for z in (2, 5):
+        with pytest.raises(ImageError, match=rf"a\.ome\.tif: z plane {z} of 5 is not there.*choose another"):
+            open_image(path, ReadOptions(z=z))
+
+
+def test_a_position_at_which_the_recording_was_stopped(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 2, 3, of=2)
+    told = tifffile.tiffcomment(path).replace('<TiffData IFD="2" FirstZ="2" PlaneCount="1"/>', "")
+    image = told[told.index("<Image") : told.index("</OME>")]
+    second = image[: image.index("<TiffData")] + '<TiffData IFD="2" PlaneCount="1"/></Pixels></Image>'
+    tifffile.tiffcomment(path, told.replace("</OME>", second + "</OME>"))
+    first, last = open_images(path, ReadOptions(z=1))
+    assert [image.open().pixels.max() for image in (first, last)] == [1, 3]
+    with pytest.raises(ImageError, match="z plane 2 of 2 of image 2 is not there.* or other images with --series"):
+        open_images(path, ReadOptions(z=2))
+    (only,) = open_images(path, ReadOptions(z=2, series=(1,)))
+    assert only.open().pixels.max() == 2
+
+
+def test_a_channel_that_skips_a_time_point(tmp_path):
+    path = recorded(tmp_path / "a.ome.tif", 1, 3, 4, of=4)
+    told = tifffile.tiffcomment(path).replace('SizeZ="4"', 'SizeZ="2"').replace('SizeC="1"', 'SizeC="2"')
+    told = told.replace('FirstZ="2"', 'FirstZ="0" FirstC="1"').replace('FirstZ="3"', 'FirstZ="1" FirstC="1"')
+    tifffile.tiffcomment(path, told)
+    with pytest.raises(ImageError, match=r"a\.ome\.tif: channel 1 of 2 and z plane 2 of 2 is not there"):
+        open_image(path, ReadOptions(z=2, channels=((1,),)))
+    assert (open_image(path, ReadOptions(z=2, channels=((2,),))).pixels == 4).all()
+    assert (open_image(path, ReadOptions(z=2)).pixels == (0, 4)).all()

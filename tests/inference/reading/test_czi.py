@@ -60,6 +60,22 @@ def test_colours(tmp_path, tissue):
     assert np.array_equal(regions[5:30, 7:60], tissue[5:30, 7:60])
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_gray_and_colours_in_one_file(tmp_path, tissue, deep, first):
+    """A brightfield camera's channel beside a fluorescent one, of the same or another number of bits."""
+    gray = tissue[..., :1].astype(np.uint16) * 200 if deep else tissue[..., :1]
+    channels = (gray, tissue) if first else (tissue, gray)
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for c, pixels in enumerate(channels):
+            file.write(np.ascontiguousarray(pixels), plane={"C": c, "Z": 0, "T": 0})
+    picture = read_image(tmp_path / "a.czi")
+    assert picture.pixels.shape == (*tissue.shape[:2], 2)
+    assert np.array_equal(picture.pixels[..., 0 if first else 1], gray[..., 0])
+    assert np.allclose(picture.pixels[..., 1 if first else 0], tissue.mean(axis=2), atol=1)
+    assert any("those of colours are taken as gray" in warning for warning in picture.warnings)
+
+
 def test_metadata_that_are_no_metadata(stack, monkeypatch):
     monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
     picture = read_image(stack, ReadOptions(z=2))

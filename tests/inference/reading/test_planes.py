@@ -110,6 +110,12 @@ def test_pages_without_a_meaning_are_asked_about(shape, axes, words):
         name_axes("a.tif", shape, axes, ReadOptions())
 
 
+def test_four_pages_may_be_something_else_than_channels(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 20, 30), np.uint8), photometric="minisblack", metadata=None)
+    with pytest.raises(ImageError, match=r"4 channels.*--channels.*4 pages whose meaning.*--axes ZYX or TYX"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_a_projection_holds_two_planes_at_a_time():
     planes, held = 50, []
 

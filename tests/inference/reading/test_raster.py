@@ -137,6 +137,18 @@ def test_frames_of_a_gif_are_time_points(gray, tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.gif", ReadOptions(t=2)).pixels[..., 0], 255 - gray)
 
 
+@pytest.mark.parametrize("ending", ["png", "webp"])
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_of_several_pictures_the_first_is_used_aloud(gray, tmp_path, ending, mode):
+    frames = [PillowImage.fromarray(np.roll(gray, step)).convert(mode) for step in range(3)]
+    frames[0].save(tmp_path / f"many.{ending}", save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(tmp_path / f"one.{ending}", lossless=True)
+    many, one = (read_image(tmp_path / f"{name}.{ending}") for name in ("many", "one"))
+    assert np.array_equal(many.pixels, one.pixels)
+    assert one.warnings == ()
+    assert many.warnings == (f"many.{ending}: it shows several pictures in turn, of which the first is used",)
+
+
 @pytest.mark.parametrize(
     "shape, axes", [((20, 30), "YX"), ((20, 30, 3), "YXS"), ((20, 30, 2), "YXC"), ((2, 20, 30), "CYX")]
 )

@@ -170,11 +170,13 @@ def test_a_decoder_that_fills_what_is_missing(reader, tmp_path):
 def test_a_channel_that_the_file_does_not_hold(reader, tmp_path):
     """OME-XML that tells of a page behind the last one; tifffile gives zeros."""
     path = tmp_path / "a.ome.tif"
-    pages = "".join(f'<TiffData IFD="{page}" FirstC="{channel}" PlaneCount="1"/>' for channel, page in ((0, 0), (1, 5)))
-    channels = "".join(f'<Channel ID="Channel:0:{channel}" SamplesPerPixel="1"/>' for channel in (0, 1))
+    pages = "".join(
+        f'<TiffData IFD="{page}" FirstC="{channel}" PlaneCount="1"/>' for channel, page in enumerate((0, 1, 5))
+    )
+    channels = "".join(f'<Channel ID="Channel:0:{channel}" SamplesPerPixel="1"/>' for channel in range(3))
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0"><Image ID="Image:0">'
-        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="50" SizeY="40" SizeC="3" SizeZ="1" SizeT="1">'
         f"{channels}{pages}</Pixels></Image></OME>"
     )
     tifffile.imwrite(path, np.ones((2, 40, 50), np.uint8), photometric="minisblack", description=xml, metadata=None)

@@ -23,17 +23,20 @@ STARTS = {
     "JPEG XR": b"II\xbc\x01\x20\0\0\0",
     "PAM": b"P7\nWIDTH 2\n",
     "PFM": b"Pf\n2 2\n-1.0\n" + bytes(16),
+    "Olympus VSI": b"II*\0\x08\0\0\0",
+    "3DHISTECH MRXS": b"\xff\xd8\xff\xe0",
 }
+NAMES = {"Olympus VSI": "image.vsi", "3DHISTECH MRXS": "image.MRXS"}
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_is_not_read_is_named_with_the_way_out(tmp_path, kind):
-    path = tmp_path / "image.tif"
+    path = tmp_path / NAMES.get(kind, "image.tif")
     path.write_bytes(STARTS[kind])
     assert kind_of(path) == kind
     with pytest.raises(ImageError) as error:
         open_images(path)
-    assert f"image.tif: {kind} files are not read here; {UNREADABLE[kind]}" == str(error.value)
+    assert f"{path.name}: {kind} files are not read here; {UNREADABLE[kind]}" == str(error.value)
     assert "damaged" not in str(error.value)
 
 
@@ -54,7 +57,7 @@ def test_folders(tmp_path):
 
 
 def test_the_content_decides(gray_png, tmp_path):
-    for name in ("a.tif", "a.czi", "a"):
+    for name in ("a.tif", "a.czi", "a", "a.vsi"):
         shutil.copy(gray_png, tmp_path / name)
         assert kind_of(tmp_path / name) == "PNG"
         assert open_images(tmp_path / name)[0].open().format == "PNG"

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -211,14 +212,13 @@ def test_every_position_of_bioio(tmp_path):
         open_image(tmp_path / "a.ome.tif")
 
 
-def test_a_set_of_files_gives_each_image_once(tmp_path):
-    """Two OME-TIFF files of a position each, both of which describe both, as Micro-Manager writes them."""
-    pixels = RNG.integers(0, 255, (2, 30, 40), np.uint8)
-    names = ("p0.ome.tif", "p1.ome.tif")
+def write_set(folder, pixels):
+    """OME-TIFF files of a position each, all of which describe all, as Micro-Manager writes them; their names."""
+    names = [f"p{i}.ome.tif" for i in range(len(pixels))]
     images = "".join(
-        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" SizeX="40" SizeY="30" '
-        'SizeZ="1" SizeC="1" '
-        f'SizeT="1"><Channel ID="Channel:{i}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"><UUID '
+        f'<Image ID="Image:{i}" Name="Position {i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint8" '
+        'SizeX="40" SizeY="30" SizeZ="1" SizeC="1" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeY="0.5">'
+        f'<Channel ID="Channel:{i}:0" SamplesPerPixel="1" Name="dye {i}"/><TiffData IFD="0" PlaneCount="1"><UUID '
         f'FileName="{name}">'
         f"urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData></Pixels></Image>"
         for i, name in enumerate(names)
@@ -228,13 +228,28 @@ def test_a_set_of_files_gives_each_image_once(tmp_path):
             '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
             f'UUID="urn:uuid:0000000{i}-0000-0000-0000-000000000000">{images}</OME>'
         )
-        tifffile.imwrite(tmp_path / name, pixels[i], description=xml, metadata=None)
-    for name, expected in zip(names, pixels):
+        tifffile.imwrite(folder / name, pixels[i], description=xml, metadata=None)
+    return names
+
+
+def test_a_set_of_files_gives_each_image_once(tmp_path):
+    pixels = RNG.integers(0, 255, (2, 30, 40), np.uint8)
+    for name, expected in zip(write_set(tmp_path, pixels), pixels):
         assert np.array_equal(read_image(tmp_path / name).pixels, expected)
-    (tmp_path / "p1.ome.tif").unlink()
+
+
+@pytest.mark.parametrize("copied", [(0, 1, 2), (0,), (2,), (1, 3)])
+def test_some_files_of_a_set_are_enough_for_their_images(tmp_path, copied):
+    pixels = RNG.integers(0, 255, (4, 30, 40), np.uint8)
+    names = write_set(tmp_path, pixels)
+    for i in {*range(4)} - {*copied}:
+        (tmp_path / names[i]).unlink()
     reader = SafeReader()
-    ((image,), _) = reader.open_images(tmp_path / "p0.ome.tif", ReadOptions())
-    assert np.array_equal(image.open().pixels[:, :], pixels[0])
+    for i in copied:
+        ((image,), _) = reader.open_images(tmp_path / names[i], ReadOptions())
+        picture = image.open()
+        assert np.array_equal(picture.pixels[:, :], pixels[i])
+        assert (picture.channels, picture.pixel_size) == ((f"dye {i}",), (0.5, 0.5))
 
 
 def test_a_plane_whose_file_is_not_there_is_missed(tmp_path):
@@ -347,6 +362,53 @@ def test_uncompressed_ycbcr_is_converted(tissue, tmp_path):
         extratags=[(530, 3, 2, (1, 1), True)],
     )
     assert np.abs(read_image(tmp_path / "a.tif").pixels.astype(int) - tissue).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "compression, program, converted",
+    [(33003, "Aperio Image Library v10", True), (33005, "Aperio Image Library v10", False), (33003, "other", False)],
+)
+@pytest.mark.parametrize("photometric", ["rgb", "ycbcr"])
+def test_jpeg_2000_of_aperio(tissue, tmp_path, compression, program, converted, photometric):
+    """Of the two that Aperio has, one holds YCbCr; other programs write RGB under the same number."""
+    stored = cv2.cvtColor(tissue, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] if converted else tissue
+    tile = imagecodecs.jpeg2k_encode(np.ascontiguousarray(stored), level=0, codecformat="j2k", mct=False)
+    tifffile.imwrite(
+        tmp_path / "a.svs",
+        iter([tile]),
+        shape=stored.shape,
+        dtype=stored.dtype,
+        rowsperstrip=len(stored),
+        compression=compression,
+        photometric=photometric,
+        subsampling=(1, 1),
+        description=f"{program}\r\n|MPP = 0.5",
+        metadata=None,
+    )
+    picture = read_image(tmp_path / "a.svs")
+    assert np.abs(picture.pixels.astype(int) - tissue).max() <= (3 if converted else 0)
+    assert ("converted from YCbCr" in picture.axes) == converted
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_last_strip_that_says_the_length_of_the_others(tissue, tmp_path, planar):
+    """It would end behind the file. With a byte less the file is cut short."""
+    stored = tissue.transpose(2, 0, 1) if planar else tissue
+    rows = 32
+    assert len(tissue) % rows
+    config = "separate" if planar else "contig"
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config, rowsperstrip=rows, metadata=None
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        page = tiff.pages[0]
+        page.tags["StripByteCounts"].overwrite([page.databytecounts[0]] * len(page.databytecounts))
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+    regions = open_image(tmp_path / "a.tif", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[3:, 5:20], tissue[3:, 5:20])
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
+    with pytest.raises(ImageError, match=r"a\.tif: the file is cut short"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_a_raw_mosaic_is_refused_with_a_word(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inference.reading import read_image
+from inference.reading import ReadOptions, read_image
 from tests.helpers.tags import ASCII, FLOAT, RATIONAL, write_with_tags
 
 PIXELS = np.arange(600, dtype=np.uint16).reshape(20, 30)
@@ -30,6 +30,17 @@ def test_ome(tmp_path, unit, length, expected):
 def test_imagej(tmp_path, unit, expected):
     picture = write(tmp_path / "a.tif", imagej=True, resolution=(1 / 0.325, 1 / 0.325), metadata={"unit": unit})
     assert picture.pixel_size == (None if expected is None else pytest.approx((expected, expected), rel=1e-5))
+
+
+def test_labels_of_imagej_are_those_of_slices(tmp_path):
+    """In a composite of one slice these are its channels, in a stack of colours they are not."""
+    names = ["DAPI", "GFP", "Cy5"]
+    composite = {"axes": "CYX", "Labels": names, "mode": "composite"}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 20, 30), np.uint16), imagej=True, metadata=composite)
+    assert read_image(tmp_path / "a.tif").channels == tuple(names)
+    colours = {"axes": "ZYXS", "Labels": names}
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((3, 20, 30, 3), np.uint8), imagej=True, metadata=colours)
+    assert read_image(tmp_path / "b.tif", ReadOptions(z=2)).channels == ("red", "green", "blue")
 
 
 def test_dots_per_inch_of_imagej_are_a_printers(tmp_path):

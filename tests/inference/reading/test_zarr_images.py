@@ -124,6 +124,14 @@ def test_zipped(tmp_path, inside):
     assert np.array_equal(regions[3:9, 5:45], picture.pixels[3:9, 5:45])
 
 
+def test_several_in_one_zip_file(tmp_path):
+    for name in ("a.zarr", "a.zarr2"):
+        write_image(zarr.open_group(tmp_path / "in" / name, mode="w"), version=2)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in")
+    with pytest.raises(ImageError, match=r"packed\.zip: holds more than one Zarr \(a\.zarr, a\.zarr2\); unpack it"):
+        open_images(tmp_path / "packed.zip")
+
+
 def test_gdal(program, gray, gray_png, tmp_path):
     program("gdal_translate", "-of", "ZARR", gray_png, tmp_path / "a.zarr")
     assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, gray)
@@ -135,6 +143,28 @@ def test_named_axes_of_a_plain_array(tmp_path):
     )
     array[...] = PIXELS.transpose(1, 0, 2)
     assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, PIXELS.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    "shape, options, axes, channels",
+    [
+        ((40, 50, 3), {}, "YXS", ("red", "green", "blue")),
+        ((40, 50, 2), {}, "YXC", ()),
+        ((5, 40, 50, 3), {"z": 2}, "ZYXS", ("red", "green", "blue")),
+        ((5, 40, 50), {"z": 2}, "ZYX", ()),
+        ((2, 5, 40, 50), {"z": 2}, "CZYX", ()),
+    ],
+)
+def test_axes_of_an_array_without_names(tmp_path, shape, options, axes, channels):
+    """Channels may be the last axis, as arrays in Python have them."""
+    pixels = RNG.integers(0, 255, shape, np.uint8)
+    zarr.create_array(tmp_path / "a.zarr", data=pixels, chunks=shape)
+    picture = read_image(tmp_path / "a.zarr", ReadOptions(**options))
+    plane = pixels.take(1, axes.index("Z")) if "Z" in axes else pixels
+    assert np.array_equal(picture.pixels, plane.transpose(1, 2, 0) if axes == "CZYX" else plane)
+    assert picture.axes.startswith(f"{axes} (")
+    assert picture.channels == channels
+    assert ("taken from the lengths" in picture.axes) == (axes[-1] in "SC")
 
 
 def test_a_group_that_does_not_say_which_array_is_the_image(tmp_path):
