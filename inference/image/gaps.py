@@ -1,10 +1,10 @@
 """Dark gaps between bright things, as in tissue in fluorescence: they look like cells to a network, and are none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,19 @@ def gaps(labels: np.ndarray, image: np.ndarray, middle: float) -> np.ndarray:
     means = sums / np.maximum(pixels, 1)
     dim = (means < middle) & (pixels > 0)
     dim[0] = False
-    boxes = ndimage.find_objects(labels) if dim.any() else []
-    found = [n for n in np.flatnonzero(dim).tolist() if means[n] < _around(labels, gray, n, boxes[n - 1])]
+    found = [n for n, box in _boxes(labels, dim) if means[n] < _around(labels, gray, n, box)]
     return np.array(found, np.int64)
+
+
+def _boxes(labels: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """The numbers of the wanted cells, as a bool for each number says, with their rows and columns."""
+    places = np.flatnonzero(wanted[labels])
+    numbers = labels.ravel()[places]
+    order = np.argsort(numbers, kind="stable")
+    own, starts = np.unique(numbers[order], return_index=True)
+    for number, part in zip(own.tolist(), np.split(places[order], starts[1:])):
+        y, x = np.divmod(part, labels.shape[1])
+        yield number, (slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1))
 
 
 def _around(labels: np.ndarray, gray: np.ndarray, number: int, box: tuple[slice, slice]) -> float:
