@@ -32,7 +32,8 @@ shipped network wherever the fine-tuned one was no better. OUT/finetune has the 
 the worst held-out images before and after.
 
 Exit code: 0 if all trained networks are better; 1 if one was not, which the last lines say; with --check, if labels
-look wrong; 2 if nothing could be done.
+look wrong; 2 if nothing could be done; 130 if Ctrl-C stopped it. The same command then goes on with a training that was
+stopped; what was stopped at another place it begins again.
 """
 
 import argparse
