@@ -76,7 +76,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.finetune", __doc__)
     add = parser.add_argument
     add_data(parser)
-    add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; new or empty")
+    add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; it must not hold networks yet")
     add("--check", action="store_true", help="look at the labels alone; with -o the pictures go there")
     add("--trust-labels", action="store_true", help="use labels that look wrong all the same, if their size is right")
     add("--formats", action="store_true", help="list the labels that can be read, and end")

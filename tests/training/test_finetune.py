@@ -73,6 +73,20 @@ def test_a_folder_with_networks_is_not_written_over(data, untrained_weights, cap
     assert "holds networks already" in caplog.text
 
 
+def test_a_folder_with_anything_else_is_taken_as_the_help_says(data, tmp_path, monkeypatch, capsys):
+    """Such as what a run that was stopped has left, or the pictures of --check."""
+    for name in ("finetune/class0/resume.safetensors", "finetune/checks/findings.csv", "class0.safetensors"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(finetune, "finetune", lambda *_: [])
+    monkeypatch.setattr(finetune, "write_weights", lambda *_: None)
+    monkeypatch.setattr(finetune, "report", lambda *_: 0)
+    assert run(data, tmp_path) == 0
+    with pytest.raises(SystemExit):
+        main(["-h"])
+    assert "it must not hold networks yet" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_path, monkeypatch, caplog):
     step = FinetuneTrainer.train_step
 
