@@ -52,8 +52,11 @@ def save_checkpoint(path: Path, model: nn.Module, config: Config, storage: str =
     kind = str(model.kind)
     metadata = {"format": FORMAT, "kind": kind, "config": config.to_json(kind)}
     partial = Path(f"{path}.part")
-    partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
-    partial.replace(path)
+    try:
+        partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
     0   done
     1   something of it failed: the log names it, the rest was done
     2   nothing could be done: a wrong option, a missing file, a manifest that cannot be read; one line says what to do
+    130 Ctrl-C stopped it; one line says how to go on
 
 A training that SIGTERM stopped ends with 143.
 """
@@ -11,8 +12,10 @@ import argparse
 import functools
 import logging
 import math
+import os
 from collections.abc import Callable
 
+from inference.exit_codes import INTERRUPTED
 from models.classes import find_class
 
 log = logging.getLogger(__name__)
@@ -21,10 +24,12 @@ DONE, PARTLY, NOTHING = 0, 1, 2
 
 Main = Callable[[list[str] | None], int]
 
+_running = 0  # commands, one within the other
+
 
 def command(main: Main | None = None, *, clock: bool = False) -> Main:
     """Decorator of a command's `main(argv=None)`: sets up the log, and makes of an OSError or a ValueError a line and
-    code 2.
+    code 2, and of Ctrl-C a line and code 130; within another command, and under torchrun, Ctrl-C stays an exception.
 
     Parameters
     ----------
@@ -38,11 +43,20 @@ def command(main: Main | None = None, *, clock: bool = False) -> Main:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(message)s" if clock else "%(message)s", datefmt="%H:%M:%S"
         )
+        global _running
+        _running += 1
         try:
             return main(argv)
         except (OSError, ValueError) as error:
             log.error("%s", error)
             return NOTHING
+        except KeyboardInterrupt as stopped:
+            if _running > 1 or int(os.environ.get("WORLD_SIZE", 1)) > 1:
+                raise
+            log.error("%s", str(stopped) or "stopped before the end; give the same command again")
+            return INTERRUPTED
+        finally:
+            _running -= 1
 
     return guarded
 

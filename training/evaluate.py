@@ -11,7 +11,10 @@ are taken from --predictions. True and predicted labels may be of all the format
     PQ                     panoptic quality of all cells together
     AP                     tp / (tp + fp + fn): of all cells together, as StarDist reports it ("accuracy"), and the mean
                            over the images, as Cellpose does; both count cells at the border
-    errors                 at IoU 0.5: missed, spurious, split, merged, a wrong outline (training.measure.failures)
+    cells, found           number of true and of found cells, also at the border
+    errors                 at IoU 0.5: missed, spurious, split, merged, a wrong outline (training.measure.failures);
+                           cells at the border are left out, as for F1, also where only the true or only the found
+                           outline touches it: the other one then counts as spurious or missed
 
 OUT gets report.html, images.csv (a line an image) and thresholds.csv (a line for each IoU). Where only some cells are
 labelled (--partial), what was found beside them does not count. What looks wrong with the true labels is named first.
@@ -49,6 +52,11 @@ log = logging.getLogger(__name__)
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 TEMPLATE = Path(__file__).parent / "own" / "report.html"
 PICTURE = 1400  # pixels; longer side in the report
+BORDER = (
+    "Cells and found, PQ and AP count cells at the image border too. F1, precision, recall and the kinds of errors "
+    "leave them out; where only the true or only the found outline of a cell touches the border, the other one counts "
+    "as spurious or missed."
+)
 
 
 @dataclass(frozen=True)
@@ -195,14 +203,14 @@ def main(argv: list[str] | None = None) -> int:
         "found": sum(r["found"] for r in rows),
         **{kind: kinds[kind] for kind in FATES[1:]},
     }
-    print(text_table(thresholds), text_table([counts]), text_table(rows), sep="\n\n")
+    print(text_table(thresholds), text_table([counts]), text_table(rows), BORDER, sep="\n\n")
     if args.out:
         write_table(args.out / "thresholds.csv", thresholds, digits=4)
         write_table(args.out / "images.csv", rows, digits=4)
         text = f"{len(done)} images; F1, precision and recall are means over them."
         tables = [
             {"title": "Scores", "text": text, "rows": thresholds},
-            {"title": "Cells", "text": "All images together; errors at IoU 0.5.", "rows": [counts]},
+            {"title": "Cells", "text": f"All images together; errors at IoU 0.5. {BORDER}", "rows": [counts]},
             {"title": "By image", "text": f"At IoU {args.ious[0]:g}.", "rows": rows},
         ]
         by = args.predictions or args.weights

@@ -32,7 +32,8 @@ shipped network wherever the fine-tuned one was no better. OUT/finetune has the 
 the worst held-out images before and after.
 
 Exit code: 0 if all trained networks are better; 1 if one was not, which the last lines say; with --check, if labels
-look wrong; 2 if nothing could be done.
+look wrong; 2 if nothing could be done; 130 if Ctrl-C stopped it. The same command then goes on with a training that was
+stopped; what was stopped at another place it begins again.
 """
 
 import argparse
@@ -75,7 +76,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.finetune", __doc__)
     add = parser.add_argument
     add_data(parser)
-    add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; new or empty")
+    add("-o", "--out", type=Path, metavar="DIR", help="the weights folder to write; it must not hold networks yet")
     add("--check", action="store_true", help="look at the labels alone; with -o the pictures go there")
     add("--trust-labels", action="store_true", help="use labels that look wrong all the same, if their size is right")
     add("--formats", action="store_true", help="list the labels that can be read, and end")

@@ -33,9 +33,10 @@ The run writes
 
 The same command continues a run that was stopped or killed, from the last resume file, exactly as if it had not been:
 crops depend on --seed and the step alone. SIGTERM, by which clusters announce the end, saves first; the exit code is
-then 143 (torchrun's own is 1). Two things follow the clock and differ from run to run: the learning rate with
---time-budget, and the steps at which networks are scored, unless --validate-steps fixes them. Start and validations are
-part of the time budget.
+then 143 (torchrun's own is 1). So does Ctrl-C without torchrun, after the step that runs, with exit code 130; a second
+one ends at once, and what came after the last resume file is lost. Two things follow the clock and differ from run to
+run: the learning rate with --time-budget, and the steps at which networks are scored, unless --validate-steps fixes
+them. Start and validations are part of the time budget.
 
 With several processes --batch is the sum over all of them, and they draw the crops that one would have drawn. Gradients
 are averaged over the processes. Batch normalisation uses the statistics of each process's own crops and keeps the first

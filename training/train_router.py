@@ -33,9 +33,9 @@ and writes
     OUT/log.csv             a line every --log-every steps: the mean of each loss term
     OUT/resume.safetensors  every --save-every seconds and at the end
 
-and prints the confusion matrix. The same command continues a run that was stopped (SIGTERM; the exit code is then 143)
-or killed, exactly as if it had not been; with --time-budget the learning rate follows the clock, so that two runs
-differ.
+and prints the confusion matrix. The same command continues a run that was stopped (SIGTERM or
+Ctrl-C; the exit code is then 143 or 130) or killed, exactly as if it had not been; with --time-budget the learning rate
+follows the clock, so that two runs differ.
 """
 
 import argparse

@@ -148,6 +148,16 @@ def test_a_failed_save_leaves_the_old_file(network, path, monkeypatch):
     assert path.read_bytes() == before
 
 
+def test_a_save_that_is_broken_off_leaves_no_part(network, path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path), "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, network, CONFIG)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_others_may_read_it(path):
     """A container's user is not the one who trained."""
     plain = path.with_name("plain")

@@ -90,6 +90,42 @@ def test_exit_codes(error, code, said, caplog):
     assert [record.getMessage() for record in caplog.records] == said
 
 
+@pytest.mark.parametrize("said", ["", "stopped: 3 steps; the same command goes on from there"])
+def test_an_interrupt_is_one_line(said, caplog):
+    @command
+    def main(argv=None):
+        raise KeyboardInterrupt(*[said] * bool(said))
+
+    assert main([]) == 130
+    assert [r.getMessage() for r in caplog.records] == [said or "stopped before the end; give the same command again"]
+    assert not caplog.records[0].exc_info
+
+
+def test_an_interrupt_ends_the_command_that_started_another_too(caplog):
+    @command
+    def inner(argv=None):
+        raise KeyboardInterrupt
+
+    @command
+    def outer(argv=None):
+        inner([])
+        return 0
+
+    assert outer([]) == 130
+    assert outer([]) == 130  # the count of commands is right again
+    assert len(caplog.records) == 2
+
+
+def test_under_torchrun_an_interrupt_stays_an_exception(monkeypatch):
+    @command
+    def main(argv=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(KeyboardInterrupt):
+        main([])
+
+
 def test_other_errors_are_ours(caplog):
     """They keep their traceback."""
 

@@ -57,6 +57,19 @@ def test_labels_of_another_program(data, capsys):
     assert "AP (Cellpose)" in capsys.readouterr().out
 
 
+def test_what_is_counted_at_the_border_is_said(data, capsys):
+    """A cell whose true outline alone touches the border: found, and yet spurious."""
+    touching, apart = disks((40, 8, 8)), disks((40, 8, 8))
+    apart[:, :2] = 0  # of the challenge's border
+    for folder, labels in (("labels", touching), ("found", apart)):
+        cv2.imwrite(str(data / folder / "good_label.png"), labels)
+    run(data, "--predictions", data / "found")
+    good = next(row for row in rows(data / "out/images.csv") if row["image"] == "good")
+    assert [good[name] for name in ("cells", "found", "AP", "spurious")] == ["1", "1", "1.0", "1"]
+    for said in (capsys.readouterr().out, (data / "out/report.html").read_text(encoding="utf-8")):
+        assert "count cells at the image border too" in said
+
+
 def test_true_labels_that_cannot_be_right_are_named(data, caplog):
     cv2.imwrite(str(data / "labels/bad_label.png"), (TRUE > 0).astype(np.uint8) * 255)
     assert run(data, "--predictions", data / "found") == 0

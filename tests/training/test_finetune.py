@@ -73,6 +73,20 @@ def test_a_folder_with_networks_is_not_written_over(data, untrained_weights, cap
     assert "holds networks already" in caplog.text
 
 
+def test_a_folder_with_anything_else_is_taken_as_the_help_says(data, tmp_path, monkeypatch, capsys):
+    """Such as what a run that was stopped has left, or the pictures of --check."""
+    for name in ("finetune/class0/resume.safetensors", "finetune/checks/findings.csv", "class0.safetensors"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(finetune, "finetune", lambda *_: [])
+    monkeypatch.setattr(finetune, "write_weights", lambda *_: None)
+    monkeypatch.setattr(finetune, "report", lambda *_: 0)
+    assert run(data, tmp_path) == 0
+    with pytest.raises(SystemExit):
+        main(["-h"])
+    assert "it must not hold networks yet" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_path, monkeypatch, caplog):
     step = FinetuneTrainer.train_step
 
@@ -88,6 +102,38 @@ def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_pat
         assert ended.value.code == 143
         assert said in caplog.text
     assert caplog.text.count("the same command goes on from there") == 2
+
+
+def test_ctrl_c_saves_the_training(data, untrained_weights, tmp_path, monkeypatch, caplog):
+    step = FinetuneTrainer.train_step
+
+    def stopped(self, batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        step(self, batch)
+
+    monkeypatch.setattr(FinetuneTrainer, "train_step", stopped)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
+    try:
+        assert run(data, tmp_path / "out", "--weights", untrained_weights, "--time-budget", "5") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caplog.messages[-1].startswith("stopped: 1 steps")
+    assert "the same command goes on from there" in caplog.messages[-1]
+    assert (tmp_path / "out/finetune/class0/resume.safetensors").exists()
+
+
+@pytest.mark.parametrize("stage", ["check_images", "finetune", "report"])
+def test_ctrl_c_at_another_place_is_one_line(data, tmp_path, monkeypatch, caplog, stage):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    for name in ("finetune", "write_weights", "report"):
+        monkeypatch.setattr(finetune, name, lambda *_: [])
+    monkeypatch.setattr(finetune, stage, stopped)
+    assert run(data, tmp_path / "out") == 130
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        "stopped before the end; give the same command again"
+    ]
 
 
 def test_check_alone_trains_nothing(data, tmp_path, caplog):

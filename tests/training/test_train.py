@@ -122,20 +122,29 @@ def test_kill_and_resume(manifest, whole_run, tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch):
-    """SIGTERM in the middle of a step and of a log interval: the step is finished and saved, the exit code says so."""
-    step = Trainer.train_step
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGINT", 130)])
+def test_stop_signal(manifest, whole_run, tmp_path, monkeypatch, caplog, name, code):
+    """In the middle of a step and of a log interval: the step is finished and saved, the exit code says so, and a line
+    how to go on.
+    """
+    step, number = Trainer.train_step, getattr(signal, name)
 
     def interrupted(self, batch):
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         step(self, batch)
 
-    before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_step", interrupted)
-        assert main(arguments(manifest, tmp_path, "--steps", 6)) == 143
-    assert signal.getsignal(signal.SIGTERM) == before
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    caplog.set_level("INFO")
+    first = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
+    try:
+        before = signal.getsignal(number)
+        assert main(arguments(manifest, tmp_path, "--steps", 6)) == code
+        assert signal.getsignal(number) == before
+    finally:
+        signal.signal(signal.SIGINT, first)
+    monkeypatch.undo()
+    assert re.fullmatch(r"stopped: 3 steps in \d+ s; the same command goes on from there", caplog.messages[-1])
     assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["2"]
     assert not (tmp_path / "stardist.safetensors").exists()
     assert main(arguments(manifest, tmp_path, "--steps", 6)) == 0

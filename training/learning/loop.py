@@ -2,12 +2,14 @@
 to stop.
 """
 
+import functools
 import json
 import logging
 import math
 import signal
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +23,7 @@ from training.images.datasets import Sample
 from training.images.sources import counted, united
 from training.learning.distributed import Team
 from training.learning.settings import Settings
+from training.learning.stopping import StopSignal
 from training.learning.trainer import NotFinite, Stopped, Trainer
 from training.tables import drop_rows_after, write_row
 
@@ -63,27 +66,6 @@ class StepSampler:
             first += self.batch
 
 
-class StopSignal:
-    """Whether SIGTERM has come, for the duration of a `with` block."""
-
-    def __enter__(self) -> "StopSignal":
-        self.came = False
-        self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *error) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    def _note(self, *_) -> None:
-        self.came = True
-        log.info("asked to stop: saving")
-
-    def check(self) -> None:
-        """Raise Stopped if the signal has come."""
-        if self.came:
-            raise Stopped
-
-
 def make_loader(data: Dataset, settings: Settings, team: Team, start: int) -> DataLoader:
     """Batches of the steps from `start` on."""
     sampler = StepSampler(start, settings.batch, team.rank, team.size)
@@ -96,7 +78,7 @@ def make_loader(data: Dataset, settings: Settings, team: Team, start: int) -> Da
         num_workers=workers,
         pin_memory=team.device.type == "cuda",
         prefetch_factor=prefetched(first, sampler.share, workers) if workers else None,
-        worker_init_fn=prepare_worker,
+        worker_init_fn=functools.partial(prepare_worker, alone=team.size == 1),
     )
 
 
@@ -106,9 +88,24 @@ def prefetched(crop: dict[str, torch.Tensor], batch: int, workers: int) -> int:
     return max(2, min(MOST_PREFETCHED, PREFETCH_BYTES // (batch_bytes * workers)))
 
 
-def prepare_worker(_: int) -> None:
-    """A SIGTERM that goes to all processes stops the main one alone, which then ends the workers."""
+def prepare_worker(_: int, alone: bool) -> None:
+    """A signal that goes to all processes stops the main one alone, which then ends the workers."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if alone:  # else Ctrl-C is torchrun's business
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def working(loader: DataLoader) -> Iterator[Iterator[dict[str, torch.Tensor]]]:
+    """The loader's batches. Its workers end with the block: at the end of the program nothing else could end them if an
+    error still held the iterator.
+    """
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        if end := getattr(batches, "_shutdown_workers", None):  # none if the main process makes the crops
+            end()
 
 
 def train(kind: type[Trainer], settings: Settings) -> int:
@@ -116,6 +113,8 @@ def train(kind: type[Trainer], settings: Settings) -> int:
 
     Raises
     ------
+    KeyboardInterrupt
+        If Ctrl-C stopped it; what it then says tells how to go on.
     ValueError
         If it cannot begin, or a step's gradients are no numbers. The message says what to do.
     """
@@ -135,19 +134,25 @@ def train(kind: type[Trainer], settings: Settings) -> int:
             announce(trainer, data, val, resumed)
         loader = make_loader(data, settings, team, trainer.step)
         with (
+            working(loader) as batches,  # the workers fill their queues during a validation
             logging_redirect_tqdm() if team.leads else nullcontext(),
             tqdm(initial=trainer.progress(), total=1, bar_format=BAR, disable=None if team.leads else True) as bar,
         ):
+            if team.size == 1:
+                stop.take_interrupts()
             try:
-                finished = run(trainer, loader, val, stop, bar, began)
+                finished = run(trainer, batches, val, stop, bar, began)
             except NotFinite as error:
                 images = ", ".join(sorted({str(data.samples[i].record.image) for i in error.samples}))
                 raise ValueError(
                     f"step {trainer.step + 1}: {error}: the network would be lost. Look at the images of this step and "
                     f"their labels, or lower --lr: {images}"
                 ) from None
+        said = f"{trainer.step} steps in {trainer.seconds:.0f} s"
+        if stop.interrupted:  # though it were at the end: what would come next is not wanted
+            raise KeyboardInterrupt(f"stopped: {said}; the same command goes on from there")
         if team.leads:
-            log.info("%s: %d steps in %.0f s", "done" if finished else "stopped", trainer.step, trainer.seconds)
+            log.info("%s", f"done: {said}" if finished else f"stopped: {said}; the same command goes on from there")
         return DONE if finished else STOPPED
 
 
@@ -168,13 +173,19 @@ def announce(trainer: Trainer, data: Dataset, val: list[Sample], resumed: bool) 
     (settings.out / ARGUMENTS).write_text(json.dumps(vars(settings), default=str, indent=1), encoding="utf-8")
 
 
-def run(trainer: Trainer, loader: DataLoader, val: list[Sample], stop: StopSignal, bar: tqdm, began: float) -> bool:
+def run(
+    trainer: Trainer,
+    batches: Iterator[dict[str, torch.Tensor]],
+    val: list[Sample],
+    stop: StopSignal,
+    bar: tqdm,
+    began: float,
+) -> bool:
     """Train to the end of the run, or until `stop`; the answer is whether the end was reached.
 
     `began` is when this process began, by time.monotonic().
     """
     settings, team = trainer.settings, trainer.team
-    batches = iter(loader)  # starts the workers, which fill their queues during a validation
     clock, saved = began, time.monotonic()
     try:
         if settings.init and trainer.step == 0 and trainer.validated[0] < 0:

@@ -39,12 +39,15 @@ def save_run(
             f"optimiser/{name}/{key}": value for key, value in optimiser.state[parameter].items() if value is not None
         }
     partial = out / f"{RESUME_FILE}.part"
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        partial,
-        {"state": json.dumps({"arguments": arguments, **state})},
-    )
-    partial.replace(out / RESUME_FILE)
+    try:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            partial,
+            {"state": json.dumps({"arguments": arguments, **state})},
+        )
+        partial.replace(out / RESUME_FILE)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_run(

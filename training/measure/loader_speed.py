@@ -17,7 +17,7 @@ import torch
 from inference.network import choose_device
 from training.command import DONE, command, manual
 from training.learning.distributed import Team
-from training.learning.loop import default_workers, make_loader
+from training.learning.loop import default_workers, make_loader, working
 from training.learning.segmenter_trainer import SegmenterTrainer, training_crops
 from training.learning.settings import SegmenterSettings
 from training.learning.train_options import add_arguments
@@ -42,18 +42,18 @@ def measure(settings: SegmenterSettings, seconds: float) -> tuple[dict[str, floa
     trainer = SegmenterTrainer(settings, team)
     loader = make_loader(training_crops(trainer.settings), trainer.settings, team, 0)
     ready = (loader.prefetch_factor or 0) * loader.num_workers
-    batches = iter(loader)
-    for _ in range(1 + ready):  # what lay ready would count as made in no time
-        batch = next(batches)
-    batch_rates = {"loader": rate(lambda: next(batches), seconds, team.device)}
-    for _ in range(WARM_UP_STEPS):
-        trainer.train_step(batch)
-    waiting_workers = 2 * ready / batch_rates["loader"]
-    time.sleep(min(60, waiting_workers))  # until the workers' queues are full and they rest
-    batch_rates["step"] = rate(lambda: trainer.train_step(batch), seconds, team.device)
-    for _ in range(ready):
-        next(batches)
-    batch_rates["together"] = rate(lambda: trainer.train_step(next(batches)), seconds, team.device)
+    with working(loader) as batches:
+        for _ in range(1 + ready):  # what lay ready would count as made in no time
+            batch = next(batches)
+        batch_rates = {"loader": rate(lambda: next(batches), seconds, team.device)}
+        for _ in range(WARM_UP_STEPS):
+            trainer.train_step(batch)
+        waiting_workers = 2 * ready / batch_rates["loader"]
+        time.sleep(min(60, waiting_workers))  # until the workers' queues are full and they rest
+        batch_rates["step"] = rate(lambda: trainer.train_step(batch), seconds, team.device)
+        for _ in range(ready):
+            next(batches)
+        batch_rates["together"] = rate(lambda: trainer.train_step(next(batches)), seconds, team.device)
     rates = {name: value * settings.batch for name, value in batch_rates.items()}
     return rates, f"{trainer.settings.encoder} on {team.device}"
 

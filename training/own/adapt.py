@@ -103,6 +103,8 @@ def adapt(
         As `training.learning.loop.train`.
     SystemExit
         If the training is stopped by SIGTERM.
+    KeyboardInterrupt
+        If it is stopped by Ctrl-C.
     """
     records = task.records
     manifest = task.folder / "manifest.csv"
@@ -123,7 +125,6 @@ def adapt(
     )
     with keep_samples():
         if code := train(FinetuneTrainer, settings):
-            log.info("the same command goes on from there")
             raise SystemExit(code)
         (task.folder / RESUME_FILE).unlink(missing_ok=True)
         candidate = task.folder / f"{kind}.safetensors"

@@ -51,12 +51,11 @@ def check_images(images: Sequence[OwnImage], folder: Path | None, trust: bool = 
         _name(image, finding)
         row = {"image": image.name, "kind": finding.kind, "left out": int(finding.fatal), "text": finding.text}
         rows.append(row | {"cells": " ".join(map(str, finding.cells))})
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"{len(rows):03d}_{finding.kind}_{image.name}".replace("/", "-").replace(" ", "-")
-            write_png(folder / f"{name}.png", draw_finding(image, finding))
     if folder and rows:
-        write_table(folder / TABLE, rows)
+        write_table(folder / TABLE, rows)  # first: by it the next look knows what to remove, though this one is stopped
+        for number, (image, finding) in enumerate(findings, start=1):
+            name = f"{number:03d}_{finding.kind}_{image.name}".replace("/", "-").replace(" ", "-")
+            write_png(folder / f"{name}.png", draw_finding(image, finding))
         log.info("%s: a picture of each, and findings.csv", folder)
     wrong, fatal = {i.name for i, _ in findings}, {i.name for i, f in findings if f.fatal}
     usable = [image for image in images if image.name not in fatal]

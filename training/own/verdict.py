@@ -68,8 +68,19 @@ class Outcome:
 
 
 def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
-    """A complete weights folder: the fine-tuned networks that are better, and of the others those of `start`."""
+    """A complete weights folder: the fine-tuned networks that are better, and of the others those of `start`.
+
+    If it is broken off, the folder has no router, without which it is none for predict.py and for another run.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_all(start, out, outcomes)
+    except BaseException:
+        (out / ROUTER_FILE).unlink(missing_ok=True)
+        raise
+
+
+def _write_all(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
     for name in FILES:
         shutil.copyfile(start / name, out / name)
     if (start / CARD).exists():

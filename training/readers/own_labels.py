@@ -146,6 +146,10 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     files = [labels] if labels.is_file() else [p for p in sorted(labels.rglob("*")) if p.suffix.lower() in ENDINGS]
     files = [p for p in files if not p.name.startswith(".")]
     coco = _coco_files(files)
+    if labels.is_file() and not coco:
+        raise ValueError(
+            f"{labels}: a file, and not COCO's for many images; give the folder in which the files of labels are"
+        )
     files = [p for p in files if p not in {c.path for c in coco}]
     pictures = image_files(images, recursive=True)
     if images in labels.parents:

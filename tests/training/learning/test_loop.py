@@ -1,12 +1,16 @@
 """training.learning.loop: which crops a step has, how many lie ready, who makes them; when a network is kept."""
 
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from training.learning.distributed import Team
-from training.learning.loop import StepSampler, default_workers, make_loader, prefetched, run_validation
+from training.learning.loop import StepSampler, default_workers, make_loader, prefetched, run_validation, working
 from training.learning.segmenter_trainer import SegmenterTrainer
 
 
@@ -57,6 +61,50 @@ def test_the_first_crop_is_made_before_there_are_workers():
     data = Asked()
     make_loader(data, SimpleNamespace(batch=8, workers=2), Team(torch.device("cpu")), 5)
     assert list(data) == [40]
+
+
+class Crops:
+    """Ones of four bytes, without end."""
+
+    def __getitem__(self, number):
+        return {"image": torch.ones(4, dtype=torch.uint8)}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_workers_end_with_the_block_though_an_error_holds_the_iterator(workers):
+    loader = make_loader(Crops(), SimpleNamespace(batch=2, workers=workers), Team(torch.device("cpu")), 0)
+    with pytest.raises(KeyError) as held, working(loader) as batches:
+        assert next(batches)["image"].shape == (2, 4)
+        assert len(multiprocessing.active_children()) == workers
+        raise KeyError(batches)
+    assert held.value.args == (batches,)
+    assert not multiprocessing.active_children()
+
+
+ERROR = """
+import torch
+from types import SimpleNamespace
+from training.learning.distributed import Team
+from training.learning.loop import make_loader, working
+class Crops:
+    def __getitem__(self, number):
+        return {"image": torch.ones(4, dtype=torch.uint8)}
+def train():
+    loader = make_loader(Crops(), SimpleNamespace(batch=2, workers=1), Team(torch.device("cpu")), 0)
+    with working(loader) as batches:
+        next(batches)
+        raise KeyError("a mistake")
+train()
+"""
+
+
+def test_a_program_that_an_error_ends_does_not_wait_for_its_workers():
+    """They ignore the signal by which Python ends processes that are left."""
+    run = subprocess.run(
+        [sys.executable, "-c", ERROR], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 1
+    assert "a mistake" in run.stderr
 
 
 def test_without_validation_images_the_next_network_is_kept_as_late_as_with_them():

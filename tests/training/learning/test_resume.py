@@ -10,6 +10,7 @@ from torch import nn
 
 from models.checkpoint import CheckpointError
 from training.images.manifest import digest_of, read_manifest
+from training.learning import resume
 from training.learning.distributed import Team
 from training.learning.resume import UNSAID, load_run, save_run
 from training.learning.segmenter_trainer import SegmenterTrainer
@@ -165,3 +166,19 @@ def test_an_option_that_came_after_the_file_was_off(tmp_path):
 
 def test_no_file_no_state(tmp_path):
     assert load_run(tmp_path, {}, None, {}) is None
+
+
+def test_a_save_that_is_broken_off_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    layer = nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(layer.parameters())
+    save_run(tmp_path, {"model": layer}, optimiser, {"seed": 1}, {"step": 1})
+
+    def broken_off(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resume, "save_file", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        save_run(tmp_path, {"model": layer}, optimiser, {"seed": 1}, {"step": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
+    assert load_run(tmp_path, {"model": layer}, optimiser, {"seed": 1}) == {"step": 1}

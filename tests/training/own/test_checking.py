@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from training.own import checking
 from training.own.checking import check_images, line
 from training.own.checks import Finding
 from training.own.collection import collect
@@ -138,3 +139,23 @@ def test_many_numbers_are_cut_short():
     assert line(Image, Finding("specks", "t", tuple(range(1, 12)))) == (
         "a.tif: specks: t (numbers 1, 2, 3, 4, 5, 6, 7, 8 and 3 more)"
     )
+
+
+def test_pictures_of_a_look_that_was_broken_off_are_removed_by_the_next(look, tmp_path, monkeypatch):
+    labels = disks()
+    labels[18:22, 18:22] = 0
+    write, written = checking.write_png, []
+
+    def stopped(path, picture):
+        if written:
+            raise KeyboardInterrupt
+        write(path, picture)
+        written.append(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checking, "write_png", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            look(hole=labels, other=labels)
+    assert written[0].exists()
+    look(hole=disks(), other=disks())
+    assert not written[0].exists()

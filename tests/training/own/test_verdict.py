@@ -11,6 +11,7 @@ from inference.segmenter import Segmenter
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.checksums import write_checksums
 from models.weights_folder import FILES
+from training.own import verdict
 from training.own.verdict import OWN_TERMS, Outcome, advice, follow, write_weights
 
 
@@ -69,6 +70,17 @@ def test_what_was_mixed_in_is_named(start, candidate, tmp_path):
     sources = read_config(tmp_path / "out/class1.safetensors")[1].sources
     assert sources["old"] == {"images": 3, "terms": "CC0"}
     assert set(sources) == {"old", "mixed", "own"}
+
+
+def test_a_folder_that_is_broken_off_has_no_router(start, candidate, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verdict, "write_checksums", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_weights(start, tmp_path / "out", [outcome(0.5, 0.7, candidate)])
+    assert (tmp_path / "out/class1.safetensors").exists()
+    assert not (tmp_path / "out/router.safetensors").exists()
 
 
 @pytest.mark.parametrize("after", [0.4, 0.5, 0.503])

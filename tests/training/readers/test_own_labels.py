@@ -265,3 +265,9 @@ def test_every_ending_has_a_reader(tmp_path):
         path.write_bytes(b"nonsense")
         with pytest.raises(ValueError, match=f"a{ending}"):
             read_own_labels(path, (2, 2))
+
+
+def test_one_file_in_the_place_of_a_folder(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png", "a_label.png")
+    with pytest.raises(ValueError, match="a_label.png: a file, .* give the folder in which the files of labels are"):
+        find_pairs(tmp_path / "images", tmp_path / "a_label.png")
