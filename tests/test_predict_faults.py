@@ -154,6 +154,45 @@ def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image
     assert run(out="in")[0] == 0, "now it is ours"
 
 
+BESIDE = ("--cellpose", "--rois", "--geojson", "--table", "--outlines", "--png", "--overlay")
+
+
+def test_a_correction_is_not_written_over(tmp_path, run, image):
+    """Of any file beside the labels, also by options that are others; the image's other files stay, too."""
+    image("a.png"), image("b.png")
+    assert run(*BESIDE, "--route", "1")[0] == run(*BESIDE)[0] == 0
+    out = tmp_path / "out"
+    files = sorted(path for path in out.iterdir() if path.name.startswith("a"))
+    assert len(files) == 1 + len(BESIDE)
+    before = {path: path.read_bytes() for path in files}
+    for path in files:
+        if path.name == "a_label.tiff":
+            continue
+        path.write_bytes(before[path][:-1] + b"!")
+        code, told = run(*BESIDE, "--dry-run", report=tmp_path / "dry.json")
+        assert code == 1
+        assert f"{path} was changed after this program wrote it; move it away to keep it" in told["a.png"]
+        assert told["b.png"] == "to be done"
+        path.write_bytes(before[path])
+    path = out / "a_seg.npy"
+    path.write_bytes(b"by hand")
+    assert run(*BESIDE, "--resume")[1] == {"a.png": "kept", "b.png": "kept"}
+    code, told = run(*BESIDE, "--route", "1")
+    assert code == 1
+    assert "a_seg.npy was changed" in told["a.png"]
+    assert told["b.png"] == "done"
+    assert {other for other in files if other.read_bytes() != before[other]} == {path}
+    assert path.read_bytes() == b"by hand"
+    assert run("--table")[0] == 0, "without --cellpose it is in nobody's way"
+    assert run("--cellpose")[0] == 1
+    path.rename(tmp_path / "a_seg.npy")
+    assert run("--cellpose")[0] == 0
+    path.write_bytes(b"by hand")
+    assert run("--cellpose", "--overwrite")[0] == 0
+    assert path.read_bytes() != b"by hand"
+    assert run("--cellpose")[0] == 0, "now it is ours"
+
+
 def test_an_image_of_another_part_is_not_written_over(tmp_path, untrained_weights, run, image, caplog):
     image("a.png")
     other = tmp_path / "in" / "a_label.tiff"

@@ -206,6 +206,24 @@ def test_a_stack_that_was_stopped_is_done_by_the_next_run(tmp_path, run, monkeyp
     assert all([int(row["label"]) for row in table] == list(range(1, len(table) + 1)) for table in tables)
 
 
+def test_corrections_of_a_stacks_planes_are_not_written_over(tmp_path, run):
+    """Nor those of its projection, whose labels those of the planes have replaced."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", tmp_path / "a.ome.tif", "--cellpose", "--diameter", "28", "--z")
+    for z in ("max", "each", "max", "each"):
+        assert run(*words, z)[0] == 0
+    for name, z in (("a_z2_seg.npy", "each"), ("a_seg.npy", "max")):
+        path = tmp_path / "out" / name
+        before = path.read_bytes()
+        path.write_bytes(b"by hand")
+        code, _, (row,) = run(*words, z)
+        assert code == 2
+        assert f"{name} was changed after this program wrote it" in row["status"]
+        assert path.read_bytes() == b"by hand"
+        path.write_bytes(before)
+    assert run(*words, "each")[0] == run(*words, "max")[0] == 0
+
+
 def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
     """With the class, sizes and doubts of the middle one."""
     tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")

@@ -145,7 +145,9 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError
     if none. With --part all images are given: other parts need theirs.
     """
-    claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
+    claims = Claims(
+        {os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite, request.resume
+    )
     folders = {request.folder / name.parent for name in names.values()}
     results = [(folder, suffix) for folder in folders for suffix in request.suffixes]
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]

@@ -98,7 +98,8 @@ def _obstacle(request: Request, claims: Claims, path: Path, digest: str, image: 
     place = request.folder / target
     others = plane_files(place, image, request.suffixes[1:])
     try:
-        claims.claim(path, digest, place.with_name(f"{place.name}{LABEL_SUFFIX}"), others)
+        labels = place.with_name(f"{place.name}{LABEL_SUFFIX}")
+        claims.claim(path, digest, labels, others, (*image.stack, *view.shape))
         if request.diameter:
             request.diameter.pixels(file, view)
         try:
