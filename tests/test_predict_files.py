@@ -328,6 +328,18 @@ def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
     assert "torch" not in subprocess.run(program, capture_output=True, text=True, check=True).stderr
 
 
+def test_a_dry_run_leaves_the_report_of_a_run(tmp_path, untrained_weights, caplog):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    report = tmp_path / "r.csv"
+    words = ["-i", tmp_path / "a.png", "-o", tmp_path / "out", "--weights", untrained_weights, "--report", report]
+    assert [main([*map(str, words), *more]) for more in (["--dry-run"], [])] == [0, 0]
+    before = report.read_bytes()
+    for more in ([], ["--overwrite"]):
+        assert main([*map(str, words), "--dry-run", *more]) == 2
+        assert "r.csv: the report of a run that was no dry one is there; give another name" in caplog.text
+        assert report.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -18,7 +18,7 @@ from inference.machine import lacks_memory, too_little_memory
 from inference.outputs.whole_file import remove_leftovers
 from inference.reading.safe_reading import SafeReader
 from inference.running.claims import Claims, NotOurs, make_folder
-from inference.running.dry_run import dry_run
+from inference.running.dry_run import check_report, dry_run
 from inference.running.finding import Found, Skipped
 from inference.running.naming import result_names
 from inference.running.opened import open_all
@@ -45,7 +45,10 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            rows = dry_run(request, images, names, claims_of(request, found, names), SafeReader(request.read_limits))
+            claims = claims_of(request, found, names)
+            if request.report:
+                check_report(request.report)
+            rows = dry_run(request, images, names, claims, SafeReader(request.read_limits))
             with Report(request.report, request.brief, part) as report:
                 for row in rows:
                     report.add(row)

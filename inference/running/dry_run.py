@@ -8,11 +8,11 @@ from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import Image
 from inference.reading.safe_reading import SafeReader
-from inference.running.claims import Claims
+from inference.running.claims import Claims, NotOurs
 from inference.running.finding import Found
 from inference.running.messages import describe
 from inference.running.naming import plane_files
-from inference.running.report import ReportRow
+from inference.running.report import ReportRow, read_report
 from inference.running.request import Request
 from inference.streams import escaped
 
@@ -90,6 +90,22 @@ def dry_run(
         "about 25 pixels; smaller ones take longer"
     )
     return rows
+
+
+def check_report(path: Path) -> None:
+    """Look at the place of a dry run's report, which `Claims.check_table` has found fit for one.
+
+    Raises
+    ------
+    NotOurs
+        If there is one of a true run, which would be lost.
+    """
+    try:
+        rows = read_report(path) if path.exists() else []
+    except ValueError:  # empty, or to be written over whatever it is
+        return
+    if any(row.get("version") or row["status"] in ("done", "kept") for row in rows):
+        raise NotOurs(f"--report {path}: the report of a run that was no dry one is there; give another name")
 
 
 def _obstacle(request: Request, claims: Claims, path: Path, digest: str, image: Image, target: Path) -> str:

@@ -1,5 +1,7 @@
 """The report: a line for each image, of how it was read, what was found and where the time went."""
 
+import csv
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,8 @@ STAGE_COLUMNS = {stage: f"{stage}_seconds" for stage in STAGES}
 STOPWATCH = ("tolerance_seconds", "stages", "seconds", "peak_memory_mb")
 TOLERANCE_PIXELS = 1_000_000  # the challenge allows 10 s up to this size, and 10 s per this many pixels above
 TOLERANCE_SECONDS = 10.0
+
+Row = Mapping[str, str | int | float | None]  # of a report that was read
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,23 @@ class Report:
         if self._table:
             with suppress(OSError):  # a full disk, which has been told
                 self._table.__exit__()
+
+
+def read_report(path: Path) -> list[Row]:
+    """The lines of a report, CSV or JSON. Raises ValueError for any other file."""
+    try:
+        if path.suffix.lower() == ".json":
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            columns = [set(row) for row in rows]
+        else:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(table := csv.DictReader(file))
+            columns = [set(table.fieldnames or ())]
+        if all(names >= {"image", "status"} for names in columns):
+            return rows
+    except (ValueError, TypeError, csv.Error):
+        pass
+    raise ValueError(f"{path}: no report as predict.py --report writes it")
 
 
 def time_tolerance(height: int, width: int) -> float:
