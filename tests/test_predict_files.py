@@ -328,6 +328,33 @@ def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
     assert "torch" not in subprocess.run(program, capture_output=True, text=True, check=True).stderr
 
 
+def test_a_dry_run_fails_where_the_run_would_and_keeps_what_it_would(tmp_path, untrained_weights, capsys, caplog):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    (tmp_path / "file").touch()
+
+    def code(*options, out="out"):
+        words = ("-i", tmp_path / "a.png", "-o", tmp_path / out, "--weights", untrained_weights, *options)
+        return main([*map(str, words)])
+
+    for more in ((), ("--dry-run",)):
+        assert code(*more, out="file") == 2
+        assert "file: not a folder but a file" in caplog.text
+        caplog.clear()
+    assert code("--table") == 0
+    capsys.readouterr()
+    report = tmp_path / "r.json"
+    for more, status in (
+        (("--table", "--resume"), "to be kept"),
+        (("--resume",), "to be kept"),
+        (("--table",), "to be done"),
+        (("--geojson", "--resume"), "to be done"),
+        (("--quick", "--resume"), "to be done"),
+    ):
+        assert code("--dry-run", "--report", report, *more) == 0
+        assert [row["status"] for row in json.loads(report.read_text())] == [status]
+        assert capsys.readouterr().out.splitlines()[0].endswith("; to be kept") == (status == "to be kept")
+
+
 def test_a_dry_run_leaves_the_report_of_a_run(tmp_path, untrained_weights, caplog):
     cv2.imwrite(str(tmp_path / "a.png"), COINS)
     report = tmp_path / "r.csv"

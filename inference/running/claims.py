@@ -220,5 +220,18 @@ def make_folder(folder: Path, option: str) -> None:
         raise NotOurs(f"{option} {folder}: cannot be made ({error.strerror}); give another place") from None
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Raise NotOurs or PermissionError, with the option, where `make_folder` or writing would fail; makes nothing."""
+    place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        reason = "not a folder but a file, or a link to nothing" if place == folder else f"{place} is not a folder"
+        raise NotOurs(f"{option} {folder}: {reason}; give another place")
+    if not os.access(place, os.W_OK):
+        raise PermissionError(
+            f"{option} {folder}: no permission to write in {place}; change its owner or mode, or run as another user "
+            "(--user)"
+        )
+
+
 def _is_empty(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and not path.stat().st_size

@@ -27,7 +27,7 @@ Row = Mapping[str, str | int | float | None]  # of a report that was read
 class ReportRow:
     """A line of the report; what does not apply is None.
 
-    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done" of a dry run
+    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done", "to be kept" of a dry run
     image, labels : names of the files
     dtype, axes, format : of the file's pixels
     series : number and name of the image in a file of several

@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
 from inference.outputs.page import TEMPLATE
-from inference.running.claims import Claims, NotOurs, make_folder
+from inference.running.claims import Claims, NotOurs, check_folder, make_folder
 from inference.running.provenance import Provenance
 
 SHAPE = (4, 4)
@@ -291,3 +292,20 @@ def test_folders_that_cannot_be_made(tmp_path):
     make_folder(tmp_path / "a" / "b", "-o")
     make_folder(tmp_path / "a" / "b", "-o")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_is_looked_at_and_not_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name in ("file", "gone"):
+        with pytest.raises(NotOurs, match=f"-o .*{name}: not a folder but a file, or a link to nothing; give another"):
+            check_folder(tmp_path / name, "-o")
+    with pytest.raises(NotOurs, match="-o .*x: .*file is not a folder; give another place"):
+        check_folder(tmp_path / "file" / "x", "-o")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "a" / "b", Path("a") / "b", Path()):
+        check_folder(folder, "-o")
+    assert not (tmp_path / "a").exists()
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=f"-o .*b: no permission to write in {tmp_path}; change"):
+        check_folder(tmp_path / "a" / "b", "-o")
