@@ -123,6 +123,18 @@ def test_other_weights_are_done_anew(tmp_path, run, image, untrained_weights):
     assert run("--resume", weights=other)[1] == {"a.png": "done"}
 
 
+def test_the_report_of_a_resumed_run_is_that_of_the_whole(tmp_path, run, image):
+    image("a.png")
+    run("--max-size", "400")
+    (before,) = json.loads((tmp_path / "r.json").read_text())
+    image("b.png")
+    assert run("--max-size", "400", "--resume")[1] == {"a.png": "kept", "b.png": "done"}
+    rows = json.loads((tmp_path / "r.json").read_text())
+    for name in ("class", "class_probability", "doubts", "cell_diameter_px", "removed_cells", "tiles", "weights"):
+        assert [row[name] for row in rows] == [before[name]] * 2
+    assert before["removed_cells"] is not None
+
+
 def test_labels_that_were_damaged_are_done_anew(tmp_path, run, image, labels):
     image("a.png")
     run()

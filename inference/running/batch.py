@@ -67,7 +67,7 @@ def run(request: Request) -> int:
                 segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
             else:
                 segment = on_cluster(request, images, names, claims)
-            report = stack.enter_context(Report(request.report, request.brief, part))
+            report = stack.enter_context(Report(request.report, request.brief, part, request.resume))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
             code = finish(request, rows, skipped, report)

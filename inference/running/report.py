@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from inference.outputs.spreadsheet import spreadsheet_safe
 from inference.outputs.table import GrowingTable
 
 log = logging.getLogger(__name__)
@@ -135,15 +136,20 @@ class Report:
     path : JSON for a name that ends in .json, else CSV; None for no report
     brief : without the stopwatch's columns
     part : of each line
+    resume : whether images that are kept get what their lines in the report that is replaced tell of them, but for
+        times and memory
 
     Attributes
     ----------
     broken : whether a line could not be written
     """
 
-    def __init__(self, path: Path | None, brief: bool = False, part: str | None = None):
+    def __init__(self, path: Path | None, brief: bool = False, part: str | None = None, resume: bool = False):
         self.path, self.brief, self.part, self._table, self.broken = path, brief, part, None, False
+        self._earlier: dict[tuple[str, ...], Row] = {}
         if path is not None:
+            with suppress(OSError, ValueError):  # none is there, or it cannot be read
+                self._earlier = {_identity(row): row for row in read_report(path)} if resume else {}
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
 
@@ -151,11 +157,20 @@ class Report:
         """One more line. Where that fails, as on a full disk, the log says so once, and the work goes on."""
         if self._table:
             try:
-                self._table.add(replace(row, part=self.part).columns(self.brief))
+                self._table.add(self._columns(row))
             except OSError as error:
                 if not self.broken:
                     log.error("report: cannot be written any more (%s); lines are missing", error.strerror)
                 self.broken = True
+
+    def _columns(self, row: ReportRow) -> Row:
+        """A line as the table gets it."""
+        columns = replace(row, part=self.part).columns(self.brief)
+        earlier = self._earlier.get(_identity(columns)) if row.status == "kept" else None
+        if earlier:
+            told = [name for name in ReportRow("", "").columns(brief=True) if name != "part"]
+            columns |= {name: earlier.get(name) for name in told if columns[name] is None}
+        return columns
 
     def replace(self, rows: Sequence[ReportRow]) -> None:
         """These lines instead of those so far, as where images were not done in their order."""
@@ -180,7 +195,7 @@ def read_report(path: Path) -> list[Row]:
     try:
         if path.suffix.lower() == ".json":
             rows = json.loads(path.read_text(encoding="utf-8"))
-            columns = [set(row) for row in rows]
+            columns = [set(row) if isinstance(row, dict) else set() for row in rows]
         else:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = list(table := csv.DictReader(file))
@@ -190,6 +205,15 @@ def read_report(path: Path) -> list[Row]:
     except (ValueError, TypeError, csv.Error):
         pass
     raise ValueError(f"{path}: no report as predict.py --report writes it")
+
+
+IDENTITY = ("image", "labels", "series", "images", "height", "width", "planes", "cells", "version")
+
+
+def _identity(row: Row) -> tuple[str, ...]:
+    """What lines about the same labels of the same image have in common, also if one was read from a table."""
+    values = ("" if row.get(name) is None else str(spreadsheet_safe(row[name])) for name in IDENTITY)
+    return tuple(value.encode("utf-8", "backslashreplace").decode() for value in values)
 
 
 def time_tolerance(height: int, width: int) -> float:
