@@ -254,8 +254,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--overwrite",
         action="store_true",
-        help="also write over files that this program did not write, or of other images; never over an image of the "
-        "run",
+        help="also write over files that this program did not write, that were changed since, or of other images; "
+        "never over an image of the run",
     )
     add(
         "--max-pixels",

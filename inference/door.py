@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -133,10 +135,20 @@ class Segmenter:
         """
         if sensitivity not in SENSITIVITIES:
             raise ValueError(f"sensitivity {sensitivity!r}: expected one of {', '.join(SENSITIVITIES)}")
-        if diameter is not None and not 1 <= diameter <= LARGEST:
+        if diameter is not None and not (_is_number(diameter) and 1 <= diameter <= LARGEST):
             raise ValueError(f"diameter {diameter!r}: expected 1 to {LARGEST} pixels")
+        for name, size in (("min_size", min_size), ("max_size", max_size)):
+            if not _is_number(size) or np.isnan(size):
+                raise ValueError(f"{name} {size!r}: expected a number of pixels")
+        if channels is not None and not _are_integers(channels):
+            raise ValueError(f"channels {channels!r}: expected a list of integers from 0, such as [0, 2]")
         if isinstance(image, np.ndarray):
             source, picture = Path("array"), picture_of(image, channels, pixel_size)
+        elif not isinstance(image, str | PathLike):
+            raise ValueError(
+                "expected a NumPy array of shape (H, W) or (H, W, C), or the path of a file, got "
+                f"{type(image).__name__}; numpy.asarray makes an array of lists and of other libraries' arrays"
+            )
         else:
             options = ReadOptions(channels=None if channels is None else tuple((c + 1,) for c in channels))
             source, picture = Path(image), read_image(Path(image), options)
@@ -177,7 +189,21 @@ def picture_of(
 
 
 def _checked(pixel_size: float | tuple[float, float]) -> tuple[float, float]:
-    y, x = np.broadcast_to(pixel_size, 2).tolist()
-    if not (0 < y < np.inf and 0 < x < np.inf):
+    try:
+        sizes = np.asarray(pixel_size)
+    except ValueError:  # lists of several lengths
+        sizes = np.asarray(None)
+    numbers = sizes.dtype.kind in "iuf" and sizes.shape in ((), (1,), (2,))
+    if not numbers or not np.all((sizes > 0) & (sizes < np.inf)):
         raise ValueError(f"pixel_size {pixel_size!r}: expected micrometres, one number, or height and width")
+    y, x = np.broadcast_to(sizes, 2).astype(float).tolist()
     return y, x
+
+
+def _is_number(value: object) -> bool:
+    """Also of NumPy, and an array of one number without axes."""
+    return isinstance(value, Real) or isinstance(value, np.ndarray) and not value.ndim and value.dtype.kind in "iuf"
+
+
+def _are_integers(values: object) -> bool:
+    return isinstance(values, Sequence | np.ndarray) and all(isinstance(value, Integral) for value in values)

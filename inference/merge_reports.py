@@ -7,21 +7,18 @@ come as those of one run would. The exit code is that of the whole run: 0 if all
 part did not come to its end, 2 if nothing was done, or if the reports do not belong together.
 """
 
-import csv
-import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
 
 from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.outputs.table import write_table
+from inference.running.report import Row, read_report
 
 PART = "part"  # column, see `inference.running.report.ReportRow`
-
-Row = Mapping[str, str | int | float | None]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,23 +49,6 @@ def main(argv: list[str] | None = None) -> int:
 def by_number(path: Path) -> list:
     """Orders part-2 before part-10."""
     return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", str(path))]
-
-
-def read_report(path: Path) -> list[Row]:
-    """The lines of a report, CSV or JSON. Raises ValueError for any other file."""
-    try:
-        if path.suffix.lower() == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            columns = [set(row) for row in rows]
-        else:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = list(table := csv.DictReader(file))
-            columns = [set(table.fieldnames or ())]
-        if all(names >= {"image", "status"} for names in columns):
-            return rows
-    except (ValueError, TypeError, csv.Error):
-        pass
-    raise ValueError(f"{path}: no report as predict.py --report writes it")
 
 
 def check_place(merged: Path, rows: Sequence[Row]) -> None:

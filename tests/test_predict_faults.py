@@ -123,6 +123,18 @@ def test_other_weights_are_done_anew(tmp_path, run, image, untrained_weights):
     assert run("--resume", weights=other)[1] == {"a.png": "done"}
 
 
+def test_the_report_of_a_resumed_run_is_that_of_the_whole(tmp_path, run, image):
+    image("a.png")
+    run("--max-size", "400")
+    (before,) = json.loads((tmp_path / "r.json").read_text())
+    image("b.png")
+    assert run("--max-size", "400", "--resume")[1] == {"a.png": "kept", "b.png": "done"}
+    rows = json.loads((tmp_path / "r.json").read_text())
+    for name in ("class", "class_probability", "doubts", "cell_diameter_px", "removed_cells", "tiles", "weights"):
+        assert [row[name] for row in rows] == [before[name]] * 2
+    assert before["removed_cells"] is not None
+
+
 def test_labels_that_were_damaged_are_done_anew(tmp_path, run, image, labels):
     image("a.png")
     run()
@@ -152,6 +164,45 @@ def test_ground_truth_beside_the_images_is_not_written_over(tmp_path, run, image
     assert run("--overwrite", out="in")[0] == 0
     assert truth.read_bytes() != before
     assert run(out="in")[0] == 0, "now it is ours"
+
+
+BESIDE = ("--cellpose", "--rois", "--geojson", "--table", "--outlines", "--png", "--overlay")
+
+
+def test_a_correction_is_not_written_over(tmp_path, run, image):
+    """Of any file beside the labels, also by options that are others; the image's other files stay, too."""
+    image("a.png"), image("b.png")
+    assert run(*BESIDE, "--route", "1")[0] == run(*BESIDE)[0] == 0
+    out = tmp_path / "out"
+    files = sorted(path for path in out.iterdir() if path.name.startswith("a"))
+    assert len(files) == 1 + len(BESIDE)
+    before = {path: path.read_bytes() for path in files}
+    for path in files:
+        if path.name == "a_label.tiff":
+            continue
+        path.write_bytes(before[path][:-1] + b"!")
+        code, told = run(*BESIDE, "--dry-run", report=tmp_path / "dry.json")
+        assert code == 1
+        assert f"{path} was changed after this program wrote it; move it away to keep it" in told["a.png"]
+        assert told["b.png"] == "to be done"
+        path.write_bytes(before[path])
+    path = out / "a_seg.npy"
+    path.write_bytes(b"by hand")
+    assert run(*BESIDE, "--resume")[1] == {"a.png": "kept", "b.png": "kept"}
+    code, told = run(*BESIDE, "--route", "1")
+    assert code == 1
+    assert "a_seg.npy was changed" in told["a.png"]
+    assert told["b.png"] == "done"
+    assert {other for other in files if other.read_bytes() != before[other]} == {path}
+    assert path.read_bytes() == b"by hand"
+    assert run("--table")[0] == 0, "without --cellpose it is in nobody's way"
+    assert run("--cellpose")[0] == 1
+    path.rename(tmp_path / "a_seg.npy")
+    assert run("--cellpose")[0] == 0
+    path.write_bytes(b"by hand")
+    assert run("--cellpose", "--overwrite")[0] == 0
+    assert path.read_bytes() != b"by hand"
+    assert run("--cellpose")[0] == 0, "now it is ours"
 
 
 def test_an_image_of_another_part_is_not_written_over(tmp_path, untrained_weights, run, image, caplog):

@@ -206,6 +206,24 @@ def test_a_stack_that_was_stopped_is_done_by_the_next_run(tmp_path, run, monkeyp
     assert all([int(row["label"]) for row in table] == list(range(1, len(table) + 1)) for table in tables)
 
 
+def test_corrections_of_a_stacks_planes_are_not_written_over(tmp_path, run):
+    """Nor those of its projection, whose labels those of the planes have replaced."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
+    words = ("-i", tmp_path / "a.ome.tif", "--cellpose", "--diameter", "28", "--z")
+    for z in ("max", "each", "max", "each"):
+        assert run(*words, z)[0] == 0
+    for name, z in (("a_z2_seg.npy", "each"), ("a_seg.npy", "max")):
+        path = tmp_path / "out" / name
+        before = path.read_bytes()
+        path.write_bytes(b"by hand")
+        code, _, (row,) = run(*words, z)
+        assert code == 2
+        assert f"{name} was changed after this program wrote it" in row["status"]
+        assert path.read_bytes() == b"by hand"
+        path.write_bytes(before)
+    assert run(*words, "each")[0] == run(*words, "max")[0] == 0
+
+
 def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
     """With the class, sizes and doubts of the middle one."""
     tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
@@ -308,6 +326,45 @@ def test_a_dry_run_writes_nothing_but_the_report(tmp_path, run, capsys):
         "--dry-run",
     ]
     assert "torch" not in subprocess.run(program, capture_output=True, text=True, check=True).stderr
+
+
+def test_a_dry_run_fails_where_the_run_would_and_keeps_what_it_would(tmp_path, untrained_weights, capsys, caplog):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    (tmp_path / "file").touch()
+
+    def code(*options, out="out"):
+        words = ("-i", tmp_path / "a.png", "-o", tmp_path / out, "--weights", untrained_weights, *options)
+        return main([*map(str, words)])
+
+    for more in ((), ("--dry-run",)):
+        assert code(*more, out="file") == 2
+        assert "file: not a folder but a file" in caplog.text
+        caplog.clear()
+    assert code("--table") == 0
+    capsys.readouterr()
+    report = tmp_path / "r.json"
+    for more, status in (
+        (("--table", "--resume"), "to be kept"),
+        (("--resume",), "to be kept"),
+        (("--table",), "to be done"),
+        (("--geojson", "--resume"), "to be done"),
+        (("--quick", "--resume"), "to be done"),
+    ):
+        assert code("--dry-run", "--report", report, *more) == 0
+        assert [row["status"] for row in json.loads(report.read_text())] == [status]
+        assert capsys.readouterr().out.splitlines()[0].endswith("; to be kept") == (status == "to be kept")
+
+
+def test_a_dry_run_leaves_the_report_of_a_run(tmp_path, untrained_weights, caplog):
+    cv2.imwrite(str(tmp_path / "a.png"), COINS)
+    report = tmp_path / "r.csv"
+    words = ["-i", tmp_path / "a.png", "-o", tmp_path / "out", "--weights", untrained_weights, "--report", report]
+    assert [main([*map(str, words), *more]) for more in (["--dry-run"], [])] == [0, 0]
+    before = report.read_bytes()
+    for more in ([], ["--overwrite"]):
+        assert main([*map(str, words), "--dry-run", *more]) == 2
+        assert "r.csv: the report of a run that was no dry one is there; give another name" in caplog.text
+        assert report.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,12 @@ class _Recorded(Claims):
     found: dict[str, Claim | str] = field(default_factory=dict)
     folder: Path = Path()
 
-    def claim(self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]]) -> Claim:
+    def claim(
+        self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]], shape: tuple[int, ...]
+    ) -> Claim:
         name = str(labels.relative_to(self.folder))
         try:
-            self.found[name] = claim = super().claim(file, image, labels, others)
+            self.found[name] = claim = super().claim(file, image, labels, others, shape)
         except NotOurs as error:
             self.found[name] = str(error)
             raise
@@ -45,7 +47,9 @@ class Sender:
     def __init__(self, job: Job):
         self.job, self.reader = job, SafeReader(job.request.read_limits)
         own = job.claims
-        self._claims = _Recorded(own.inputs, own.version, own.settings, own.overwrite, {}, job.request.folder)
+        self._claims = _Recorded(
+            own.inputs, own.version, own.settings, own.overwrite, own.resume, {}, job.request.folder
+        )
 
     def prepare(self, files: Sequence[File]) -> tuple[list[File], Done]:
         """The files that are to be sent, and what became of those that need not be."""

@@ -47,13 +47,15 @@ class SentClaims(Claims):
     tags: Mapping[str, Provenance | str] | None = None
     folder: Path = Path()
 
-    def claim(self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]]) -> Claim:
+    def claim(
+        self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]], shape: tuple[int, ...]
+    ) -> Claim:
         said = (self.tags or {}).get(str(labels.relative_to(self.folder)))
         if said is None:
             raise ValueError(f"{file.name}: could not be opened before it was sent; run it again")
         if isinstance(said, str):
             raise ValueError(said)
-        return Claim(said, False, (), ())
+        return Claim(said, labels)
 
 
 def pack_file(found: Found) -> tuple[Content, ...]:
@@ -98,7 +100,7 @@ def unpacked(
             moved.append(replace(file, found=Found(place / file.found.path.name, file.found.folder)))
         out = folder / "out"
         out.mkdir()
-        claims = SentClaims((), job.claims.version, job.claims.settings, True, parcel.tags, out)
+        claims = SentClaims((), job.claims.version, job.claims.settings, True, False, parcel.tags, out)
         request = replace(job.request, folder=out, weights=job.weights, resume=False)
 
         def collect() -> list[Results]:

@@ -17,8 +17,8 @@ from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.machine import lacks_memory, too_little_memory
 from inference.outputs.whole_file import remove_leftovers
 from inference.reading.safe_reading import SafeReader
-from inference.running.claims import Claims, NotOurs, make_folder
-from inference.running.dry_run import dry_run
+from inference.running.claims import Claims, NotOurs, check_folder, make_folder
+from inference.running.dry_run import check_report, dry_run
 from inference.running.finding import Found, Skipped
 from inference.running.naming import result_names
 from inference.running.opened import open_all
@@ -45,17 +45,20 @@ def run(request: Request) -> int:
         for entry in skipped:
             log.warning("%s: skipped, %s", entry.path.name, entry.reason)
         if request.dry:
-            rows = dry_run(request, images, names, claims_of(request, found, names), SafeReader(request.read_limits))
+            check_folder(request.folder, "-o")
+            claims = claims_of(request, found, names)
+            if request.report:
+                check_report(request.report)
+            if request.resume:
+                claims = replace(claims, settings=settings_alone(request))
+            rows = dry_run(request, images, names, claims, SafeReader(request.read_limits))
             with Report(request.report, request.brief, part) as report:
                 for row in rows:
                     report.add(row)
                 return finish(request, rows, skipped, report)
         make_folder(request.folder, "-o")
         become_owner(request.folder, [request.weights])
-        if not os.access(request.folder, os.W_OK):
-            raise PermissionError(
-                f"no permission to write in {request.folder}; change its owner or mode, or run as another user (--user)"
-            )
+        check_folder(request.folder, "-o")
         for folder in {request.folder / name.parent for name in names.values()}:
             remove_leftovers(folder)
         claims = claims_of(request, found, names)
@@ -64,7 +67,7 @@ def run(request: Request) -> int:
                 segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
             else:
                 segment = on_cluster(request, images, names, claims)
-            report = stack.enter_context(Report(request.report, request.brief, part))
+            report = stack.enter_context(Report(request.report, request.brief, part, request.resume))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)
             code = finish(request, rows, skipped, report)
@@ -77,6 +80,15 @@ def run(request: Request) -> int:
         else:
             log.error("%s", error)
         return NOTHING_DONE
+
+
+def settings_alone(request: Request) -> str:
+    """Digest of what labels depend on, but for what is measured over all images: with --same-diameter or
+    --same-contrast a dry run does not know that labels would be kept.
+    """
+    from inference.running.common import Common  # late: only here without a network
+
+    return settings_digest(request.what_labels_depend_on | {"common": Common()}, request.weights / SUMS_FILE)
 
 
 def part_of(images: list[Found], part: tuple[int, int] | None) -> list[Found]:
@@ -145,7 +157,9 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     """Which files the run may write, as far as it is known before the networks are loaded; raises ValueError or OSError
     if none. With --part all images are given: other parts need theirs.
     """
-    claims = Claims({os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite)
+    claims = Claims(
+        {os.path.realpath(found.path) for found in images}, __version__, "", request.overwrite, request.resume
+    )
     folders = {request.folder / name.parent for name in names.values()}
     results = [(folder, suffix) for folder in folders for suffix in request.suffixes]
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from inference.running.provenance import Provenance
+from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels
+from inference.running.provenance import UNWRITTEN, Provenance, content_digest
 
 HEADS = {  # how the files of these options begin: a report as CSV or JSON, a page
     "--report": re.compile(rb'status,image,|\[\s*(\{"status": |\])'),
@@ -18,8 +19,8 @@ SYSTEM = ("/dev/", "/proc/")  # where a name may stand for any file that is open
 
 
 class NotOurs(ValueError):
-    """A file that would be overwritten and is not this program's, or is another image's. The message names it and the
-    remedy.
+    """A file that would be overwritten and is not this program's, is another image's, or was changed by somebody. The
+    message names it and the remedy.
     """
 
 
@@ -28,22 +29,37 @@ class Claim:
     """The files of one image.
 
     tag : what the labels are made of
+    labels : the label file
     complete : whether what is there is already made of the same
+    cells : in labels that are to be kept; None where they are to be made
     stale : ends of the names of files that were made of other labels than these
     """
 
     tag: Provenance
-    complete: bool
-    stale: tuple[str, ...]
-    _old: tuple[Path, ...]
+    labels: Path
+    complete: bool = False
+    cells: int | None = None
+    stale: tuple[str, ...] = ()
+    _old: tuple[Path, ...] = ()
+    _image: str = ""
+    _guarded: tuple[Path, ...] = ()
 
     def clear(self) -> None:
         """Remove what was made of the labels before these: to be called before the labels are written.
 
-        So a file beside labels that name it is always made of these labels, wherever a run is stopped.
+        So a file beside labels that name it is always made of these labels, wherever a run is stopped. Raises NotOurs
+        if somebody has changed one of them while the image was segmented; all of them are there then.
         """
+        _refuse_changed(self._image, self.labels, self._guarded)
         for path in self._old:
             path.unlink(missing_ok=True)
+
+    def seal(self, files: Iterable[Path]) -> None:
+        """Note in the labels what files beside them are like, now that they are written: whether somebody changes them
+        is seen by that.
+        """
+        if written := {_end(self.labels, path): content_digest(path) for path in files if path.is_file()}:
+            self.tag.note(self.labels, written)
 
 
 @dataclass(frozen=True)
@@ -53,14 +69,18 @@ class Claims:
     inputs : real paths of the images of the run, which are never written to
     version, settings : as `Provenance` has them
     overwrite : whether files of others are written over
+    resume : whether labels that are complete are kept
     """
 
     inputs: Collection[str]
     version: str
     settings: str
     overwrite: bool = False
+    resume: bool = False
 
-    def claim(self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]]) -> Claim:
+    def claim(
+        self, file: Path, image: str, labels: Path, others: Mapping[str, Sequence[Path]], shape: tuple[int, ...]
+    ) -> Claim:
         """What is to be written for an image.
 
         Parameters
@@ -69,11 +89,14 @@ class Claims:
         image : its digest
         labels : its label file
         others : further files by what their names end in
+        shape : of the labels, planes of a stack first
 
         Raises
         ------
         NotOurs
             If one of the files is there and may not be written over.
+        OSError
+            If one that this program wrote cannot be read.
         """
         for path in (labels, *(path for paths in others.values() for path in paths)):
             self._refuse_input(file.name, path)
@@ -106,12 +129,22 @@ class Claims:
             and set(others) <= set(old.files)
             and all(path.exists() for paths in others.values() for path in paths)
         )
+        cells = count_cells(labels) if self.resume and complete and holds_labels(labels, shape) else None
+        beside = tuple(path for paths in others.values() for path in paths)
+        guarded = () if self.overwrite else beside
+        if cells is None:
+            _refuse_changed(file.name, labels, guarded)
         earlier = tuple(dict.fromkeys(suffix for suffix in known if suffix not in others))
+        digests = {**(old.digests if old else {}), **{_end(labels, path): UNWRITTEN for path in beside}}
         return Claim(
-            replace(tag, earlier=earlier),
+            replace(tag, earlier=earlier, digests=digests),
+            labels,
             complete,
+            cells,
             () if tag.same_labels(old) else known,
             tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),
+            file.name,
+            guarded,
         )
 
     def _refuse_input(self, name: str, path: Path) -> None:
@@ -158,6 +191,25 @@ class Claims:
             raise PermissionError(f"{option} {path}: no permission to write there; give another place")
 
 
+def _end(labels: Path, path: Path) -> str:
+    """Of the name of a file, behind what the label file of its image begins with."""
+    return path.name.removeprefix(labels.name.removesuffix(LABEL_SUFFIX))
+
+
+def _refuse_changed(image: str, labels: Path, files: Sequence[Path]) -> None:
+    """Raise NotOurs if a file is not as this program wrote it beside the labels; files that are gone do not matter."""
+    found = [path for path in files if os.path.lexists(path)]
+    old = Provenance.of(labels) if found else None
+    written = old.digests if old else {}
+    for path in found:
+        digest = written.get(_end(labels, path), UNWRITTEN)
+        if digest != UNWRITTEN and content_digest(path) != digest:
+            raise NotOurs(
+                f"{image}: {path} was changed after this program wrote it; move it away to keep it, or --overwrite "
+                "replaces it"
+            )
+
+
 def make_folder(folder: Path, option: str) -> None:
     """Make a folder and those around it. Raises NotOurs, which names the option, where that is not possible."""
     try:
@@ -166,6 +218,19 @@ def make_folder(folder: Path, option: str) -> None:
         raise NotOurs(f"{option} {folder}: not a folder but a file, or a link to nothing; give another place") from None
     except OSError as error:
         raise NotOurs(f"{option} {folder}: cannot be made ({error.strerror}); give another place") from None
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise NotOurs or PermissionError, with the option, where `make_folder` or writing would fail; makes nothing."""
+    place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        reason = "not a folder but a file, or a link to nothing" if place == folder else f"{place} is not a folder"
+        raise NotOurs(f"{option} {folder}: {reason}; give another place")
+    if not os.access(place, os.W_OK):
+        raise PermissionError(
+            f"{option} {folder}: no permission to write in {place}; change its owner or mode, or run as another user "
+            "(--user)"
+        )
 
 
 def _is_empty(path: Path) -> bool:

@@ -8,11 +8,11 @@ from inference.outputs.label_tiff import LABEL_SUFFIX
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import Image
 from inference.reading.safe_reading import SafeReader
-from inference.running.claims import Claims
+from inference.running.claims import Claims, NotOurs
 from inference.running.finding import Found
 from inference.running.messages import describe
 from inference.running.naming import plane_files
-from inference.running.report import ReportRow
+from inference.running.report import ReportRow, read_report
 from inference.running.request import Request
 from inference.streams import escaped
 
@@ -23,6 +23,7 @@ SECONDS_AN_IMAGE = 0.6  # for routing and measuring the cells
 SECONDS_A_MEGAPIXEL = 0.25
 PROGRAM_MB = 830
 LABEL_BYTES = 4 + 1  # a pixel: its label and its normalised value
+TO_DO, KEPT = "to be done", "to be kept"  # status in the report
 
 
 def dry_run(
@@ -36,7 +37,7 @@ def dry_run(
     Parameters
     ----------
     names : of the results of each file, below the output folder
-    claims : of the run
+    claims : of the run; those that resume have its settings, so that it is known which labels it would keep
     """
     rows: list[ReportRow] = []
     owners: dict[Path, str] = {}
@@ -54,26 +55,26 @@ def dry_run(
             target = names[found.path].with_name(f"{names[found.path].name}{image.suffix}")
             labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
             pixels = view.shape[0] * view.shape[1] / 1e6
-            seconds = planes * (SECONDS_AN_IMAGE + SECONDS_A_MEGAPIXEL * pixels)
-            total += seconds
-            memory = _memory_mb(image)
-            largest = max(largest, memory)
             owner = owners.setdefault(labels, file)
-            reason = (
-                f"{labels} is also that of {owner}"
+            status = (
+                f"failed: {labels} is also that of {owner}"
                 if owner != file
-                else _obstacle(request, claims, found.path, digest, image, target)
+                else _status(request, claims, found.path, digest, image, target)
             )
             said = (
                 f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> "
-                f"{', '.join((str(labels), *_beside(request, image, target)))}; about {_time(seconds)}, {memory:.0f} MB"
+                f"{', '.join((str(labels), *_beside(request, image, target)))}"
             )
-            print(escaped(said + (f"; failed: {reason}" if reason else "")))
+            if status != KEPT:
+                seconds, memory = planes * (SECONDS_AN_IMAGE + SECONDS_A_MEGAPIXEL * pixels), _memory_mb(image)
+                total, largest = total + seconds, max(largest, memory)
+                said += f"; about {_time(seconds)}, {memory:.0f} MB"
+            print(escaped(said if status == TO_DO else f"{said}; {status}"))
             for warning in view.warnings:
                 print(escaped(f"  warning: {warning}"))
             rows.append(
                 ReportRow(
-                    f"failed: {reason}" if reason else "to be done",
+                    status,
                     file,
                     str(labels),
                     *view.shape,
@@ -92,22 +93,40 @@ def dry_run(
     return rows
 
 
-def _obstacle(request: Request, claims: Claims, path: Path, digest: str, image: Image, target: Path) -> str:
-    """Why an image that can be read would not be segmented; "" if it would."""
+def check_report(path: Path) -> None:
+    """Look at the place of a dry run's report, which `Claims.check_table` has found fit for one.
+
+    Raises
+    ------
+    NotOurs
+        If there is one of a true run, which would be lost.
+    """
+    try:
+        rows = read_report(path) if path.exists() else []
+    except ValueError:  # empty, or to be written over whatever it is
+        return
+    if any(row.get("version") or row["status"] in ("done", "kept") for row in rows):
+        raise NotOurs(f"--report {path}: the report of a run that was no dry one is there; give another name")
+
+
+def _status(request: Request, claims: Claims, path: Path, digest: str, image: Image, target: Path) -> str:
+    """What would become of an image that can be read: `TO_DO`, `KEPT`, or why it would fail."""
     file, view = path.name, image.views[0]
     place = request.folder / target
     others = plane_files(place, image, request.suffixes[1:])
     try:
-        claims.claim(path, digest, place.with_name(f"{place.name}{LABEL_SUFFIX}"), others)
+        labels = place.with_name(f"{place.name}{LABEL_SUFFIX}")
+        if claims.claim(path, digest, labels, others, (*image.stack, *view.shape)).cells is not None:
+            return KEPT
         if request.diameter:
             request.diameter.pixels(file, view)
         try:
             request.wanted(PixelSize.of(view))
         except ValueError as error:
-            return f"{file}: {error}"
+            return f"failed: {file}: {error}"
     except (OSError, ValueError) as error:
-        return describe(file, error)
-    return ""
+        return f"failed: {describe(file, error)}"
+    return TO_DO
 
 
 def _beside(request: Request, image: Image, target: Path) -> list[str]:

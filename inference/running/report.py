@@ -1,5 +1,7 @@
 """The report: a line for each image, of how it was read, what was found and where the time went."""
 
+import csv
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from inference.outputs.spreadsheet import spreadsheet_safe
 from inference.outputs.table import GrowingTable
 
 log = logging.getLogger(__name__)
@@ -18,12 +21,14 @@ STOPWATCH = ("tolerance_seconds", "stages", "seconds", "peak_memory_mb")
 TOLERANCE_PIXELS = 1_000_000  # the challenge allows 10 s up to this size, and 10 s per this many pixels above
 TOLERANCE_SECONDS = 10.0
 
+Row = Mapping[str, str | int | float | None]  # of a report that was read
+
 
 @dataclass(frozen=True)
 class ReportRow:
     """A line of the report; what does not apply is None.
 
-    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done" of a dry run
+    status : "done", "kept", "failed: REASON", "skipped: REASON", or "to be done", "to be kept" of a dry run
     image, labels : names of the files
     dtype, axes, format : of the file's pixels
     series : number and name of the image in a file of several
@@ -131,15 +136,20 @@ class Report:
     path : JSON for a name that ends in .json, else CSV; None for no report
     brief : without the stopwatch's columns
     part : of each line
+    resume : whether images that are kept get what their lines in the report that is replaced tell of them, but for
+        times and memory
 
     Attributes
     ----------
     broken : whether a line could not be written
     """
 
-    def __init__(self, path: Path | None, brief: bool = False, part: str | None = None):
+    def __init__(self, path: Path | None, brief: bool = False, part: str | None = None, resume: bool = False):
         self.path, self.brief, self.part, self._table, self.broken = path, brief, part, None, False
+        self._earlier: dict[tuple[str, ...], Row] = {}
         if path is not None:
+            with suppress(OSError, ValueError):  # none is there, or it cannot be read
+                self._earlier = {_identity(row): row for row in read_report(path)} if resume else {}
             path.parent.mkdir(parents=True, exist_ok=True)
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
 
@@ -147,11 +157,20 @@ class Report:
         """One more line. Where that fails, as on a full disk, the log says so once, and the work goes on."""
         if self._table:
             try:
-                self._table.add(replace(row, part=self.part).columns(self.brief))
+                self._table.add(self._columns(row))
             except OSError as error:
                 if not self.broken:
                     log.error("report: cannot be written any more (%s); lines are missing", error.strerror)
                 self.broken = True
+
+    def _columns(self, row: ReportRow) -> Row:
+        """A line as the table gets it."""
+        columns = replace(row, part=self.part).columns(self.brief)
+        earlier = self._earlier.get(_identity(columns)) if row.status == "kept" else None
+        if earlier:
+            told = [name for name in ReportRow("", "").columns(brief=True) if name != "part"]
+            columns |= {name: earlier.get(name) for name in told if columns[name] is None}
+        return columns
 
     def replace(self, rows: Sequence[ReportRow]) -> None:
         """These lines instead of those so far, as where images were not done in their order."""
@@ -169,6 +188,32 @@ class Report:
         if self._table:
             with suppress(OSError):  # a full disk, which has been told
                 self._table.__exit__()
+
+
+def read_report(path: Path) -> list[Row]:
+    """The lines of a report, CSV or JSON. Raises ValueError for any other file."""
+    try:
+        if path.suffix.lower() == ".json":
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            columns = [set(row) if isinstance(row, dict) else set() for row in rows]
+        else:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(table := csv.DictReader(file))
+            columns = [set(table.fieldnames or ())]
+        if all(names >= {"image", "status"} for names in columns):
+            return rows
+    except (ValueError, TypeError, csv.Error):
+        pass
+    raise ValueError(f"{path}: no report as predict.py --report writes it")
+
+
+IDENTITY = ("image", "labels", "series", "images", "height", "width", "planes", "cells", "version")
+
+
+def _identity(row: Row) -> tuple[str, ...]:
+    """What lines about the same labels of the same image have in common, also if one was read from a table."""
+    values = ("" if row.get(name) is None else str(spreadsheet_safe(row[name])) for name in IDENTITY)
+    return tuple(value.encode("utf-8", "backslashreplace").decode() for value in values)
 
 
 def time_tolerance(height: int, width: int) -> float:

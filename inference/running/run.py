@@ -13,7 +13,7 @@ import numpy as np
 from inference import __version__
 from inference.outputs.filters import EVERY_CELL, CellFilter
 from inference.outputs.label_rows import LabelRows, LabelStore
-from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels, write_label_tiff
+from inference.outputs.label_tiff import LABEL_SUFFIX, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.products import PRODUCTS
 from inference.reading import Image, ImageError, Picture
@@ -172,12 +172,11 @@ class Run:
             version=__version__,
         )
         beside = plane_files(target, image, request.suffixes[1:])
-        claim = self.claims.claim(first.found.path, first.digest, labels, beside)
-        whole = request.resume and claim.complete and holds_labels(labels, (*image.stack, height, width))
-        if whole and (cells := count_cells(labels)) is not None:
+        claim = self.claims.claim(first.found.path, first.digest, labels, beside, (*image.stack, height, width))
+        if claim.cells is not None:
             if self.page:
-                self.page.add_kept(row.image, cells)
-            return replace(row, cells=cells)
+                self.page.add_kept(row.image, claim.cells)
+            return replace(row, cells=claim.cells)
         log.info("%s: read as %s%s", file, picture.reading, f", image {first.series}" if first.series else "")
         for warning in picture.warnings:
             log.warning("%s", warning)
@@ -208,7 +207,7 @@ class Run:
         with self._segmented(common, first, clock) as result, clock("write"):
             claim.clear()
             self._write_labels(labels, [result.labels], file, picture, image, claim)
-            self._write_others(common, result, target, row.image + image.suffix)
+            self._write_others(common, result, target, row.image + image.suffix, claim)
         return self._row(common, first, result, clock)
 
     def _stack(
@@ -238,7 +237,8 @@ class Run:
                     suffix = image.plane_suffix(number)
                     own_files = target.with_name(f"{target.name}{suffix}")
                     with self._result(common, picture, _stored(*stored)) as result:
-                        self._write_others(common, result, own_files, f"{common.row.image}{image.suffix}{suffix}")
+                        name = f"{common.row.image}{image.suffix}{suffix}"
+                        self._write_others(common, result, own_files, name, claim)
         total = add_rows(rows)
         stages = {**total.stages, "write": total.stages["write"] + clock.seconds["write"]}
         return replace(total, stages=stages, peak_memory_mb=peak_memory_mb())
@@ -261,7 +261,7 @@ class Run:
             software=str(claim.tag),
         )
 
-    def _write_others(self, common: "_Planes", result: "Result", target: Path, name: str) -> None:
+    def _write_others(self, common: "_Planes", result: "Result", target: Path, name: str, claim: Claim) -> None:
         """Write what is made of a plane beside the labels that are there, and tell of it.
 
         Parameters
@@ -269,8 +269,11 @@ class Run:
         target : the plane's files without what is added for their kinds
         name : of the plane on the page
         """
-        for product in (PRODUCTS[option] for option in self.request.products):
-            write_product(product, target.with_name(f"{target.name}{product.suffix}"), result)
+        products = [PRODUCTS[option] for option in self.request.products]
+        files = [target.with_name(f"{target.name}{product.suffix}") for product in products]
+        for product, file in zip(products, files):
+            write_product(product, file, result)
+        claim.seal(files)
         warn_of(common.file, result)
         if self.page:
             self.page.add_result(name, result, common.warnings)

@@ -73,6 +73,11 @@ def test_pixel_sizes_give_micrometres(segmenter, tissue):
     assert "perimeter_um" in segmenter.segment(tissue, diameter=28, pixel_size=0.5).table
 
 
+@pytest.mark.parametrize("size", [2, np.float32(2), (2, 2), [2.0, 2], np.array([2, 2]), np.array(2)])
+def test_pixel_sizes_of_all_kinds_of_numbers(size):
+    assert picture_of(np.zeros((4, 5)), pixel_size=size).pixel_size == (2, 2)
+
+
 def test_facts(segmenter):
     facts = segmenter.facts
     assert facts.version
@@ -114,7 +119,18 @@ def test_arrays(shape, channels, expected, axes):
         (np.zeros((4, 5)), {"diameter": 0}, "diameter 0: expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"diameter": float("inf")}, "diameter inf: expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"diameter": float("nan")}, "diameter nan: expected 1 to 100000 pixels"),
+        (np.zeros((4, 5)), {"diameter": "12um"}, "diameter '12um': expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"route": "pink"}, "'pink' is no class"),
+        ([[1, 2], [3, 4]], {}, "expected a NumPy array .*, or the path of a file, got list; numpy.asarray makes"),
+        (None, {}, "or the path of a file, got NoneType"),
+        (np.zeros((4, 5)), {"pixel_size": "a"}, "pixel_size 'a': expected micrometres, one number, or height and"),
+        (np.zeros((4, 5)), {"pixel_size": (1, 2, 3)}, r"pixel_size \(1, 2, 3\): expected micrometres"),
+        (np.zeros((4, 5)), {"pixel_size": [1, [2, 3]]}, r"pixel_size \[1, \[2, 3\]\]: expected micrometres"),
+        (np.zeros((4, 5)), {"pixel_size": (1, 0)}, r"pixel_size \(1, 0\): expected micrometres"),
+        (np.zeros((4, 5)), {"min_size": "30"}, "min_size '30': expected a number of pixels"),
+        (np.zeros((4, 5)), {"max_size": None}, "max_size None: expected a number of pixels"),
+        (np.zeros((4, 5, 3)), {"channels": 1}, r"channels 1: expected a list of integers from 0, such as \[0, 2\]"),
+        ("a.tif", {"channels": "red"}, "channels 'red': expected a list of integers from 0"),
     ],
 )
 def test_what_is_refused(segmenter, image, options, words):

@@ -73,6 +73,25 @@ def test_a_run_on_workers_is_that_of_one_machine(tmp_path, run, image, workers, 
     assert [row["status"] for row in again] == ["kept", "done", "kept"]
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_correction_is_not_written_over(tmp_path, run, image, workers, sent):
+    for name in ("a.png", "b.png"):
+        image(name)
+    words = ("--dask", workers.scheduler.address, "--cellpose", "--dask-files", "send" if sent else "shared")
+    for more in ((), (), ("--route", "1")):
+        assert run("out", *words, *more)[0] == 0
+    seg = tmp_path / "out" / "a_seg.npy"
+    seg.write_bytes(b"by hand")
+    labels = (tmp_path / "out" / "a_label.tiff").read_bytes()
+    code, rows = run("out", *words)
+    assert code == 1
+    assert "a_seg.npy was changed after this program wrote it" in rows[0]["status"]
+    assert rows[1]["status"] == "done"
+    assert seg.read_bytes() == b"by hand"
+    assert (tmp_path / "out" / "a_label.tiff").read_bytes() == labels
+    assert run("out", *words, "--route", "1", "--resume")[1][0]["status"] == "kept"
+
+
 def test_the_scheduler_keeps_nothing_of_a_run(tmp_path, run, image, workers):
     """Least of all the pictures of its page."""
     image("a.png")

@@ -2,13 +2,17 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
 from inference.outputs.page import TEMPLATE
-from inference.running.claims import Claims, NotOurs, make_folder
+from inference.running.claims import Claims, NotOurs, check_folder, make_folder
+from inference.running.provenance import Provenance
+
+SHAPE = (4, 4)
 
 
 @pytest.fixture
@@ -19,11 +23,12 @@ def claims():
 def written(folder, claims, image="1" * 16, file="a.png", others=()):
     """The files of an image, as a run makes them."""
     labels = folder / "a_label.tiff"
-    claim = claims.claim(folder / file, image, labels, paths(folder, others))
+    claim = claims.claim(folder / file, image, labels, paths(folder, others), SHAPE)
     claim.clear()
-    tifffile.imwrite(labels, np.zeros((4, 4), np.uint16), software=str(claim.tag))
+    tifffile.imwrite(labels, np.zeros(SHAPE, np.uint16), software=str(claim.tag), ome=True)
     for suffix in others:
         (folder / f"a{suffix}").write_text(suffix)
+    claim.seal(folder / f"a{suffix}" for suffix in others)
     return claim
 
 
@@ -32,7 +37,7 @@ def paths(folder, others):
 
 
 def claim(folder, claims, image="1" * 16, file="a.png", others=()):
-    return claims.claim(folder / file, image, folder / "a_label.tiff", paths(folder, others))
+    return claims.claim(folder / file, image, folder / "a_label.tiff", paths(folder, others), SHAPE)
 
 
 def test_nothing_there(tmp_path, claims):
@@ -115,6 +120,80 @@ def test_what_is_left_from_earlier_labels_may_be_written_over_but_is_not_kept(tm
     other = replace(claims, settings="0" * 16)
     assert written(tmp_path, other).tag.earlier == ("_overlay.png",)
     assert not claim(tmp_path, other, others=["_overlay.png"]).complete
+
+
+def corrected(path):
+    path.write_text("by hand")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["_seg.npy", "_cells.csv"])
+def test_a_file_that_somebody_has_changed_is_not_written_over(tmp_path, claims, suffix):
+    """Whether the labels would be the same or not; nothing is removed."""
+    both = ["_seg.npy", "_cells.csv"]
+    written(tmp_path, claims, others=both)
+    claim(tmp_path, claims, others=both)
+    path = corrected(tmp_path / f"a{suffix}")
+    for anew in (claims, replace(claims, settings="0" * 16), replace(claims, version="0.2.0")):
+        with pytest.raises(NotOurs, match=f"a.png: .*a{suffix} was changed after this program wrote it; move it away"):
+            claim(tmp_path, anew, others=both)
+    assert {path.name for path in tmp_path.iterdir()} == {"a_label.tiff", "a_seg.npy", "a_cells.csv"}
+    claim(tmp_path, replace(claims, overwrite=True), others=both)
+    path.unlink()
+    claim(tmp_path, claims, others=both)
+
+
+def test_labels_that_are_kept_do_not_mind_a_change(tmp_path, claims):
+    written(tmp_path, claims, others=["_seg.npy"])
+    corrected(tmp_path / "a_seg.npy")
+    resumed = replace(claims, resume=True)
+    assert claim(tmp_path, resumed, others=["_seg.npy"]).cells == 0
+    with pytest.raises(NotOurs, match="a_seg.npy was changed"):
+        claim(tmp_path, replace(resumed, settings="0" * 16), others=["_seg.npy"])
+    with pytest.raises(NotOurs, match="a_seg.npy was changed"):
+        resumed.claim(tmp_path / "a.png", "1" * 16, tmp_path / "a_label.tiff", paths(tmp_path, ["_seg.npy"]), (3, 3))
+
+
+def test_a_change_is_known_after_runs_that_did_not_write_the_file(tmp_path, claims):
+    written(tmp_path, claims, others=["_seg.npy"])
+    written(tmp_path, replace(claims, settings="0" * 16), others=["_cells.csv"])
+    claim(tmp_path, claims, others=["_seg.npy"])
+    corrected(tmp_path / "a_seg.npy")
+    written(tmp_path, claims)
+    with pytest.raises(NotOurs, match="a_seg.npy was changed"):
+        claim(tmp_path, claims, others=["_seg.npy"])
+
+
+def test_a_change_while_the_image_is_segmented(tmp_path, claims):
+    written(tmp_path, claims, others=["_seg.npy", "_cells.csv"])
+    anew = claim(tmp_path, claims, others=["_cells.csv", "_seg.npy"])
+    corrected(tmp_path / "a_seg.npy")
+    with pytest.raises(NotOurs, match="a_seg.npy was changed"):
+        anew.clear()
+    assert (tmp_path / "a_cells.csv").exists()
+
+
+def test_what_was_not_sealed_is_as_it_was_before(tmp_path, claims):
+    """Of a run that was stopped, or of an earlier version, whose tags know no digests."""
+    labels = tmp_path / "a_label.tiff"
+    stopped = claim(tmp_path, claims, others=["_seg.npy"]).tag
+    for tag in (stopped, replace(stopped, digests={})):
+        tifffile.imwrite(labels, np.zeros(SHAPE, np.uint16), software=str(tag), ome=True)
+        corrected(tmp_path / "a_seg.npy")
+        assert claim(tmp_path, claims, others=["_seg.npy"]).complete
+
+
+def test_another_run_in_the_same_folder_is_not_disturbed(tmp_path, claims):
+    """One that writes other labels, and its own files, after this one has looked, or before it notes what it wrote."""
+    late = claim(tmp_path, claims, others=["_seg.npy"])
+    other = replace(claims, settings="0" * 16)
+    tag = written(tmp_path, other, others=["_seg.npy"]).tag
+    late.seal([tmp_path / "a_seg.npy"])
+    assert Provenance.of(tmp_path / "a_label.tiff").settings == tag.settings
+    late = claim(tmp_path, claims, others=["_seg.npy"])
+    (tmp_path / "a_seg.npy").write_text("of the other run")
+    claim(tmp_path, replace(other, overwrite=True), others=["_seg.npy"]).seal([tmp_path / "a_seg.npy"])
+    late.clear()
 
 
 def test_images_of_the_run_are_never_written_over(tmp_path, claims):
@@ -213,3 +292,20 @@ def test_folders_that_cannot_be_made(tmp_path):
     make_folder(tmp_path / "a" / "b", "-o")
     make_folder(tmp_path / "a" / "b", "-o")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_is_looked_at_and_not_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name in ("file", "gone"):
+        with pytest.raises(NotOurs, match=f"-o .*{name}: not a folder but a file, or a link to nothing; give another"):
+            check_folder(tmp_path / name, "-o")
+    with pytest.raises(NotOurs, match="-o .*x: .*file is not a folder; give another place"):
+        check_folder(tmp_path / "file" / "x", "-o")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "a" / "b", Path("a") / "b", Path()):
+        check_folder(folder, "-o")
+    assert not (tmp_path / "a").exists()
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match=f"-o .*b: no permission to write in {tmp_path}; change"):
+        check_folder(tmp_path / "a" / "b", "-o")

@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
 from inference.outputs.units import Area
 from inference.reading import ReadOptions
 from inference.reading.options import DEFAULT
-from inference.running.claims import Claims
-from inference.running.dry_run import PROGRAM_MB, dry_run
+from inference.running.claims import Claims, NotOurs
+from inference.running.dry_run import PROGRAM_MB, check_report, dry_run
 from inference.running.finding import Found
 from inference.running.lengths import Length
 from inference.running.naming import result_names
+from inference.running.report import Report, ReportRow
 from inference.running.request import Request
 from tests.helpers.readers import InThisProcess
 
@@ -90,6 +92,30 @@ def test_nothing_is_read_but_what_tells_the_shape(tmp_path, capsys):
     path.write_bytes(data)
     rows, _ = said(tmp_path, capsys)
     assert rows[0].status == "to be done"
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.json"])
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_report_of_a_true_run_is_not_replaced(tmp_path, name, brief):
+    """One of a dry run is, and one without a line."""
+    path = tmp_path / name
+    check_report(path)
+    for rows, true in (
+        ([], False),
+        ([ReportRow("to be done", "a.tif"), ReportRow("failed: x", "b.tif"), ReportRow("skipped: x", "c")], False),
+        ([ReportRow("done", "a.tif")], True),
+        ([ReportRow("failed: x", "a.tif", version="1")], True),
+    ):
+        with Report(path, brief) as report:
+            for row in rows:
+                report.add(row)
+        if true:
+            with pytest.raises(NotOurs, match=f"--report .*{name}: the report of a run that was no dry one"):
+                check_report(path)
+        else:
+            check_report(path)
+    path.write_text("notes")
+    check_report(path)
 
 
 def test_names_that_play_tricks(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,56 @@ def test_a_stopped_run_has_a_report(tmp_path, suffix, brief):
     assert int(first["cells"]) == 3
     assert second["status"] == "failed: damaged"
     assert ("seconds" in first) != brief
+
+
+DONE = ReportRow(
+    "done", "=a.png", "a_label.tiff", 96, 128, cells=0, removed_cells=3, class_="gray", doubts="size",
+    cell_diameter_px=28.5, device="cpu", version="1", stages={"network": 1.5}, seconds=2.0, peak_memory_mb=900,
+)  # fmt: skip
+KEPT = ReportRow("kept", "=a.png", "a_label.tiff", 96, 128, cells=0, version="1", seconds=0.1)
+
+
+def report_again(path, *rows, resume=True, brief=False):
+    """The lines of a report that replaces another one."""
+    with Report(path, brief, resume=resume) as report:
+        for row in rows:
+            report.add(row)
+    with open(path, newline="") as file:
+        return json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_what_is_known_of_an_image_that_is_kept_is_kept_too(tmp_path, suffix):
+    """Also after a second time; not its times, which are of the run that reports."""
+    path = tmp_path / f"r.{suffix}"
+    (true,) = report_again(path, DONE, resume=False)
+    for _ in range(2):
+        (row,) = report_again(path, KEPT)
+        for name in ("image", "removed_cells", "class", "doubts", "cell_diameter_px", "device", "weights"):
+            assert row[name] == true[name], name
+        assert (row["status"], float(row["seconds"])) == ("kept", 0.1)
+        assert not row["network_seconds"] and not row["peak_memory_mb"]
+    with Report(path, resume=True) as report:
+        report.replace([KEPT])
+    assert "gray" in path.read_text()
+    assert "gray" not in json.dumps(report_again(path, KEPT, resume=False))
+
+
+@pytest.mark.parametrize(
+    "other", [{"cells": 1}, {"image": "b.png"}, {"width": 9}, {"version": "2"}, {"series": "2 x"}, {"status": "done"}]
+)
+def test_lines_of_other_labels_are_not_taken(tmp_path, other):
+    report_again(tmp_path / "r.csv", DONE, resume=False)
+    (row,) = report_again(tmp_path / "r.csv", replace(KEPT, **other))
+    assert not row["class"]
+
+
+def test_reports_that_tell_nothing(tmp_path):
+    """One that cannot be read, and one with fewer columns."""
+    (tmp_path / "r.csv").write_text("notes")
+    assert not report_again(tmp_path / "r.csv", KEPT)[0]["class"]
+    (tmp_path / "r.json").write_text(json.dumps([KEPT.columns() | {"status": "done"}]))
+    assert report_again(tmp_path / "r.json", KEPT, brief=True)[0]["class"] is None
 
 
 def test_no_report(tmp_path, monkeypatch):
