@@ -70,12 +70,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def work():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print(os.getpid(), flush=True)
     time.sleep(60)
-multiprocessing.get_context("fork").Process(target=work, daemon=True).start()
+worker = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+worker.start()
 with StopSignal() as stop:
     stop.take_interrupts()
-    print("ready", flush=True)
+    print(worker.pid, flush=True)
     end = time.time() + 60
     while time.time() < end:
         ctypes.CDLL(None).sleep(60)  # as a long step: no handler runs before it is over
@@ -84,19 +84,19 @@ with StopSignal() as stop:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork and the C library")
 def test_a_second_interrupt_ends_at_once_with_all_processes():
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", TWICE], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        worker = int(next(line for line in (process.stdout.readline(), process.stdout.readline()) if line != "ready\n"))
-        process.send_signal(signal.SIGINT)
-        while "ends at once" not in process.stderr.readline():
-            pass
-        time.sleep(2 * stopping.ONE_PRESS)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            worker = int(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            assert any("ends at once" in line for line in iter(process.stderr.readline, ""))
+            time.sleep(2 * stopping.ONE_PRESS)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+            said = process.stderr.read()
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "goes on from the last resume file" in said
     assert "Traceback" not in said
