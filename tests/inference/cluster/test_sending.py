@@ -23,6 +23,7 @@ def test_parts_in_other_files_are_not_sent(tmp_path, run, workers, caplog):
         )
         tifffile.imwrite(tmp_path / "in" / name, coins()[:96, :128], description=xml, metadata=None)
     alone = run("one")[1]
+    workers.wait_for_workers(2, timeout=300)  # one that a test has killed takes a while to begin anew
     sent = run("many", "--dask", workers.scheduler.address, "--dask-files", "send")[1]
     assert "c1.ome.tif); each file is sent alone: use --dask-files shared" in sent[0]["status"]
     assert alone[0]["status"] == "done"
