@@ -19,6 +19,7 @@ STATUS = Path("/proc/self/status")
 NO_MEMORY = re.compile("failed to map segment|annot allocate memory|can't allocate memory|Insufficient memory")
 # Variables by which libraries choose their number of threads.
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"
+SPINS = "GOMP_SPINCOUNT", "10000"  # rounds of waiting; some tens of microseconds
 UNLIMITED = 2**60  # bytes; version 1 of cgroups says "no limit" by a number near 2^63
 
 
@@ -53,6 +54,15 @@ def usable_processors(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) ->
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _folders(cgroups, membership, "cpu") if (quota := _quota(folder)) is not None]
     return max(1, min([allowed, *map(math.ceil, quotas)]))
+
+
+def threads_give_way() -> None:
+    """Tell PyTorch's threads, before it is imported, to rest soon when they wait for each other, unless the user has told
+    how they wait. GNU's OpenMP lets them spin for milliseconds, in which no other program gets their processor: where one
+    is busy, each step of a network waits for a thread that is not let run.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(*SPINS)
 
 
 def threads_follow_quota() -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from inference.exit_codes import INTERRUPTED, NOTHING_DONE
-from inference.machine import lacks_memory, threads_follow_quota, too_little_memory
+from inference.machine import lacks_memory, threads_follow_quota, threads_give_way, too_little_memory
 from inference.streams import secure_streams
 
 
@@ -16,6 +16,7 @@ def start() -> None:
     # As Ctrl-C; the first process of a container would ignore it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threads_follow_quota()  # NumPy makes its threads when it is imported
+    threads_give_way()
     code = _run()
     logging.shutdown()
     sys.stdout.flush()

@@ -116,3 +116,20 @@ def test_ulimit(monkeypatch):
         resource, "getrlimit", lambda limit: (2**40, 2**40) if limit == resource.RLIMIT_AS else (-1, -1)
     )
     assert 2**39 < min(machine._ulimits()) < 2**40
+
+
+START = """
+import os, sys
+import inference.start as module
+module._run = lambda: print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules) or 0
+module.start()
+"""
+
+
+@pytest.mark.parametrize(
+    "told, spins", [({}, "10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")]
+)
+def test_threads_rest_soon_unless_the_user_has_told_how_they_wait(told, spins):
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=clean | told, capture_output=True, text=True)
+    assert done.stdout == f"{spins} False\n"
