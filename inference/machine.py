@@ -59,8 +59,8 @@ def usable_processors(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) ->
 def threads_give_way() -> None:
     """Tell PyTorch's threads, before it is imported, to rest soon when they wait for each other.
 
-    GNU's OpenMP lets them spin for milliseconds, in which no other program gets their processor: where one is busy, each
-    step of a network waits for a thread that is not let run. What the user has told of how they wait stays.
+    GNU's OpenMP lets them spin for milliseconds, in which no other program gets their processor: where one is busy,
+    each step of a network waits for a thread that is not let run. What the user has told of how they wait stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(*SPINS)
