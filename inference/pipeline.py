@@ -11,6 +11,7 @@ from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import LIMITS, Limits
 from inference.network import Segmenting
+from inference.outputs.filters import new_numbers
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, Tile, TileMaps, cut_batches, run_tiles, tile_image
 
@@ -46,7 +47,7 @@ def rows_without_gaps(
     with clock("decode"):
         kept = np.arange(tally.cells + 1) > 0
         kept[gaps(labels, image[:, :], middle)] = False
-        labels = (np.cumsum(kept, dtype=np.int32) * kept)[labels]
+        labels = new_numbers(kept)[labels]
         tally.probabilities = [tally.all_probabilities[kept[1:]]]
         tally.cells = int(np.count_nonzero(kept))
     yield labels

@@ -45,13 +45,16 @@ def reaching_up(plane: np.ndarray, high: float) -> float:
     pixels = sample[sample != 0]
     if not pixels.size:
         return high
-    middle, deviation = _middle(pixels)
+    middle = float(np.median(pixels))
+    if middle > SETTINGS.dark * pixels.max():  # of transmitted light: no cell can be so much brighter
+        return high
+    deviation = _deviation(pixels, middle)
     least = ROUNDING if plane.dtype.kind in "iu" else 0.0
     if not middle < high < middle + SETTINGS.noise * max(deviation, least):
         return high
     means = cv2.blur(sample, (3, 3))
-    ground, spread = _middle(means)
-    bright = sample[means > ground + SETTINGS.bright * spread]
+    ground = float(np.median(means))
+    bright = sample[means > ground + SETTINGS.bright * _deviation(means, ground)]
     if not SETTINGS.fewest <= bright.size <= SETTINGS.most * sample.size:
         return high
     cells = float(np.percentile(bright, SETTINGS.typical))
@@ -59,7 +62,6 @@ def reaching_up(plane: np.ndarray, high: float) -> float:
     return cells if far and middle <= SETTINGS.dark * cells else high
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
-    """Median, and the standard deviation by the median of the absolute deviations."""
-    middle = float(np.median(values))
-    return middle, DEVIATION * float(np.median(np.abs(values - middle)))
+def _deviation(values: np.ndarray, middle: float) -> float:
+    """The standard deviation, by the median of the absolute deviations from the median."""
+    return DEVIATION * float(np.median(np.abs(values - middle)))

@@ -98,7 +98,8 @@ class Claims:
         OSError
             If one that this program wrote cannot be read.
         """
-        for path in (labels, *(path for paths in others.values() for path in paths)):
+        beside = tuple(path for paths in others.values() for path in paths)
+        for path in (labels, *beside):
             self._refuse_input(file.name, path)
         source = blake2b(os.fsencode(os.path.abspath(file)), digest_size=8).hexdigest()
         tag = Provenance(self.version, image, self.settings, source, tuple(others))
@@ -127,10 +128,9 @@ class Claims:
             tag.same_labels(old)
             and old is not None
             and set(others) <= set(old.files)
-            and all(path.exists() for paths in others.values() for path in paths)
+            and all(path.exists() for path in beside)
         )
         cells = count_cells(labels) if self.resume and complete and holds_labels(labels, shape) else None
-        beside = tuple(path for paths in others.values() for path in paths)
         guarded = () if self.overwrite else beside
         if cells is None:
             _refuse_changed(file.name, labels, guarded)

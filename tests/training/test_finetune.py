@@ -87,14 +87,19 @@ def test_a_folder_with_anything_else_is_taken_as_the_help_says(data, tmp_path, m
     assert "it must not hold networks yet" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_path, monkeypatch, caplog):
+def stop_each_step(monkeypatch, number):
+    """A signal comes while a step runs."""
     step = FinetuneTrainer.train_step
 
     def stopped(self, batch):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         step(self, batch)
 
     monkeypatch.setattr(FinetuneTrainer, "train_step", stopped)
+
+
+def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_path, monkeypatch, caplog):
+    stop_each_step(monkeypatch, signal.SIGTERM)
     caplog.set_level("INFO")
     for said in ("stopped: 1 steps", "continuing at step 1"):
         with pytest.raises(SystemExit) as ended:
@@ -105,13 +110,7 @@ def test_a_stopped_training_says_so_and_goes_on(data, untrained_weights, tmp_pat
 
 
 def test_ctrl_c_saves_the_training(data, untrained_weights, tmp_path, monkeypatch, caplog):
-    step = FinetuneTrainer.train_step
-
-    def stopped(self, batch):
-        os.kill(os.getpid(), signal.SIGINT)
-        step(self, batch)
-
-    monkeypatch.setattr(FinetuneTrainer, "train_step", stopped)
+    stop_each_step(monkeypatch, signal.SIGINT)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
     try:
         assert run(data, tmp_path / "out", "--weights", untrained_weights, "--time-budget", "5") == 130
