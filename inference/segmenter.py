@@ -134,6 +134,13 @@ class Segmentation:
         self._summary: Summary | None = None
         self.rows = self._to_the_end(rows, summarise)
 
+    @classmethod
+    def of_stored(cls, plan: Plan, stored: "LabelRows", summary: Summary) -> "Segmentation":
+        """Of labels that are made and kept already."""
+        segmentation = cls(plan, iter(()), lambda: summary)
+        segmentation.stored = stored
+        return segmentation
+
     def _to_the_end(self, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]) -> Iterator[np.ndarray]:
         yield from rows
         self._summary = summarise()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from inference.outputs.page import Page
     from inference.outputs.result import Result
     from inference.running.common import Common
-    from inference.segmenter import Plan, Segmentation, Segmenter, Summary
+    from inference.segmenter import Plan, Segmentation, Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -218,25 +218,28 @@ class Run:
         In this order, as files beside no labels that name them are not known for this program's own: a run that is
         stopped before leaves none.
         """
+        from inference.segmenter import Segmentation  # late: PyTorch is imported
+
         request, rows = self.request, []
         with LabelStore(request.folder) as store:
-            segmented: list[tuple[LabelRows, Plan, Summary]] = []
+            kept: list[LabelRows] = []
+            segmented: list[Segmentation] = []
             for plane in planes:
                 clock = Stopwatch()
                 with self._segmented(common, plane, clock) as result, clock("write"):
-                    own = store.add(result.labels, result.labels.shape)
-                segmented.append((own, result.plan, replace(result.summary, probabilities=result.probabilities)))
+                    kept.append(store.add(result.labels, result.labels.shape))
+                summary = replace(result.summary, probabilities=result.probabilities)
+                segmented.append(Segmentation.of_stored(result.plan, kept[-1], summary))
                 rows.append(self._row(common, plane, result, clock))
             clock = Stopwatch()
             with clock("write"):
                 claim.clear()
-                numbered = _numbered_on([own for own, *_ in segmented])
-                self._write_labels(labels, numbered, common.file, image.views[0], image, claim)
-                for number, stored in enumerate(segmented):
+                self._write_labels(labels, _numbered_on(kept), common.file, image.views[0], image, claim)
+                for number, segmentation in enumerate(segmented):
                     picture = image.open(number) if request.products or self.page else image.views[number]
                     suffix = image.plane_suffix(number)
                     own_files = target.with_name(f"{target.name}{suffix}")
-                    with self._result(common, picture, _stored(*stored)) as result:
+                    with self._result(common, picture, segmentation) as result:
                         name = f"{common.row.image}{image.suffix}{suffix}"
                         self._write_others(common, result, own_files, name, claim)
         total = add_rows(rows)
@@ -347,15 +350,6 @@ def _numbered_on(planes: Sequence[LabelRows]) -> list[LabelRows]:
         numbered.append(plane.renumbered(numbers))
         cells += plane.cells
     return numbered
-
-
-def _stored(labels: LabelRows, plan: "Plan", summary: "Summary") -> "Segmentation":
-    """What has been segmented before."""
-    from inference.segmenter import Segmentation  # late: PyTorch is imported
-
-    segmentation = Segmentation(plan, iter(()), lambda: summary)
-    segmentation.stored = labels
-    return segmentation
 
 
 def _contrast(ends: "Ends | None", plan: "Plan") -> str:
