@@ -1,6 +1,7 @@
 """training.finetune from images to a weights folder, with small untrained networks; the check alone; refusals."""
 
 import csv
+import logging
 import os
 import signal
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_ctrl_c_at_another_place_is_one_line(data, tmp_path, monkeypatch, caplog
         monkeypatch.setattr(finetune, name, lambda *_: [])
     monkeypatch.setattr(finetune, stage, stopped)
     assert run(data, tmp_path / "out") == 130
-    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         "stopped before the end; give the same command again"
     ]
 
