@@ -25,7 +25,7 @@ def label_rows(
     limits: Limits = LIMITS,
     sensitivity: float = 0.0,
 ) -> Iterator[np.ndarray]:
-    """Bands of label rows of an image, made as they are read; see `inference.segmenter.Segmentation`.
+    """Bands of label rows of an image, made as they are read; see `inference.segmentation.Segmentation`.
 
     With a GPU, cutting windows, running the network and decoding go on at the same time, each in a thread of its own.
     """

@@ -3,11 +3,10 @@ decode.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +19,12 @@ from inference.image.scaling import Sizes, WorkingImage, labelling_scale
 from inference.image.stains import clearer, hides_nuclei
 from inference.limits import LIMITS, Limits
 from inference.measuring.diameter import Measurement, checked_in_mirrors, measure_diameter, size_unsure
-from inference.measuring.two_sizes import rows_of_two_sizes
 from inference.network import Network, Segmenting, choose_device
-from inference.pipeline import collect, label_rows, rows_without_gaps
+from inference.passes import LARGEST, Size, rows_of_passes
+from inference.pipeline import label_rows, rows_without_gaps
 from inference.reading import Picture
 from inference.routing import Route, RouterNetwork, ruled_out
+from inference.segmentation import Plan, Segmentation, summarise
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.turned import SeenTwice
@@ -32,52 +32,7 @@ from models.checksums import sha256
 from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
 from models.weights_folder import check_weights
 
-if TYPE_CHECKING:
-    from inference.outputs.label_rows import LabelRows
-
 DIGITS = 12  # of a checkpoint's SHA-256, in hexadecimal: enough to tell networks apart
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How an image is segmented: all that is known before its first label.
-
-    image_class : whose network runs
-    route : what the router said; None if the class was given
-    diameter : typical cell diameter that the working size was chosen by, in pixels of the image
-    sizes : of the image and of the working image
-    second : typical diameter of further, much smaller cells, which are looked for beside the others; None without any
-    agreement : as of `inference.measuring.diameter.Measurement`
-    brown : False if a brown stain was taken away
-    glare : False if a few bright places were left out of the contrast
-    ground : gray level of a dark background, in which gaps between cells are looked for and left out; None elsewhere
-    """
-
-    image_class: ImageClass
-    route: Route | None
-    diameter: float
-    sizes: Sizes
-    second: float | None = None
-    agreement: float | None = None
-    brown: bool = True
-    glare: bool = True
-    ground: float | None = None
-
-    @property
-    def at_once(self) -> bool:
-        """Whether the labels are made all at once, not band by band: the image is small enough then."""
-        return self.second is not None or self.ground is not None
-
-    @property
-    def unsure_of_size(self) -> bool:
-        """Whether the cells found depend much on the size that was assumed for them."""
-        return size_unsure(self.agreement)
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """What the program is unsure of, so that somebody had better look at the labels: "class", "size"."""
-        unsure = {"class": self.route is not None and self.route.uncertain, "size": self.unsure_of_size}
-        return tuple(name for name, doubted in unsure.items() if doubted)
 
 
 class Examined(NamedTuple):
@@ -91,71 +46,6 @@ class Examined(NamedTuple):
     route: Route | None
     network: Network
     size: Measurement
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known after the last label row of an image; the numbers are those of `inference.tiles.Tally`.
-
-    probabilities : of the cells, (cells,) float32: of StarDist's centre points, or the mean over Hover's cell pixels
-    device : on which the network ran, at the end: "cpu" where the GPU's memory did not suffice
-    seconds : time of each stage
-    """
-
-    tiles: int
-    empty_tiles: int
-    cells: int
-    seam_cells: int
-    cut_cells: int
-    probabilities: np.ndarray
-    device: str
-    seconds: Mapping[str, float]
-
-
-def summarise(tally: Tally, device: str, seconds: Mapping[str, float]) -> Summary:
-    """What is known once all is counted."""
-    counts = vars(tally) | {"probabilities": tally.all_probabilities}
-    return Summary(**counts, device=device, seconds=seconds)
-
-
-class Segmentation:
-    """An image's labels, made as they are read.
-
-    plan : how they are made
-    rows : bands of label rows from top to bottom, int32 of shape (rows, W): 0 is background, cells are 1, 2, 3, ...; to
-        be read once
-    stored : the labels, if they are kept already; there are no rows then
-    """
-
-    stored: "LabelRows | None" = None
-
-    def __init__(self, plan: Plan, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]):
-        self.plan = plan
-        self._summary: Summary | None = None
-        self.rows = self._to_the_end(rows, summarise)
-
-    @classmethod
-    def of_stored(cls, plan: Plan, stored: "LabelRows", summary: Summary) -> "Segmentation":
-        """Of labels that are made and kept already."""
-        segmentation = cls(plan, iter(()), lambda: summary)
-        segmentation.stored = stored
-        return segmentation
-
-    def _to_the_end(self, rows: Iterator[np.ndarray], summarise: Callable[[], Summary]) -> Iterator[np.ndarray]:
-        yield from rows
-        self._summary = summarise()
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """All rows at once: (H, W) int32."""
-        return collect(self.rows, self.plan.sizes.image)
-
-    @property
-    def summary(self) -> Summary:
-        """What there is to say when the last row has been read; before that, RuntimeError."""
-        if self._summary is None:
-            raise RuntimeError("an image has no summary before all of its label rows have been read")
-        return self._summary
 
 
 class Segmenter:
@@ -262,15 +152,14 @@ class Segmenter:
         """
         clock, tally = Stopwatch(), Tally()
         image, network, plan = self.plan(picture, class_, diameter, ends, clock, like)
-        labelling = self.labelling(network)
-        working = WorkingImage(image, labelling_scale(network.config.diameter, plan.diameter))
-        if plan.second is None:
-            rows = label_rows(working, labelling, tally, clock, on_tile, self.limits, sensitivity)
+        sizes = [Size(labelling_scale(network.config.diameter, plan.diameter))]
+        if plan.second is not None:
+            sizes.append(Size(labelling_scale(network.config.diameter, plan.second), LARGEST * plan.diameter))
+        how = self.labelling(network), tally, clock, on_tile, self.limits, sensitivity
+        if plan.several_passes:
+            rows = rows_of_passes(image, sizes, *how)
         else:
-            finer = WorkingImage(image, labelling_scale(network.config.diameter, plan.second))
-            rows = rows_of_two_sizes(
-                working, finer, plan.diameter, labelling, tally, clock, on_tile, self.limits, sensitivity
-            )
+            rows = label_rows(WorkingImage(image, sizes[0].scale), *how)
         if plan.ground is not None:
             rows = rows_without_gaps(rows, image, plan.ground, tally, clock)
         return Segmentation(plan, rows, lambda: summarise(tally, str(network.device), clock.seconds))
@@ -291,18 +180,19 @@ class Segmenter:
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if self._fits_one_band(image) else None
         route = route if class_ is None else None
-        made_by = image.normalisation
-        brown, glare = (made_by.brown, made_by.glare) if made_by else (True, True)
-        ground_level = self._ground(image)
-        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, glare, ground_level)
-        return image, network, plan
+        brown = image.normalisation.brown if image.normalisation else True
+        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown)
+        return image, network, self._with_what_it_shows(plan, image)
 
     def _fits_one_band(self, image: NormalisedForm) -> bool:
         return math.prod(image.shape) <= self.limits.band_pixels
 
-    def _ground(self, image: NormalisedForm) -> float | None:
-        """As of `Plan`."""
-        return ground(image.content.overview) if self._fits_one_band(image) else None
+    def _with_what_it_shows(self, plan: Plan, image: NormalisedForm) -> Plan:
+        """The plan with what is each plane's own: its glare, ground and surroundings."""
+        plan = replace(plan, glare=image.normalisation.glare if image.normalisation else True)
+        if not self._fits_one_band(image):
+            return replace(plan, ground=None, surrounded=False)
+        return replace(plan, ground=ground(image.content.overview), surrounded=image.content is not image)
 
     def _plan_like(
         self, like: Plan, picture: Picture, ends: Ends | None, clock: Stopwatch
@@ -316,8 +206,7 @@ class Segmenter:
         with clock("load"):
             network = self.network(like.image_class.number)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, like.diameter))
-        glare = image.normalisation.glare if image.normalisation else True
-        return image, network, replace(like, sizes=sizes, glare=glare, ground=self._ground(image))
+        return image, network, self._with_what_it_shows(replace(like, sizes=sizes), image)
 
     def measure_diameter(self, picture: Picture, *, class_: int | None = None, ends: Ends | None = None) -> float:
         """Typical cell diameter in pixels of the image. Parameters as of `segment`."""

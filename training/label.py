@@ -45,7 +45,8 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, write_labels
 from inference.outputs.pixel_size import PixelSize
 from inference.reading import read_image
 from inference.running.naming import label_names
-from inference.segmenter import Segmentation, Segmenter
+from inference.segmentation import Segmentation
+from inference.segmenter import Segmenter
 from training.command import DONE, PARTLY, add_device, class_number, command, manual
 from training.images.manifest import PSEUDO_SUFFIX, Record, check_sources, read_manifest, write_manifest
 from training.readers.listing import image_files

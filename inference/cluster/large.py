@@ -29,7 +29,7 @@ from inference.running.messages import collected_warnings
 from inference.running.opened import Opened, open_all
 from inference.running.report import ReportRow
 from inference.running.run import by_image
-from inference.segmenter import Plan, Segmentation, summarise
+from inference.segmentation import Plan, Segmentation, summarise
 from inference.stardist import count_survivors
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally, spans, tile_image

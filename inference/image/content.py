@@ -55,6 +55,11 @@ class ContentSettings:
     filled: float = 0.15  # share of the content's blocks that show something
     margin: int = 1  # blocks around what shows something
     largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
+    segments: int = 8  # of a line of pixels, that are compared with those of other lines
+    lines: int = 256  # so many of the surroundings are enough
+    other: float = 2.5  # times as far as any of them from their middle is a segment that differs...
+    least: float = 0.1  # ...and so many gray levels
+    straight: float = 0.5  # share of the segments that differ at once where there is a straight border
 
 
 SETTINGS = ContentSettings()
@@ -93,20 +98,66 @@ def content_box(overview: np.ndarray) -> Box | None:
     return rows, columns
 
 
+def at_straight_borders(image: np.ndarray, box: Box) -> Box:
+    """The box up to the straight borders of its content, which an image has that was put into empty surroundings; a
+    side without one stays where it is.
+
+    Parameters
+    ----------
+    image : normalised, uint8, (H, W) or (H, W, 3)
+    box : as `content_box` gives it
+    """
+    rows, columns = box
+    near = math.ceil((SETTINGS.margin + 2) * _block_side(image))
+    rows = _between_borders(image[:, columns], rows, near)
+    return rows, _between_borders(np.swapaxes(image[rows], 0, 1), columns, near)
+
+
+def _between_borders(lines: np.ndarray, inside: slice, near: int) -> slice:
+    """The lines (n, length) or (n, length, 3) of a box between straight borders, so many pixels within it at most."""
+    outside = np.delete(np.arange(len(lines)), inside)
+    if not outside.size or lines.shape[1] < SETTINGS.segments:
+        return inside
+    usual = _figures(lines[outside[:: -(-outside.size // SETTINGS.lines)]])
+    middle = np.median(usual, axis=0)
+    other = np.maximum(SETTINGS.other * np.abs(usual - middle).max(axis=0), SETTINGS.least)
+
+    def before_border(own: np.ndarray) -> int:
+        """Lines before the first one that is not as the surroundings; 0 if it is so in a few places alone."""
+        differ = (np.abs(_figures(own) - middle) > other).any(axis=2).mean(axis=1)
+        first = int(np.argmax(differ > 0))
+        return first if differ[first] >= SETTINGS.straight else 0
+
+    own = lines[inside]
+    return slice(inside.start + before_border(own[:near]), inside.stop - before_border(own[: -near - 1 : -1]))
+
+
+def _figures(lines: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each segment of lines (n, length) or (n, length, 3): (n, segments, 2 or 6)."""
+    length = lines.shape[1] // SETTINGS.segments
+    cut = lines[:, : length * SETTINGS.segments].astype(np.float32)
+    cut = cut.reshape(len(lines), SETTINGS.segments, length, -1)
+    return np.concatenate([cut.mean(axis=2), cut.std(axis=2)], axis=2)
+
+
+def _block_side(image: np.ndarray) -> float:
+    """Pixels of an image along each side of a block."""
+    return SETTINGS.block * max(1.0, max(image.shape[:2]) / SETTINGS.side)
+
+
 def _activity(overview: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """How much each block varies, as the standard deviation of the most varied channel; how much its pixels differ from
     the next ones, in the channel where they do most; and a block's side in pixels."""
-    height, width = overview.shape[:2]
-    zoom = min(1.0, SETTINGS.side / max(height, width))
+    side, zoom = _block_side(overview), SETTINGS.block / _block_side(overview)
     if zoom < 1:
-        small = max(1, round(width * zoom)), max(1, round(height * zoom))
+        small = max(1, round(overview.shape[1] * zoom)), max(1, round(overview.shape[0] * zoom))
         overview = cv2.resize(overview, small, interpolation=cv2.INTER_AREA)
     planes = np.atleast_3d(overview).astype(np.float32)
     rows, columns = (n // SETTINGS.block for n in planes.shape[:2])
     cut = planes[: rows * SETTINGS.block, : columns * SETTINGS.block]
     blocks = cut.reshape(rows, SETTINGS.block, columns, SETTINGS.block, planes.shape[2])
     steps = np.abs(np.diff(blocks, axis=3)).mean(axis=(1, 3))
-    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), SETTINGS.block / zoom
+    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), side
 
 
 def _without_specks(busy: np.ndarray) -> np.ndarray:

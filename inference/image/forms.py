@@ -7,7 +7,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from inference.image.content import Box, Cutout, content_box, within
+from inference.image.content import Box, Cutout, at_straight_borders, content_box, within
 from inference.image.normalisation import Ends, Normalisation, Pixels, bands
 from inference.limits import LIMITS, Limits
 
@@ -38,6 +38,8 @@ def _in_surroundings(pixels: Pixels, measure: Callable[[Pixels], Normalisation],
     box = content_box(image.overview)
     if box is None:
         return image
+    if image.reduction == 1:
+        box = at_straight_borders(image.overview, box)
     rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
     image = _normalised(pixels, measure(Cutout(pixels, (rows, columns))), limits)
     image.content = Part(image, (rows, columns))

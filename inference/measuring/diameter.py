@@ -12,8 +12,8 @@ import numpy as np
 from inference.image.forms import Mirrored, NormalisedForm
 from inference.image.scaling import smallest_shown
 from inference.measuring.looks import Look, common, look_at, matched
-from inference.measuring.two_sizes import FREE, LARGEST
 from inference.network import Segmenting
+from inference.passes import FREE, LARGEST
 
 # F1 between the cells found at neighbouring sizes, below which they depend on the size that was assumed.
 LEAST_AGREEMENT = 0.75

@@ -18,7 +18,7 @@ from inference.reading import Picture
 
 if TYPE_CHECKING:  # they import torch, and shapely, which not every output needs
     from inference.outputs.polygons import PolygonStore
-    from inference.segmenter import Plan, Segmentation, Summary
+    from inference.segmentation import Plan, Segmentation, Summary
 
 
 class Result:

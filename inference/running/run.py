@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from inference.outputs.page import Page
     from inference.outputs.result import Result
     from inference.running.common import Common
-    from inference.segmenter import Plan, Segmentation, Segmenter
+    from inference.segmentation import Plan, Segmentation
+    from inference.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class Run:
         In this order, as files beside no labels that name them are not known for this program's own: a run that is
         stopped before leaves none.
         """
-        from inference.segmenter import Segmentation  # late: PyTorch is imported
+        from inference.segmentation import Segmentation  # late: PyTorch is imported
 
         request, rows = self.request, []
         with LabelStore(request.folder) as store:

@@ -1,4 +1,6 @@
-"""An image's way: who is asked what, in which order, and when what is known; with stand-ins for router and networks."""
+"""inference.segmenter and inference.segmentation: who is asked what, in which order, and when what is known; with
+stand-ins for router and networks.
+"""
 
 import numpy as np
 import pytest
@@ -195,3 +197,35 @@ def test_a_large_image_keeps_its_gaps():
     found = finds_both(limits=Limits(band_pixels=4000)).segment(with_a_hole(), diameter=16.0)
     assert not found.plan.at_once
     assert (found.labels[14:22, 14:22] > 0).any()
+
+
+def in_the_dark(blocks=10):
+    """A square of so many blocks of 6 pixels, of any gray level, in a black field."""
+    pixels, side = np.zeros((200, 240), np.uint8), 6 * blocks
+    levels = np.random.default_rng(0).integers(20, 250, (blocks, blocks))
+    pixels[20 : 20 + side, 30 : 30 + side] = np.kron(levels, np.ones((6, 6)))
+    return Picture(pixels, "YX (gray)")
+
+
+def test_what_lies_in_empty_surroundings_is_labelled_as_if_it_were_alone():
+    place = slice(20, 80), slice(30, 90)
+    segmenter = Segmenter(Router(), {3: disks()}, "cpu")
+    found = segmenter.segment(in_the_dark())
+    alone = segmenter.segment(Picture(in_the_dark().pixels[place], "YX (gray)"))
+    assert found.plan.surrounded
+    assert not alone.plan.surrounded
+    assert alone.labels.any()
+    np.testing.assert_array_equal(found.labels[place], alone.labels)
+
+
+def test_another_plane_has_surroundings_of_its_own():
+    segmenter = finds_both()
+    plan = segmenter.segment(in_the_dark()).plan
+    assert not segmenter.segment(in_the_dark(28), like=plan).plan.surrounded
+
+
+def test_a_large_image_is_segmented_as_one_with_its_surroundings():
+    """Its labels are made band by band."""
+    plan = finds_both(limits=Limits(band_pixels=4000)).segment(in_the_dark()).plan
+    assert not plan.surrounded
+    assert not plan.at_once

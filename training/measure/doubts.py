@@ -4,9 +4,9 @@
     python -m training.measure.doubts data/manifest.csv predictions
 
 `training.label` writes beside the labels what the program was unsure of: the class, or the size of the cells
-(`inference.segmenter.Plan.doubts`). Each line of the table is a range of F1 at IoU 0.5, by the challenge's rules; cells
-beside the labelled ones of partly labelled images are left out. Images with bad labels that were not flagged are named
-below it.
+(`inference.segmentation.Plan.doubts`). Each line of the table is a range of F1 at IoU 0.5, by the challenge's rules;
+cells beside the labelled ones of partly labelled images are left out. Images with bad labels that were not flagged are
+named below it.
 
 Exit code: 0; 1 if a prediction is missing or unusable, the table has the other images; 2 if something could not be
 read, or all predictions are missing.
