@@ -244,7 +244,7 @@ def test_whatever_happens_to_one_image_the_others_are_done(
         write(path, *args, **options)
 
     monkeypatch.setattr(running, "write_label_tiff", fails_once)
-    assert run("-i", images, "-o", tmp_path, "--weights", untrained_weights) == 1
+    assert run("-i", images, "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28") == 1
     assert f"float.tiff: {words}" in caplog.text
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -540,7 +540,7 @@ def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weight
 
 
 def test_a_zarr_folder_is_an_image(slides, tmp_path, untrained_weights):
-    assert run("-i", slides / "c.ome.zarr", "-o", tmp_path, "--weights", untrained_weights) == 0
+    assert run("-i", slides / "c.ome.zarr", "-o", tmp_path, "--weights", untrained_weights, "--diameter", "28") == 0
     check_labels(tmp_path / "c_label.tiff", (600, 300))
 
 
@@ -582,6 +582,8 @@ def test_resume(slides, tmp_path, untrained_weights, caplog):
         untrained_weights,
         "--report",
         tmp_path / "r.json",
+        "--diameter",
+        "28",
         "--resume",
     )
     assert run(*arguments) == 0
