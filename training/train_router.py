@@ -13,6 +13,12 @@ there, in half an hour:
     python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors \\
         --batch 16 --optimiser adamw --lr 5e-4 --schedule cosine --time-budget 30 --validate-every 3
 
+Images of new sources may look unlike any that a router knows, though it measures their cells well. --class-layer trains
+the last layer alone, and of that the outputs for the classes, so that the sizes stay as they are to the last bit:
+
+    python -m training.train_router --manifest data/manifest.csv --out runs/router --init weights/router.safetensors \\
+        --class-layer --batch 32 --lr 5e-3 --schedule cosine --validate-every 5
+
 What the paper leaves open: the views that it learns from (training.images.router_views), a moving average of the
 weights, smoothed class labels, and the fifth output.
 
@@ -57,6 +63,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--epochs", type=whole, default=own.epochs, help=f"passes over as many views as there are images [{own.epochs}]"
     )
+    add("--class-layer", action="store_true", help="train how the router of --init tells classes, and nothing else")
     add(
         "--optimiser",
         choices=("sgd", "adamw"),
@@ -70,7 +77,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"divided by 10 every 7 of 20 epochs, or warm-up and cosine [{own.schedule}]",
     )
     add("--validate-every", type=positive, default=own.validate_every, metavar="EPOCHS", help=f"[{own.validate_every}]")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.class_layer and not args.init:
+        parser.error("--class-layer needs a router that measures cells: give --init")
+    return args
 
 
 @command(clock=True)

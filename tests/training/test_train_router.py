@@ -130,6 +130,29 @@ def test_a_start_that_is_never_beaten_comes_out_again(manifest, tmp_path, monkey
     assert load_checkpoint(tmp_path / "router.safetensors")[1].crops == 40
 
 
+def test_the_class_layer_alone(manifest, tmp_path):
+    """Other classes, the very sizes; what is known of the networks' scores stays."""
+    table = ((0.9,) * 4,) * 4
+    save_checkpoint(tmp_path / "start.safetensors", Router(), Config(expected_f1=table))
+    more = ("--init", tmp_path / "start.safetensors", "--class-layer", "--lr", 0.1, "--epochs", 3, "--ema", 0)
+    assert main(arguments(manifest, tmp_path / "run", *more)) == 0
+    start = load_checkpoint(tmp_path / "start.safetensors")[0].state_dict()
+    resume = load_file(tmp_path / "run/resume.safetensors").items()
+    end = {name.removeprefix("model/"): value for name, value in resume if name.startswith("model/")}
+    changed = {"network.fc.weight", "network.fc.bias"}
+    assert {name for name, value in end.items() if not torch.equal(start[name], value)} == changed
+    for name in changed:
+        assert torch.equal(start[name][-1], end[name][-1])
+        assert not torch.equal(start[name][:-1], end[name][:-1])
+    assert read_config(tmp_path / "run/router.safetensors")[1].expected_f1 == [list(row) for row in table]
+
+
+def test_the_class_layer_needs_a_start(manifest, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments(manifest, tmp_path, "--class-layer"))
+    assert "--class-layer needs a router that measures cells: give --init" in capsys.readouterr().err
+
+
 def test_the_sources_of_the_start_are_named(manifest, tmp_path):
     given = {"x": {"images": 9, "terms": "MIT"}}
     save_checkpoint(tmp_path / "start.safetensors", Router(), Config(sources=given))

@@ -18,7 +18,7 @@ from models.config import Config
 from models.router import Router
 from training.images.datasets import Sample, load_samples
 from training.images.manifest import read_manifest
-from training.images.router_views import ViewDataset
+from training.images.router_views import ViewDataset, ViewSettings
 from training.learning.losses import router_loss
 from training.learning.settings import RouterSettings, training_records
 from training.learning.trainer import Trainer
@@ -110,11 +110,13 @@ class RouterTrainer(Trainer):
     """A ResNet18 that tells class and cell diameter.
 
     steps_an_epoch : known once the images are loaded
+    expected_f1 : as of `models.config.Config`, of a start whose weights but those of the classes stay
     """
 
     FIGURE = "score"
     GRADIENT_NORM = math.inf  # as in the paper, nothing is clipped
     settings: RouterSettings
+    expected_f1: Sequence[Sequence[float]] = ()
 
     def build(self) -> Router:
         """From --init's checkpoint, from ImageNet weights, or from random ones."""
@@ -126,10 +128,20 @@ class RouterTrainer(Trainer):
                 raise ValueError(f"{settings.init}: holds a segmenter; give --init the checkpoint of a router")
             model.load_state_dict(start.state_dict())
             self.crops_before, self.sources_before = config.crops, config.sources
+            if settings.class_layer:
+                model.requires_grad_(False)
+                model.network.fc.requires_grad_()
+                self.expected_f1 = config.expected_f1
         return model
+
+    def enter_training_mode(self) -> None:
+        """The statistics of layers that stay as they are stay, too."""
+        self.shared.train(not self.settings.class_layer)
 
     def make_optimiser(self) -> torch.optim.Optimizer:
         parameters, rate = self.model.parameters(), self.settings.lr
+        if self.settings.class_layer:  # whose last row, that of the size, has no gradient, and must not decay
+            return torch.optim.Adam(self.model.network.fc.parameters(), rate)
         if self.settings.optimiser == "sgd":
             return torch.optim.SGD(parameters, rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
         return torch.optim.AdamW(parameters, rate, weight_decay=ADAMW_WEIGHT_DECAY, fused=True)
@@ -139,7 +151,8 @@ class RouterTrainer(Trainer):
         samples = load_samples(training_records(settings))
         self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
         val = of_trained_sources(settings.manifest, read_manifest(settings.manifest, "val"), settings.leave_out)
-        return ViewDataset(samples, settings.seed, settings.balance), load_samples(val)
+        views = ViewSettings(close_ups=0.0) if settings.class_layer else ViewSettings()
+        return ViewDataset(samples, settings.seed, settings.balance, views), load_samples(val)
 
     def steps(self) -> int:
         return self.settings.epochs * self.steps_an_epoch
@@ -150,7 +163,8 @@ class RouterTrainer(Trainer):
 
     def loss_terms(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         out = self.forward(batch["image"])
-        return router_loss(type(out)(*(t.float() for t in out)), batch["class"].long(), batch["log_diameter"])
+        terms = router_loss(type(out)(*(t.float() for t in out)), batch["class"].long(), batch["log_diameter"])
+        return {"class": terms["class"]} if self.settings.class_layer else terms
 
     def validation_is_due(self) -> bool:
         """At the end of every so many epochs."""
@@ -166,7 +180,7 @@ class RouterTrainer(Trainer):
         yield "router", measurement.figures() | {"per_class": per_class}
 
     def config(self, name: str) -> Config:
-        return Config()
+        return Config(expected_f1=self.expected_f1)
 
     def write(self, name: str, validation: dict | None = None) -> None:
         """The checkpoint, and the confusion matrix of its validation."""

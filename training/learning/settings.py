@@ -106,7 +106,7 @@ class RouterSettings(Settings):
     """Of training.train_router."""
 
     DECISIVE: ClassVar[tuple[str, ...]] = tuple(
-        "seed batch epochs optimiser lr schedule leave_out init random_init balance ema".split()
+        "seed batch epochs optimiser lr schedule leave_out init class_layer random_init balance ema".split()
     )
 
     batch: int = 64
@@ -114,6 +114,7 @@ class RouterSettings(Settings):
     schedule: str = "steps"
     ema: float = 0.99
     epochs: int = 20
+    class_layer: bool = False
     optimiser: str = "sgd"
     validate_every: int = 1
 
