@@ -18,6 +18,7 @@ PIXELS = {
     "Bgr24": (np.uint8, 3),
     "Bgr48": (np.uint16, 3),
 }
+FURTHER = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
 
 
 def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
@@ -34,13 +35,18 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
         if np.dtype(dtype).itemsize == depth and (samples == 1) == bool(grays)
     )
     mixed = ("its channels are of gray and of colours; those of colours are taken as gray",)
+    further = tuple(
+        f"of its {box[axis][1]} {name} (axis {axis}) the first one is used"
+        for axis, name in FURTHER.items()
+        if box.get(axis, (0, 1))[1] > 1
+    )
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
         replace(
             _scene(reader, scene, place, lengths, type_, kind, image),
-            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *warnings),
+            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *further, *warnings),
         )
         for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
     ]

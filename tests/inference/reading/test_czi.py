@@ -76,6 +76,19 @@ def test_gray_and_colours_in_one_file(tmp_path, tissue, deep, first):
     assert any("those of colours are taken as gray" in warning for warning in picture.warnings)
 
 
+def test_further_axes_have_their_first_entry_taken_aloud(tmp_path, monkeypatch):
+    """Phases and views. The writer leaves such axes out unless it is made to keep them."""
+    monkeypatch.setattr(czi.CziWriter, "_create_plane", lambda self, plane, scene: {**plane, "S": scene})
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for h, v in np.ndindex(2, 3):
+            file.write(PIXELS[h, v, :, :, None], plane={"C": 0, "Z": 0, "T": 0, "H": h, "V": v, "R": 0})
+    picture = read_image(tmp_path / "a.czi")
+    assert np.array_equal(picture.pixels, PIXELS[0, 0])
+    assert picture.warnings == tuple(
+        f"a.czi: of its {what} the first one is used" for what in ("2 phases (axis H)", "3 views (axis V)")
+    )
+
+
 def test_metadata_that_are_no_metadata(stack, monkeypatch):
     monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
     picture = read_image(stack, ReadOptions(z=2))
