@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pylibCZIrw import czi
 
+from inference.reading.absent import absent_recorded
 from inference.reading.harmless import understood
 from inference.reading.series import Series
 from inference.reading.stores import Planes, StoreSettings
@@ -40,16 +42,33 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
         for axis, name in FURTHER.items()
         if box.get(axis, (0, 1))[1] > 1
     )
+    there = _planes(reader)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
         replace(
-            _scene(reader, scene, place, lengths, type_, kind, image),
-            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *further, *warnings),
+            series,
+            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *further, *series.warnings, *warnings),
         )
-        for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+        for series in (
+            _scene(reader, scene, place, lengths, type_, kind, image, there)
+            for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+        )
     ]
+
+
+def _planes(reader: czi.CziReader) -> set[tuple[int | None, ...]]:
+    """(scene, T, C, Z) of each plane that the file holds a part of."""
+    found = set()
+
+    def note(number: int, part: Any) -> bool:
+        place = part.coordinate.to_dict()
+        found.add((place.get("S"), *(place.get(axis, 0) for axis in "TCZ")))
+        return True  # to go on
+
+    reader.enumerate_subblocks_subset(note, only_layer0=True)
+    return found
 
 
 def _scene(
@@ -60,8 +79,10 @@ def _scene(
     type_: str,
     kind: str,
     metadata: dict,
+    there: set[tuple[int | None, ...]],
 ) -> Series:
     dtype, samples = PIXELS[type_]
+    absent = np.array([(scene, *entries) not in there for entries in np.ndindex(lengths)]).reshape(lengths)
 
     def read_plane(entries: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
         roi = (place.x + columns.start, place.y + rows.start, columns.stop - columns.start, rows.stop - rows.start)
@@ -79,6 +100,8 @@ def _scene(
         _channels(metadata, lengths[1]),
         "RGB" if samples > 1 else "",
         pixel_size=_pixel_size(metadata),
+        absent=absent if absent.any() else None,
+        warnings=absent_recorded(int(absent.sum()), absent.size),
     )
 
 

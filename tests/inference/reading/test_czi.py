@@ -89,6 +89,21 @@ def test_further_axes_have_their_first_entry_taken_aloud(tmp_path, monkeypatch):
     )
 
 
+def test_planes_that_were_not_recorded(tmp_path):
+    """As in a recording that was stopped: the second channel lacks its last plane in the second scene."""
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for scene, c, z in [place for place in np.ndindex(2, 2, 3) if place != (1, 1, 2)]:
+            place = {"C": c, "Z": z, "T": 0}
+            file.write(PIXELS[c, z, :, :, None], plane=place, location=(90 * scene, 0), scene=scene)
+    whole, stopped = open_images(tmp_path / "a.czi", ReadOptions(z=3))
+    assert not whole.views[0].warnings
+    said = "a.czi: 1 of 6 planes are not there and are empty; unless they were not recorded, copy it again"
+    assert stopped.views[0].warnings == (said,)
+    assert np.array_equal(stopped.open().pixels, np.dstack([PIXELS[0, 2], 0 * PIXELS[1, 2]]))
+    with pytest.raises(ImageError, match=r"a\.czi: channel 2 of 2 and z plane 3 of 3 of image 2 is not there"):
+        open_images(tmp_path / "a.czi", ReadOptions(z=3, channels=((2,),)))
+
+
 def test_metadata_that_are_no_metadata(stack, monkeypatch):
     monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
     picture = read_image(stack, ReadOptions(z=2))
