@@ -17,7 +17,7 @@ from inference.reading.absent import absent_parts, absent_planes
 from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
-from inference.reading.tiff_metadata import Details, details
+from inference.reading.tiff_metadata import details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
 # Names of a slide's further pictures; not those of macrophages and of what is unlabelled.
@@ -149,7 +149,7 @@ def _series(
         notes=notes,
         warnings=(*known.warnings, *absent_parts(path, source)),
     )
-    return _in_colour(path, series, page, known)
+    return _in_colour(path, series, source)
 
 
 def _format(tiff: TiffFile) -> str:
@@ -171,14 +171,18 @@ def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
     return axes, "S" in axes
 
 
-def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Details) -> Series:
+def _in_colour(path: Path, series: Series, source: TiffPageSeries) -> Series:
     """The series with what its photometric interpretation asks for."""
+    page = source.keyframe
     dtype = np.dtype(series.store.dtype)
     samples = page.samplesperpixel - series.alpha
     if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
         if samples > 1 or any(n > 1 and axis == "C" for n, axis in zip(series.store.shape, series.axes)):
             return replace(series, notes=(*series.notes, "colour tables left out"))
-        return colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
+        coloured = colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
+        if coloured.convert and _has_other_tables(source):
+            raise ImageError(f"{path.name}: its pages have different tables of colours; save it as RGB")
+        return coloured
     if page.photometric == PHOTOMETRIC.MINISWHITE and "PhotometricInterpretation" in page.tags:
         return replace(
             series, inverted=True, notes=(*series.notes, "0 is white: inverted" if dtype.kind != "b" else "two levels")
@@ -211,6 +215,12 @@ UNSUPPORTED = {
     PHOTOMETRIC.LOGLUV: "logarithmic colours",
     PHOTOMETRIC.ITULAB: "ITU Lab colours",
 }
+
+
+def _has_other_tables(series: TiffPageSeries) -> bool:
+    """Whether pages have other tables of colours than the first one."""
+    others = (page.aspage().colormap for page in series.pages if page is not None and not page.is_virtual)
+    return any(table is not None and not np.array_equal(table, series.keyframe.colormap) for table in others)
 
 
 def _check_ends(path: Path, series: TiffPageSeries) -> None:

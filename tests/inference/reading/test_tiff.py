@@ -371,6 +371,30 @@ def test_white_as_zero_is_inverted_in_every_type(tmp_path, dtype):
     )
 
 
+def test_pages_with_a_table_of_colours(gray, tmp_path):
+    """They are no channels; with a table each they are refused."""
+    tables = RNG.integers(0, 65_535, (2, 3, 256), np.uint16)
+    for name, second in (("one.tif", tables[0]), ("two.tif", tables[1])):
+        with tifffile.TiffWriter(tmp_path / name) as tiff:
+            for table in (tables[0], second):
+                tiff.write(gray, photometric="palette", colormap=table, metadata=None)
+    assert np.array_equal(read_image(tmp_path / "one.tif", ReadOptions(z=2)).pixels, tables[0].T[gray])
+    for options in (ReadOptions(), ReadOptions(axes="CYX")):
+        with pytest.raises(ImageError, match=r"one\.tif: .*2 channels of several colour samples.*--axes"):
+            read_image(tmp_path / "one.tif", options)
+    with pytest.raises(ImageError, match=r"two\.tif: its pages have different tables of colours"):
+        read_image(tmp_path / "two.tif", ReadOptions(z=2))
+
+
+def test_pages_with_display_colours_of_their_own_are_channels(gray, tmp_path):
+    ramps = np.zeros((2, 3, 256), np.uint16)
+    ramps[0, 1] = ramps[1, 0] = np.arange(256) * 257
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for ramp, pixels in zip(ramps, (gray, gray // 2)):
+            tiff.write(pixels, photometric="palette", colormap=ramp, metadata=None)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, np.dstack([gray, gray // 2]))
+
+
 def test_without_a_photometric_interpretation_0_is_black(gray, tmp_path):
     """As libtiff takes it; TIFF asks for this tag."""
     tifffile.imwrite(tmp_path / "a.tif", gray, metadata=None)
