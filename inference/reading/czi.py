@@ -9,6 +9,7 @@ from pylibCZIrw import czi
 
 from inference.reading.absent import absent_recorded
 from inference.reading.harmless import understood
+from inference.reading.picture import ImageError
 from inference.reading.series import Series
 from inference.reading.stores import Planes, StoreSettings
 from inference.reading.units import micrometres
@@ -20,6 +21,7 @@ PIXELS = {
     "Bgr24": (np.uint8, 3),
     "Bgr48": (np.uint16, 3),
 }
+WRONG = ("Bgr48", "Zstd1")  # pixels and compression that pylibCZIrw 6.1.0 makes garbage of: ZEISS/libczi, issue 167
 FURTHER = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
 
 
@@ -42,7 +44,7 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
         for axis, name in FURTHER.items()
         if box.get(axis, (0, 1))[1] > 1
     )
-    there = _planes(reader)
+    there = _planes(path, reader)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
@@ -58,16 +60,23 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     ]
 
 
-def _planes(reader: czi.CziReader) -> set[tuple[int | None, ...]]:
+def _planes(path: Path, reader: czi.CziReader) -> set[tuple[int | None, ...]]:
     """(scene, T, C, Z) of each plane that the file holds a part of."""
     found = set()
+    stored = set()
 
     def note(number: int, part: Any) -> bool:
         place = part.coordinate.to_dict()
         found.add((place.get("S"), *(place.get(axis, 0) for axis in "TCZ")))
+        stored.add((part.pixelType.name, part.get_compression_mode().name))
         return True  # to go on
 
     reader.enumerate_subblocks_subset(note, only_layer0=True)
+    if WRONG in stored:
+        raise ImageError(
+            f"{path.name}: Zeiss's library does not read colours of 16 bits in Zstandard rightly; save it from ZEN "
+            "without compression, or as OME-TIFF"
+        )
     return found
 
 

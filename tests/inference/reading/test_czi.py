@@ -76,6 +76,23 @@ def test_gray_and_colours_in_one_file(tmp_path, tissue, deep, first):
     assert any("those of colours are taken as gray" in warning for warning in picture.warnings)
 
 
+@pytest.mark.parametrize("name", ["uncompressed:", "zstd0:", "zstd1:PreProcess=HiLoByteUnpack"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_compressions(tissue, tmp_path, name, dtype, samples):
+    """What the library makes garbage of is refused; once it does not, `inference.reading.czi.WRONG` can go."""
+    pixels = np.ascontiguousarray(tissue[..., :samples].astype(dtype) * (dtype(200) if dtype == np.uint16 else 1))
+    with czi.create_czi(str(tmp_path / "a.czi"), compression_options=name) as file:
+        file.write(np.ascontiguousarray(pixels[..., ::-1]))
+    if samples == 3 and dtype == np.uint16 and name.startswith("zstd1"):
+        with czi.open_czi(str(tmp_path / "a.czi")) as file:
+            assert not np.array_equal(file.read()[..., ::-1], pixels)
+        with pytest.raises(ImageError, match=r"a\.czi: .*16 bits in Zstandard.*save it"):
+            read_image(tmp_path / "a.czi")
+    else:
+        assert np.array_equal(read_image(tmp_path / "a.czi").pixels, pixels[..., 0] if samples == 1 else pixels)
+
+
 def test_further_axes_have_their_first_entry_taken_aloud(tmp_path, monkeypatch):
     """Phases and views. The writer leaves such axes out unless it is made to keep them."""
     monkeypatch.setattr(czi.CziWriter, "_create_plane", lambda self, plane, scene: {**plane, "S": scene})
