@@ -251,13 +251,21 @@ def _bytes_of_pixels(page: tifffile.TiffPage, counts: Sequence[int]) -> list[int
     return [min(count, row * min(page.rowsperstrip, page.imagelength - top)) for count, top in zip(counts, tops)]
 
 
+def _decodable(series: TiffPageSeries) -> TiffPageSeries:
+    """The same series, with JPEGs of a colour each taken for gray, as they are: tifffile asks for three in each."""
+    page = series.keyframe
+    if page.compression == COMPRESSION.JPEG and page.planarconfig == PLANARCONFIG.SEPARATE:
+        page.photometric = PHOTOMETRIC.MINISBLACK
+    return series
+
+
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: stores.StoreSettings):
     """The pixels of a series, which is read whole or by what is asked for."""
     series = tiff.series[number]
 
     def load() -> np.ndarray:
         with _opened(path) as again:
-            return again.series[number].asarray()
+            return _decodable(again.series[number]).asarray()
 
     planes = any(n > 1 and axis not in "YXSC" for n, axis in zip(series.shape, series.axes))
     deferred = stores.Deferred(series.shape, series.dtype, load, keep=planes)
@@ -272,6 +280,6 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: store
     import zarr  # late: takes a second
 
     again = _opened(path)
-    chunks = stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    chunks = stores.Chunks(path, zarr.open_array(_decodable(again.series[number]).aszarr(level=0), mode="r"))
     weakref.finalize(chunks, again.close)  # the file is open until the picture is gone
     return chunks

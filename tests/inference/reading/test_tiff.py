@@ -89,6 +89,17 @@ def test_gdal_jpeg_in_ycbcr(program, tissue, tissue_png, tmp_path):
     assert np.abs(read.astype(int) - tissue).mean() < 8
 
 
+@pytest.mark.parametrize("options", [(), ("-co", "TILED=YES")])
+def test_gdal_jpeg_of_each_colour_for_itself(program, tissue, tissue_png, tmp_path, options):
+    jpeg = ("-co", "COMPRESS=JPEG", "-co", "INTERLEAVE=BAND", "-co", "JPEG_QUALITY=95")
+    program("gdal_translate", *jpeg, *options, tissue_png, tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif")
+    assert "RGB" in picture.axes
+    assert np.abs(picture.pixels.astype(int) - tissue).mean() < 4
+    regions = open_image(tmp_path / "a.tif", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[11:60, 5:90], picture.pixels[11:60, 5:90])
+
+
 def test_gdal_four_bands_are_four_channels(program, gray_png, gray, tmp_path):
     """Neither colours nor opacity."""
     program(
