@@ -129,7 +129,8 @@ def _multiscale(path: Path, group: zarr.Group, scales: dict, attributes: dict, n
         raise ImageError(f"{path.name}: {LOST_PART} ({dataset['path']}, its full resolution); copy it again")
     array = group[dataset["path"]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
-    letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
+    told = (LETTERS.get(axis["name"].casefold()) or LETTERS.get(str(axis.get("type")), "?") for axis in axes)
+    letters = "".join(told) or UNTOLD[-array.ndim :]
     if len(letters) != array.ndim:
         letters = "?" * array.ndim  # for --axes to say
     none: tuple[str, ...] = ()

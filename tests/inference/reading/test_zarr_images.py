@@ -85,6 +85,19 @@ def test_an_image_whose_full_resolution_is_not_there(tmp_path):
         read_image(tmp_path / "a.zarr")
 
 
+@pytest.mark.parametrize("kind, options", [("channel", {"channels": ((4,),)}), ("time", {"t": 4})])
+def test_an_axis_that_is_told_by_its_type(tmp_path, kind, options):
+    """The specification leaves names free for others than those of space."""
+    pixels = RNG.integers(0, 255, (5, 40, 50), np.uint8)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=pixels, chunks=(1, 20, 20))
+    axes = [{"name": "stain or hour", "type": kind}, *({"name": name, "type": "space"} for name in "yx")]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    with pytest.raises(ImageError, match="5 channels" if kind == "channel" else "5 time points"):
+        read_image(tmp_path / "a.zarr")
+    assert np.array_equal(read_image(tmp_path / "a.zarr", ReadOptions(**options)).pixels, pixels[3])
+
+
 @pytest.mark.parametrize("names", ["yx", "tcyx"])
 def test_axes_of_another_number_than_the_arrays(tmp_path, names):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
