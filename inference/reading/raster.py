@@ -100,7 +100,9 @@ def _imagecodecs(name: str, alpha: bool = True, **options) -> Callable[[Path, st
 def _heif(path: Path, kind: str) -> Series:
     import pillow_heif  # late, and optional
 
-    return _series(np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False)), kind)
+    images = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
+    several = ("it holds several pictures, of which the main one is used",) * (len(images) > 1)
+    return replace(_series(np.asarray(images), kind), warnings=several)
 
 
 def _numpy(path: Path, kind: str) -> Series:

@@ -185,6 +185,13 @@ def test_of_several_pictures_the_first_is_used_aloud(gray, tmp_path, ending, mod
     assert many.warnings == (f"many.{ending}: it shows several pictures in turn, of which the first is used",)
 
 
+def test_of_several_pictures_in_heic_the_main_one_is_used_aloud(program, gray, gray_png, tissue_png, tmp_path):
+    program("heif-enc", gray_png, tissue_png, "-q", "95", "-o", tmp_path / "a.heic")
+    picture = read_image(tmp_path / "a.heic")
+    assert np.abs(picture.pixels.astype(int) - gray).mean() < 2
+    assert picture.warnings == ("a.heic: it holds several pictures, of which the main one is used",)
+
+
 @pytest.mark.parametrize(
     "shape, axes", [((20, 30), "YX"), ((20, 30, 3), "YXS"), ((20, 30, 2), "YXC"), ((2, 20, 30), "CYX")]
 )
