@@ -55,12 +55,15 @@ def absent_parts(path: Path, series: "TiffPageSeries") -> tuple[str, ...]:
             f"{path.name}: {LOST_PART} (of the {len(series.pages)} planes of its description it holds one); copy it "
             "again from its source, with all its files"
         )
-    planes = (
-        f"{absent} of {len(series.pages)} planes are not there and are empty; unless they were not recorded, copy it "
-        "again",
-    )
     counts = [count for page in there for count in page.databytecounts]
-    return planes * bool(absent) + _said(path, counts.count(0), len(counts), "strips or tiles", "are empty")
+    parts = _said(path, counts.count(0), len(counts), "strips or tiles", "are empty")
+    return absent_recorded(absent, len(series.pages)) + parts
+
+
+def absent_recorded(absent: int, every: int) -> tuple[str, ...]:
+    """A warning, where planes are not there, without the file's name."""
+    said = f"{absent} of {every} planes are not there and are empty; unless they were not recorded, copy it again"
+    return (said,) * bool(absent)
 
 
 def absent_planes(series: "TiffPageSeries") -> np.ndarray | None:

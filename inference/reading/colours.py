@@ -14,12 +14,12 @@ BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue; ITU-R BT
 
 
 def converted(series: Series, name: str, convert: Callable[[np.ndarray], np.ndarray]) -> Series:
-    """A series whose samples become red, green and blue as they are read; floats become bytes."""
-    dtype = np.dtype(series.store.dtype).newbyteorder("=")
+    """A series whose samples become red, green and blue as they are read: unsigned integers; floats become bytes."""
+    dtype = np.dtype(series.store.dtype)
     return replace(
         series,
         convert=convert,
-        converted=(3, dtype if dtype.kind == "u" else np.dtype(np.uint8)),
+        converted=(3, np.dtype(f"u{1 if dtype.kind == 'f' else dtype.itemsize}")),
         colours="RGB",
         alpha=0,
         notes=(*series.notes, f"converted from {name}"),
@@ -27,12 +27,17 @@ def converted(series: Series, name: str, convert: Callable[[np.ndarray], np.ndar
 
 
 def with_palette(series: Series, palette: np.ndarray) -> Series:
-    """A series of numbers of colours. A table that is a ramp, as microscopes store it for display, is left out.
+    """A series of numbers of colours, perhaps with opacity beside them. A table that is a ramp, as microscopes store it
+    for display, is left out.
 
     Parameters
     ----------
     palette : (entries, 3) uint16
     """
+
+    def colours(block: np.ndarray) -> np.ndarray:
+        return np.take(palette, block[..., 0] if block.ndim == 3 else block, axis=0)
+
     brightness = palette @ BRIGHTNESS
     steps = np.diff(palette.astype(np.float64) / 65535, axis=0)
     if len(palette) >= RAMP_ENTRIES and np.abs(steps).max() <= RAMP_STEP and np.ptp(brightness) > 0:
@@ -47,13 +52,13 @@ def with_palette(series: Series, palette: np.ndarray) -> Series:
     if (palette == palette[:, :1]).all():
         return replace(
             series,
-            convert=lambda block: palette[block][..., :1],
+            convert=lambda block: colours(block)[..., :1],
             converted=(1, palette.dtype),
             notes=(*series.notes, "table of grays"),
         )
     return replace(
         series,
-        convert=lambda block: palette[block],
+        convert=colours,
         converted=(3, palette.dtype),
         colours="RGB",
         notes=(*series.notes, "table of colours"),
@@ -68,7 +73,7 @@ def cmyk_to_rgb(block: np.ndarray) -> np.ndarray:
 
 
 def lab_to_rgb(offset: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from stored CIE L*a*b* (h, w, 3) to RGB (h, w, 3), uint8 or uint16 as stored, uint8 for floats.
+    """A function from stored CIE L*a*b* (h, w, 3 or more) to RGB (h, w, 3), uint8 or uint16, uint8 for floats.
 
     Parameters
     ----------
@@ -77,11 +82,12 @@ def lab_to_rgb(offset: bool) -> Callable[[np.ndarray], np.ndarray]:
 
     def convert(block: np.ndarray) -> np.ndarray:
         if block.dtype.kind == "f":
-            lab, full = block.astype(np.float32), 255
+            lab, full = block[..., :3].astype(np.float32), 255
         else:
+            block = block.astype(f"u{block.itemsize}")  # libvips has 16 bits written as signed ones
             full = np.iinfo(block.dtype).max
             unit = (full + 1) // 256
-            signed = block[..., 1:].astype(np.float32) / unit
+            signed = block[..., 1:3].astype(np.float32) / unit
             signed = signed - 128 if offset else np.where(signed >= 128, signed - 256, signed)
             lightness = block[..., :1].astype(np.float32) * (100 / (255 * unit if offset else full))
             lab = np.concatenate([lightness, signed], axis=-1, dtype=np.float32)

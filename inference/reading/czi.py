@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pylibCZIrw import czi
 
+from inference.reading.absent import absent_recorded
 from inference.reading.harmless import understood
+from inference.reading.picture import ImageError
 from inference.reading.series import Series
 from inference.reading.stores import Planes, StoreSettings
 from inference.reading.units import micrometres
@@ -18,6 +21,8 @@ PIXELS = {
     "Bgr24": (np.uint8, 3),
     "Bgr48": (np.uint16, 3),
 }
+WRONG = ("Bgr48", "Zstd1")  # pixels and compression that pylibCZIrw 6.1.0 makes garbage of: ZEISS/libczi, issue 167
+FURTHER = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
 
 
 def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
@@ -34,16 +39,45 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
         if np.dtype(dtype).itemsize == depth and (samples == 1) == bool(grays)
     )
     mixed = ("its channels are of gray and of colours; those of colours are taken as gray",)
+    further = tuple(
+        f"of its {box[axis][1]} {name} (axis {axis}) the first one is used"
+        for axis, name in FURTHER.items()
+        if box.get(axis, (0, 1))[1] > 1
+    )
+    there = _planes(path, reader)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
     return [
         replace(
-            _scene(reader, scene, place, lengths, type_, kind, image),
-            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *warnings),
+            series,
+            warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *further, *series.warnings, *warnings),
         )
-        for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+        for series in (
+            _scene(reader, scene, place, lengths, type_, kind, image, there)
+            for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
+        )
     ]
+
+
+def _planes(path: Path, reader: czi.CziReader) -> set[tuple[int | None, ...]]:
+    """(scene, T, C, Z) of each plane that the file holds a part of."""
+    found = set()
+    stored = set()
+
+    def note(number: int, part: Any) -> bool:
+        place = part.coordinate.to_dict()
+        found.add((place.get("S"), *(place.get(axis, 0) for axis in "TCZ")))
+        stored.add((part.pixelType.name, part.get_compression_mode().name))
+        return True  # to go on
+
+    reader.enumerate_subblocks_subset(note, only_layer0=True)
+    if WRONG in stored:
+        raise ImageError(
+            f"{path.name}: Zeiss's library does not read colours of 16 bits in Zstandard rightly; save it from ZEN "
+            "without compression, or as OME-TIFF"
+        )
+    return found
 
 
 def _scene(
@@ -54,8 +88,10 @@ def _scene(
     type_: str,
     kind: str,
     metadata: dict,
+    there: set[tuple[int | None, ...]],
 ) -> Series:
     dtype, samples = PIXELS[type_]
+    absent = np.array([(scene, *entries) not in there for entries in np.ndindex(lengths)]).reshape(lengths)
 
     def read_plane(entries: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
         roi = (place.x + columns.start, place.y + rows.start, columns.stop - columns.start, rows.stop - rows.start)
@@ -73,6 +109,8 @@ def _scene(
         _channels(metadata, lengths[1]),
         "RGB" if samples > 1 else "",
         pixel_size=_pixel_size(metadata),
+        absent=absent if absent.any() else None,
+        warnings=absent_recorded(int(absent.sum()), absent.size),
     )
 
 

@@ -174,7 +174,7 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
 def _channels(path: Path, series: Series, axes: str, options: ReadOptions) -> tuple[int | None, Choice]:
     """The axis of the channels and those of them that are used."""
     long = [i for i, n in enumerate(series.store.shape) if n > 1 and axes[i] in "CS"]
-    if len(long) > 1:
+    if len(long) > 1 or series.convert and "C" in (axes[i] for i in long):
         free = next((axes.replace("C", letter) for letter in "TZ" if letter not in axes), None)
         way = f"say with --axes that they are other pages, such as --axes {free}, or split it" if free else "split it"
         raise ImageError(

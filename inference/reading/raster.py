@@ -1,5 +1,6 @@
 """PNG, JPEG and other formats of one picture that is decoded whole, and NumPy's arrays."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.units import LARGEST_PIXEL
 
 PNG_HEADER_BYTES = 4096  # in which a resolution is looked for, and whether there are several pictures
+BMP_HEADER, BMP_MASKS = 14, 54  # where a BMP has its header, and masks of red, green and blue behind a short one
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 
 
@@ -23,6 +25,8 @@ def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
 
 def _opencv(path: Path, kind: str) -> Series:
     data = np.fromfile(path, np.uint8)  # cv2.imread prints its own warnings and cannot read every path
+    if kind == sniff.PNM and data[1:2].tobytes() in b"123":
+        data = np.append(data, np.uint8(ord("\n")))  # numbers in words; OpenCV takes one at the very end for cut short
     try:
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -36,9 +40,24 @@ def _opencv(path: Path, kind: str) -> Series:
     warnings = ("it shows several pictures in turn, of which the first is used",) * _is_animated(data, kind)
     if kind == sniff.PNG and data[PNG_COLOUR_TYPE] == GRAY_ALPHA:
         return Series(pixels[..., 0], "YX", kind, pixel_size=size, notes=("alpha dropped",), warnings=warnings)
-    if pixels.ndim == 3 and pixels.shape[2] > 2:
+    if kind == sniff.BMP and pixels.shape[2:] == (4,) and (order := _bmp_order(path, data)):
+        pixels = pixels[..., order]
+    elif pixels.ndim == 3 and pixels.shape[2] > 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     return replace(_series(pixels, kind), pixel_size=size, warnings=warnings)
+
+
+def _bmp_order(path: Path, data: np.ndarray) -> list[int] | None:
+    """Which bytes of a pixel of four are red, green and blue, where a BMP says so behind a header of 40 bytes: OpenCV
+    does not look there."""
+    length, bits, compression = struct.unpack_from("<I10xHI", data, BMP_HEADER)
+    if (length, bits, compression) != (40, 32, 3):
+        return None
+    places = {0xFF << 8 * i: i for i in range(4)}
+    masks = struct.unpack_from("<3I", data, BMP_MASKS)
+    if not places.keys() >= set(masks):
+        raise ImageError(f"{path.name}: a BMP whose colours are no whole bytes is not supported; save it as PNG")
+    return [places[mask] for mask in masks]
 
 
 def _is_animated(data: np.ndarray, kind: str) -> bool:
@@ -81,7 +100,9 @@ def _imagecodecs(name: str, alpha: bool = True, **options) -> Callable[[Path, st
 def _heif(path: Path, kind: str) -> Series:
     import pillow_heif  # late, and optional
 
-    return _series(np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False)), kind)
+    images = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
+    several = ("it holds several pictures, of which the main one is used",) * (len(images) > 1)
+    return replace(_series(np.asarray(images), kind), warnings=several)
 
 
 def _numpy(path: Path, kind: str) -> Series:

@@ -19,7 +19,6 @@ from inference.listening import Listener
 from inference.machine import available_memory, data_bytes
 from inference.reading import Image, ImageError, open_images
 from inference.reading.digests import file_digest
-from inference.reading.losses import refuse_losses
 from inference.reading.opening import OTHER_READER, READERS
 from inference.reading.picture import partners_of
 from inference.reading.plausible import check_header, check_memory, check_pixels
@@ -51,7 +50,6 @@ def work(connection: Connection) -> None:
             images[:] = open_images(path, options)
             for image in images:
                 check_pixels(path, image.views[0].shape, most_pixels)
-            refuse_losses(path, complaints)
             return {
                 "images": list(map(_description, images)),
                 "digest": file_digest(path, partners_of(images)),
@@ -63,7 +61,6 @@ def work(connection: Connection) -> None:
             if isinstance(view.store, Deferred) and not STORE_SETTINGS.fits_in_memory(view.nbytes):
                 check_memory(path, view.shape[:2], view.nbytes)
             pixels = image.open(plane).pixels
-            refuse_losses(path, complaints)
             return {}, pixels if isinstance(pixels, np.ndarray) else None
         return {}, np.ascontiguousarray(image.views[plane].pixels[request[3]])
 

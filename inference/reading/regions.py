@@ -108,27 +108,29 @@ class Regions:
             first, last = (0, self.store.shape[self.channel] - 1) if self.convert else (min(entries), max(entries))
             place[self.channel] = slice(first, last + 1)
             order.append(self.channel)
-        block = self._project(place, [(axis, how) for axis, how in self.planes if isinstance(how, str)])
-        block = np.moveaxis(block, [sorted(order).index(axis) for axis in order], range(len(order)))
+        block = self._project(place, order, [(axis, how) for axis, how in self.planes if isinstance(how, str)])
         if self.convert is not None:
-            return self.convert(block)[..., list(entries)]
+            return block[..., list(entries)]
         if self.channel is None or entries == tuple(range(first, last + 1)):
             return block
         return block[..., [entry - first for entry in entries]]
 
-    def _project(self, place: list, projected: list[tuple[int, str]]) -> np.ndarray:
-        """The place in the store, with axes to be projected. Holds two planes at a time and none of a file that is read
-        by regions."""
+    def _project(self, place: list, order: list[int], projected: list[tuple[int, str]]) -> np.ndarray:
+        """The place in the store, its axes in this order, and further ones to be projected: colours, not the numbers
+        that stand for them. Holds two planes at a time and none of a file that is read by regions."""
         for axis, how in self.planes:
             if not isinstance(how, str):
                 place[axis] = how
         if not projected:
             block = np.asarray(self.store[tuple(place)])
-            return invert(block) if self.inverted and self.convert is None else block
+            block = np.moveaxis(block, [sorted(order).index(axis) for axis in order], range(len(order)))
+            if self.convert is not None:
+                return self.convert(block)
+            return invert(block) if self.inverted else block
         (axis, how), *rest = projected
         count = self.store.shape[axis]
         return reduce_planes(
-            (self._project([i if a == axis else p for a, p in enumerate(place)], rest) for i in range(count)),
+            (self._project([i if a == axis else p for a, p in enumerate(place)], order, rest) for i in range(count)),
             count,
             how,
         )

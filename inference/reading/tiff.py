@@ -17,7 +17,7 @@ from inference.reading.absent import absent_parts, absent_planes
 from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_tables
 from inference.reading.series import Series
-from inference.reading.tiff_metadata import Details, details
+from inference.reading.tiff_metadata import details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
 # Names of a slide's further pictures; not those of macrophages and of what is unlabelled.
@@ -88,8 +88,8 @@ def _partners(path: Path, tiff: TiffFile) -> tuple[Path, ...]:
 
 
 def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]]:
-    """Which of the file's series are images, and not thumbnails or pictures of the slide's label; and what was left
-    out.
+    """Which of the file's series are images, and not thumbnails, pictures of the slide's label or masks of opacity; and
+    what was left out.
 
     In a set of OME-TIFF files every one describes the whole set, and each image is that of the file in which it begins.
     """
@@ -109,13 +109,15 @@ def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]
 
     def is_image(i: int) -> bool:
         (h, w), name = sizes[i], tiff.series[i].name
+        if tiff.series[i].keyframe.is_mask:
+            return False
         smaller = h * w < height * width
         thumbnail = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES
         return not smaller or not (thumbnail or NOT_AN_IMAGE.search(name))
 
-    kept = [i for i in own if is_image(i)]
+    kept = [i for i in own if is_image(i)] or own
     left_out = [f"{sizes[i][1]}x{sizes[i][0]}" for i in own if i not in kept]
-    return kept, (f"left out: {', '.join(left_out)} (thumbnail or label)",) if left_out else ()
+    return kept, (f"left out: {', '.join(left_out)} (thumbnail, label or mask)",) if left_out else ()
 
 
 def _series(
@@ -147,7 +149,7 @@ def _series(
         notes=notes,
         warnings=(*known.warnings, *absent_parts(path, source)),
     )
-    return _in_colour(path, series, page, known)
+    return _in_colour(path, series, source)
 
 
 def _format(tiff: TiffFile) -> str:
@@ -159,7 +161,8 @@ def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
     not."""
     axes, shape = series.axes, series.shape
     if series.kind == "shaped":
-        if axes[0] == "S" and shape[0] == 4:  # (4, Y, X), which it writes as RGB with opacity
+        if axes[0] == "S" and shape[0] == 4 and series.keyframe.photometric == PHOTOMETRIC.RGB:
+            # (4, Y, X), which it writes as RGB with opacity
             return "C" + axes[1:], False
         if (
             axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS
@@ -168,20 +171,25 @@ def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
     return axes, "S" in axes
 
 
-def _in_colour(path: Path, series: Series, page: tifffile.TiffPage, known: Details) -> Series:
+def _in_colour(path: Path, series: Series, source: TiffPageSeries) -> Series:
     """The series with what its photometric interpretation asks for."""
+    page = source.keyframe
     dtype = np.dtype(series.store.dtype)
+    samples = page.samplesperpixel - series.alpha
     if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
-        if any(n > 1 and axis in "CS" for n, axis in zip(series.store.shape, series.axes)):
+        if samples > 1 or any(n > 1 and axis == "C" for n, axis in zip(series.store.shape, series.axes)):
             return replace(series, notes=(*series.notes, "colour tables left out"))
-        return colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        coloured = colours.with_palette(series, np.moveaxis(page.colormap, 0, -1))
+        if coloured.convert and _has_other_tables(source):
+            raise ImageError(f"{path.name}: its pages have different tables of colours; save it as RGB")
+        return coloured
+    if page.photometric == PHOTOMETRIC.MINISWHITE and "PhotometricInterpretation" in page.tags:
         return replace(
             series, inverted=True, notes=(*series.notes, "0 is white: inverted" if dtype.kind != "b" else "two levels")
         )
-    if page.photometric == PHOTOMETRIC.SEPARATED and "S" in series.axes and page.samplesperpixel - series.alpha == 4:
+    if page.photometric == PHOTOMETRIC.SEPARATED and "S" in series.axes and samples == 4:
         return colours.converted(series, "CMYK", colours.cmyk_to_rgb)
-    if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and page.samplesperpixel == 3:
+    if page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB) and samples == 3:
         return colours.converted(series, "Lab", colours.lab_to_rgb(page.photometric == PHOTOMETRIC.ICCLAB))
     if page.is_svs and page.compression == COMPRESSION.APERIO_JP2000_YCBC and page.samplesperpixel == 3:
         return colours.converted(series, "YCbCr", colours.ycbcr_to_rgb)  # whatever its photometric interpretation
@@ -207,6 +215,12 @@ UNSUPPORTED = {
     PHOTOMETRIC.LOGLUV: "logarithmic colours",
     PHOTOMETRIC.ITULAB: "ITU Lab colours",
 }
+
+
+def _has_other_tables(series: TiffPageSeries) -> bool:
+    """Whether pages have other tables of colours than the first one."""
+    others = (page.aspage().colormap for page in series.pages if page is not None and not page.is_virtual)
+    return any(table is not None and not np.array_equal(table, series.keyframe.colormap) for table in others)
 
 
 def _check_ends(path: Path, series: TiffPageSeries) -> None:
@@ -237,13 +251,21 @@ def _bytes_of_pixels(page: tifffile.TiffPage, counts: Sequence[int]) -> list[int
     return [min(count, row * min(page.rowsperstrip, page.imagelength - top)) for count, top in zip(counts, tops)]
 
 
+def _decodable(series: TiffPageSeries) -> TiffPageSeries:
+    """The same series, with JPEGs of a colour each taken for gray, as they are: tifffile asks for three in each."""
+    page = series.keyframe
+    if page.compression == COMPRESSION.JPEG and page.planarconfig == PLANARCONFIG.SEPARATE:
+        page.photometric = PHOTOMETRIC.MINISBLACK
+    return series
+
+
 def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: stores.StoreSettings):
     """The pixels of a series, which is read whole or by what is asked for."""
     series = tiff.series[number]
 
     def load() -> np.ndarray:
         with _opened(path) as again:
-            return again.series[number].asarray()
+            return _decodable(again.series[number]).asarray()
 
     planes = any(n > 1 and axis not in "YXSC" for n, axis in zip(series.shape, series.axes))
     deferred = stores.Deferred(series.shape, series.dtype, load, keep=planes)
@@ -258,6 +280,6 @@ def _store(path: Path, tiff: TiffFile, number: int, whole: bool, settings: store
     import zarr  # late: takes a second
 
     again = _opened(path)
-    chunks = stores.Chunks(path, zarr.open_array(again.series[number].aszarr(level=0), mode="r"))
+    chunks = stores.Chunks(path, zarr.open_array(_decodable(again.series[number]).aszarr(level=0), mode="r"))
     weakref.finalize(chunks, again.close)  # the file is open until the picture is gone
     return chunks

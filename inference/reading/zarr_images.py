@@ -10,7 +10,7 @@ import zarr
 from inference.reading import sniff
 from inference.reading.absent import absent_chunks
 from inference.reading.harmless import understood
-from inference.reading.picture import ImageError
+from inference.reading.picture import LOST_PART, ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.stores import Chunks, StoreSettings
@@ -60,7 +60,11 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
     if "multiscales" in attributes:
-        yield _multiscale(path, node, attributes, name)
+        images: dict[str, dict] = {}
+        for scales in attributes["multiscales"]:  # those of one image differ in how smaller levels are made of it
+            images.setdefault(scales["datasets"][0]["path"], scales)
+        for scales in images.values():
+            yield _multiscale(path, node, scales, attributes, name)
     elif "plate" in attributes:
         yield from _fields(path, node, [well["path"] for well in attributes["plate"]["wells"]])
     elif "bioformats2raw.layout" in attributes:
@@ -118,13 +122,17 @@ def _axes_of_array(array: zarr.Array) -> tuple[str, tuple[str, ...]]:
     return "?" * (count - len(untold)) + untold[-count:] + last, ("axes taken from the lengths",) * samples
 
 
-def _multiscale(path: Path, group: zarr.Group, attributes: dict, name: str) -> Series:
+def _multiscale(path: Path, group: zarr.Group, scales: dict, attributes: dict, name: str) -> Series:
     """An image at several resolutions, of which the first one is the full one."""
-    scales = attributes["multiscales"][0]
     dataset = scales["datasets"][0]
+    if dataset["path"] not in group:
+        raise ImageError(f"{path.name}: {LOST_PART} ({dataset['path']}, its full resolution); copy it again")
     array = group[dataset["path"]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
-    letters = "".join(LETTERS.get(axis["name"].casefold(), "?") for axis in axes) or UNTOLD[-array.ndim :]
+    told = (LETTERS.get(axis["name"].casefold()) or LETTERS.get(str(axis.get("type")), "?") for axis in axes)
+    letters = "".join(told) or UNTOLD[-array.ndim :]
+    if len(letters) != array.ndim:
+        letters = "?" * array.ndim  # for --axes to say
     none: tuple[str, ...] = ()
     labels, not_labels = understood(lambda: _labels(attributes), none)
     size, no_size = understood(lambda: _pixel_size(axes, [scales, dataset]), None)

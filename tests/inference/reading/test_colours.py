@@ -52,6 +52,18 @@ def test_lab_of_16_bits():
     assert found.tolist() == [[[65_535] * 3]]
 
 
+def test_lab_that_is_called_signed():
+    """As libvips writes its LABS: white's L* does not fit into int16."""
+    found = lab_to_rgb(False)(np.array([[(-1, 0, 0)]], np.int16))
+    assert found.dtype == np.uint16
+    assert found.tolist() == [[[65_535] * 3]]
+
+
+def test_lab_with_opacity():
+    assert lab_to_rgb(True)(np.array([[(255, 128, 128, 7)]], np.uint8)).tolist() == [[[255] * 3]]
+    assert lab_to_rgb(True)(np.array([[(100, 0, 0, 7)]], np.float32)).tolist() == [[[255] * 3]]
+
+
 def test_lab_of_floats_gives_bytes():
     """L*, a* and b* of sRGB's red."""
     found = lab_to_rgb(False)(np.array([[(53.24, 80.09, 67.2)]], np.float64))
@@ -66,7 +78,9 @@ def test_ycbcr():
     assert np.abs(found[0, 1].astype(int) - (255, 0, 0)).max() <= 2
 
 
-@pytest.mark.parametrize("dtype, expected", [(np.uint8, np.uint8), (">u2", np.dtype("=u2")), (np.float32, np.uint8)])
+@pytest.mark.parametrize(
+    "dtype, expected", [(np.uint8, np.uint8), (">u2", "=u2"), ("<i2", "=u2"), (np.float32, np.uint8)]
+)
 def test_a_converted_series(dtype, expected):
     series = Series(np.zeros((2, 2, 4), dtype), "YXS", "TIFF", alpha=1, notes=("first",))
     found = converted(series, "Lab", abs)
@@ -101,6 +115,19 @@ def test_a_table_of_colours():
     assert found.convert(SERIES.store).tolist() == [[[1, 2, 3], [700, 800, 900]], [[40, 50, 60]] * 2]
     assert found.converted == (3, np.dtype(np.uint16))
     assert (found.colours, found.notes) == ("RGB", ("first", "table of colours"))
+
+
+@pytest.mark.parametrize("grays", [False, True])
+def test_a_table_beside_opacity(grays):
+    table = np.array([[1, 2, 3], [40, 50, 60], [700, 800, 900]], np.uint16)[:, [0, 0, 0] if grays else [0, 1, 2]]
+    found = with_palette(SERIES, table)
+    beside = np.dstack([SERIES.store, np.full_like(SERIES.store, 9)])
+    assert np.array_equal(found.convert(beside), found.convert(SERIES.store))
+
+
+def test_a_table_for_two_levels():
+    table = np.array([[1, 2, 3], [40, 50, 60]], np.uint16)
+    assert with_palette(SERIES, table).convert(np.array([[True, False]])).tolist() == [[[40, 50, 60], [1, 2, 3]]]
 
 
 def test_a_long_table_that_jumps_is_no_ramp():

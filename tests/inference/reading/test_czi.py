@@ -76,6 +76,51 @@ def test_gray_and_colours_in_one_file(tmp_path, tissue, deep, first):
     assert any("those of colours are taken as gray" in warning for warning in picture.warnings)
 
 
+@pytest.mark.parametrize("name", ["uncompressed:", "zstd0:", "zstd1:PreProcess=HiLoByteUnpack"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_compressions(tissue, tmp_path, name, dtype, samples):
+    """What the library makes garbage of is refused; once it does not, `inference.reading.czi.WRONG` can go."""
+    pixels = np.ascontiguousarray(tissue[..., :samples].astype(dtype) * (dtype(200) if dtype == np.uint16 else 1))
+    with czi.create_czi(str(tmp_path / "a.czi"), compression_options=name) as file:
+        file.write(np.ascontiguousarray(pixels[..., ::-1]))
+    if samples == 3 and dtype == np.uint16 and name.startswith("zstd1"):
+        with czi.open_czi(str(tmp_path / "a.czi")) as file:
+            assert not np.array_equal(file.read()[..., ::-1], pixels)
+        with pytest.raises(ImageError, match=r"a\.czi: .*16 bits in Zstandard.*save it"):
+            read_image(tmp_path / "a.czi")
+    else:
+        assert np.array_equal(read_image(tmp_path / "a.czi").pixels, pixels[..., 0] if samples == 1 else pixels)
+
+
+def test_further_axes_have_their_first_entry_taken_aloud(tmp_path, monkeypatch):
+    """Phases and views. The writer leaves such axes out unless it is made to keep them."""
+    monkeypatch.setattr(czi.CziWriter, "_create_plane", lambda self, plane, scene: {**plane, "S": scene})
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for h, v in np.ndindex(2, 3):
+            file.write(PIXELS[h, v, :, :, None], plane={"C": 0, "Z": 0, "T": 0, "H": h, "V": v, "R": 0})
+    picture = read_image(tmp_path / "a.czi")
+    assert np.array_equal(picture.pixels, PIXELS[0, 0])
+    assert picture.warnings == tuple(
+        f"a.czi: of its {what} the first one is used" for what in ("2 phases (axis H)", "3 views (axis V)")
+    )
+
+
+def test_planes_that_were_not_recorded(tmp_path):
+    """As in a recording that was stopped: the second channel lacks its last plane in the second scene."""
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for scene, c, z in [place for place in np.ndindex(2, 2, 3) if place != (1, 1, 2)]:
+            place = {"C": c, "Z": z, "T": 0}
+            file.write(PIXELS[c, z, :, :, None], plane=place, location=(90 * scene, 0), scene=scene)
+    whole, stopped = open_images(tmp_path / "a.czi", ReadOptions(z=3))
+    assert not whole.views[0].warnings
+    said = "a.czi: 1 of 6 planes are not there and are empty; unless they were not recorded, copy it again"
+    assert stopped.views[0].warnings == (said,)
+    assert np.array_equal(stopped.open().pixels, np.dstack([PIXELS[0, 2], 0 * PIXELS[1, 2]]))
+    with pytest.raises(ImageError, match=r"a\.czi: channel 2 of 2 and z plane 3 of 3 of image 2 is not there"):
+        open_images(tmp_path / "a.czi", ReadOptions(z=3, channels=((2,),)))
+
+
 def test_metadata_that_are_no_metadata(stack, monkeypatch):
     monkeypatch.setattr(czi.CziReader, "metadata", {"Odd": {}})
     picture = read_image(stack, ReadOptions(z=2))

@@ -94,6 +94,42 @@ def test_two_levels_of_netpbm(program, gray, gray_png, tmp_path):
     assert difference(tmp_path / "a.pbm", np.where(gray > 127, 255, 0).astype(np.uint8)).max() == 0
 
 
+@pytest.mark.parametrize("end", ["", "\n", " "])
+@pytest.mark.parametrize("most", [255, 60_000])
+def test_numbers_in_words_of_netpbm(gray, tissue, tmp_path, most, end):
+    """With and without a last line that is ended; a file that is cut short lacks more than that."""
+    for name, number, pixels in (("a.pgm", 2, gray), ("a.ppm", 3, tissue)):
+        expected = pixels if most == 255 else pixels.astype(np.uint16) * 200
+        words = f"P{number}\n96 72\n{most}\n" + " ".join(map(str, expected.ravel().tolist()))
+        (tmp_path / name).write_text(words + end)
+        assert difference(tmp_path / name, expected).max() == 0
+        (tmp_path / name).write_text(words.rpartition(" ")[0])
+        with pytest.raises(ImageError, match="damaged or cut short"):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("order", ["BGRX", "RGBX", "XBGR"])
+def test_a_bmp_with_an_order_of_colours_of_its_own(tissue, tmp_path, order):
+    stored = np.zeros((*tissue.shape[:2], 4), np.uint8)
+    for i, colour in enumerate("RGB"):
+        stored[..., order.index(colour)] = tissue[..., i]
+    masks = b"".join((0xFF << 8 * order.index(colour)).to_bytes(4, "little") for colour in "RGB")
+    numbers = (40, 96, 72, 1 | 32 << 16, 3, stored.size, 0, 0, 0, 0)  # size of the header, columns, rows, ...
+    header = b"".join(number.to_bytes(4, "little") for number in (66 + stored.size, 0, 66, *numbers))
+    (tmp_path / "a.bmp").write_bytes(b"BM" + header + masks + stored[::-1].tobytes())
+    assert difference(tmp_path / "a.bmp", tissue).max() == 0
+    (tmp_path / "a.bmp").write_bytes(b"BM" + header + masks[:10] + b"\x03" + masks[11:] + stored.tobytes())
+    with pytest.raises(ImageError, match=r"a\.bmp: .*no whole bytes"):
+        read_image(tmp_path / "a.bmp")
+
+
+def test_the_first_of_several_jpegs_in_one_file(tissue, tmp_path):
+    """MPO, of cameras: their further pictures are previews, or of another eye."""
+    first, second = PillowImage.fromarray(tissue), PillowImage.fromarray(255 - tissue)
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second], quality=95)
+    assert difference(tmp_path / "a.mpo", tissue).mean() < 3
+
+
 def test_alpha_of_pillow(gray, tissue, tmp_path):
     """Gray and colours with opacity, and a palette with a transparent entry."""
     opacity = np.full(gray.shape, 9, np.uint8)
@@ -147,6 +183,13 @@ def test_of_several_pictures_the_first_is_used_aloud(gray, tmp_path, ending, mod
     assert np.array_equal(many.pixels, one.pixels)
     assert one.warnings == ()
     assert many.warnings == (f"many.{ending}: it shows several pictures in turn, of which the first is used",)
+
+
+def test_of_several_pictures_in_heic_the_main_one_is_used_aloud(program, gray, gray_png, tissue_png, tmp_path):
+    program("heif-enc", gray_png, tissue_png, "-q", "95", "-o", tmp_path / "a.heic")
+    picture = read_image(tmp_path / "a.heic")
+    assert np.abs(picture.pixels.astype(int) - gray).mean() < 2
+    assert picture.warnings == ("a.heic: it holds several pictures, of which the main one is used",)
 
 
 @pytest.mark.parametrize(

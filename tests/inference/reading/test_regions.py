@@ -73,6 +73,15 @@ def test_a_conversion_sees_all_samples_and_its_channels_are_chosen():
     assert_same(Regions(store, 0, 1, 2, ((2,),), converted=converted, **convert), total[..., 2])
 
 
+@pytest.mark.parametrize("how, expected", [("max", [[30, 5, 8]]), ("mean", [[20, 5, 4]])])
+def test_a_projection_is_one_of_colours_not_of_their_numbers(how, expected):
+    """Of two planes with the first and the last colour of a table."""
+    table = np.array([[30, 5, 0], [99, 99, 99], [10, 5, 8]], np.uint16)
+    store = np.array([[[0]], [[2]]], np.uint8)
+    colours = Regions(store, 1, 2, planes=((0, how),), convert=lambda block: table[block], converted=(3, table.dtype))
+    assert colours[:, :].tolist() == [expected]
+
+
 def test_merged_channels_are_stretched_and_averaged():
     """A dim and a bright one: each has half of the range, where the other one is dark."""
     left = np.arange(10) < 5

@@ -89,6 +89,17 @@ def test_gdal_jpeg_in_ycbcr(program, tissue, tissue_png, tmp_path):
     assert np.abs(read.astype(int) - tissue).mean() < 8
 
 
+@pytest.mark.parametrize("options", [(), ("-co", "TILED=YES")])
+def test_gdal_jpeg_of_each_colour_for_itself(program, tissue, tissue_png, tmp_path, options):
+    jpeg = ("-co", "COMPRESS=JPEG", "-co", "INTERLEAVE=BAND", "-co", "JPEG_QUALITY=95")
+    program("gdal_translate", *jpeg, *options, tissue_png, tmp_path / "a.tif")
+    picture = read_image(tmp_path / "a.tif")
+    assert "RGB" in picture.axes
+    assert np.abs(picture.pixels.astype(int) - tissue).mean() < 4
+    regions = open_image(tmp_path / "a.tif", settings=StoreSettings(whole_bytes=0)).pixels
+    assert np.array_equal(regions[11:60, 5:90], picture.pixels[11:60, 5:90])
+
+
 def test_gdal_four_bands_are_four_channels(program, gray_png, gray, tmp_path):
     """Neither colours nor opacity."""
     program(
@@ -143,16 +154,18 @@ def test_imagemagick_cmyk(program, tissue, tissue_png, tmp_path):
     assert picture.axes == "YXS (RGB; converted from CMYK)"
 
 
-@pytest.mark.parametrize("name, save", [("vips", "compression=deflate"), ("convert", "")])
-def test_lab(program, tissue, tissue_png, tmp_path, name, save):
+@pytest.mark.parametrize(
+    "name, options", [("vips", "lab"), ("vips", "labs"), ("convert", ()), ("convert", ("-alpha", "on"))]
+)
+def test_lab(program, tissue, tissue_png, tmp_path, name, options):
     """Signed a* and b* by libvips, by ImageMagick too; another white than ours makes a difference of some levels."""
     if name == "vips":
-        program("vips", "colourspace", tissue_png, f"{tmp_path / 'a.tif'}[{save}]", "lab")
+        program("vips", "colourspace", tissue_png, f"{tmp_path / 'a.tif'}[compression=deflate]", options)
     else:
-        program("convert", tissue_png, "-colorspace", "Lab", "-compress", "zip", tmp_path / "a.tif")
+        program("convert", tissue_png, "-colorspace", "Lab", *options, "-compress", "zip", tmp_path / "a.tif")
     read = read_image(tmp_path / "a.tif").pixels
-    assert read.dtype == np.uint8
-    assert np.abs(read.astype(int) - tissue).mean() < 6
+    assert read.dtype == (np.uint16 if options == "labs" else np.uint8)
+    assert np.abs(read / (257 if options == "labs" else 1) - tissue).mean() < 6
 
 
 def test_imagemagick_palette_of_colours(program, tissue, tissue_png, tmp_path):
@@ -160,6 +173,24 @@ def test_imagemagick_palette_of_colours(program, tissue, tissue_png, tmp_path):
     picture = read_image(tmp_path / "a.tif")
     assert picture.axes == "YX (RGB; table of colours)"
     assert np.abs((picture.pixels >> 8).astype(int) - tissue).mean() < 12
+
+
+@pytest.mark.parametrize("entries, type_", [(2, "palette"), (64, "palette"), (64, "PaletteAlpha")])
+def test_imagemagick_palette_is_what_it_reads_itself(program, tissue_png, tmp_path, entries, type_):
+    """Of two colours, which take a bit a pixel, and with opacity beside the numbers."""
+    program("convert", tissue_png, "-colors", entries, "-type", type_, "-compress", "none", tmp_path / "a.tif")
+    program("convert", tmp_path / "a.tif", "-alpha", "off", tmp_path / "b.png")
+    picture = read_image(tmp_path / "a.tif")
+    assert np.abs(picture.pixels / 257 - read_image(tmp_path / "b.png").pixels).max() <= 1
+
+
+def test_gdal_mask_of_opacity_is_no_image(program, tissue, tissue_png, tmp_path):
+    program(
+        "gdal_translate", "--config", "GDAL_TIFF_INTERNAL_MASK", "YES", "-mask", "1", tissue_png, tmp_path / "a.tif"
+    )
+    picture = read_image(tmp_path / "a.tif")
+    assert np.array_equal(picture.pixels, tissue)
+    assert "left out: 96x72 (thumbnail, label or mask)" in picture.axes
 
 
 def test_imagemagick_two_levels_group_4(program, gray, gray_png, tmp_path):
@@ -349,6 +380,51 @@ def test_white_as_zero_is_inverted_in_every_type(tmp_path, dtype):
     assert np.array_equal(
         np.argsort(read, axis=None, kind="stable"), np.argsort(-pixels.astype(float), axis=None, kind="stable")
     )
+
+
+def test_pages_with_a_table_of_colours(gray, tmp_path):
+    """They are no channels; with a table each they are refused."""
+    tables = RNG.integers(0, 65_535, (2, 3, 256), np.uint16)
+    for name, second in (("one.tif", tables[0]), ("two.tif", tables[1])):
+        with tifffile.TiffWriter(tmp_path / name) as tiff:
+            for table in (tables[0], second):
+                tiff.write(gray, photometric="palette", colormap=table, metadata=None)
+    assert np.array_equal(read_image(tmp_path / "one.tif", ReadOptions(z=2)).pixels, tables[0].T[gray])
+    for options in (ReadOptions(), ReadOptions(axes="CYX")):
+        with pytest.raises(ImageError, match=r"one\.tif: .*2 channels of several colour samples.*--axes"):
+            read_image(tmp_path / "one.tif", options)
+    with pytest.raises(ImageError, match=r"two\.tif: its pages have different tables of colours"):
+        read_image(tmp_path / "two.tif", ReadOptions(z=2))
+
+
+def test_pages_with_display_colours_of_their_own_are_channels(gray, tmp_path):
+    ramps = np.zeros((2, 3, 256), np.uint16)
+    ramps[0, 1] = ramps[1, 0] = np.arange(256) * 257
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for ramp, pixels in zip(ramps, (gray, gray // 2)):
+            tiff.write(pixels, photometric="palette", colormap=ramp, metadata=None)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, np.dstack([gray, gray // 2]))
+
+
+def test_without_a_photometric_interpretation_0_is_black(gray, tmp_path):
+    """As libtiff takes it; TIFF asks for this tag."""
+    tifffile.imwrite(tmp_path / "a.tif", gray, metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        place = tiff.pages[0].tags["PhotometricInterpretation"].offset
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[place : place + 2] = (263).to_bytes(2, "little")  # the next tag, one that says nothing
+    (tmp_path / "a.tif").write_bytes(content)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, gray)
+
+
+@pytest.mark.parametrize("metadata", [None, {}])
+def test_cmyk_in_separate_planes(tissue, tmp_path, metadata):
+    """Also where tifffile notes the shape, which it does for arrays of any meaning."""
+    inks = np.stack([*(255 - tissue).transpose(2, 0, 1), np.zeros(tissue.shape[:2], np.uint8)])
+    tifffile.imwrite(
+        tmp_path / "a.tif", inks, photometric="separated", planarconfig="separate", metadata=metadata, rowsperstrip=7
+    )
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
 
 
 def test_uncompressed_ycbcr_is_converted(tissue, tmp_path):

@@ -58,6 +58,58 @@ def test_channels_and_pixel_size(tmp_path, version):
     assert (picture.channels, picture.pixel_size) == (("Hoechst", "WGA"), (0.25, 0.5))
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_every_image_of_several_multiscales(tmp_path, version):
+    """But one alone of those that make smaller levels of the same array."""
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    write_image(group, version=version)
+    group.create_array("other", data=PIXELS[0], chunks=(20, 20))
+    told = group.attrs["ome"] if version == 3 else dict(group.attrs)
+    plane = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "other"}]}
+    told["multiscales"] += [told["multiscales"][0], plane]
+    group.attrs.update({"ome": told} if version == 3 else told)
+    first, second = open_images(tmp_path / "a.zarr")
+    assert np.array_equal(first.open().pixels, PIXELS.transpose(1, 2, 0))
+    assert np.array_equal(second.open().pixels, PIXELS[0])
+
+
+def test_an_image_whose_full_resolution_is_not_there(tmp_path):
+    """Whose smaller one does not stand for it; a smaller one that is missing is not missed."""
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    write_image(group)
+    (told,) = group.attrs["multiscales"]
+    group.attrs["multiscales"] = [{**told, "datasets": [*told["datasets"], {"path": "1"}]}]
+    assert np.array_equal(read_image(tmp_path / "a.zarr").pixels, PIXELS.transpose(1, 2, 0))
+    shutil.move(tmp_path / "a.zarr" / "0", tmp_path / "a.zarr" / "1")
+    with pytest.raises(ImageError, match=r"a\.zarr: a part of the image is missing \(0, its full resolution\)"):
+        read_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("kind, options", [("channel", {"channels": ((4,),)}), ("time", {"t": 4})])
+def test_an_axis_that_is_told_by_its_type(tmp_path, kind, options):
+    """The specification leaves names free for others than those of space."""
+    pixels = RNG.integers(0, 255, (5, 40, 50), np.uint8)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=pixels, chunks=(1, 20, 20))
+    axes = [{"name": "stain or hour", "type": kind}, *({"name": name, "type": "space"} for name in "yx")]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    with pytest.raises(ImageError, match="5 channels" if kind == "channel" else "5 time points"):
+        read_image(tmp_path / "a.zarr")
+    assert np.array_equal(read_image(tmp_path / "a.zarr", ReadOptions(**options)).pixels, pixels[3])
+
+
+@pytest.mark.parametrize("names", ["yx", "tcyx"])
+def test_axes_of_another_number_than_the_arrays(tmp_path, names):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=PIXELS, chunks=(1, 20, 20))
+    axes = [{"name": name} for name in names]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    with pytest.raises(ImageError, match=r"a\.zarr: .*--axes"):
+        read_image(tmp_path / "a.zarr")
+    picture = read_image(tmp_path / "a.zarr", ReadOptions(axes="CYX"))
+    assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
+
+
 def test_the_name_of_a_folder_does_not_matter(tmp_path):
     write_image(zarr.open_group(tmp_path / "measured today", mode="w"), version=3)
     assert read_image(tmp_path / "measured today").pixels.shape == (40, 50, 2)
