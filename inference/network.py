@@ -160,7 +160,7 @@ class Network:
         batch = torch.from_numpy(windows)
         batch = batch.pin_memory() if self.device.type == "cuda" else batch
         batch = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels-last in memory already
-        maps = KINDS[self.kind].activate(*self.model.coarse(batch.to(self.dtype) / 255))
+        maps = KINDS[self.kind].activate(*self.model(batch.to(self.dtype) / 255))
         first, second = (m.to("cpu", non_blocking=True) for m in maps)  # into pinned memory
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()

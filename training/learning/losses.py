@@ -43,7 +43,7 @@ def stardist_loss(
 
     Parameters
     ----------
-    maps : prob as a logit and dist in pixels, as `ConvNeXtStarDist.coarse` gives them
+    maps : prob as a logit and dist in pixels, as `ConvNeXtStarDist` gives them
     prob : Nx1xhxw in [0, 1]
     dist : NxRxhxw in pixels
     reference_radius : float, optional
@@ -72,7 +72,7 @@ def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dic
 
     Parameters
     ----------
-    maps : cp as logits and hv, as `ConvNeXtHover.coarse` gives them
+    maps : cp as logits and hv, as `ConvNeXtHover` gives them
     cell : Nx1xhxw, 1 in cells and 0 outside
     hv : Nx2xhxw in [-1, 1], y then x
     """

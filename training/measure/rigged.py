@@ -36,7 +36,7 @@ def spots(side: int = 512, seed: int = 0) -> torch.Tensor:
 def rig(network: ConvNeXtStarDist | ConvNeXtHover) -> None:
     """Set the bias and the size of the layer that tells cell points from others."""
     stardist = isinstance(network, ConvNeXtStarDist)
-    maps = network.eval().coarse(spots())
+    maps = network.eval()(spots())
     logit = maps.prob if stardist else maps.cp[:, 1:] - maps.cp[:, :1]
     factor = LOGIT_STD / float(logit.std())
     shift = -float(torch.quantile(logit, 1 - CELL_POINTS)) * factor
