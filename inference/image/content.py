@@ -4,7 +4,6 @@ The contrast, the class and the size of the cells are then told from that part a
 """
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +11,21 @@ import numpy as np
 from inference.reading import Regions
 
 Box = tuple[slice, slice]  # rows, columns; starts and stops are given, steps are not
+
+# Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of three
+# to six times their area: glass, darkness and a camera's noise.
+SIDE = 512  # pixels of the longer side at which an image is looked at
+BLOCK = 8  # pixels of these; what they show is compared
+BUSIEST = 99.0  # percentile of the blocks' activities that says how active content is
+ACTIVE = 0.12  # of that; a block with as much shows something
+QUIET = 0.06  # of it; the surroundings show less in the mean
+QUIETEST = 25.0  # percentile of the activities that is the noise of surroundings
+ABOVE_NOISE = 1.5  # times that: a block shows something only from here on...
+LIKE_NOISE = 1.15  # ...and surroundings of this in the mean show nothing...
+ROUGH = 0.6  # ...if next pixels differ by as much of that in the mean, as those of noise do (by 1.1)
+FILLED = 0.15  # share of the content's blocks that show something
+MARGIN = 1  # blocks around what shows something
+LARGEST_SHARE = 0.5  # of the image; content that fills more is not worth cutting out
 
 
 class Cutout:
@@ -38,28 +52,6 @@ def within(box: Box, region: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(rows.start, rows.stop, rows.step), slice(columns.start, columns.stop, columns.step)
 
 
-@dataclass(frozen=True)
-class ContentSettings:
-    """Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of
-    three to six times their area: glass, darkness and a camera's noise."""
-
-    side: int = 512  # pixels of the longer side at which an image is looked at
-    block: int = 8  # pixels of these; what they show is compared
-    busiest: float = 99.0  # percentile of the blocks' activities that says how active content is
-    active: float = 0.12  # of that; a block with as much shows something
-    quiet: float = 0.06  # of it; the surroundings show less in the mean
-    quietest: float = 25.0  # percentile of the activities that is the noise of surroundings
-    above_noise: float = 1.5  # times that: a block shows something only from here on...
-    like_noise: float = 1.15  # ...and surroundings of this in the mean show nothing...
-    rough: float = 0.6  # ...if next pixels differ by as much of that in the mean, as those of noise do (by 1.1)
-    filled: float = 0.15  # share of the content's blocks that show something
-    margin: int = 1  # blocks around what shows something
-    largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
-
-
-SETTINGS = ContentSettings()
-
-
 def content_box(overview: np.ndarray) -> Box | None:
     """The rows and columns of the part that shows something, if all around it is empty; None otherwise.
 
@@ -70,19 +62,19 @@ def content_box(overview: np.ndarray) -> Box | None:
     activity, steps, size = _activity(overview)
     if activity.size == 0:
         return None
-    usual = np.percentile(activity, SETTINGS.busiest)
-    noise = np.percentile(activity, SETTINGS.quietest)
-    busy = activity >= max(SETTINGS.active * usual, SETTINGS.above_noise * noise, 1.0)
-    box = _around(_without_specks(busy), SETTINGS.margin)
-    if box is None or busy[box].mean() < SETTINGS.filled:
+    usual = np.percentile(activity, BUSIEST)
+    noise = np.percentile(activity, QUIETEST)
+    busy = activity >= max(ACTIVE * usual, ABOVE_NOISE * noise, 1.0)
+    box = _around(_without_specks(busy))
+    if box is None or busy[box].mean() < FILLED:
         return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
-    if outside.mean() < 1 - SETTINGS.largest_share:
+    if outside.mean() < 1 - LARGEST_SHARE:
         return None
-    around, most = activity[outside].mean(), SETTINGS.quiet * usual
-    if steps[outside].mean() >= SETTINGS.rough * around:
-        most = max(most, SETTINGS.like_noise * noise)
+    around, most = activity[outside].mean(), QUIET * usual
+    if steps[outside].mean() >= ROUGH * around:
+        most = max(most, LIKE_NOISE * noise)
     if around > most:
         return None
     height, width = overview.shape[:2]
@@ -97,16 +89,16 @@ def _activity(overview: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """How much each block varies, as the standard deviation of the most varied channel; how much its pixels differ from
     the next ones, in the channel where they do most; and a block's side in pixels."""
     height, width = overview.shape[:2]
-    zoom = min(1.0, SETTINGS.side / max(height, width))
+    zoom = min(1.0, SIDE / max(height, width))
     if zoom < 1:
         small = max(1, round(width * zoom)), max(1, round(height * zoom))
         overview = cv2.resize(overview, small, interpolation=cv2.INTER_AREA)
     planes = np.atleast_3d(overview).astype(np.float32)
-    rows, columns = (n // SETTINGS.block for n in planes.shape[:2])
-    cut = planes[: rows * SETTINGS.block, : columns * SETTINGS.block]
-    blocks = cut.reshape(rows, SETTINGS.block, columns, SETTINGS.block, planes.shape[2])
+    rows, columns = (n // BLOCK for n in planes.shape[:2])
+    cut = planes[: rows * BLOCK, : columns * BLOCK]
+    blocks = cut.reshape(rows, BLOCK, columns, BLOCK, planes.shape[2])
     steps = np.abs(np.diff(blocks, axis=3)).mean(axis=(1, 3))
-    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), SETTINGS.block / zoom
+    return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), BLOCK / zoom
 
 
 def _without_specks(busy: np.ndarray) -> np.ndarray:
@@ -115,12 +107,12 @@ def _without_specks(busy: np.ndarray) -> np.ndarray:
     return busy & (around >= 4)
 
 
-def _around(busy: np.ndarray, margin: int) -> Box | None:
-    """The box around all busy blocks and some more on each side; None without any."""
+def _around(busy: np.ndarray) -> Box | None:
+    """The box around all busy blocks and MARGIN more on each side; None without any."""
     if not busy.any():
         return None
     parts = []
     for axis, n in ((1, busy.shape[0]), (0, busy.shape[1])):
         (own,) = np.nonzero(busy.any(axis=axis))
-        parts.append(slice(max(0, int(own[0]) - margin), min(n, int(own[-1]) + 1 + margin)))
+        parts.append(slice(max(0, int(own[0]) - MARGIN), min(n, int(own[-1]) + 1 + MARGIN)))
     return parts[0], parts[1]
