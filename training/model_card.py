@@ -142,7 +142,7 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
                 "MB": f"{sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN}",
                 "steps": training.get("steps_done", UNKNOWN),
                 "minutes": minutes_of(training),
-                "crops": crops(config),
+                "crops": f"{config.crops:,}" if config.crops else UNKNOWN,
                 "seed": training.get("seed", UNKNOWN),
                 "from": "pre-training" if config.pretraining else start(training),
                 "validation": validation(config),
@@ -154,11 +154,6 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
 def minutes_of(training: dict) -> str:
     """How long a training took."""
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
-
-
-def crops(config: Config) -> str:
-    """How many crops a network has seen."""
-    return f"{config.crops:,}" if config.crops else UNKNOWN
 
 
 def crops_text(configs: dict[str, tuple[str, Config]]) -> str:

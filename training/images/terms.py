@@ -49,11 +49,6 @@ def restrictions(terms: str) -> list[str]:
     return found if found or FREE.search(terms) else ["conditions"]
 
 
-def is_permissive(terms: str) -> bool:
-    """Whether a source's terms allow any use of what is made of it, with attribution."""
-    return not restrictions(terms)
-
-
 def read_terms(path: Path) -> dict[str, str]:
     """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
 
@@ -95,7 +90,7 @@ def permissive_records(records: Sequence[Record], path: Path) -> list[Record]:
     """
     table = read_terms(path)
     sources = sorted({record.source for record in records})
-    kept = [source for source in sources if is_permissive(terms_of(source, table))]
+    kept = [source for source in sources if not restrictions(terms_of(source, table))]
     if not kept:
         raise ValueError(
             f"{path}: no source has permissive terms (python -m pydoc training.images.terms says which are)"

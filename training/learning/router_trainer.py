@@ -101,15 +101,10 @@ def confusion_rows(confusion: np.ndarray) -> list[list]:
     ]
 
 
-def steps_an_epoch(images: int, batch: int) -> int:
-    """Of as many views as there are images."""
-    return max(1, images // batch)
-
-
 class RouterTrainer(Trainer):
     """A ResNet18 that tells class and cell diameter.
 
-    steps_an_epoch : known once the images are loaded
+    steps_an_epoch : of as many views as there are images; known once these are loaded
     """
 
     FIGURE = "score"
@@ -137,7 +132,7 @@ class RouterTrainer(Trainer):
     def load(self) -> tuple[ViewDataset, list[Sample]]:
         settings = self.settings
         samples = load_samples(training_records(settings))
-        self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
+        self.steps_an_epoch = max(1, len(samples) // settings.batch)
         val = of_trained_sources(settings.manifest, read_manifest(settings.manifest, "val"), settings.leave_out)
         return ViewDataset(samples, settings.seed, settings.balance), load_samples(val)
 

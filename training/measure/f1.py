@@ -126,9 +126,7 @@ def match_counts(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence
     """
     _check(truth, prediction, thresholds)
     meeting = overlaps(truth, prediction)
-    n_true, n_predicted = meeting.true_areas.size - 1, meeting.predicted_areas.size - 1
-    matched = [meeting.matching(t).size for t in thresholds]
-    return [Counts(tp, n_predicted - tp, n_true - tp) for tp in matched]
+    return [meeting.counts(meeting.matching(threshold)) for threshold in thresholds]
 
 
 class Overlaps(NamedTuple):
@@ -157,6 +155,11 @@ class Overlaps(NamedTuple):
         """Indices of the pairs of a largest one-to-one matching with an IoU of at least the threshold."""
         possible = np.flatnonzero(self.iou >= threshold)
         return possible[_largest_matching(self.i[possible], self.j[possible])]
+
+    def counts(self, matched: np.ndarray) -> Counts:
+        """Where these pairs are matched."""
+        tp = matched.size
+        return Counts(tp, self.predicted_areas.size - 1 - tp, self.true_areas.size - 1 - tp)
 
 
 def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
