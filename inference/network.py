@@ -25,10 +25,7 @@ GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 i
 def choose_device(name: str = "auto") -> torch.device:
     """The device for "auto", "cpu", "cuda" or "mps" (Apple's GPUs); "auto" takes a GPU of NVIDIA if there is one.
 
-    Raises
-    ------
-    ValueError
-        If "cuda" or "mps" is asked for and there is none.
+    Raises ValueError if "cuda" or "mps" is asked for and there is none.
     """
     usable, complaint = (False, "") if name in ("cpu", "mps") else _cuda()
     if name == "cuda" and not usable:

@@ -119,10 +119,7 @@ def expected_f1(path: Path) -> list[list[float]]:
     """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of
     training.measure.ablation.
 
-    Raises
-    ------
-    ValueError
-        If a network or a class is missing in it, or it has the networks of several folders.
+    Raises ValueError if a network or a class is missing in it, or it has the networks of several folders.
     """
     scores: dict[tuple[int, int], list[float]] = {}
     folders = set()

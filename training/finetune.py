@@ -110,10 +110,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namespace) -> list[Task]:
     """What is to be trained: a task for each class that enough images reach.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    Raises ValueError if there is none.
     """
     classes = classes_of(segmenter, images, args.class_)
     reached = Counter(classes[i.name][0] for i in images if i.cells)

@@ -83,10 +83,7 @@ def write_card(
 def known_failures(card: Path) -> str:
     """The text between the markers of a card.
 
-    Raises
-    ------
-    ValueError
-        If the markers are not both there, once.
+    Raises ValueError if the markers are not both there, once.
     """
     found = re.findall(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", card.read_text(encoding="utf-8"), re.DOTALL)
     if len(found) != 1:
@@ -108,10 +105,7 @@ def kept_scores(card: Path) -> str:
 def scores_text(path: Path) -> str:
     """Table of the means over seen and over unseen sources, and of each source, from training.measure.sources.
 
-    Raises
-    ------
-    ValueError
-        If the file has no such means.
+    Raises ValueError if the file has no such means.
     """
     rows = [
         {"source": row["source"], "images": row["images"]}

@@ -63,10 +63,7 @@ def segment_on_cluster(
 ) -> list[ReportRow]:
     """Segment the images of a run on the cluster that it names; the lines of the report, in the images' order.
 
-    Raises
-    ------
-    NoCluster
-        If there is none, or its workers would not give the same labels.
+    Raises NoCluster if there is none, or its workers would not give the same labels.
     """
     # A worker may have another current folder. `absolute` follows no link: names and claims are those of one machine.
     request = replace(request, folder=request.folder.absolute(), weights=request.weights.absolute())

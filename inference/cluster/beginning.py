@@ -34,10 +34,8 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
     Waits for the first worker, which a cluster that grows on demand starts for the task that asks. Paths are absolute,
     and tried exactly as tasks use them.
 
-    Raises
-    ------
-    NoCluster
-        If the scheduler or a worker does not have this program, or a worker another version of it, or other weights.
+    Raises NoCluster if the scheduler or a worker does not have this program, or a worker another version of it, or
+    other weights.
     """
     token = secrets.token_hex(8)
     probe = request.folder / f".{token}.probe"

@@ -52,10 +52,7 @@ def restrictions(terms: str) -> list[str]:
 def read_terms(path: Path) -> dict[str, str]:
     """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
 
-    Raises
-    ------
-    ValueError
-        If there is no such table.
+    Raises ValueError if there is no such table.
     """
     content = path.read_bytes()
     try:
@@ -83,10 +80,7 @@ def terms_of(source: str, table: Mapping[str, str]) -> str:
 def permissive_records(records: Sequence[Record], path: Path) -> list[Record]:
     """Those of sources whose terms are permissive, by the table in a file; the log lists the sources of both kinds.
 
-    Raises
-    ------
-    ValueError
-        If there is no table, or no such source.
+    Raises ValueError if there is no table, or no such source.
     """
     table = read_terms(path)
     sources = sorted({record.source for record in records})

@@ -90,10 +90,7 @@ class SegmenterSettings(Settings):
     def completed(self, start: Config | None) -> Self:
         """With what is taken from the configuration of --init's checkpoint, or from the defaults without one.
 
-        Raises
-        ------
-        ValueError
-            If the checkpoint is a router's.
+        Raises ValueError if the checkpoint is a router's.
         """
         if start:
             if "encoder" not in start.network:

@@ -119,10 +119,7 @@ def typical(records: list[dict]) -> dict:
 def words_before(words: list[str], folder: Path) -> list[str]:
     """The command's words with the predict.py of another version's folder in place of its own.
 
-    Raises
-    ------
-    ValueError
-        If the folder has none, or the command does not name one.
+    Raises ValueError if the folder has none, or the command does not name one.
     """
     program = folder / PROGRAM
     if not program.is_file():

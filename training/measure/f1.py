@@ -46,10 +46,7 @@ class Counts(NamedTuple):
 
 
 def score_image(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    thresholds: Sequence[float] = (0.5,),
-    mode: str = "corrected",
+    truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[float] = (0.5,), mode: str = "corrected"
 ) -> list[Counts]:
     """Counts of one image by the challenge's rules, one for each IoU threshold.
 

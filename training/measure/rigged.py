@@ -49,10 +49,7 @@ def rig(network: ConvNeXtStarDist | ConvNeXtHover) -> None:
 def write_rigged_weights(folder: Path, encoder: str) -> None:
     """Five networks with random weights in a new folder; the router answers class 0.
 
-    Raises
-    ------
-    ValueError
-        If timm has no such encoder, or it is not a ConvNeXt.
+    Raises ValueError if timm has no such encoder, or it is not a ConvNeXt.
     """
     torch.manual_seed(0)
     folder.mkdir(parents=True)

@@ -40,10 +40,8 @@ def split(path: Path, folder: Path, size: int, first: int = 0, most: int | None 
 def join(folders: Sequence[Path], target: Path) -> None:
     """Put the parts of `target`'s name in some folders together.
 
-    Raises
-    ------
-    ValueError
-        If a list of checksums is missing or is of another file, or a part is missing or damaged. The message names it.
+    Raises ValueError if a list of checksums is missing or is of another file, or a part is missing or damaged. The
+    message names it.
     """
     for folder in folders:
         if not (folder / SUMS_FILE).exists():
