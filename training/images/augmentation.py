@@ -233,9 +233,8 @@ def jpeg(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Compressed and decompressed."""
     quality = int(rng.integers(*JPEG_QUALITY, endpoint=True))
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    data = cv2.imencode(".jpg", pixels if image.ndim == 2 else pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[
-        1
-    ]
+    stored = pixels if image.ndim == 2 else pixels[:, :, ::-1]
+    _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     return (decoded if image.ndim == 2 else decoded[:, :, ::-1]).astype(np.float32) / 255
 
