@@ -222,9 +222,8 @@ def trained(line: Line, bench: Bench) -> str:
         if path:
             config = bench.config(path)
             minutes = f" in {config.training['seconds'] / 60:.0f} minutes" if "seconds" in config.training else ""
-            classes.setdefault(
-                f"{config.crops:,} crops, the last {config.training.get('steps_done', 0):,} steps{minutes}", []
-            ).append(str(k))
+            seen = f"{config.crops:,} crops, the last {config.training.get('steps_done', 0):,} steps{minutes}"
+            classes.setdefault(seen, []).append(str(k))
     return f"{line.name}: " + "; ".join(
         seen if len(own) == len(CLASSES) else f"class {', '.join(own)} {seen}" for seen, own in classes.items()
     )
