@@ -32,13 +32,7 @@ class ConvNeXtUNet(nn.Module):
 
     Parameters
     ----------
-    encoder : str
-        ``convnext_small`` (the paper's), any other ConvNeXt in timm, or ``efficientnet_lite0`` to 2.
-    layer_scale : float or None
-        Initial value of ConvNeXt's layer scale. None keeps timm's 1e-6, which suits pre-trained weights; an encoder
-        that starts from random weights trains faster from 0.5.
-    pretrained : bool
-        Start from timm's ImageNet weights. They are downloaded, so this is for training only.
+    encoder, layer_scale, pretrained : as of `models.encoders.make_encoder`; the paper's encoder is convnext_small
     """
 
     mean: Tensor
