@@ -18,6 +18,7 @@ NOISE = 4.0  # deviations from the median within which the usual upper end is on
 TYPICAL = 75.0  # percentile of the bright pixels, which becomes the upper end...
 FARTHER = 3.0  # ...if it lies so many times as far from the median as the usual one...
 DARK = 0.5  # ...and the median is no more than this share of it, as where cells shine
+
 SAMPLE_PIXELS = 2**20  # of a larger image every n-th row and column is looked at
 DEVIATION = 1.4826  # standard deviation of normal noise over the median of its absolute deviations
 ROUNDING = 0.5  # gray levels, the least noise of integers
