@@ -16,13 +16,11 @@ from inference.outputs.cell_table import CellTable
 from inference.outputs.filters import CellFilter
 from inference.outputs.result import Result
 from inference.reading import Picture, ReadOptions, read_image
-from inference.reading.channels import RGB
+from inference.reading.channels import MOST, RGB
 from inference.running.lengths import LARGEST
 from inference.segmenter import Segmenter as Networks
 from models.checkpoint import read_config
 from models.classes import CLASSES, SHIPPED_WEIGHTS, find_class
-
-MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -180,9 +178,9 @@ def picture_of(
         image = image[:, :, list(channels)]
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
-        raise ValueError(f"{image.shape[2]} channels: choose up to {MOST_CHANNELS} of them with channels=[0, ...]")
-    colours = channels is None and image.ndim == 3 and image.shape[2] == MOST_CHANNELS
+    if image.ndim == 3 and image.shape[2] > MOST:
+        raise ValueError(f"{image.shape[2]} channels: choose up to {MOST} of them with channels=[0, ...]")
+    colours = channels is None and image.ndim == 3 and image.shape[2] == MOST
     axes = "YX (gray)" if image.ndim == 2 else "YXS (RGB)" if colours else "YXC"
     size = None if pixel_size is None else _checked(pixel_size)
     return Picture(np.ascontiguousarray(image), axes, channels=RGB if colours else (), pixel_size=size)

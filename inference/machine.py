@@ -23,13 +23,13 @@ SPINS = "GOMP_SPINCOUNT", "10000"  # rounds of waiting; some tens of microsecond
 UNLIMITED = 2**60  # bytes; version 1 of cgroups says "no limit" by a number near 2^63
 
 
-def available_memory(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP, info: Path = MEMORY_INFO) -> int | None:
+def available_memory() -> int | None:
     """Bytes that this process may still take before the system or a limit stops it; None where that is not told.
 
     The least of what the system has, what each cgroup around the process leaves (versions 1 and 2; cached file pages
     count as free), and what `ulimit -v` and `ulimit -d` leave.
     """
-    found = [_system_memory(info), *_cgroup_memory(cgroups, membership), *_ulimits()]
+    found = [_system_memory(), *_cgroup_memory(), *_ulimits()]
     known = [max(0, size) for size in found if size is not None]
     return min(known, default=None)
 
@@ -49,10 +49,10 @@ def too_little_memory() -> str:
     )
 
 
-def usable_processors(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
+def usable_processors() -> int:
     """Processors that this process may run on, no more than the CPU quota of its cgroups, rounded up; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [quota for folder in _folders(cgroups, membership, "cpu") if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in _folders("cpu") if (quota := _quota(folder)) is not None]
     return max(1, min([allowed, *map(math.ceil, quotas)]))
 
 
@@ -78,16 +78,16 @@ def threads_follow_quota() -> None:
             os.environ.setdefault(name, str(processors))
 
 
-def _system_memory(info: Path) -> int | None:
+def _system_memory() -> int | None:
     try:
-        fields = dict(line.split(":", 1) for line in info.read_text().splitlines())
+        fields = dict(line.split(":", 1) for line in MEMORY_INFO.read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024 + int(fields["SwapFree"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
 
 
-def _cgroup_memory(cgroups: Path, membership: Path) -> Iterator[int]:
-    for folder in _folders(cgroups, membership, "memory"):
+def _cgroup_memory() -> Iterator[int]:
+    for folder in _folders("memory"):
         for limit, used, cached in (
             ("memory.max", "memory.current", "inactive_file "),
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
@@ -122,19 +122,19 @@ def data_bytes() -> int:
     return _entry(STATUS, "VmData:") * 1024
 
 
-def _folders(cgroups: Path, membership: Path, controller: str) -> Iterator[Path]:
+def _folders(controller: str) -> Iterator[Path]:
     """The folders of the process's cgroup and of all around it that hold the files of a controller."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = MEMBERSHIP.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        root = cgroups / controllers if controllers else cgroups
+        root = CGROUPS / controllers if controllers else CGROUPS
         if controllers and not root.is_dir():
-            root = cgroups / controller
+            root = CGROUPS / controller
         inside = path.strip("/").split("/") if path.strip("/") else []
         for depth in range(len(inside), -1, -1):  # a container often sees its own group as the root
             yield root.joinpath(*inside[:depth])

@@ -64,10 +64,7 @@ def merge(parts: Sequence[Sequence[Row]]) -> list[Row]:
     """The lines of parts 1/N to N/N as the whole run has them: an image of each part in turn, and at the end what was
     skipped, once.
 
-    Raises
-    ------
-    ValueError
-        If an image is in several parts.
+    Raises ValueError if an image is in several parts.
     """
     owners: dict[object, int] = {}
     images: list[list[list[Row]]] = []
@@ -89,10 +86,7 @@ def missing(parts: Sequence[Sequence[Row]]) -> list[str]:
     """What the parts of a run lack, a line for each part, by what their lines say of them. A file of several images is
     done if all of these have lines.
 
-    Raises
-    ------
-    ValueError
-        If they are parts of different runs.
+    Raises ValueError if they are parts of different runs.
     """
     told: dict[int, Counter] = {}  # of each part, how many images of a file have lines
     wanted: dict[object, int] = {}

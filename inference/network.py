@@ -25,10 +25,7 @@ GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 i
 def choose_device(name: str = "auto") -> torch.device:
     """The device for "auto", "cpu", "cuda" or "mps" (Apple's GPUs); "auto" takes a GPU of NVIDIA if there is one.
 
-    Raises
-    ------
-    ValueError
-        If "cuda" or "mps" is asked for and there is none.
+    Raises ValueError if "cuda" or "mps" is asked for and there is none.
     """
     usable, complaint = (False, "") if name in ("cpu", "mps") else _cuda()
     if name == "cuda" and not usable:
@@ -160,7 +157,7 @@ class Network:
         batch = torch.from_numpy(windows)
         batch = batch.pin_memory() if self.device.type == "cuda" else batch
         batch = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels-last in memory already
-        maps = KINDS[self.kind].activate(*self.model.coarse(batch.to(self.dtype) / 255))
+        maps = KINDS[self.kind].activate(*self.model(batch.to(self.dtype) / 255))
         first, second = (m.to("cpu", non_blocking=True) for m in maps)  # into pinned memory
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()

@@ -88,7 +88,7 @@ def collect(rows: Iterator[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def segment_at(image: NormalisedForm | np.ndarray, network: Segmenting, scale: float) -> np.ndarray:
-    """Labels (H, W) int32 of a normalised image, segmented at `scale` times its size."""
-    image = image if isinstance(image, NormalisedForm) else NormalisedImage(image)
-    return collect(label_rows(WorkingImage(image, scale), network, Tally(), Stopwatch()), image.shape)
+def segment_at(pixels: np.ndarray, network: Segmenting, scale: float) -> np.ndarray:
+    """Labels (H, W) int32 of a normalised image, uint8 (H, W) or (H, W, 3), segmented at `scale` times its size."""
+    working = WorkingImage(NormalisedImage(pixels), scale)
+    return collect(label_rows(working, network, Tally(), Stopwatch()), pixels.shape[:2])

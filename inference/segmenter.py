@@ -84,12 +84,7 @@ class Segmenter:
     ) -> "Segmenter":
         """With the networks of a weights folder; `verify` compares the checksums of all of them at once.
 
-        Raises
-        ------
-        CheckpointError
-            As `models.weights_folder.check_weights`.
-        ValueError
-            If there is no such device.
+        Raises CheckpointError as `models.weights_folder.check_weights`; ValueError if there is no such device.
         """
         folder = Path(folder)
         networks = {c.number: folder / c.file for c in CLASSES}

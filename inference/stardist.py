@@ -80,9 +80,8 @@ def targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     probability (1, H/4, W/4) in [0, 1] and distances (R, H/4, W/4) in pixels, float32.
     """
-    return at_block_centres(edge_probability(labels))[None], star_distances(labels, stride=STRIDE).transpose(
-        2, 0, 1
-    ).copy()
+    distances = star_distances(labels, stride=STRIDE).transpose(2, 0, 1).copy()
+    return at_block_centres(edge_probability(labels))[None], distances
 
 
 def at_block_centres(values: np.ndarray) -> np.ndarray:

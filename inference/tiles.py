@@ -12,14 +12,10 @@ from models.unet import DEEPEST_STRIDE, STRIDE
 WINDOW = 512  # pixels; paper, section 3.3
 STEP = 384
 
-
-@dataclass(frozen=True)
-class EmptySettings:
-    """Which windows are not shown to a network."""
-
-    block: int = 8  # pixels; the means of such blocks are compared
-    contrast: int = 8  # of 255; a window whose blocks differ by less is empty
-    longest_wait: int = 64  # tiles; so many may be empty before the others among them are run
+# Which windows are not shown to a network.
+BLOCK = 8  # pixels; the means of such blocks are compared
+CONTRAST = 8  # of 255; a window whose blocks differ by less is empty
+LONGEST_WAIT = 64  # tiles; so many may be empty before the others among them are run
 
 
 @dataclass(frozen=True)
@@ -144,13 +140,13 @@ class Windows:
         return self._strip[:, mirrored(np.arange(tile.x.start, end), width)]
 
 
-def is_empty(window: np.ndarray, settings: EmptySettings = EmptySettings()) -> bool:
+def is_empty(window: np.ndarray) -> bool:
     """Whether a window is too even to show a cell: the means of its 8x8 blocks differ by less than 8 gray levels.
 
     window : uint8, (h, w, 3), normalised
     """
-    small = cv2.resize(window, None, fx=1 / settings.block, fy=1 / settings.block, interpolation=cv2.INTER_AREA)
-    return bool((small.max(axis=(0, 1)) - small.min(axis=(0, 1))).max() < settings.contrast)
+    small = cv2.resize(window, None, fx=1 / BLOCK, fy=1 / BLOCK, interpolation=cv2.INTER_AREA)
+    return bool((small.max(axis=(0, 1)) - small.min(axis=(0, 1))).max() < CONTRAST)
 
 
 def cut_batches(
@@ -158,7 +154,6 @@ def cut_batches(
     rows: Rows,
     batch: int,
     tally: Tally,
-    empty_settings: EmptySettings = EmptySettings(),
     tiles: Sequence[Tile] | None = None,
 ) -> Iterator[list[tuple[Tile, np.ndarray | None]]]:
     """The tiles of an image, row by row, in groups of as many full windows as a network takes at once.
@@ -179,10 +174,10 @@ def cut_batches(
     for tile in tile_image(*shape) if tiles is None else tiles:
         tally.tiles += 1
         window = windows.cut(tile)
-        empty = is_empty(window, empty_settings)
+        empty = is_empty(window)
         tally.empty_tiles += empty
         group.append((tile, None if empty else window))
-        if sum(window is not None for _, window in group) == batch or len(group) == empty_settings.longest_wait:
+        if sum(window is not None for _, window in group) == batch or len(group) == LONGEST_WAIT:
             yield group
             group = []
     if group:

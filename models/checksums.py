@@ -43,11 +43,12 @@ def read_checksums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def check_listed(folder: Path, names: Iterable[str]) -> None:
-    """Raise CheckpointError if one of the files is not in the list."""
+def check_listed(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """As `read_checksums`; raises CheckpointError if one of the files is not in the list, too."""
     sums = read_checksums(folder)
     if missing := [name for name in names if name not in sums]:
         raise CheckpointError(f"{folder / SUMS_FILE}: no line for {', '.join(missing)}; {REMEDY}")
+    return sums
 
 
 def check_file(path: Path) -> None:
@@ -56,8 +57,8 @@ def check_file(path: Path) -> None:
     """
     if not path.with_name(SUMS_FILE).exists():
         return
-    check_listed(path.parent, [path.name])
-    if sha256(path) != read_checksums(path.parent)[path.name]:
+    listed = check_listed(path.parent, [path.name])[path.name]
+    if sha256(path) != listed:
         raise CheckpointError(
             f"{path}: damaged or another weights file (its sha256 is not the one in {SUMS_FILE}); {REMEDY}"
         )

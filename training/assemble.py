@@ -32,11 +32,10 @@ import argparse
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from models.checkpoint import STORAGES, load_checkpoint, read_config, save_checkpoint
+from models.checkpoint import STORAGES, read_config
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
@@ -45,7 +44,7 @@ from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import read_manifest
 from training.images.sources import Sources, counted, united
 from training.images.terms import read_terms, terms_of
-from training.placing import FILES, PARTS, describe, place
+from training.placing import FILES, PARTS, describe, place, tell_router
 from training.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -120,10 +119,7 @@ def expected_f1(path: Path) -> list[list[float]]:
     """Mean F1 on the images of each class (rows) by each network (columns), from the CSV file of
     training.measure.ablation.
 
-    Raises
-    ------
-    ValueError
-        If a network or a class is missing in it, or it has the networks of several folders.
+    Raises ValueError if a network or a class is missing in it, or it has the networks of several folders.
     """
     scores: dict[tuple[int, int], list[float]] = {}
     folders = set()
@@ -143,12 +139,6 @@ def expected_f1(path: Path) -> list[list[float]]:
             "--each-network --csv FILE, on images of all classes"
         )
     return [[round(mean(scores[c, n]), 4) for n in numbers] for c in numbers]
-
-
-def tell_router(path: Path, scores: list[list[float]]) -> None:
-    """Write into a router's checkpoint what the networks beside it score."""
-    model, config = load_checkpoint(path)
-    save_checkpoint(path, model, replace(config, expected_f1=scores), config.storage or "float16")
 
 
 def find_sources(args: argparse.Namespace) -> dict[str, Path]:
@@ -211,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
             write_checksums(args.weights, FILES.values())
             changed = True
     if matrix:
-        tell_router(args.weights / ROUTER_FILE, matrix)
+        tell_router(args.weights / ROUTER_FILE, args.weights / ROUTER_FILE, matrix)
         write_checksums(args.weights, FILES.values())
     configs = describe(args.weights, args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]

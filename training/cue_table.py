@@ -60,10 +60,7 @@ class Row:
 def labelled_records(manifest: Path, splits: list[str] | None) -> list[Record]:
     """The lines of a manifest that have labels, of some splits or of all.
 
-    Raises
-    ------
-    ValueError
-        If a line is wrong or none is left.
+    Raises ValueError if a line is wrong or none is left.
     """
     records = [r for r in read_manifest(manifest, *splits or ()) if r.label]
     if not records:

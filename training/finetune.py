@@ -110,10 +110,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namespace) -> list[Task]:
     """What is to be trained: a task for each class that enough images reach.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    Raises ValueError if there is none.
     """
     classes = classes_of(segmenter, images, args.class_)
     reached = Counter(classes[i.name][0] for i in images if i.cells)
@@ -194,8 +191,11 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     return outcomes
 
 
-def report(outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
-    """Tables, picture and the last lines; returns the exit code."""
+def report(outcomes: Sequence[Outcome], out: Path, start: Path, class_: int | None) -> int:
+    """Tables and picture in the weights folder `out`, made from that of `start`, and the last lines; returns the exit
+    code.
+    """
+    folder = out / FOLDER
     rows = [
         {
             "image": b.image.name,
@@ -207,15 +207,15 @@ def report(outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
         for o in outcomes
         for b, a in zip(o.before, o.after)
     ]
-    write_table(args.out / FOLDER / "held_out.csv", rows)
+    write_table(folder / "held_out.csv", rows)
     others = [
         {"other images for": o.name, "before": round(o.others[0], 4), "after": round(o.others[1], 4)} for o in outcomes
     ]
-    write_table(args.out / FOLDER / "others.csv", others)
-    draw_worst(args.out / FOLDER / "worst.png", outcomes)
+    write_table(folder / "others.csv", others)
+    draw_worst(folder / "worst.png", outcomes)
     print(text_table(rows), text_table(others), sep="\n\n", end="\n\n")
-    log.info("%s: the worst held-out images, before and after", args.out / FOLDER / "worst.png")
-    for line in advice(args.out, args.weights, outcomes, args.class_):
+    log.info("%s: the worst held-out images, before and after", folder / "worst.png")
+    for line in advice(out, start, outcomes, class_):
         log.info("%s", line)
     return DONE if all(o.better for o in outcomes) else PARTLY
 
@@ -238,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     outcomes = finetune(usable, args, began)
     write_weights(args.weights, args.out, outcomes)
-    return report(outcomes, args)
+    return report(outcomes, args.out, args.weights, args.class_)
 
 
 if __name__ == "__main__":

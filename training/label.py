@@ -75,10 +75,7 @@ def find_images(args: argparse.Namespace) -> list[Record]:
 def label_paths(records: list[Record], out: Path) -> dict[Path, Path]:
     """Where the scorer looks for each image's labels: below a folder of the same name as the image's.
 
-    Raises
-    ------
-    ValueError
-        If two images' labels would go into one file.
+    Raises ValueError if two images' labels would go into one file.
     """
     folders = grouped((r.image for r in records), lambda image: image.parent)
     paths = paths_in((out / folder.name, images) for folder, images in folders.items())

@@ -83,10 +83,7 @@ def write_card(
 def known_failures(card: Path) -> str:
     """The text between the markers of a card.
 
-    Raises
-    ------
-    ValueError
-        If the markers are not both there, once.
+    Raises ValueError if the markers are not both there, once.
     """
     found = re.findall(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", card.read_text(encoding="utf-8"), re.DOTALL)
     if len(found) != 1:
@@ -108,10 +105,7 @@ def kept_scores(card: Path) -> str:
 def scores_text(path: Path) -> str:
     """Table of the means over seen and over unseen sources, and of each source, from training.measure.sources.
 
-    Raises
-    ------
-    ValueError
-        If the file has no such means.
+    Raises ValueError if the file has no such means.
     """
     rows = [
         {"source": row["source"], "images": row["images"]}
@@ -142,7 +136,7 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
                 "MB": f"{sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN}",
                 "steps": training.get("steps_done", UNKNOWN),
                 "minutes": minutes_of(training),
-                "crops": crops(config),
+                "crops": f"{config.crops:,}" if config.crops else UNKNOWN,
                 "seed": training.get("seed", UNKNOWN),
                 "from": "pre-training" if config.pretraining else start(training),
                 "validation": validation(config),
@@ -154,11 +148,6 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
 def minutes_of(training: dict) -> str:
     """How long a training took."""
     return f"{training['seconds'] / 60:.0f}" if "seconds" in training else UNKNOWN
-
-
-def crops(config: Config) -> str:
-    """How many crops a network has seen."""
-    return f"{config.crops:,}" if config.crops else UNKNOWN
 
 
 def crops_text(configs: dict[str, tuple[str, Config]]) -> str:

@@ -52,6 +52,12 @@ def place(
         )
 
 
+def tell_router(source: Path, target: Path, scores: list[list[float]]) -> None:
+    """Write a router's checkpoint again, with what the networks beside it score, as of `models.config.Config`."""
+    model, config = load_checkpoint(source)
+    save_checkpoint(target, model, replace(config, expected_f1=scores), config.storage or "float16")
+
+
 def describe(weights: Path, scores: Path | None, changed: bool, note: str = "") -> dict[str, tuple[str, Config]]:
     """Write the model card of a weights folder; kind and configuration of each part that it holds.
 

@@ -46,7 +46,7 @@ import hashlib
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -252,10 +252,13 @@ def prepare(args: argparse.Namespace) -> int:
     return DONE
 
 
-def merge(args: argparse.Namespace) -> int:
-    """Join manifests; returns the exit code. An unlabelled line gives way to one that labels the same image."""
+def merge(manifests: Sequence[Path], out: Path, terms: Path | None) -> int:
+    """Join manifests; returns the exit code. An unlabelled line gives way to one that labels the same image.
+
+    terms : table of the sources' licences, of which permissive ones alone are taken; None to take all
+    """
     joined, lines = Listing(), {}
-    for manifest in args.manifests:
+    for manifest in manifests:
         entries, problems = list_manifest(manifest)
         joined.problems += problems
         for entry in entries:
@@ -268,13 +271,13 @@ def merge(args: argparse.Namespace) -> int:
             elif entry.label:
                 lines[image] = manifest, entry
     joined.entries = [entry for _, entry in lines.values()]
-    if refuse(joined, args.out):
+    if refuse(joined, out):
         return NOTHING
-    if args.permissive:
-        joined.entries = permissive_records(joined.entries, args.terms)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(args.out, joined.entries)
-    log_counts(args.out, joined.entries)
+    if terms:
+        joined.entries = permissive_records(joined.entries, terms)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(out, joined.entries)
+    log_counts(out, joined.entries)
     return DONE
 
 
@@ -303,7 +306,9 @@ def log_counts(manifest: Path, entries: list[Record]) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines about damaged files name no file
-    return merge(args) if args.layout == "merge" else prepare(args)
+    if args.layout == "merge":
+        return merge(args.manifests, args.out, args.terms if args.permissive else None)
+    return prepare(args)
 
 
 if __name__ == "__main__":

@@ -172,10 +172,7 @@ def share_time(steps: list[Step], budget: float | None) -> list[Step]:
 def run_step(step: Step, args: argparse.Namespace) -> int:
     """Run a command, or skip it if it has finished; returns its exit code.
 
-    Raises
-    ------
-    ValueError
-        If it has finished with other options, or with other lines of the manifest.
+    Raises ValueError if it has finished with other options, or with other lines of the manifest.
     """
     folder = args.runs / step.name
     finished, options = folder / FINISHED, shlex.join(step.options)

@@ -144,10 +144,7 @@ def drop_rows_after(path: Path, step: int) -> None:
 def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
     """Lines of a CSV file as (line number, column -> text).
 
-    Raises
-    ------
-    ValueError
-        If it cannot be read or has not these columns. The message names the file.
+    Raises ValueError if it cannot be read or has not these columns. The message names the file.
     """
     columns = tuple(columns)
     try:

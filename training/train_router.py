@@ -46,6 +46,7 @@ follows the clock, so that two runs differ.
 
 import argparse
 import csv
+import functools
 from pathlib import Path
 
 from training.command import DONE, command, manual, positive, whole
@@ -58,25 +59,15 @@ from training.learning.settings import RouterSettings
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.train_router", __doc__)
     settings.add_arguments(parser, RouterSettings)
-    add, own = parser.add_argument, RouterSettings
-    add("--out", type=Path, required=True, help="folder of the run")
-    add(
-        "--epochs", type=whole, default=own.epochs, help=f"passes over as many views as there are images [{own.epochs}]"
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    setting = functools.partial(settings.add_setting, parser, RouterSettings)
+    setting("--epochs", "passes over as many views as there are images", type=whole)
+    setting("--optimiser", "adamw learns more in few steps; its rate is --lr too", choices=("sgd", "adamw"))
+    setting("--schedule", "divided by 10 every 7 of 20 epochs, or warm-up and cosine", choices=("steps", "cosine"))
+    setting("--validate-every", type=positive, metavar="EPOCHS")
+    parser.add_argument(
+        "--class-layer", action="store_true", help="train how the router of --init tells classes, and nothing else"
     )
-    add("--class-layer", action="store_true", help="train how the router of --init tells classes, and nothing else")
-    add(
-        "--optimiser",
-        choices=("sgd", "adamw"),
-        default=own.optimiser,
-        help=f"adamw learns more in few steps; its rate is --lr too [{own.optimiser}]",
-    )
-    add(
-        "--schedule",
-        choices=("steps", "cosine"),
-        default=own.schedule,
-        help=f"divided by 10 every 7 of 20 epochs, or warm-up and cosine [{own.schedule}]",
-    )
-    add("--validate-every", type=positive, default=own.validate_every, metavar="EPOCHS", help=f"[{own.validate_every}]")
     args = parser.parse_args(argv)
     if args.class_layer and not args.init:
         parser.error("--class-layer needs a router that measures cells: give --init")

@@ -28,10 +28,7 @@ def validation_samples(
 
     Sources that are not trained on are left out, as of `of_trained_sources`.
 
-    Raises
-    ------
-    ValueError
-        If there is none. The message names the manifest and the remedy.
+    Raises ValueError if there is none. The message names the manifest and the remedy.
     """
     records = of_trained_sources(manifest, read_manifest(manifest, "val"), leave_out)
     if not classes:

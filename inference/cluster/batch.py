@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference import __version__
 from inference.cluster import tasks
-from inference.cluster.beginning import Brought, check_workers, look_for_common
+from inference.cluster.beginning import brought, check_workers, look_for_common
 from inference.cluster.connection import LOCAL, connected
 from inference.cluster.file import File, Place
 from inference.cluster.job import LOGGER, Job, Unfit
@@ -63,10 +63,7 @@ def segment_on_cluster(
 ) -> list[ReportRow]:
     """Segment the images of a run on the cluster that it names; the lines of the report, in the images' order.
 
-    Raises
-    ------
-    NoCluster
-        If there is none, or its workers would not give the same labels.
+    Raises NoCluster if there is none, or its workers would not give the same labels.
     """
     # A worker may have another current folder. `absolute` follows no link: names and claims are those of one machine.
     request = replace(request, folder=request.folder.absolute(), weights=request.weights.absolute())
@@ -85,8 +82,8 @@ def segment_on_cluster(
         common = look_for_common(client, job, files, shared)
         settings = settings_digest(request.what_labels_depend_on | {"common": common}, sums)
         job = replace(job, common=common, claims=replace(claims, settings=settings))
-        with Brought(client, job) as brought:
-            return ClusterRun(client, brought, report, page, Sender(brought) if not shared else None).all(files)
+        with brought(client, job) as own:
+            return ClusterRun(client, own, report, page, Sender(own) if not shared else None).all(files)
 
 
 @dataclass(frozen=True)

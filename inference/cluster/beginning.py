@@ -7,8 +7,8 @@ import os
 import pkgutil
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,10 +34,8 @@ def check_workers(client: "Client", request: Request, image: Path, sums: Path, s
     Waits for the first worker, which a cluster that grows on demand starts for the task that asks. Paths are absolute,
     and tried exactly as tasks use them.
 
-    Raises
-    ------
-    NoCluster
-        If the scheduler or a worker does not have this program, or a worker another version of it, or other weights.
+    Raises NoCluster if the scheduler or a worker does not have this program, or a worker another version of it, or
+    other weights.
     """
     token = secrets.token_hex(8)
     probe = request.folder / f".{token}.probe"
@@ -137,10 +135,10 @@ def look_for_common(client: "Client", job: Job, files: Sequence[File], shared: b
         return measure_common([file.found for file in files], SafeReader(request.read_limits), segmenter, request)
     common = Common()
     if request.same_contrast:
-        with Brought(client, job) as own:
+        with brought(client, job) as own:
             common = with_contrast(_of_all(client, own, tasks.find_contrast, files))
     if wants_diameter:
-        with Brought(client, replace(job, common=common)) as own:
+        with brought(client, replace(job, common=common)) as own:
             found = _of_all(client, own, tasks.find_diameters, files)
         common = with_diameter(common, [diameter for part in found for diameter in part])
     return common
@@ -161,17 +159,14 @@ def _of_all(client: "Client", job: Job, task: Callable, files: Sequence[File]) -
     return answers
 
 
-class Brought:
-    """A context: the job at all workers, under a number of its own."""
-
-    def __init__(self, client: "Client", job: Job):
-        self.client, self.job = client, replace(job, number=secrets.token_hex(4))
-
-    def __enter__(self) -> Job:
-        self.client.register_plugin(JobPlugin(self.job))
-        return self.job
-
-    def __exit__(self, *error) -> None:
-        if self.client.status == "running":  # else the scheduler is gone
+@contextmanager
+def brought(client: "Client", job: Job) -> Iterator[Job]:
+    """The job at all workers meanwhile, under a number of its own."""
+    job = replace(job, number=secrets.token_hex(4))
+    client.register_plugin(JobPlugin(job))
+    try:
+        yield job
+    finally:
+        if client.status == "running":  # else the scheduler is gone
             with suppress(Exception):
-                self.client.unregister_worker_plugin(self.job.plugin)
+                client.unregister_worker_plugin(job.plugin)

@@ -220,12 +220,12 @@ def strips_of(places: Sequence[tuple[int, int]], height: int) -> list[tuple[int,
     return list(zip(edges, edges[1:]))
 
 
-def bands_of(heights: Sequence[int], fewest: int = FEWEST_ROWS) -> list[range]:
-    """Pieces of these heights put together to bands of at least `fewest` rows, one band if there are no more."""
+def bands_of(heights: Sequence[int]) -> list[range]:
+    """Pieces of these heights put together to bands of at least FEWEST_ROWS rows, one band if there are no more."""
     bands, start, height = [], 0, 0
     for i, own in enumerate(heights):
         height += own
-        if height >= fewest:
+        if height >= FEWEST_ROWS:
             bands.append(range(start, i + 1))
             start, height = i + 1, 0
     if start < len(heights):  # too few for a band of their own

@@ -158,12 +158,8 @@ def paint_band(cells: Candidates, rows: tuple[int, int], sizes: Sizes, known: tu
 
 def _rows_around(boxes: np.ndarray, rows: tuple[int, int], sizes: Sizes) -> tuple[int, int]:
     """Rows of the image that hold some boxes whole, and `rows`."""
-    low, high = (
-        (
-            math.floor((edge + 0.5) / sizes.scale[0] - 0.5)
-            for edge in (boxes[:, 0].min(initial=math.inf), boxes[:, 2].max(initial=-math.inf))
-        )
-        if len(boxes)
-        else rows
-    )
+    low, high = rows
+    if len(boxes):
+        edges = boxes[:, 0].min(), boxes[:, 2].max()
+        low, high = (math.floor((edge + 0.5) / sizes.scale[0] - 0.5) for edge in edges)
     return max(0, min(low - 1, rows[0])), min(sizes.image[0], max(high + 3, rows[1]))

@@ -127,7 +127,7 @@ def paint(cells: Candidates, shape: tuple[int, int], scale: tuple[float, float] 
     covers no free pixel gets no label.
     """
     labels = np.zeros(shape, np.int32)
-    return labels, paint_onto(labels, 0, cells, scale, 0)
+    return labels, paint_onto(labels, 0, cells, scale, 0, np.empty(len(cells), np.bool_))
 
 
 def paint_onto(
@@ -136,7 +136,7 @@ def paint_onto(
     cells: Candidates,
     scale: tuple[float, float],
     before: int,
-    shown: np.ndarray | None = None,
+    shown: np.ndarray,
 ) -> int:
     """Draw polygons as `paint` does, where `canvas` is still 0, and return the number of cells.
 
@@ -146,5 +146,4 @@ def paint_onto(
     before : the number of cells painted earlier; new ones get the numbers after it
     shown : (N,) bool, filled in: which polygons have become cells
     """
-    shown = np.empty(len(cells), np.bool_) if shown is None else shown
     return _paint(cells.points, cells.dist, canvas, first_row, before, *scale, shown)

@@ -145,7 +145,12 @@ def decide(
     survivors: int = 0,
     above: float = -np.inf,
 ) -> np.ndarray:
-    """What becomes of each candidate, as far as it can be told before all candidates are known.
+    """Greedy non-maximum suppression of star-convex polygons, highest probability first: what becomes of each
+    candidate, as far as it can be told before all candidates are known.
+
+    A candidate falls if more than `overlap_threshold` of the smaller of two polygons is common to it and to a survivor
+    with a higher probability, which is what StarDist's ``non_maximum_suppression`` compares. Ties in the probability
+    are broken by the position, so that the order of the candidates does not matter.
 
     For an image that comes in bands from the top: call it after each band with the candidates left undecided, the new
     ones, and the survivors so far that may touch them. The survivors of all calls are those of one call with all
@@ -154,7 +159,6 @@ def decide(
     Parameters
     ----------
     candidates : the first `survivors` of them have survived already
-    overlap_threshold : see `suppress`
     frontier : y in pixels which no polygon of a later candidate reaches above; infinite if there are no more
     above : y in pixels which no polygon of a candidate from higher up, if these are not known, reaches below
 
@@ -169,19 +173,3 @@ def decide(
     return _suppress(
         candidates.points, candidates.dist, order, overlap_threshold, float(above), float(frontier), directions
     )
-
-
-def suppress(candidates: Candidates, overlap_threshold: float) -> Candidates:
-    """Greedy non-maximum suppression of star-convex polygons, highest probability first.
-
-    A candidate falls if more than `overlap_threshold` of the smaller of two polygons is common to it and to a survivor
-    with a higher probability, which is what StarDist's ``non_maximum_suppression`` compares. Ties in the probability
-    are broken by the position, so that the order of the candidates does not matter.
-
-    Returns
-    -------
-    The survivors, highest probability first.
-    """
-    kept = np.nonzero(decide(candidates, overlap_threshold) == SURVIVOR)[0]
-    kept = kept[by_probability(candidates.prob[kept], candidates.points[kept])]
-    return Candidates(candidates.prob[kept], candidates.points[kept], candidates.dist[kept])

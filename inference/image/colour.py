@@ -1,31 +1,19 @@
 """Fluorescence stored in colour: a single hue on a dark background, which one channel shows as well as all of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from inference.image.noise import shows_something
 from inference.reading.regions import finite
 
-
-@dataclass(frozen=True)
-class ColourSettings:
-    """Fitted to the labelled images, and to gray fluorescence shown in random hues, as PNG and as JPEG of qualities 60
-    and 90.
-
-    Stained and phase contrast images have a darkness of 0.66 and more, fluorescence of 0.5 and less. A hue leaves at
-    most 0.011 of the brightness unexplained (but for one image with 0.03), two dyes 0.026 and more.
-    """
-
-    bright_percentile: float = 99.8  # what counts as bright; less than the brightest pixels, which may be hot
-    ground_percentile: float = 2.0
-    darkness: float = 0.55  # median over bright; up to this the background is dark
-    counted: float = 0.15  # of the range from ground to bright; darker pixels tell no hue
-    unexplained: float = 0.015  # of the squared brightness, by one hue
-    fewest: int = 10  # pixels of which a hue can be told
-
-
-SETTINGS = ColourSettings()
+# Fitted to the labelled images, and to gray fluorescence shown in random hues, as PNG and as JPEG of qualities 60 and
+# 90. Stained and phase contrast images have a darkness of 0.66 and more, fluorescence of 0.5 and less. A hue leaves at
+# most 0.011 of the brightness unexplained (but for one image with 0.03), two dyes 0.026 and more.
+BRIGHT_PERCENTILE = 99.8  # what counts as bright; less than the brightest pixels, which may be hot
+GROUND_PERCENTILE = 2.0
+DARKNESS = 0.55  # median over bright; up to this the background is dark
+COUNTED = 0.15  # of the range from ground to bright; darker pixels tell no hue
+UNEXPLAINED = 0.015  # of the squared brightness, by one hue
+FEWEST = 10  # pixels of which a hue can be told
 
 
 def channel_of_one_hue(sample: np.ndarray) -> int | None:
@@ -39,17 +27,17 @@ def channel_of_one_hue(sample: np.ndarray) -> int | None:
     colours = np.nan_to_num(sample.reshape(-1, sample.shape[-1]).astype(np.float64), posinf=0, neginf=0)
     if np.count_nonzero(np.ptp(colours, axis=0)) > 1 and not is_dark(colours):
         return None
-    ground = np.percentile(colours, SETTINGS.ground_percentile, axis=0)
-    ranges = np.percentile(colours, SETTINGS.bright_percentile, axis=0) - ground
+    ground = np.percentile(colours, GROUND_PERCENTILE, axis=0)
+    ranges = np.percentile(colours, BRIGHT_PERCENTILE, axis=0) - ground
     above = colours - ground
-    above = above[above.max(axis=1) > SETTINGS.counted * ranges.max()]
-    if len(above) < SETTINGS.fewest:
+    above = above[above.max(axis=1) > COUNTED * ranges.max()]
+    if len(above) < FEWEST:
         return None
     energies = np.linalg.eigvalsh(above.T @ above)  # rising
-    return int(np.argmax(ranges)) if energies[:-1].sum() <= SETTINGS.unexplained * energies.sum() else None
+    return int(np.argmax(ranges)) if energies[:-1].sum() <= UNEXPLAINED * energies.sum() else None
 
 
-def is_dark(colours: np.ndarray, darkness: float = ColourSettings.darkness) -> bool:
+def is_dark(colours: np.ndarray, darkness: float = DARKNESS) -> bool:
     """Whether half of an image is much darker than its brightest parts: than this share of them.
 
     Parameters
@@ -57,7 +45,7 @@ def is_dark(colours: np.ndarray, darkness: float = ColourSettings.darkness) -> b
     colours : (n, C)
     """
     brightest = colours.max(axis=1)
-    return bool(np.median(brightest) <= darkness * np.percentile(brightest, SETTINGS.bright_percentile))
+    return bool(np.median(brightest) <= darkness * np.percentile(brightest, BRIGHT_PERCENTILE))
 
 
 def shows_more(sample: np.ndarray, single: int) -> bool:

@@ -4,7 +4,6 @@ The contrast, the class and the size of the cells are then told from that part a
 """
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +11,21 @@ import numpy as np
 from inference.reading import Regions
 
 Box = tuple[slice, slice]  # rows, columns; starts and stops are given, steps are not
+
+# Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of three
+# to six times their area: glass, darkness and a camera's noise.
+SIDE = 512  # pixels of the longer side at which an image is looked at
+BLOCK = 8  # pixels of these; what they show is compared
+BUSIEST = 99.0  # percentile of the blocks' activities that says how active content is
+ACTIVE = 0.12  # of that; a block with as much shows something
+QUIET = 0.06  # of it; the surroundings show less in the mean
+QUIETEST = 25.0  # percentile of the activities that is the noise of surroundings
+ABOVE_NOISE = 1.5  # times that: a block shows something only from here on...
+LIKE_NOISE = 1.15  # ...and surroundings of this in the mean show nothing...
+ROUGH = 0.6  # ...if next pixels differ by as much of that in the mean, as those of noise do (by 1.1)
+FILLED = 0.15  # share of the content's blocks that show something
+MARGIN = 1  # blocks around what shows something
+LARGEST_SHARE = 0.5  # of the image; content that fills more is not worth cutting out
 
 
 class Cutout:
@@ -38,33 +52,6 @@ def within(box: Box, region: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(rows.start, rows.stop, rows.step), slice(columns.start, columns.stop, columns.step)
 
 
-@dataclass(frozen=True)
-class ContentSettings:
-    """Fitted to the labelled images as they are, of which one has a box, around its only cell, and in surroundings of
-    three to six times their area: glass, darkness and a camera's noise."""
-
-    side: int = 512  # pixels of the longer side at which an image is looked at
-    block: int = 8  # pixels of these; what they show is compared
-    busiest: float = 99.0  # percentile of the blocks' activities that says how active content is
-    active: float = 0.12  # of that; a block with as much shows something
-    quiet: float = 0.06  # of it; the surroundings show less in the mean
-    quietest: float = 25.0  # percentile of the activities that is the noise of surroundings
-    above_noise: float = 1.5  # times that: a block shows something only from here on...
-    like_noise: float = 1.15  # ...and surroundings of this in the mean show nothing...
-    rough: float = 0.6  # ...if next pixels differ by as much of that in the mean, as those of noise do (by 1.1)
-    filled: float = 0.15  # share of the content's blocks that show something
-    margin: int = 1  # blocks around what shows something
-    largest_share: float = 0.5  # of the image; content that fills more is not worth cutting out
-    segments: int = 8  # of a line of pixels, that are compared with those of other lines
-    lines: int = 256  # so many of the surroundings are enough
-    other: float = 2.5  # times as far as any of them from their middle is a segment that differs...
-    least: float = 0.1  # ...and so many gray levels
-    straight: float = 0.5  # share of the segments that differ at once where there is a straight border
-
-
-SETTINGS = ContentSettings()
-
-
 def content_box(overview: np.ndarray) -> Box | None:
     """The rows and columns of the part that shows something, if all around it is empty; None otherwise.
 
@@ -75,19 +62,19 @@ def content_box(overview: np.ndarray) -> Box | None:
     activity, steps, size = _activity(overview)
     if activity.size == 0:
         return None
-    usual = np.percentile(activity, SETTINGS.busiest)
-    noise = np.percentile(activity, SETTINGS.quietest)
-    busy = activity >= max(SETTINGS.active * usual, SETTINGS.above_noise * noise, 1.0)
-    box = _around(_without_specks(busy), SETTINGS.margin)
-    if box is None or busy[box].mean() < SETTINGS.filled:
+    usual = np.percentile(activity, BUSIEST)
+    noise = np.percentile(activity, QUIETEST)
+    busy = activity >= max(ACTIVE * usual, ABOVE_NOISE * noise, 1.0)
+    box = _around(_without_specks(busy))
+    if box is None or busy[box].mean() < FILLED:
         return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
-    if outside.mean() < 1 - SETTINGS.largest_share:
+    if outside.mean() < 1 - LARGEST_SHARE:
         return None
-    around, most = activity[outside].mean(), SETTINGS.quiet * usual
-    if steps[outside].mean() >= SETTINGS.rough * around:
-        most = max(most, SETTINGS.like_noise * noise)
+    around, most = activity[outside].mean(), QUIET * usual
+    if steps[outside].mean() >= ROUGH * around:
+        most = max(most, LIKE_NOISE * noise)
     if around > most:
         return None
     height, width = overview.shape[:2]
@@ -98,64 +85,22 @@ def content_box(overview: np.ndarray) -> Box | None:
     return rows, columns
 
 
-def at_straight_borders(image: np.ndarray, box: Box) -> Box:
-    """The box up to the straight borders of its content, which an image has that was put into empty surroundings; a
-    side without one stays where it is.
-
-    Parameters
-    ----------
-    image : normalised, uint8, (H, W) or (H, W, 3)
-    box : as `content_box` gives it
-    """
-    rows, columns = box
-    near = math.ceil((SETTINGS.margin + 2) * _block_side(image))
-    rows = _between_borders(image[:, columns], rows, near)
-    return rows, _between_borders(np.swapaxes(image[rows], 0, 1), columns, near)
-
-
-def _between_borders(lines: np.ndarray, inside: slice, near: int) -> slice:
-    """The lines (n, length) or (n, length, 3) of a box between straight borders, so many pixels within it at most."""
-    outside = np.delete(np.arange(len(lines)), inside)
-    if not outside.size or lines.shape[1] < SETTINGS.segments:
-        return inside
-    usual = _figures(lines[outside[:: -(-outside.size // SETTINGS.lines)]])
-    middle = np.median(usual, axis=0)
-    other = np.maximum(SETTINGS.other * np.abs(usual - middle).max(axis=0), SETTINGS.least)
-
-    def before_border(own: np.ndarray) -> int:
-        """Lines before the first one that is not as the surroundings; 0 if it is so in a few places alone."""
-        differ = (np.abs(_figures(own) - middle) > other).any(axis=2).mean(axis=1)
-        first = int(np.argmax(differ > 0))
-        return first if differ[first] >= SETTINGS.straight else 0
-
-    own = lines[inside]
-    return slice(inside.start + before_border(own[:near]), inside.stop - before_border(own[: -near - 1 : -1]))
-
-
-def _figures(lines: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each segment of lines (n, length) or (n, length, 3): (n, segments, 2 or 6)."""
-    length = lines.shape[1] // SETTINGS.segments
-    cut = lines[:, : length * SETTINGS.segments].astype(np.float32)
-    cut = cut.reshape(len(lines), SETTINGS.segments, length, -1)
-    return np.concatenate([cut.mean(axis=2), cut.std(axis=2)], axis=2)
-
-
-def _block_side(image: np.ndarray) -> float:
+def block_side(image: np.ndarray) -> float:
     """Pixels of an image along each side of a block."""
-    return SETTINGS.block * max(1.0, max(image.shape[:2]) / SETTINGS.side)
+    return BLOCK * max(1.0, max(image.shape[:2]) / SIDE)
 
 
 def _activity(overview: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """How much each block varies, as the standard deviation of the most varied channel; how much its pixels differ from
     the next ones, in the channel where they do most; and a block's side in pixels."""
-    side, zoom = _block_side(overview), SETTINGS.block / _block_side(overview)
+    side, zoom = block_side(overview), BLOCK / block_side(overview)
     if zoom < 1:
         small = max(1, round(overview.shape[1] * zoom)), max(1, round(overview.shape[0] * zoom))
         overview = cv2.resize(overview, small, interpolation=cv2.INTER_AREA)
     planes = np.atleast_3d(overview).astype(np.float32)
-    rows, columns = (n // SETTINGS.block for n in planes.shape[:2])
-    cut = planes[: rows * SETTINGS.block, : columns * SETTINGS.block]
-    blocks = cut.reshape(rows, SETTINGS.block, columns, SETTINGS.block, planes.shape[2])
+    rows, columns = (n // BLOCK for n in planes.shape[:2])
+    cut = planes[: rows * BLOCK, : columns * BLOCK]
+    blocks = cut.reshape(rows, BLOCK, columns, BLOCK, planes.shape[2])
     steps = np.abs(np.diff(blocks, axis=3)).mean(axis=(1, 3))
     return blocks.std(axis=(1, 3)).max(axis=2, initial=0), steps.max(axis=2, initial=0), side
 
@@ -166,12 +111,12 @@ def _without_specks(busy: np.ndarray) -> np.ndarray:
     return busy & (around >= 4)
 
 
-def _around(busy: np.ndarray, margin: int) -> Box | None:
-    """The box around all busy blocks and some more on each side; None without any."""
+def _around(busy: np.ndarray) -> Box | None:
+    """The box around all busy blocks and MARGIN more on each side; None without any."""
     if not busy.any():
         return None
     parts = []
     for axis, n in ((1, busy.shape[0]), (0, busy.shape[1])):
         (own,) = np.nonzero(busy.any(axis=axis))
-        parts.append(slice(max(0, int(own[0]) - margin), min(n, int(own[-1]) + 1 + margin)))
+        parts.append(slice(max(0, int(own[0]) - MARGIN), min(n, int(own[-1]) + 1 + MARGIN)))
     return parts[0], parts[1]

@@ -7,8 +7,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from inference.image.content import Box, Cutout, at_straight_borders, content_box, within
+from inference.image.content import Box, Cutout, content_box, within
 from inference.image.normalisation import Ends, Normalisation, Pixels, bands
+from inference.image.straight_borders import at_straight_borders
 from inference.limits import LIMITS, Limits
 
 

@@ -1,24 +1,15 @@
 """Dark gaps between bright things, as in tissue in fluorescence: they look like cells to a network, and are none."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-
-@dataclass(frozen=True)
-class GapSettings:
-    """Chosen by the medians of 600 labelled images: of fluorescence all but dense tissue have 45 and less, of phase
-    contrast, whose cells may be darker than the background, all have 62 and more.
-    """
-
-    dark: float = 55.0  # median of 255 gray levels below which an image shows bright cells on a dark background
-    around: int = 4  # pixels that the surroundings of a cell reach
-    most_pixels: int = 2**20  # that are counted in one go
-
-
-SETTINGS = GapSettings()
+# Chosen by the medians of 600 labelled images: of fluorescence all but dense tissue have 45 and less, of phase
+# contrast, whose cells may be darker than the background, all have 62 and more.
+DARK = 55.0  # median of 255 gray levels below which an image shows bright cells on a dark background
+AROUND = 4  # pixels that the surroundings of a cell reach
+MOST_PIXELS = 2**20  # that are counted in one go
 
 
 def ground(image: np.ndarray) -> float | None:
@@ -30,7 +21,7 @@ def ground(image: np.ndarray) -> float | None:
     image : normalised, uint8, (H, W) or (H, W, channels)
     """
     middle = float(np.median(_gray(image)))
-    return middle if 0 < middle < SETTINGS.dark else None
+    return middle if 0 < middle < DARK else None
 
 
 def gaps(labels: np.ndarray, image: np.ndarray, middle: float) -> np.ndarray:
@@ -44,7 +35,7 @@ def gaps(labels: np.ndarray, image: np.ndarray, middle: float) -> np.ndarray:
     """
     gray, length = _gray(image), int(labels.max(initial=0)) + 1
     pixels, sums = np.zeros(length), np.zeros(length)
-    for own, shown in zip(*(np.array_split(whole, -(-whole.size // SETTINGS.most_pixels)) for whole in (labels, gray))):
+    for own, shown in zip(*(np.array_split(whole, -(-whole.size // MOST_PIXELS)) for whole in (labels, gray))):
         pixels += np.bincount(own.ravel(), minlength=length)
         sums += np.bincount(own.ravel(), shown.ravel(), length)
     means = sums / np.maximum(pixels, 1)
@@ -67,10 +58,9 @@ def _boxes(labels: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[int, tuple[
 
 def _around(labels: np.ndarray, gray: np.ndarray, number: int, box: tuple[slice, slice]) -> float:
     """Mean gray level of the background next to a cell; that of none is 0, so that nothing is darker."""
-    reach = SETTINGS.around
-    y, x = (slice(max(0, part.start - reach), part.stop + reach) for part in box)
+    y, x = (slice(max(0, part.start - AROUND), part.stop + AROUND) for part in box)
     labels, gray = labels[y, x], gray[y, x]
-    own = cv2.dilate((labels == number).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    own = cv2.dilate((labels == number).astype(np.uint8), np.ones((2 * AROUND + 1, 2 * AROUND + 1), np.uint8))
     beside = gray[(own > 0) & (labels == 0)]
     return float(beside.mean()) if beside.size else 0.0
 

@@ -4,35 +4,25 @@ Where they cover more than the hundredth of the image that its contrast leaves o
 levels. The image is then stretched for what is dim in it, and the bright places are cut off.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from inference.image.noise import noise_deviation
 
-
-@dataclass(frozen=True)
-class GlareSettings:
-    """Fitted to 330 labelled gray images as they are, and to 112 with one to three bright spots on 1.5 to 8 % of them,
-    5 to 15 times as bright as the cells. The rule holds for 96 % of those with spots, and for two as they are, which
-    show a few bright cells in dim tissue.
-    """
-
-    blocks: int = 24  # along the shorter side
-    smallest_block: int = 4  # pixels
-    fewest_blocks: int = 5  # along each side; a smaller image has no glare
-    bright: float = 90.0  # percentile of a block's pixels that says how bright it is
-    least: float = 3.0  # standard deviations of the noise that a block has which shows something
-    rounding: float = 0.3  # gray levels, the noise of an image of 8 bits
-    dim: float = 0.15  # share of the contrast in which at least half of these blocks lie...
-    between: tuple[float, float] = (0.2, 0.8)  # ...while in this part of it...
-    most_between: float = 0.2  # ...there are no more than this share of them: the rest is far brighter
-    typical: float = 75.0  # percentile of the blocks below the bright ones...
-    usual: float = 0.45  # ...that is brought to this share of the contrast
-    fewest_levels: float = 4.0  # gray levels; what is dimmer than this is not worth showing
-
-
-SETTINGS = GlareSettings()
+# Fitted to 330 labelled gray images as they are, and to 112 with one to three bright spots on 1.5 to 8 % of them, 5 to
+# 15 times as bright as the cells. The rule holds for 96 % of those with spots, and for two as they are, which show a
+# few bright cells in dim tissue.
+BLOCKS = 24  # along the shorter side
+SMALLEST_BLOCK = 4  # pixels
+FEWEST_BLOCKS = 5  # along each side; a smaller image has no glare
+BRIGHT = 90.0  # percentile of a block's pixels that says how bright it is
+LEAST = 3.0  # standard deviations of the noise that a block has which shows something
+ROUNDING = 0.3  # gray levels, the noise of an image of 8 bits
+DIM = 0.15  # share of the contrast in which at least half of these blocks lie...
+BETWEEN = (0.2, 0.8)  # ...while in this part of it...
+MOST_BETWEEN = 0.2  # ...there are no more than this share of them: the rest is far brighter
+TYPICAL = 75.0  # percentile of the blocks below the bright ones...
+USUAL = 0.45  # ...that is brought to this share of the contrast
+FEWEST_LEVELS = 4.0  # gray levels; what is dimmer than this is not worth showing
 
 
 def share_of_the_dim(overview: np.ndarray) -> float | None:
@@ -43,21 +33,21 @@ def share_of_the_dim(overview: np.ndarray) -> float | None:
     ----------
     overview : normalised gray image in small, uint8, (H, W)
     """
-    side = max(SETTINGS.smallest_block, min(overview.shape) // SETTINGS.blocks)
+    side = max(SMALLEST_BLOCK, min(overview.shape) // BLOCKS)
     rows, columns = (n // side for n in overview.shape)
-    if min(rows, columns) < SETTINGS.fewest_blocks:
+    if min(rows, columns) < FEWEST_BLOCKS:
         return None
     grid = overview[: rows * side, : columns * side].reshape(rows, side, columns, side)
     blocks = grid.transpose(0, 2, 1, 3).reshape(rows * columns, side * side).astype(np.float32)
-    noise = max(noise_deviation(overview.astype(np.float32)), SETTINGS.rounding)
-    active = blocks[blocks.std(axis=1) > SETTINGS.least * noise]
+    noise = max(noise_deviation(overview.astype(np.float32)), ROUNDING)
+    active = blocks[blocks.std(axis=1) > LEAST * noise]
     if not len(active):
         return None
-    brightness = np.percentile(active, SETTINGS.bright, axis=1) / 255
-    low, high = SETTINGS.between
+    brightness = np.percentile(active, BRIGHT, axis=1) / 255
+    low, high = BETWEEN
     between = np.mean((brightness > low) & (brightness < high))
-    if np.median(brightness) >= SETTINGS.dim or between > SETTINGS.most_between:
+    if np.median(brightness) >= DIM or between > MOST_BETWEEN:
         return None
-    typical = float(np.percentile(brightness[brightness <= high], SETTINGS.typical))
-    share = typical / SETTINGS.usual
-    return share if typical * 255 >= SETTINGS.fewest_levels and share < 1 else None
+    typical = float(np.percentile(brightness[brightness <= high], TYPICAL))
+    share = typical / USUAL
+    return share if typical * 255 >= FEWEST_LEVELS and share < 1 else None

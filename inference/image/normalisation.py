@@ -225,8 +225,7 @@ class CommonEnds:
             counts = _counts(pixels, tuple(range(channels)), limits)
             self._counts = counts if self._counts is None else self._counts + counts
         else:
-            every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / COMMON_SAMPLE))
-            self._samples.append(finite(pixels[::every, ::every]).reshape(-1, channels))
+            self._samples.append(finite(_thinned(pixels, COMMON_SAMPLE)).reshape(-1, channels))
 
     def merge(self, other: "CommonEnds") -> None:
         """The images of another one, of the same type and number of channels, as if they had been added here."""

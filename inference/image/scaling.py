@@ -11,32 +11,25 @@ import numpy as np
 from inference.compiled import compiled
 from inference.image.forms import NormalisedForm, to_three_channels
 
-
-@dataclass(frozen=True)
-class ScaleSettings:
-    """Fitted to validation images, of unseen sources too, at the true size of their cells."""
-
-    largest: float = 2.0  # factor; what is enlarged further shows nothing new, and takes time
-    worthwhile: float = 1.2  # from which on an image is enlarged for its labels; less blurs more than it shows
-
-
-SETTINGS = ScaleSettings()
+# Fitted to validation images, of unseen sources too, at the true size of their cells.
+LARGEST = 2.0  # factor; what is enlarged further shows nothing new, and takes time
+WORTHWHILE = 1.2  # from which on an image is enlarged for its labels; less blurs more than it shows
 
 
 def working_scale(wanted: float, diameter: float) -> float:
     """Factor that brings cells of `diameter` pixels to `wanted` ones, or as near as an image may be enlarged."""
-    return min(wanted / diameter, SETTINGS.largest)
+    return min(wanted / diameter, LARGEST)
 
 
 def labelling_scale(wanted: float, diameter: float) -> float:
     """The same for the labels, where a small enlargement is not worth it."""
     scale = working_scale(wanted, diameter)
-    return scale if scale < 1 or scale >= SETTINGS.worthwhile else 1.0
+    return scale if scale < 1 or scale >= WORTHWHILE else 1.0
 
 
 def smallest_shown(wanted: float) -> float:
     """Diameter in pixels of the image of the smallest cells that can be brought to `wanted` ones."""
-    return wanted / SETTINGS.largest
+    return wanted / LARGEST
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,21 @@ The contrast then ends within the noise of the background, which is stretched ov
 one white. So it is made to reach up to the cells.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from inference.reading.regions import finite
 
+# Chosen on cells of four sources, 5 to 80 of them in 1536x1536 pixels of noise, and on 772 labelled gray images, for
+# four of which the rule holds. It holds for no channel of 497 labelled colour images.
+BRIGHT = 8.0  # deviations of the means over 3x3 pixels from which on a pixel is bright
+FEWEST = 30  # bright pixels...
+MOST = 0.02  # ...and the share of all that they are at most
+NOISE = 4.0  # deviations from the median within which the usual upper end is one of the background
+TYPICAL = 75.0  # percentile of the bright pixels, which becomes the upper end...
+FARTHER = 3.0  # ...if it lies so many times as far from the median as the usual one...
+DARK = 0.5  # ...and the median is no more than this share of it, as where cells shine
 
-@dataclass(frozen=True)
-class SparseSettings:
-    """Chosen on cells of four sources, 5 to 80 of them in 1536x1536 pixels of noise, and on 772 labelled gray images,
-    for four of which the rule holds. It holds for no channel of 497 labelled colour images.
-    """
-
-    bright: float = 8.0  # deviations of the means over 3x3 pixels from which on a pixel is bright
-    fewest: int = 30  # bright pixels...
-    most: float = 0.02  # ...and the share of all that they are at most
-    noise: float = 4.0  # deviations from the median within which the usual upper end is one of the background
-    typical: float = 75.0  # percentile of the bright pixels, which becomes the upper end...
-    farther: float = 3.0  # ...if it lies so many times as far from the median as the usual one...
-    dark: float = 0.5  # ...and the median is no more than this share of it, as where cells shine
-
-
-SETTINGS = SparseSettings()
 SAMPLE_PIXELS = 2**20  # of a larger image every n-th row and column is looked at
 DEVIATION = 1.4826  # standard deviation of normal noise over the median of its absolute deviations
 ROUNDING = 0.5  # gray levels, the least noise of integers
@@ -46,20 +37,20 @@ def reaching_up(plane: np.ndarray, high: float) -> float:
     if not pixels.size:
         return high
     middle = float(np.median(pixels))
-    if middle > SETTINGS.dark * pixels.max():  # of transmitted light: no cell can be so much brighter
+    if middle > DARK * pixels.max():  # of transmitted light: no cell can be so much brighter
         return high
     deviation = _deviation(pixels, middle)
     least = ROUNDING if plane.dtype.kind in "iu" else 0.0
-    if not middle < high < middle + SETTINGS.noise * max(deviation, least):
+    if not middle < high < middle + NOISE * max(deviation, least):
         return high
     means = cv2.blur(sample, (3, 3))
     ground = float(np.median(means))
-    bright = sample[means > ground + SETTINGS.bright * _deviation(means, ground)]
-    if not SETTINGS.fewest <= bright.size <= SETTINGS.most * sample.size:
+    bright = sample[means > ground + BRIGHT * _deviation(means, ground)]
+    if not FEWEST <= bright.size <= MOST * sample.size:
         return high
-    cells = float(np.percentile(bright, SETTINGS.typical))
-    far = cells > middle + SETTINGS.farther * (high - middle)
-    return cells if far and middle <= SETTINGS.dark * cells else high
+    cells = float(np.percentile(bright, TYPICAL))
+    far = cells > middle + FARTHER * (high - middle)
+    return cells if far and middle <= DARK * cells else high
 
 
 def _deviation(values: np.ndarray, middle: float) -> float:

@@ -17,25 +17,18 @@ from inference.stopwatch import Stopwatch
 from inference.tiles import WINDOW, Tally
 from models.unet import DEEPEST_STRIDE
 
-
-@dataclass(frozen=True)
-class LookSettings:
-    """Fitted together with `inference.measuring.diameter.MeasureSettings`."""
-
-    probe_side: int = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
-    # Ratio of `typical_diameter` and the median diameter that the networks are trained with.
-    typical_over_median: float = 1.05
-    furthest: float = 2.0  # factor between assumed and measured size up to which a measurement holds
-    unsure: tuple[float, float] = (0.2, 0.8)  # probabilities that are neither cell nor background
-    unsure_floor: float = 0.005  # share of unsure points that is as good as none
-    disagreement_floor: float = 0.15  # disagreement that is as good as none
-    disagreement_weight: float = 4.0  # of its logarithm in the score
-    change_weight: float = 3.3  # of ln(measured / assumed size) in the score
-    # Number of cells that is half as convincing as very many: a piece of tissue is not one large cell.
-    few_cells: float = 3.5
-
-
-SETTINGS = LookSettings()
+# Fitted together with the numbers of `inference.measuring.diameter`.
+PROBE_SIDE = WINDOW - DEEPEST_STRIDE  # working pixels; of a larger image the liveliest part is looked at
+# Ratio of `typical_diameter` and the median diameter that the networks are trained with.
+TYPICAL_OVER_MEDIAN = 1.05
+FURTHEST = 2.0  # factor between assumed and measured size up to which a measurement holds
+UNSURE = (0.2, 0.8)  # probabilities that are neither cell nor background
+UNSURE_FLOOR = 0.005  # share of unsure points that is as good as none
+DISAGREEMENT_FLOOR = 0.15  # disagreement that is as good as none
+DISAGREEMENT_WEIGHT = 4.0  # of its logarithm in the score
+CHANGE_WEIGHT = 3.3  # of ln(measured / assumed size) in the score
+# Number of cells that is half as convincing as very many: a piece of tissue is not one large cell.
+FEW_CELLS = 3.5
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Look:
     """What a network finds in an image if its cells are assumed to be of a certain size.
 
     assumed : diameter in pixels of the image that was brought to the network's size
-    measured : that of the cells found, held within `LookSettings.furthest` of the assumed one
+    measured : that of the cells found, held within `FURTHEST` of the assumed one
     change : ln(measured / assumed diameter), before it was held; 0 for smaller cells where the image may not be
         enlarged any more
     sure : sum of the probabilities of all points in cells, over the number of all points
@@ -69,13 +62,9 @@ class Look:
     def score(self) -> float:
         """High where much is surely cell and little is unsure, where the cells explain the shapes that the network
         predicted, and where they are several and as large as was assumed."""
-        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + SETTINGS.unsure_floor))
-        evidence -= SETTINGS.disagreement_weight * math.log(self.disagreement + SETTINGS.disagreement_floor)
-        return (
-            evidence
-            - SETTINGS.change_weight * abs(self.change)
-            + math.log(self.cells / (self.cells + SETTINGS.few_cells))
-        )
+        evidence = math.log(max(self.sure, 1e-9) / (self.unsure + UNSURE_FLOOR))
+        evidence -= DISAGREEMENT_WEIGHT * math.log(self.disagreement + DISAGREEMENT_FLOOR)
+        return evidence - CHANGE_WEIGHT * abs(self.change) + math.log(self.cells / (self.cells + FEW_CELLS))
 
 
 def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look | None:
@@ -84,7 +73,7 @@ def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look 
     scale = working_scale(network.config.diameter, assumed)
     smallest = smallest_shown(network.config.diameter)
     assumed = max(assumed, smallest)
-    side = max(1, round(SETTINGS.probe_side / scale))
+    side = max(1, round(PROBE_SIDE / scale))
     corner = liveliest_corner(image, side)
     probe, reduction = square(image, corner, side, 1 / scale)
     working = WorkingImage(NormalisedImage(probe), scale * reduction)
@@ -92,20 +81,20 @@ def look_at(image: NormalisedForm, network: Segmenting, assumed: float) -> Look 
     labels = collect(decode(tiles, network, working.sizes, Tally()), probe.shape[:2])
     if (middle := ground(probe)) is not None:
         labels[np.isin(labels, gaps(labels, probe, middle))] = 0
-    measured = typical_diameter(labels) * reduction / SETTINGS.typical_over_median
+    measured = typical_diameter(labels) * reduction / TYPICAL_OVER_MEDIAN
     if math.isnan(measured):
         return None
     (_, maps), *_ = tiles  # a probe fits one window
     assert maps is not None, "cells were found in it"
     probability, disagreement = KINDS[network.kind].disagreement(labels, *maps)
     in_cell = cv2.resize(labels, probability.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    low, high = SETTINGS.unsure
-    change, held = math.log(measured / assumed), max(measured, assumed / SETTINGS.furthest)
+    low, high = UNSURE
+    change, held = math.log(measured / assumed), max(measured, assumed / FURTHEST)
     if assumed == smallest and measured < assumed:  # no look shows smaller ones any better
         change, held = 0.0, measured
     return Look(
         assumed,
-        min(held, assumed * SETTINGS.furthest),
+        min(held, assumed * FURTHEST),
         change,
         float(probability[in_cell].sum() / probability.size),
         float(np.mean((probability > low) & (probability < high))),

@@ -8,20 +8,8 @@ from inference.reading.picture import ImageError
 
 MOST = 3  # channels of a picture
 RGB = ("red", "green", "blue")
-NUCLEAR = (
-    "dapi",
-    "hoechst",
-    "draq",
-    "nucblue",
-    "nucspot",
-    "sytox",
-    "to-pro",
-    "topro",
-    "propidium",
-    "nuclei",
-    "nucleus",
-    "nuclear",
-)
+# Words in the names of channels that show nuclei
+NUCLEAR = "dapi hoechst draq nucblue nucspot sytox to-pro topro propidium nuclei nucleus nuclear".split()
 
 
 @dataclass(frozen=True)

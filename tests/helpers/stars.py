@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from inference.decoding.polygons import Candidates
+from inference.decoding.polygons import Candidates, by_probability
+from inference.decoding.suppression import SURVIVOR, decide
 
 RAYS = 32
 
@@ -24,3 +25,9 @@ def random_stars(n, size, seed, mean_radius=12):
         rng.uniform(0, size, (n, 2)).astype(np.float32),
         dist.astype(np.float32),
     )
+
+
+def suppress(candidates, overlap_threshold):
+    """The survivors of all candidates at once, highest probability first."""
+    kept = candidates[decide(candidates, overlap_threshold) == SURVIVOR]
+    return kept[by_probability(kept.prob, kept.points)]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from inference.decoding.painting import paint
-from inference.decoding.suppression import suppress
 from inference.image.scaling import Sizes
 from inference.stardist import LONGEST_RAY, find_candidates
 from inference.tiles import tile_image
 from models.unet import STRIDE
+from tests.helpers.stars import suppress
 from training.measure.f1 import match_counts
 
 SHAPES = [(1, 1), (1, 700), (3, 40), (511, 130), (512, 64), (513, 96), (385, 600), (897, 200), (1400, 33), (1050, 400)]

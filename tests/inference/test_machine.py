@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def system(tmp_path):
-    """Function that makes a machine of files and gives the arguments of the functions."""
+def system(tmp_path, monkeypatch):
+    """Function that makes a machine of files."""
 
     def make(files, member="0::/"):
         root = tmp_path / "cgroup"
@@ -23,7 +23,8 @@ def system(tmp_path):
             (root / name).write_text(text)
         (tmp_path / "member").write_text(member + "\n")
         (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable: 8000000 kB\nSwapFree: 0 kB\n")
-        return root, tmp_path / "member"
+        for name, place in (("CGROUPS", "cgroup"), ("MEMBERSHIP", "member"), ("MEMORY_INFO", "meminfo")):
+            monkeypatch.setattr(machine, name, tmp_path / place)
 
     return make
 
@@ -52,9 +53,10 @@ def system(tmp_path):
         ("0::/", {"memory.max": "100", "memory.current": "200"}, 0),
     ],
 )
-def test_memory(system, tmp_path, member, files, expected):
+def test_memory(system, member, files, expected):
     """The least of all groups around the process and of the system; file pages that can be dropped are free."""
-    assert machine.available_memory(*system(files, member), tmp_path / "meminfo") == expected
+    system(files, member)
+    assert machine.available_memory() == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,8 @@ def test_memory(system, tmp_path, member, files, expected):
 )
 def test_processors(system, monkeypatch, member, files, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
-    assert machine.usable_processors(*system(files, member)) == expected
+    system(files, member)
+    assert machine.usable_processors() == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")

@@ -29,7 +29,7 @@ class Model(torch.nn.Module):
         super().__init__()
         self.most, self.seen = most, []
 
-    def coarse(self, images):
+    def forward(self, images):
         self.seen.append((len(images), images.dtype, images.device.type))
         if len(images) > self.most or images.device == ELSEWHERE:
             raise torch.OutOfMemoryError
@@ -139,7 +139,7 @@ def test_without_memory_for_one_window_the_cpu_takes_over(caplog):
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     model = Model()
-    model.coarse = lambda images: 1 / 0
+    model.forward = lambda images: 1 / 0
     with pytest.raises(ZeroDivisionError):
         network(model)(windows(1))
 

@@ -28,7 +28,7 @@ class Disks(torch.nn.Module):
 
     kind = "stardist"
 
-    def coarse(self, images):
+    def forward(self, images):
         if images.device.type != "cpu":
             raise torch.OutOfMemoryError
         bright = images[:, :1, 1::4, 1::4].float()
@@ -38,7 +38,7 @@ class Disks(torch.nn.Module):
 class BrightAndBlack(Disks):
     """Finds a cell wherever a window is not of the gray level of the ground."""
 
-    def coarse(self, images):
+    def forward(self, images):
         away = (images[:, :1, 1::4, 1::4].float() - GROUND / 255).abs()
         return StarDistMaps(200 * away - 10, torch.full((len(away), RAYS, *away.shape[2:]), 8.0))
 

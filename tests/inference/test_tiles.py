@@ -13,7 +13,6 @@ from inference.reading import read_image
 from inference.tiles import (
     STEP,
     WINDOW,
-    EmptySettings,
     Tally,
     Tile,
     Windows,
@@ -112,12 +111,13 @@ def shrink(windows):
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 900), (511, 513), (385, 897), (512, 512), (1300, 700)])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_tiled_equals_whole(shape, batch):
+def test_tiled_equals_whole(monkeypatch, shape, batch):
+    monkeypatch.setattr("inference.tiles.CONTRAST", 0)
     image = np.random.default_rng(1).integers(0, 255, (*shape, 3), np.uint8)
     grid = tuple(-(-n // STRIDE) for n in shape)
     first, second, owners = np.full(grid, np.nan), np.full((2, *grid), np.nan), np.zeros(grid, int)
     calls, tally = [], Tally()
-    batches = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(contrast=0))
+    batches = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally)
     for tile, (a, b) in run_tiles(batches, shrink, lambda: calls.append(1)):
         rows, columns = tile.owned_grid()
         first[rows, columns], second[:, rows, columns] = a[0], b
@@ -142,7 +142,7 @@ def test_tiled_equals_whole(shape, batch):
         (4, 16, [1, 2, 3, 1, 2]),
     ],
 )
-def test_empty_windows_are_left_out_and_the_order_is_kept(longest_wait, batch, expected):
+def test_empty_windows_are_left_out_and_the_order_is_kept(monkeypatch, longest_wait, batch, expected):
     """Cells in nine windows of a slide: the network sees these alone, in full batches unless too many empty ones lie
     between; every tile comes in its place.
     """
@@ -158,9 +158,8 @@ def test_empty_windows_are_left_out_and_the_order_is_kept(longest_wait, batch, e
         return shrink(windows)
 
     tally = Tally()
-    cut = cut_batches(
-        shape, lambda top, bottom: image[top:bottom], batch, tally, EmptySettings(longest_wait=longest_wait)
-    )
+    monkeypatch.setattr("inference.tiles.LONGEST_WAIT", longest_wait)
+    cut = cut_batches(shape, lambda top, bottom: image[top:bottom], batch, tally)
     for tile, maps in run_tiles(cut, predict):
         y, x = tile.y, tile.x
         assert (maps is None) == bool((image[y.start : y.start + y.length, x.start : x.start + x.length] == 230).all())

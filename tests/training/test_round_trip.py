@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from inference.decoding.painting import paint
-from inference.decoding.suppression import suppress
 from inference.decoding.watershed import decode_hover
 from inference.hover import HOVER_STRIDE
 from inference.stardist import find_candidates
 from models.unet import DEEPEST_STRIDE
 from tests.helpers.resized import resize_labels
+from tests.helpers.stars import suppress
 from training.images.datasets import load_sample
 from training.images.manifest import read_manifest
 from training.images.targets import make_targets

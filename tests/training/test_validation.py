@@ -151,7 +151,7 @@ def test_wrapped_network(kind):
     assert network.kind == kind.kind
     windows = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     first, second = network(windows)
-    expected = model.coarse(torch.from_numpy(windows).permute(0, 3, 1, 2) / 255)
+    expected = model(torch.from_numpy(windows).permute(0, 3, 1, 2) / 255)
     np.testing.assert_allclose(second, expected[1].numpy(), rtol=1e-4, atol=1e-4)
     assert first.shape == (2, 1, 16, 16)
     assert 0 <= validate(network, [sample(FIVE)]) <= 1

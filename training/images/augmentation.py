@@ -74,11 +74,9 @@ def cut(image: np.ndarray, labels: np.ndarray, zoom: float, centre: tuple[float,
     return crop, np.pad(cells, pad).astype(np.int32), known
 
 
-def flip_and_turn(arrays: list[np.ndarray], rng: Generator, flip: float = FLIP) -> list[np.ndarray]:
-    """One axis flip, with the probability `flip`, and one number of quarter turns, the same for all (H, W, ...)
-    arrays.
-    """
-    if rng.random() < flip:
+def flip_and_turn(arrays: list[np.ndarray], rng: Generator) -> list[np.ndarray]:
+    """One axis flip or none, and one number of quarter turns, the same for all (H, W, ...) arrays."""
+    if rng.random() < FLIP:
         axis = int(rng.integers(2))
         arrays = [np.flip(a, axis) for a in arrays]
     if rng.random() < ROTATE_90:
@@ -189,9 +187,9 @@ def hue(image: np.ndarray, rng: Generator) -> np.ndarray:
     return image[:, :, None] * colour.astype(np.float32)
 
 
-def shot_noise(image: np.ndarray, rng: Generator, photons: tuple[float, float] = PHOTONS) -> np.ndarray:
-    """Noise of so many counted photons at the brightest pixel, by the normal distribution of the same variance."""
-    most = np.float32(np.exp(rng.uniform(*np.log(photons))))
+def shot_noise(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Noise of PHOTONS counted photons at the brightest pixel, by the normal distribution of the same variance."""
+    most = np.float32(np.exp(rng.uniform(*np.log(PHOTONS))))
     return image + rng.standard_normal(image.shape, np.float32) * np.sqrt(np.clip(image, 0, 1) / most)
 
 
@@ -235,9 +233,8 @@ def jpeg(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Compressed and decompressed."""
     quality = int(rng.integers(*JPEG_QUALITY, endpoint=True))
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    data = cv2.imencode(".jpg", pixels if image.ndim == 2 else pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[
-        1
-    ]
+    stored = pixels if image.ndim == 2 else pixels[:, :, ::-1]
+    _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     return (decoded if image.ndim == 2 else decoded[:, :, ::-1]).astype(np.float32) / 255
 

@@ -19,20 +19,10 @@ from models.classes import CLASSES
 CUES_TABLE = "cues.csv"  # of training.cue_table
 CLASS_NAMES = tuple(c.name for c in CLASSES)
 
-
-@dataclass(frozen=True)
-class CueThresholds:
-    """Paper, section 3.3. Its text compares the saturation the other way round; its figure and the authors' code do
-    not.
-    """
-
-    saturation: float = GRAY_SATURATION  # theta
-    value_low: float = 0.1  # alpha_s
-    value_high: float = 0.6  # alpha_l
-    cell_area: int = 8000  # sigma, pixels
-
-
-THRESHOLDS = CueThresholds()
+# Paper, section 3.3, with GRAY_SATURATION, theta. Its text compares the saturation the other way round; its figure and
+# the authors' code do not.
+VALUE_LOW, VALUE_HIGH = 0.1, 0.6  # alpha_s, alpha_l
+CELL_AREA = 8000  # sigma, pixels
 
 
 @dataclass(frozen=True)
@@ -72,17 +62,16 @@ def decide(cues: Cues) -> tuple[int, str]:
     >>> decide(Cues(3, 0.4, 0.8, 9000))
     (2, 'colour: mean S above 0.1; largest cell above 8000 px')
     """
-    t = THRESHOLDS
     if cues.channels < 3:
         return 0, "fewer than 3 channels"
-    if cues.saturation > t.saturation:
-        colour = f"mean S above {t.saturation:g}"
-    elif not t.value_low <= cues.value <= t.value_high:
-        colour = f"mean V outside {t.value_low:g} to {t.value_high:g}"
+    if cues.saturation > GRAY_SATURATION:
+        colour = f"mean S above {GRAY_SATURATION:g}"
+    elif not VALUE_LOW <= cues.value <= VALUE_HIGH:
+        colour = f"mean V outside {VALUE_LOW:g} to {VALUE_HIGH:g}"
     else:
-        return 1, f"gray: mean S at most {t.saturation:g}, mean V from {t.value_low:g} to {t.value_high:g}"
-    large = cues.largest_cell > t.cell_area
-    return 2 if large else 3, f"colour: {colour}; largest cell {'above' if large else 'at most'} {t.cell_area} px"
+        return 1, f"gray: mean S at most {GRAY_SATURATION:g}, mean V from {VALUE_LOW:g} to {VALUE_HIGH:g}"
+    large = cues.largest_cell > CELL_AREA
+    return 2 if large else 3, f"colour: {colour}; largest cell {'above' if large else 'at most'} {CELL_AREA} px"
 
 
 def cue_class(pixels: np.ndarray, labels: np.ndarray) -> int:

@@ -49,18 +49,10 @@ def restrictions(terms: str) -> list[str]:
     return found if found or FREE.search(terms) else ["conditions"]
 
 
-def is_permissive(terms: str) -> bool:
-    """Whether a source's terms allow any use of what is made of it, with attribution."""
-    return not restrictions(terms)
-
-
 def read_terms(path: Path) -> dict[str, str]:
     """Column terms by column source, of a CSV file or of the first table in a Markdown file that has both.
 
-    Raises
-    ------
-    ValueError
-        If there is no such table.
+    Raises ValueError if there is no such table.
     """
     content = path.read_bytes()
     try:
@@ -88,14 +80,11 @@ def terms_of(source: str, table: Mapping[str, str]) -> str:
 def permissive_records(records: Sequence[Record], path: Path) -> list[Record]:
     """Those of sources whose terms are permissive, by the table in a file; the log lists the sources of both kinds.
 
-    Raises
-    ------
-    ValueError
-        If there is no table, or no such source.
+    Raises ValueError if there is no table, or no such source.
     """
     table = read_terms(path)
     sources = sorted({record.source for record in records})
-    kept = [source for source in sources if is_permissive(terms_of(source, table))]
+    kept = [source for source in sources if not restrictions(terms_of(source, table))]
     if not kept:
         raise ValueError(
             f"{path}: no source has permissive terms (python -m pydoc training.images.terms says which are)"

@@ -22,10 +22,7 @@ PACKAGES = {name: f"efficientnet_{name.removeprefix('efficientnet_')}_pytorch_mo
 def packaged_weights(encoder: str) -> Path:
     """The file with the weights of one of EFFICIENTNETS, in the installed package.
 
-    Raises
-    ------
-    ValueError
-        If the package is not installed. The message says how to install it.
+    Raises ValueError if the package is not installed. The message says how to install it.
     """
     package = PACKAGES[encoder]
     try:

@@ -48,10 +48,7 @@ class StepSampler:
     """Crop numbers of each step from `start` on, without end: step s of batch size b has the numbers from s*b to
     (s+1)*b - 1, dealt out to the processes in runs of equal length.
 
-    Raises
-    ------
-    ValueError
-        If the batch cannot be dealt out evenly.
+    Raises ValueError if the batch cannot be dealt out evenly.
     """
 
     def __init__(self, start: int, batch: int, rank: int = 0, size: int = 1):
@@ -111,12 +108,8 @@ def working(loader: DataLoader) -> Iterator[Iterator[dict[str, torch.Tensor]]]:
 def train(kind: type[Trainer], settings: Settings) -> int:
     """The whole run; returns the exit code.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        If Ctrl-C stopped it; what it then says tells how to go on.
-    ValueError
-        If it cannot begin, or a step's gradients are no numbers. The message says what to do.
+    Raises KeyboardInterrupt if Ctrl-C stopped it; what it then says tells how to go on; ValueError if it cannot begin,
+    or a step's gradients are no numbers. The message says what to do.
     """
     began = time.monotonic()
     settings.out.mkdir(parents=True, exist_ok=True)

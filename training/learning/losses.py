@@ -43,12 +43,11 @@ def stardist_loss(
 
     Parameters
     ----------
-    maps : prob as a logit and dist in pixels, as `ConvNeXtStarDist.coarse` gives them
+    maps : prob as a logit and dist in pixels, as `ConvNeXtStarDist` gives them
     prob : Nx1xhxw in [0, 1]
     dist : NxRxhxw in pixels
-    reference_radius : float, optional
-        If given, the absolute error of a pixel is divided by its mean true distance and multiplied by this radius
-        (pixels), so that large cells do not outweigh small ones. None is the paper's plain MAE.
+    reference_radius : pixels; the absolute error of a pixel is divided by its mean true distance and multiplied by
+        this, so that large cells do not outweigh small ones. None is the paper's plain MAE
     """
     cross_entropy = weighted_mean(F.binary_cross_entropy_with_logits(maps.prob, prob, reduction="none"), weight)
     inside = weight * prob
@@ -72,7 +71,7 @@ def hover_loss(maps: HoverMaps, cell: Tensor, hv: Tensor, weight: Tensor) -> dic
 
     Parameters
     ----------
-    maps : cp as logits and hv, as `ConvNeXtHover.coarse` gives them
+    maps : cp as logits and hv, as `ConvNeXtHover` gives them
     cell : Nx1xhxw, 1 in cells and 0 outside
     hv : Nx2xhxw in [-1, 1], y then x
     """

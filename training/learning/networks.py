@@ -7,7 +7,7 @@ network with both heads learns both in half the time, and splits into the two of
 from torch import Tensor, nn
 
 from models.hover import ConvNeXtHover, HoverHead, HoverMaps
-from models.stardist import RAYS, ConvNeXtStarDist, StarDistHead, StarDistMaps
+from models.stardist import ConvNeXtStarDist, StarDistHead, StarDistMaps
 from models.unet import ConvNeXtUNet
 
 STREAMS = ("both", "stardist", "hover")
@@ -28,7 +28,7 @@ class TrainingNetwork(nn.Module):
         self.unet = ConvNeXtUNet(**network)
         self.heads = nn.ModuleDict()
         if stream in ("both", "stardist"):
-            self.heads["stardist"] = StarDistHead(self.unet.out_channels, RAYS)
+            self.heads["stardist"] = StarDistHead(self.unet.out_channels)
         if stream in ("both", "hover"):
             self.heads["hover"] = HoverHead(self.unet.out_channels)
 

@@ -55,10 +55,7 @@ def load_run(
 ) -> dict | None:
     """Bring modules and optimiser to where OUT's resume file was written; its state, or None if there is no such file.
 
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged or of a run with other arguments.
+    Raises CheckpointError if the file is damaged or of a run with other arguments.
     """
     path = out / RESUME_FILE
     if not path.exists():

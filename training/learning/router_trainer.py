@@ -18,7 +18,7 @@ from models.config import Config
 from models.router import Router
 from training.images.datasets import Sample, load_samples
 from training.images.manifest import read_manifest
-from training.images.router_views import ViewDataset, ViewSettings
+from training.images.router_views import CLOSE_UPS, ViewDataset
 from training.learning.losses import router_loss
 from training.learning.settings import RouterSettings, training_records
 from training.learning.trainer import Trainer
@@ -101,15 +101,10 @@ def confusion_rows(confusion: np.ndarray) -> list[list]:
     ]
 
 
-def steps_an_epoch(images: int, batch: int) -> int:
-    """Of as many views as there are images."""
-    return max(1, images // batch)
-
-
 class RouterTrainer(Trainer):
     """A ResNet18 that tells class and cell diameter.
 
-    steps_an_epoch : known once the images are loaded
+    steps_an_epoch : of as many views as there are images; known once these are loaded
     expected_f1 : as of `models.config.Config`, of a start whose weights but those of the classes stay
     """
 
@@ -149,10 +144,10 @@ class RouterTrainer(Trainer):
     def load(self) -> tuple[ViewDataset, list[Sample]]:
         settings = self.settings
         samples = load_samples(training_records(settings))
-        self.steps_an_epoch = steps_an_epoch(len(samples), settings.batch)
+        self.steps_an_epoch = max(1, len(samples) // settings.batch)
         val = of_trained_sources(settings.manifest, read_manifest(settings.manifest, "val"), settings.leave_out)
-        views = ViewSettings(close_ups=0.0) if settings.class_layer else ViewSettings()
-        return ViewDataset(samples, settings.seed, settings.balance, views), load_samples(val)
+        close_ups = 0.0 if settings.class_layer else CLOSE_UPS  # they do not show what the class is
+        return ViewDataset(samples, settings.seed, settings.balance, close_ups), load_samples(val)
 
     def steps(self) -> int:
         return self.settings.epochs * self.steps_an_epoch

@@ -1,6 +1,7 @@
 """What a training is told: a frozen record of its command's options, kept in the checkpoints that it writes."""
 
 import argparse
+import functools
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -89,10 +90,7 @@ class SegmenterSettings(Settings):
     def completed(self, start: Config | None) -> Self:
         """With what is taken from the configuration of --init's checkpoint, or from the defaults without one.
 
-        Raises
-        ------
-        ValueError
-            If the checkpoint is a router's.
+        Raises ValueError if the checkpoint is a router's.
         """
         if start:
             if "encoder" not in start.network:
@@ -145,48 +143,41 @@ def training_records(settings: Settings | argparse.Namespace) -> list[Record]:
     return [r for r in read_manifest(settings.manifest, "train") if r.source not in settings.leave_out]
 
 
+def add_setting(
+    parser: argparse.ArgumentParser, settings: type[Settings], option: str, text: str = "", more: str = "", **kind
+) -> None:
+    """An option whose default is that of its setting, which the help shows behind the text.
+
+    Parameters
+    ----------
+    more : of the help, behind the default
+    kind : further arguments of `add_argument`
+    """
+    default = getattr(settings, option.strip("-").replace("-", "_"))
+    shown = f"{default:g}" if isinstance(default, float) else default
+    parser.add_argument(option, default=default, help=f"{text} [{shown}{more}]", **kind)
+
+
 def add_arguments(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
     """The options of every training but --out and --schedule, with the defaults of one."""
-    add = parser.add_argument
+    add, setting = parser.add_argument, functools.partial(add_setting, parser, settings)
     add("--manifest", type=Path, required=True, help="CSV file of labelled images (training.images.manifest)")
     add("--leave-out", nargs="+", default=[], metavar="SOURCE", help="sources neither to train on nor to select by")
     add("--init", type=Path, help="checkpoint to start from")
     add("--random-init", action="store_true", help="no ImageNet weights")
-    add(
-        "--balance",
-        type=float,
-        default=settings.balance,
-        metavar="EXPONENT",
-        help="a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images "
-        f"alike [{settings.balance}]",
+    balance = (
+        "a source is drawn as often as its number of images to this power: 0 all sources alike, 1 all images alike"
     )
-    add("--batch", type=positive, default=settings.batch, help=f"images a step [{settings.batch}]")
-    add("--lr", type=above_zero, default=settings.lr, help=f"first learning rate [{settings.lr:g}]")
-    add(
-        "--ema",
-        type=float,
-        default=settings.ema,
-        metavar="DECAY",
-        help=f"of the moving average of the weights [{settings.ema}]",
-    )
+    setting("--balance", balance, type=float, metavar="EXPONENT")
+    setting("--batch", "images a step", type=positive)
+    setting("--lr", "first learning rate", type=above_zero)
+    setting("--ema", "of the moving average of the weights", type=float, metavar="DECAY")
     add(
         "--time-budget", type=minutes, metavar="MINUTES", help="end after this time, start and last validation included"
     )
-    add(
-        "--log-every",
-        type=positive,
-        default=settings.log_every,
-        metavar="STEPS",
-        help=f"steps between lines of the log [{settings.log_every}]",
-    )
-    add(
-        "--save-every",
-        type=float,
-        default=settings.save_every,
-        metavar="SECONDS",
-        help=f"time between resume files [{settings.save_every:g}]",
-    )
-    add("--seed", type=whole, default=settings.seed, help=f"[{settings.seed}]")
+    setting("--log-every", "steps between lines of the log", type=positive, metavar="STEPS")
+    setting("--save-every", "time between resume files", type=float, metavar="SECONDS")
+    setting("--seed", type=whole)
     add_device(parser)
     add(
         "--workers",

@@ -1,6 +1,7 @@
 """The options of training.train, which others take as well."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from models.unet import DEEPEST_STRIDE
@@ -28,14 +29,10 @@ def parse_arguments(argv: list[str] | None, description: str = "") -> argparse.N
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All but --out."""
     settings.add_arguments(parser, SegmenterSettings)
-    add, own = parser.add_argument, SegmenterSettings
-    add("--stream", choices=STREAMS, default=own.stream, help=f"heads to train [{own.stream}]")
+    add, setting = parser.add_argument, functools.partial(settings.add_setting, parser, SegmenterSettings)
+    setting("--stream", "heads to train", choices=STREAMS)
     add("--classes", type=class_number, nargs="+", metavar="CLASS", help="train on these classes only [all]")
-    add(
-        "--encoder",
-        default=own.encoder,
-        help=f"any ConvNeXt of timm, or efficientnet_lite0 to 2 [{own.encoder}, or that of --init]",
-    )
+    setting("--encoder", "any ConvNeXt of timm, or efficientnet_lite0 to 2", more=", or that of --init")
     add(
         "--encoder-weights",
         type=Path,
@@ -49,26 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --init and --stream both: the other head and its decoder's settings, from the other network that a "
         "joint training wrote",
     )
-    add("--steps", type=whole, default=own.steps, help=f"optimiser steps, without --time-budget [{own.steps}]")
-    add(
-        "--crop",
-        type=crop_size,
-        default=own.crop,
-        help=f"crop size in pixels, a multiple of {DEEPEST_STRIDE} [{own.crop}]",
-    )
+    setting("--steps", "optimiser steps, without --time-budget", type=whole)
+    setting("--crop", f"crop size in pixels, a multiple of {DEEPEST_STRIDE}", type=crop_size)
     add(
         "--diameter",
         type=above_zero,
         help=f"median cell diameter that images are brought to, in pixels [{settings.DEFAULT_DIAMETER:g}, or that of "
         "--init]",
     )
-    add(
-        "--zoom",
-        type=above_zero,
-        nargs=2,
-        default=own.zoom,
-        help="random factor on that diameter [{:g} {:g}]".format(*own.zoom),
-    )
+    low, high = SegmenterSettings.zoom
+    factor = f"random factor on that diameter [{low:g} {high:g}]"
+    add("--zoom", type=above_zero, nargs=2, default=(low, high), help=factor)
     add(
         "--source-factors",
         type=source_factor,
@@ -77,52 +65,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE=FACTOR",
         help="draw these sources more or less often than that: wbc_jtsc=0.15, say",
     )
-    add(
-        "--encoder-lr",
-        type=float,
-        default=own.encoder_lr,
-        metavar="FACTOR",
-        help=f"the encoder's learning rate, as a share of --lr [{own.encoder_lr:g}]",
-    )
-    add(
-        "--weight-decay",
-        type=float,
-        default=own.weight_decay,
-        help=f"of AdamW, for weights of two and more dimensions [{own.weight_decay}]",
-    )
-    add(
-        "--schedule",
-        choices=("halving", "cosine"),
-        default=own.schedule,
-        help=f"halved every quarter, or warm-up and cosine [{own.schedule}]",
-    )
-    add(
-        "--hv-weight",
-        type=float,
-        default=own.hv_weight,
-        help=f"weight of the HV maps' losses; the paper's 1 trains them slowly [{own.hv_weight:g}]",
-    )
+    setting("--encoder-lr", "the encoder's learning rate, as a share of --lr", type=float, metavar="FACTOR")
+    setting("--weight-decay", "of AdamW, for weights of two and more dimensions", type=float)
+    setting("--schedule", "halved every quarter, or warm-up and cosine", choices=("halving", "cosine"))
+    setting("--hv-weight", "weight of the HV maps' losses; the paper's 1 trains them slowly", type=float)
     add(
         "--keep-statistics",
         action="store_true",
         help="batch normalisation keeps the statistics of --init's checkpoint, also within a step: for small batches",
     )
     add("--plain-mae", action="store_true", help="the paper's MAE in pixels instead of relative to the cell's size")
-    add(
-        "--validate-every",
-        type=float,
-        default=own.validate_every,
-        metavar="MINUTES",
-        help=f"time between validations [{own.validate_every:g}]",
-    )
+    setting("--validate-every", "time between validations", type=float, metavar="MINUTES")
     add("--validate-steps", type=positive, metavar="N", help="validate every N steps instead")
-    add(
+    setting(
         "--validate-images",
+        "images of split val to score, balanced over the sources; 0: no selection, the last network is kept",
         type=whole,
-        default=own.validate_images,
         metavar="N",
-        help="images of split val to score, balanced over the sources; 0: no selection, the last network is kept "
-        f"[{own.validate_images}]",
     )
 
 

@@ -57,7 +57,17 @@ from inference.reading import open_image
 from inference.running.finding import images_in
 from inference.running.report import TOLERANCE_PIXELS, time_tolerance
 from training.command import DONE, PARTLY, command, manual, positive
-from training.measure.launching import DEFAULT_COMMAND, ROOT, Launch, image_record, launch, split_command, work_folder
+from training.measure.launching import (
+    DEFAULT_COMMAND,
+    PROGRAM,
+    ROOT,
+    Launch,
+    image_record,
+    launch,
+    program_before,
+    split_command,
+    work_folder,
+)
 from training.measure.machine import machine
 from training.measure.mosaic import LOOKS, image_rows, read_cells
 from training.measure.plots import import_pyplot, plot_file
@@ -65,7 +75,6 @@ from training.tables import text_table, write_table
 
 log = logging.getLogger(__name__)
 
-PROGRAM = "predict.py"
 ENCODER_COMMAND = DEFAULT_COMMAND + " --weights {weights} --route 0 --diameter 28"
 PAPER_SIZES = ((480, 640), (944, 1266), (2048, 2048), (3000, 3000), (8415, 10496))  # Table 5; (height, width)
 
@@ -119,14 +128,9 @@ def typical(records: list[dict]) -> dict:
 def words_before(words: list[str], folder: Path) -> list[str]:
     """The command's words with the predict.py of another version's folder in place of its own.
 
-    Raises
-    ------
-    ValueError
-        If the folder has none, or the command does not name one.
+    Raises ValueError if the folder has none, or the command does not name one.
     """
-    program = folder / PROGRAM
-    if not program.is_file():
-        raise ValueError(f"--before {folder}: no {PROGRAM} there; name the folder of a version of the program")
+    program = program_before(folder)
     if not any(Path(word).name == PROGRAM for word in words):
         raise ValueError(f"--before needs a --command that starts {PROGRAM}, which it exchanges; leave one of them out")
     return [str(program.resolve()) if Path(word).name == PROGRAM else word for word in words]

@@ -28,7 +28,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -54,24 +53,16 @@ from training.tables import text_table
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Cases:
-    """What is timed."""
-
-    side: int = 2048  # pixels
-    cells: int = 2000
-    growth_sides: tuple[int, ...] = (1024, 2048, 4096, 8192)
-    white_grid: int = 837  # 837 * 837 is 700,569
-
-
-@dataclass(frozen=True)
-class Goals:
-    """What is to be reached."""
-
-    decode: float = 10.0  # times as fast
-    f1: float = 0.99
-    watershed: float = 5.0  # times as fast
-    white: float = 5.0  # seconds at most
+# What is timed
+SIDE = 2048  # pixels
+CELLS = 2000
+GROWTH_SIDES = (1024, 2048, 4096, 8192)
+WHITE_GRID = 837  # 837 * 837 is 700,569
+# What is to be reached
+DECODE_GOAL = 10.0  # times as fast
+F1_GOAL = 0.99
+WATERSHED_GOAL = 5.0  # times as fast
+WHITE_GOAL = 5.0  # seconds at most
 
 
 def make_maps(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,14 +119,14 @@ def best_time(function: Callable, *arguments, repeat: int) -> tuple[float, np.nd
     return fastest, result
 
 
-def compare_decoders(repeat: int, cases: Cases, goals: Goals) -> dict:
+def compare_decoders(repeat: int) -> dict:
     """The line "cells"."""
-    labels = make_labels(cases.side, cases.cells)
+    labels = make_labels(SIDE, CELLS)
     prob, dist = make_maps(labels)
     ours, found = best_time(decode, prob, dist, labels.shape, repeat=repeat)
     theirs, expected = best_time(decode_by_stardist, prob, dist, labels.shape, repeat=repeat)
     f1 = [f1_score(*counts) for counts in match_counts(expected, found, (0.5, 0.9))]
-    met = theirs / ours >= goals.decode and f1[0] > goals.f1
+    met = theirs / ours >= DECODE_GOAL and f1[0] > F1_GOAL
     return {
         "case": "cells",
         "candidates": int((prob > SETTINGS.prob_threshold).sum()),
@@ -144,34 +135,34 @@ def compare_decoders(repeat: int, cases: Cases, goals: Goals) -> dict:
         "theirs": theirs,
         "ratio": theirs / ours,
         "agreement": f"F1 {f1[0]:.4f} at IoU 0.5, {f1[1]:.4f} at 0.9",
-        "goal": f"{goals.decode:.0f} times, F1 {goals.f1}",
+        "goal": f"{DECODE_GOAL:.0f} times, F1 {F1_GOAL}",
         "met": met,
     }
 
 
-def time_white(repeat: int, cases: Cases, goals: Goals) -> dict:
+def time_white(repeat: int) -> dict:
     """The line "white"."""
-    shape = (cases.white_grid * STRIDE,) * 2
-    ours, found = best_time(decode, *white_maps(cases.white_grid), shape, repeat=repeat)
+    shape = (WHITE_GRID * STRIDE,) * 2
+    ours, found = best_time(decode, *white_maps(WHITE_GRID), shape, repeat=repeat)
     return {
         "case": "white",
-        "candidates": cases.white_grid**2,
+        "candidates": WHITE_GRID**2,
         "cells": int(found.max()),
         "ours": ours,
-        "goal": f"{goals.white:.0f} s",
-        "met": ours < goals.white,
+        "goal": f"{WHITE_GOAL:.0f} s",
+        "met": ours < WHITE_GOAL,
     }
 
 
-def compare_watersheds(repeat: int, cases: Cases, goals: Goals) -> dict:
+def compare_watersheds(repeat: int) -> dict:
     """The line "watershed"."""
     from skimage.segmentation import watershed
 
-    energy, markers, mask = landscape(make_labels(cases.side, cases.cells))
+    energy, markers, mask = landscape(make_labels(SIDE, CELLS))
     ours, found = best_time(flooded, energy, markers, mask, repeat=repeat)
     theirs, expected = best_time(lambda: watershed(energy, markers, mask=mask), repeat=repeat)
     same = np.mean(found[mask] == expected[mask])
-    met = theirs / ours >= goals.watershed and np.array_equal(found > 0, expected > 0)
+    met = theirs / ours >= WATERSHED_GOAL and np.array_equal(found > 0, expected > 0)
     return {
         "case": "watershed",
         "cells": int(found.max()),
@@ -179,16 +170,16 @@ def compare_watersheds(repeat: int, cases: Cases, goals: Goals) -> dict:
         "theirs": theirs,
         "ratio": theirs / ours,
         "agreement": f"{same:.2%} of the cell pixels",
-        "goal": f"{goals.watershed:.0f} times",
+        "goal": f"{WATERSHED_GOAL:.0f} times",
         "met": met,
     }
 
 
-def growth(repeat: int, cases: Cases) -> list[dict]:
-    """A line for each size of `growth_sides`, with as many cells a pixel in each."""
+def growth(repeat: int) -> list[dict]:
+    """A line for each size of GROWTH_SIDES, with as many cells a pixel in each."""
     rows = []
-    for side in cases.growth_sides:
-        labels = make_labels(side, round(cases.cells * (side / cases.side) ** 2))
+    for side in GROWTH_SIDES:
+        labels = make_labels(side, round(CELLS * (side / SIDE) ** 2))
         cells = int(labels.max())
         decoding, _ = best_time(decode, *make_maps(labels), labels.shape, repeat=repeat)
         flooding, _ = best_time(flooded, *landscape(labels), repeat=repeat)
@@ -235,20 +226,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    return measure(parse_arguments(argv))
-
-
-def measure(args: argparse.Namespace, cases: Cases = Cases(), goals: Goals = Goals()) -> int:
-    """Print the tables; the exit code."""
+    args = parse_arguments(argv)
     if args.plot:
         import_pyplot()  # now, not after minutes of measuring
     need_stardist()
     place = machine()
-    lines = [each(args.repeat, cases, goals) for each in (compare_decoders, time_white, compare_watersheds)]
+    lines = [each(args.repeat) for each in (compare_decoders, time_white, compare_watersheds)]
     shown = [{**line, "met": "yes" if line["met"] else "NO"} for line in lines]
     print(f"machine: {place}\nbest of {args.repeat} runs, seconds\n\n{text_table(shown)}")
     if not args.no_growth:
-        rows = growth(args.repeat, cases)
+        rows = growth(args.repeat)
         print(f"\n{text_table(rows)}")
         if args.plot:
             write_plot(args.plot, rows, place)

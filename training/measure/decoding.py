@@ -33,9 +33,8 @@ def make_labels(side: int, cells: int) -> np.ndarray:
     across = math.ceil(math.sqrt(cells))
     apart = side / across
     lattice = np.stack(np.meshgrid(np.arange(across), np.arange(across), indexing="ij"), axis=-1).reshape(-1, 2)[:cells]
-    return paint(
-        random_stars((lattice + rng.uniform(0.35, 0.65, (cells, 2))) * apart, MEAN_RADIUS * apart, rng), (side, side)
-    )[0]
+    centres = (lattice + rng.uniform(0.35, 0.65, (cells, 2))) * apart
+    return paint(random_stars(centres, MEAN_RADIUS * apart, rng), (side, side))[0]
 
 
 def need_stardist() -> None:

@@ -28,11 +28,6 @@ RANGES = ((0.0, BAD), (BAD, GOOD), (GOOD, 1.0))
 Doubts = Mapping[Key, str]  # what the program was unsure of in an image
 
 
-def read_doubts(folder: Path) -> Doubts:
-    """What `training.label` says of each image in its report; raises ValueError if that says nothing."""
-    return {key: row["doubts"] for key, row in read_label_report(folder, "doubts").items()}
-
-
 def said_of(record: Record, doubts: Doubts) -> str:
     """What the program was unsure of in an image."""
     return doubts.get(key_of(record), "")
@@ -74,7 +69,7 @@ def overlooked(records: Sequence[Record], scores: Sequence[float], doubts: Doubt
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     records = read_manifest(args.manifest, "val")
-    doubts = read_doubts(args.predictions)
+    doubts = {key: row["doubts"] for key, row in read_label_report(args.predictions, "doubts").items()}
     found = score_predictions(args.manifest, records, args.predictions)
     predicted = [(record, score) for record, score in zip(records, found) if score is not None]
     records, scores = [record for record, _ in predicted], [score for _, score in predicted]

@@ -22,7 +22,6 @@ official : what the organiser's program (`compute_metric.py` of github.com/JunMa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,16 +31,10 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 MODES = ("corrected", "official")
 
 
-@dataclass(frozen=True)
-class ScoringRules:
-    """The challenge's, from the organiser's program."""
-
-    border: int = 2  # pixels
-    tiled_from: int = 25_000_000  # pixels
-    tile: int = 2000  # pixels
-
-
-RULES = ScoringRules()
+# The challenge's, from the organiser's program, in pixels
+BORDER = 2
+TILED_FROM = 25_000_000
+TILE = 2000
 
 
 class Counts(NamedTuple):
@@ -53,11 +46,7 @@ class Counts(NamedTuple):
 
 
 def score_image(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    thresholds: Sequence[float] = (0.5,),
-    mode: str = "corrected",
-    rules: ScoringRules = RULES,
+    truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[float] = (0.5,), mode: str = "corrected"
 ) -> list[Counts]:
     """Counts of one image by the challenge's rules, one for each IoU threshold.
 
@@ -66,7 +55,6 @@ def score_image(
     truth, prediction : integer label images of the same shape (H, W), 0 is background; labels may have gaps
     thresholds : each in (0, 1]; a pair of cells may match if its IoU is at least the threshold
     mode : one of MODES
-    rules : width of the border, size of a tile and of the smallest tiled image
 
     Raises
     ------
@@ -75,30 +63,27 @@ def score_image(
     """
     _check_mode(mode)
     _check(truth, prediction, thresholds)
-    if truth.size < rules.tiled_from:
+    if truth.size < TILED_FROM:
         tiles = [(truth, prediction)]
     else:
-        tiles = _tiles(truth, prediction if mode == "corrected" else prediction.astype(truth.dtype), rules.tile)
+        tiles = _tiles(truth, prediction if mode == "corrected" else prediction.astype(truth.dtype))
     total = np.zeros((len(thresholds), 3), np.int64)
     for expected, found in tiles:
-        expected, found = remove_border(expected, rules.border), remove_border(found, rules.border)
+        expected, found = remove_border(expected), remove_border(found)
         if mode == "corrected" or found.any():
             total += match_counts(expected, found, thresholds)
     return [Counts(*row) for row in total.tolist()]
 
 
-def _tiles(truth: np.ndarray, prediction: np.ndarray, size: int):
-    """Pairs of (size, size) tiles, those at the bottom and the right padded with zeros."""
-    for y in range(0, truth.shape[0], size):
-        for x in range(0, truth.shape[1], size):
-            yield tuple(_padded(labels[y : y + size, x : x + size], size) for labels in (truth, prediction))
+def _tiles(truth: np.ndarray, prediction: np.ndarray):
+    """Pairs of (TILE, TILE) tiles, those at the bottom and the right padded with zeros."""
+    for y in range(0, truth.shape[0], TILE):
+        for x in range(0, truth.shape[1], TILE):
+            parts = (labels[y : y + TILE, x : x + TILE] for labels in (truth, prediction))
+            yield tuple(np.pad(part, [(0, TILE - n) for n in part.shape]) for part in parts)
 
 
-def _padded(labels: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(labels, [(0, size - n) for n in labels.shape])
-
-
-def remove_border(labels: np.ndarray, width: int = RULES.border) -> np.ndarray:
+def remove_border(labels: np.ndarray, width: int = BORDER) -> np.ndarray:
     """Copy of a label image without the cells that have a pixel among the outer `width` rows and columns.
 
     Parameters
@@ -138,9 +123,7 @@ def match_counts(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence
     """
     _check(truth, prediction, thresholds)
     meeting = overlaps(truth, prediction)
-    n_true, n_predicted = meeting.true_areas.size - 1, meeting.predicted_areas.size - 1
-    matched = [meeting.matching(t).size for t in thresholds]
-    return [Counts(tp, n_predicted - tp, n_true - tp) for tp in matched]
+    return [meeting.counts(meeting.matching(threshold)) for threshold in thresholds]
 
 
 class Overlaps(NamedTuple):
@@ -169,6 +152,11 @@ class Overlaps(NamedTuple):
         """Indices of the pairs of a largest one-to-one matching with an IoU of at least the threshold."""
         possible = np.flatnonzero(self.iou >= threshold)
         return possible[_largest_matching(self.i[possible], self.j[possible])]
+
+    def counts(self, matched: np.ndarray) -> Counts:
+        """Where these pairs are matched."""
+        tp = matched.size
+        return Counts(tp, self.predicted_areas.size - 1 - tp, self.true_areas.size - 1 - tp)
 
 
 def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:

@@ -41,7 +41,7 @@ from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, command, manual, positive
 from training.measure.decoding import decode_by_stardist, need_stardist
-from training.measure.launching import ROOT, run_folder
+from training.measure.launching import ROOT, program_before, run_folder
 from training.measure.machine import machine
 from training.measure.mosaic import make_image, read_cells
 from training.tables import text_table
@@ -142,8 +142,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.images <= args.workers + 1:
         raise ValueError(f"--images {args.images}: expected more than the workers and one")
-    if args.before and not (args.before / "predict.py").is_file():
-        raise ValueError(f"--before {args.before}: no predict.py there; name the folder of a version of the program")
+    if args.before:
+        program_before(args.before)
     if not args.processor_time:
         need_stardist()
     print(machine(), f"{torch.get_num_threads()} threads")

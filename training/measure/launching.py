@@ -22,6 +22,7 @@ from training.tables import read_table
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]  # of this project
+PROGRAM = "predict.py"
 DEFAULT_COMMAND = "{python} predict.py -i {input} -o {output} --report {report}"
 # The container that they start is not their child process.
 CONTAINER_CLIENTS = re.compile(r"\b(docker|podman|nerdctl)\b")
@@ -117,13 +118,20 @@ def run_folder(images: Path, out: Path, *more: str, program: Path = ROOT) -> lis
     """
     report = out / "report.csv"
     words = ["-i", images.resolve(), "-o", out.resolve(), "--quiet", "--report", report.resolve(), *more]
-    code = subprocess.run([sys.executable, "predict.py", *map(str, words)], cwd=program).returncode
+    code = subprocess.run([sys.executable, PROGRAM, *map(str, words)], cwd=program).returncode
     if code:
         raise ValueError(f"{images}: predict.py ended with exit code {code}; run it without this command first")
     done = [row for _, row in read_table(report, ("status", "seconds", "cells")) if row["status"] == "done"]
     if not done:
         raise ValueError(f"{images}: predict.py has segmented no image; give a folder with images")
     return done
+
+
+def program_before(folder: Path) -> Path:
+    """The predict.py in the folder of --before. Raises ValueError if there is none."""
+    if not (folder / PROGRAM).is_file():
+        raise ValueError(f"--before {folder}: no {PROGRAM} there; name the folder of a version of the program")
+    return folder / PROGRAM
 
 
 def find_failure(code: int, images: dict[Path, tuple[int, int]], output: Path) -> str:

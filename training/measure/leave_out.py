@@ -62,10 +62,7 @@ class NotTrained(Exception):
 def groups_of(manifest: Path, leave_out: Sequence[str], at_least: int) -> list[list[str]]:
     """The sources that each run leaves out together: those named, else each of which training has so many images.
 
-    Raises
-    ------
-    ValueError
-        If a source has no training or no validation images, or none is large enough.
+    Raises ValueError if a source has no training or no validation images, or none is large enough.
     """
     counts = {split: [r.source for r in read_manifest(manifest, split)] for split in ("train", "val")}
     if leave_out:
@@ -88,12 +85,7 @@ def groups_of(manifest: Path, leave_out: Sequence[str], at_least: int) -> list[l
 def train_without(sources: list[str], args: argparse.Namespace) -> Path:
     """Folder of a run's networks, without these sources.
 
-    Raises
-    ------
-    NotTrained
-        If the run was stopped or failed.
-    ValueError
-        If there is one of another length.
+    Raises NotTrained if the run was stopped or failed; ValueError if there is one of another length.
     """
     folder = args.out / (",".join(sources) or "all")
     told = folder / ARGUMENTS

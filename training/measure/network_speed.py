@@ -70,14 +70,15 @@ def measure(
     torch.set_num_threads(way.threads)
     layout = torch.channels_last if way.channels_last else torch.contiguous_format
     network = ConvNeXtStarDist(encoder, layer_scale=0.5).eval().to(device=device, dtype=way.dtype, memory_format=layout)
-    coarse = torch.compile(network.coarse) if way.compiled else network.coarse
+    if way.compiled:
+        network = torch.compile(network)
     windows = torch.rand(way.batch, 3, window, window).to(device=device, dtype=way.dtype, memory_format=layout)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds = []
     for _ in range(1 + WARM_UP_CALLS + repeat):
         start = time.perf_counter()
-        coarse(windows)
+        network(windows)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)

@@ -52,10 +52,7 @@ KEY = ("source", "draw", "images")
 def draw_images(records: Sequence[Record], held_out: int, draw: int) -> tuple[list[Record], list[Record]]:
     """At least `held_out` images for measuring, and the others in a random order; no field is on both sides.
 
-    Raises
-    ------
-    ValueError
-        If none is left to train on.
+    Raises ValueError if none is left to train on.
     """
     order = list(zip(records, groups_of([r.image.stem for r in records])))
     random.Random(draw).shuffle(order)

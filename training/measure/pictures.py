@@ -40,9 +40,8 @@ def worst_window(judged: Judged) -> tuple[slice, slice]:
     """The part of an image that a picture shows: at most PANEL pixels high and wide, with the most pixels of failed
     cells.
     """
-    failed = (judged.true_fates != FOUND)[judged.truth] & (judged.truth > 0) | (judged.predicted_fates == SPURIOUS)[
-        judged.prediction
-    ] & (judged.prediction > 0)
+    lost = (judged.true_fates != FOUND)[judged.truth] & (judged.truth > 0)
+    failed = lost | (judged.predicted_fates == SPURIOUS)[judged.prediction] & (judged.prediction > 0)
     total = cv2.integral(failed.astype(np.uint8))
     height, width = (min(n, PANEL) for n in failed.shape)
     tops, lefts = (

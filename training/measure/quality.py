@@ -41,13 +41,8 @@ def matches(truth: np.ndarray, prediction: np.ndarray, thresholds: Sequence[floa
     truth, prediction : integer arrays of shape (H, W), 0 is background
     """
     table = overlaps(truth, prediction)
-    n_true, n_predicted = table.true_areas.size - 1, table.predicted_areas.size - 1
-    found = []
-    for threshold in thresholds:
-        pairs = table.matching(threshold)
-        counts = Counts(pairs.size, n_predicted - pairs.size, n_true - pairs.size)
-        found.append(Matches(counts, float(table.iou[pairs].sum())))
-    return found
+    matchings = [table.matching(threshold) for threshold in thresholds]
+    return [Matches(table.counts(pairs), float(table.iou[pairs].sum())) for pairs in matchings]
 
 
 def average_precision(images: Sequence[Matches]) -> float:

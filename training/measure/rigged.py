@@ -36,7 +36,7 @@ def spots(side: int = 512, seed: int = 0) -> torch.Tensor:
 def rig(network: ConvNeXtStarDist | ConvNeXtHover) -> None:
     """Set the bias and the size of the layer that tells cell points from others."""
     stardist = isinstance(network, ConvNeXtStarDist)
-    maps = network.eval().coarse(spots())
+    maps = network.eval()(spots())
     logit = maps.prob if stardist else maps.cp[:, 1:] - maps.cp[:, :1]
     factor = LOGIT_STD / float(logit.std())
     shift = -float(torch.quantile(logit, 1 - CELL_POINTS)) * factor
@@ -49,10 +49,7 @@ def rig(network: ConvNeXtStarDist | ConvNeXtHover) -> None:
 def write_rigged_weights(folder: Path, encoder: str) -> None:
     """Five networks with random weights in a new folder; the router answers class 0.
 
-    Raises
-    ------
-    ValueError
-        If timm has no such encoder, or it is not a ConvNeXt.
+    Raises ValueError if timm has no such encoder, or it is not a ConvNeXt.
     """
     torch.manual_seed(0)
     folder.mkdir(parents=True)

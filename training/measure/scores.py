@@ -51,11 +51,8 @@ class Score:
 def score_case(case: Case, thresholds: Sequence[float] = (0.5,), modes: Sequence[str] = MODES) -> list[Score]:
     """Scores of one image in every mode and at every threshold; without a usable prediction none in official mode.
 
-    Raises
-    ------
-    ValueError
-        If the truth or the image cannot be read, or a threshold or a mode is unknown. An unusable prediction is logged
-        instead.
+    Raises ValueError if the truth or the image cannot be read, or a threshold or a mode is unknown. An unusable
+    prediction is logged instead.
     """
     truth = read_labels(case.label)
     group = CLASS_NAMES[cue_class(read_pixels(case.image), truth)] if case.image else ""
@@ -109,10 +106,7 @@ def score_predictions(manifest: Path, records: list[Record], folder: Path) -> li
     """F1 of each image of split "val", by a folder of predictions; None where there is no usable one, which the log
     names.
 
-    Raises
-    ------
-    ValueError
-        If there is no such folder, or no usable prediction in it.
+    Raises ValueError if there is no such folder, or no usable prediction in it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make it with python -m training.label")

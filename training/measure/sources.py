@@ -64,24 +64,12 @@ def rows_of(records: list[Record], seen: set[str], columns: dict[str, list[float
     for group, members in (("unseen", [s for s in means if s not in seen]), ("seen", [s for s in means if s in seen])):
         if not members:
             continue
-        rows.append(
-            {
-                "source": f"mean over {len(members)} {group} sources",
-                "seen": group,
-                "images": sum(len(images[s]) for s in members),
-                **{name: round(float(np.mean([means[s][name] for s in members])), 4) for name in columns},
-            }
-        )
-        for source in members:
-            mark = "*" if any(r.partial for r in images[source]) else ""
-            rows.append(
-                {
-                    "source": source + mark,
-                    "seen": group,
-                    "images": len(images[source]),
-                    **{name: round(value, 4) for name, value in means[source].items()},
-                }
-            )
+        overall = {name: float(np.mean([means[s][name] for s in members])) for name in columns}
+        lines = [(f"mean over {len(members)} {group} sources", [r for s in members for r in images[s]], overall)]
+        lines += [(s + "*" * any(r.partial for r in images[s]), images[s], means[s]) for s in members]
+        for source, own, scores in lines:
+            rounded = {name: round(score, 4) for name, score in scores.items()}
+            rows.append({"source": source, "seen": group, "images": len(own), **rounded})
     return rows
 
 

@@ -57,9 +57,8 @@ class Task:
     original: Sequence[Record]
     folder: Path
 
-    @property
-    def records(self) -> list[Record]:
-        """One's own images, their labels in files that trainings read."""
+    def write_labels(self) -> list[Record]:
+        """Write the labels of one's own images to files that trainings read; the images with them."""
         records = []
         for image in self.images:
             label = self.folder / "labels" / f"{image.name}_label.tiff"
@@ -106,7 +105,7 @@ def adapt(
     KeyboardInterrupt
         If it is stopped by Ctrl-C.
     """
-    records = task.records
+    records = task.write_labels()
     manifest = task.folder / "manifest.csv"
     write_manifest(manifest, [*records, *task.original])
     kind, before = read_config(task.start)

@@ -20,10 +20,7 @@ def split_images(images: Sequence[OwnImage], seed: int = 0) -> dict[str, str]:
     A field's place in the order depends on its name and the seed alone. With few fields there are no images of split
     test.
 
-    Raises
-    ------
-    ValueError
-        If fewer than two images have cells.
+    Raises ValueError if fewer than two images have cells.
     """
     fields: dict[str, bool] = {}
     for image in images:

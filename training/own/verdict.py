@@ -3,13 +3,13 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from inference.outputs.overlay import write_png
-from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.checkpoint import read_config
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.weights_folder import FILES
@@ -18,7 +18,7 @@ from training.measure.pictures import picture, worst_window
 from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
 from training.own.scoring import Found, mean_f1
-from training.placing import describe, place
+from training.placing import describe, place, tell_router
 from training.tables import markdown
 
 log = logging.getLogger(__name__)
@@ -91,10 +91,10 @@ def _write_all(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
         before, after = (read_config(path)[1] for path in (start / file, outcome.candidate))
         sources = united(before.sources, after.sources) | {SOURCE: {"images": outcome.images, "terms": OWN_TERMS}}
         place(outcome.candidate, out / file, sources, before.pretraining or before.training)
-    model, config = load_checkpoint(start / ROUTER_FILE)
-    if better and config.expected_f1:
-        table = follow(config.expected_f1, {o.class_: o.gain for o in better})
-        save_checkpoint(out / ROUTER_FILE, model, replace(config, expected_f1=table), config.storage or "float16")
+    expected = read_config(start / ROUTER_FILE)[1].expected_f1
+    if better and expected:
+        table = follow(expected, {o.class_: o.gain for o in better})
+        tell_router(start / ROUTER_FILE, out / ROUTER_FILE, table)
     write_checksums(out, FILES)
     describe(out, None, bool(better), card_note(outcomes))
 

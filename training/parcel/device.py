@@ -136,20 +136,20 @@ def check(device: str) -> None:
     make_room()
 
 
-def make_room(memory: Path = SHARED_MEMORY, room: int = SHARED_ROOM) -> None:
-    """Enlarge the shared memory where less than `room` bytes of it are free, as often in a container, if that is
+def make_room() -> None:
+    """Enlarge the shared memory where less than SHARED_ROOM bytes of it are free, as often in a container, if that is
     allowed.
     """
-    if not memory.exists():
+    if not SHARED_MEMORY.exists():
         return
-    if shutil.disk_usage(memory).free < room:
-        subprocess.run(["mount", "-o", f"remount,size={4 * room}", str(memory)], capture_output=True)
-    free = shutil.disk_usage(memory).free
+    if shutil.disk_usage(SHARED_MEMORY).free < SHARED_ROOM:
+        subprocess.run(["mount", "-o", f"remount,size={4 * SHARED_ROOM}", str(SHARED_MEMORY)], capture_output=True)
+    free = shutil.disk_usage(SHARED_MEMORY).free
     log.log(
-        logging.INFO if free >= room else logging.WARNING,
+        logging.INFO if free >= SHARED_ROOM else logging.WARNING,
         "shared memory: %.1f GiB free%s",
         free / 2**30,
-        "" if free >= room else "; if the loader's processes die, train with -- --workers 0",
+        "" if free >= SHARED_ROOM else "; if the loader's processes die, train with -- --workers 0",
     )
 
 

@@ -10,7 +10,7 @@ from inference.image.forms import to_three_channels
 from inference.image.normalisation import normalise
 from inference.reading import read_image
 from models.classes import LARGE_COLOUR
-from training.images.cues import THRESHOLDS, cue_class
+from training.images.cues import CELL_AREA, cue_class
 from training.images.datasets import median_diameter, read_labels
 from training.images.manifest import Record
 
@@ -62,7 +62,7 @@ def reduction(labels: np.ndarray, class_: int, largest: float) -> float:
     factor = largest / median_diameter(labels)  # nan without cells
     if class_ == LARGE_COLOUR:
         area = np.bincount(labels.ravel())[1:].max()
-        factor = max(factor, math.sqrt(1.05 * THRESHOLDS.cell_area / area))
+        factor = max(factor, math.sqrt(1.05 * CELL_AREA / area))
     return factor if factor < SMALLEST_REDUCTION else 1.0
 
 

@@ -1,24 +1,12 @@
 """A file that travels in parts, with a list of their checksums."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.checksums import SUMS_FILE, read_checksums
 
 RESULTS, LOG = "results.tar", "device.log"  # what a device sends: the first in parts
-
-
-def part_name(name: str, number: int) -> str:
-    """Of part `number` of a file."""
-    return f"{name}.{number:03d}"
-
-
-def pieces(path: Path, size: int) -> Iterator[bytes]:
-    """A file's bytes, `size` at a time."""
-    with open(path, "rb") as file:
-        while piece := file.read(size):
-            yield piece
 
 
 def split(path: Path, folder: Path, size: int, first: int = 0, most: int | None = None) -> int | None:
@@ -35,15 +23,16 @@ def split(path: Path, folder: Path, size: int, first: int = 0, most: int | None 
     Number of the first part that is left to be written, or None.
     """
     sums, left = [], None
-    for number, piece in enumerate(pieces(path, size)):
-        name = part_name(path.name, number)
-        sums.append(f"{hashlib.sha256(piece).hexdigest()}  {name}\n")
-        if number < first:
-            continue
-        if most is not None and number >= first + most:
-            left = number if left is None else left
-            continue
-        (folder / name).write_bytes(piece)
+    with open(path, "rb") as file:
+        for number, piece in enumerate(iter(lambda: file.read(size), b"")):
+            name = f"{path.name}.{number:03d}"
+            sums.append(f"{hashlib.sha256(piece).hexdigest()}  {name}\n")
+            if number < first:
+                continue
+            if most is not None and number >= first + most:
+                left = number if left is None else left
+                continue
+            (folder / name).write_bytes(piece)
     (folder / SUMS_FILE).write_text("".join(sums), encoding="utf-8")
     return left
 
@@ -51,10 +40,8 @@ def split(path: Path, folder: Path, size: int, first: int = 0, most: int | None 
 def join(folders: Sequence[Path], target: Path) -> None:
     """Put the parts of `target`'s name in some folders together.
 
-    Raises
-    ------
-    ValueError
-        If a list of checksums is missing or is of another file, or a part is missing or damaged. The message names it.
+    Raises ValueError if a list of checksums is missing or is of another file, or a part is missing or damaged. The
+    message names it.
     """
     for folder in folders:
         if not (folder / SUMS_FILE).exists():

@@ -39,10 +39,7 @@ class Coco:
     images : what it has
     masks : all annotations are marked as crowds, as CVAT and Datumaro mark cells that are painted as masks
 
-    Raises
-    ------
-    ValueError
-        If the file is none, or no annotation is of an image that it lists.
+    Raises ValueError if the file is none, or no annotation is of an image that it lists.
     """
 
     def __init__(self, path: Path):

@@ -37,10 +37,7 @@ class RawLabels(NamedTuple):
 def read_label_image(path: Path) -> RawLabels:
     """Labels of an image file: one number a cell, one index a cell (palette), or one colour a cell.
 
-    Raises
-    ------
-    ValueError
-        If there is no such thing in the file. The message names it and the remedy.
+    Raises ValueError if there is no such thing in the file. The message names it and the remedy.
     """
     return as_labels(stored_pixels(path), path)._replace(lossy=is_jpeg(path))
 
@@ -87,10 +84,7 @@ def _deep_colours(path: Path) -> bool:
 def read_numpy(path: Path) -> RawLabels:
     """Labels of a `.npy` file: an array, or the masks of Cellpose's `_seg.npy`.
 
-    Raises
-    ------
-    ValueError
-        As `read_label_image`.
+    Raises ValueError as `read_label_image`.
     """
     untouched = False
     try:
@@ -132,10 +126,8 @@ class _Nothing:
 def as_labels(array: np.ndarray, path: Path) -> RawLabels:
     """Labels of an array of any number type; of colours each one is a cell, black is the background.
 
-    Raises
-    ------
-    ValueError
-        If the shape is not (H, W), (H, W, 3 or 4) or (H, W, 2) with opacity, or values are negative or endless.
+    Raises ValueError if the shape is not (H, W), (H, W, 3 or 4) or (H, W, 2) with opacity, or values are negative or
+    endless.
     """
     if array.ndim == 3 and (array.shape[2] in (3, 4) or array.shape[2] == 2 and _is_opacity(array[:, :, 1])):
         array = array[:, :, 0] if array.shape[2] == 2 else _colours(array[:, :, :3])

@@ -49,10 +49,7 @@ def pixels_inside(rings: Iterable[Ring], shape: Shape) -> np.ndarray:
 def read_shapes(items: Iterable, read: Callable[..., T | None], path: Path) -> list[T]:
     """What `read` makes of each item of a file; None is no cell.
 
-    Raises
-    ------
-    ValueError
-        Naming the file and the item that `read` cannot make sense of.
+    Raises ValueError naming the file and the item that `read` cannot make sense of.
     """
     found = []
     for number, item in enumerate(items, start=1):
@@ -89,10 +86,7 @@ def read_geojson(path: Path, shape: Shape) -> RawLabels:
     Annotations and tiles are regions, not cells, where there are detections or cells; so are objects of Region*,
     Ignore* and other classes with such an end.
 
-    Raises
-    ------
-    ValueError
-        If the file is none, or all that it outlines lies outside the image.
+    Raises ValueError if the file is none, or all that it outlines lies outside the image.
     """
     content = read_json(path)
     if not is_geojson(content):
@@ -141,10 +135,7 @@ def _geojson_pixels(geometry: dict | None, shape: Shape) -> np.ndarray | None:
 def read_imagej(path: Path, shape: Shape) -> RawLabels:
     """ROIs of ImageJ or Fiji: one `.roi`, or a zip of them as the ROI manager saves it. Points and lines are no cells.
 
-    Raises
-    ------
-    ValueError
-        If roifile cannot read it, it holds no area, or they are of several planes of a stack.
+    Raises ValueError if roifile cannot read it, it holds no area, or they are of several planes of a stack.
     """
     try:
         import roifile
@@ -192,10 +183,7 @@ def _roi_data(path: Path) -> list[bytes]:
 def read_labelme(path: Path, shape: Shape) -> RawLabels:
     """labelme's JSON file of one image: polygons, rectangles, circles and masks; shapes of one group_id are one cell.
 
-    Raises
-    ------
-    ValueError
-        If the file is none, has shapes of another kind, or was made for an image of another size.
+    Raises ValueError if the file is none, has shapes of another kind, or was made for an image of another size.
     """
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):

@@ -8,7 +8,7 @@ from stars import RAYS, disks, random_stars
 
 from inference.decoding.painting import _keep_largest_fragment, paint, paint_onto
 from inference.decoding.polygons import Candidates
-from inference.decoding.suppression import suppress
+from tests.helpers.stars import suppress
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -96,7 +96,7 @@ def test_row_numbers_beyond_2_to_the_31():
     cells = disks([[2**23 - 100.5, 50]], [10])
     canvas = np.zeros((400, 200), np.int32)
     first_row = 2**23 * 1000 - 100_500 - 200  # of a label image a thousand times as large as the working image, along y
-    assert paint_onto(canvas, first_row, Candidates(cells.prob, cells.points, cells.dist), (0.001, 1.0), 5) == 6
+    assert paint_onto(canvas, first_row, cells, (0.001, 1.0), 5, np.empty(1, np.bool_)) == 6
     assert canvas.max() == 6
     assert (canvas[:, 50] == 6).all()
     assert first_row > 2**31

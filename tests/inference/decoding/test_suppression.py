@@ -5,7 +5,8 @@ import pytest
 from stars import RAYS, disks, random_stars
 
 from inference.decoding.polygons import Candidates, intersection_area, polygon_area, polygon_corners, ray_directions
-from inference.decoding.suppression import SUPPRESSED, SURVIVOR, UNDECIDED, decide, suppress
+from inference.decoding.suppression import SUPPRESSED, SURVIVOR, UNDECIDED, decide
+from tests.helpers.stars import suppress
 
 
 def test_equal_and_distant_polygons():

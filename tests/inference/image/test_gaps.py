@@ -1,11 +1,8 @@
 """inference.image.gaps: which cells are dark gaps between bright things."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-import inference.image.gaps as module
 from inference.image.gaps import gaps, ground
 
 GAP, CELL, TOUCHING, DIM = 1, 2, 3, 4
@@ -63,5 +60,5 @@ def test_no_cells():
 
 def test_labels_may_be_counted_in_parts(with_a_gap, monkeypatch):
     image, labels = with_a_gap
-    monkeypatch.setattr(module, "SETTINGS", replace(module.SETTINGS, most_pixels=100))
+    monkeypatch.setattr("inference.image.gaps.MOST_PIXELS", 100)
     assert gaps(labels, image, 20.0).tolist() == [GAP]

@@ -8,8 +8,10 @@ from finder import Finder, disks, look
 
 from inference.image.forms import NormalisedImage
 from inference.measuring.diameter import (
+    CONVINCING,
+    NEARLY,
+    STEP,
     Measurement,
-    MeasureSettings,
     agreement,
     best_step,
     checked_in_mirrors,
@@ -42,17 +44,16 @@ def test_the_search_goes_on_where_the_best_size_is_at_its_end(finder, wrong):
     assert measure_diameter(disks(20), finder, wrong * 20).diameter == pytest.approx(20, rel=0.2)
 
 
-def test_order_of_looks():
+def test_order_of_looks(monkeypatch):
     """From the guess outwards; not beyond the image; on beyond the farthest step only if the best one lies at the
     end.
     """
-
-    settings = MeasureSettings(guess_weight=0.0)
+    monkeypatch.setattr("inference.measuring.diameter.GUESS_WEIGHT", 0.0)
 
     def steps(scores, sizes=range(-6, 7), cells=40, all_sizes=False):
         tried, order = {}, []
-        sizes = {step: 30.0 * settings.step**step for step in sizes}
-        while (step := next_step(tried, sizes, settings, all_sizes)) is not None:
+        sizes = {step: 30.0 * STEP**step for step in sizes}
+        while (step := next_step(tried, sizes, all_sizes)) is not None:
             order.append(step)
             sure = scores.get(step)
             tried[step] = None if sure is None else look(30.0, sure=sure, cells=cells)
@@ -71,10 +72,10 @@ def test_order_of_looks():
     assert steps({0: 0.9, 1: 0.1}, range(2)) == [0, 1]
 
 
-def test_sizes_to_try_are_different():
+def test_sizes_to_try_are_different(monkeypatch):
     """No size is tried that the image cannot be enlarged for, but the smallest one that it can, and none twice."""
-    settings = MeasureSettings(step=2.0)
-    assert sizes_to_try(20.0, 1.1, 100.0, settings) == {
+    monkeypatch.setattr("inference.measuring.diameter.STEP", 2.0)
+    assert sizes_to_try(20.0, 1.1, 100.0) == {
         -4: 1.25,
         -3: 2.5,
         -2: 5.0,
@@ -83,10 +84,10 @@ def test_sizes_to_try_are_different():
         1: 40.0,
         2: 80.0,
     }
-    assert sizes_to_try(20.0, 14.0, 50.0, settings) == {-1: 14.0, 0: 20.0, 1: 40.0}
-    assert sizes_to_try(20.0, 17.0, 50.0, settings) == {0: 20.0, 1: 40.0}
-    assert sizes_to_try(3.0, 14.0, 50.0, settings) == {0: 14.0, 1: 28.0}
-    assert sizes_to_try(3.0, 14.0, 9.0, settings) == {0: 14.0}
+    assert sizes_to_try(20.0, 14.0, 50.0) == {-1: 14.0, 0: 20.0, 1: 40.0}
+    assert sizes_to_try(20.0, 17.0, 50.0) == {0: 20.0, 1: 40.0}
+    assert sizes_to_try(3.0, 14.0, 50.0) == {0: 14.0, 1: 28.0}
+    assert sizes_to_try(3.0, 14.0, 9.0) == {0: 14.0}
 
 
 def test_small_cells_are_looked_at_once(finder):
@@ -98,16 +99,16 @@ def test_small_cells_are_looked_at_once(finder):
     assert sides.count(max(sides)) == 1
 
 
-def test_of_two_sizes_as_convincing_the_nearer_one_to_the_guess_is_taken():
+def test_of_two_sizes_as_convincing_the_nearer_one_to_the_guess_is_taken(monkeypatch):
     sizes = {step: 30.0 * 2.0**step for step in (-2, -1, 0, 1, 2)}
     equal = look(30.0)
-    settings = MeasureSettings(guess_weight=0.5)
-    assert best_step({-2: equal, 1: equal}, sizes, settings) == 1
-    assert best_step({-1: equal, 2: equal}, sizes, settings) == -1
+    monkeypatch.setattr("inference.measuring.diameter.GUESS_WEIGHT", 0.5)
+    assert best_step({-2: equal, 1: equal}, sizes) == 1
+    assert best_step({-1: equal, 2: equal}, sizes) == -1
     better = look(30.0, sure=0.3 * 2**0.4)  # by 0.4 ln 2: not worth a step of ln 2 at half its weight
-    assert best_step({1: equal, 2: better}, sizes, settings) == 1
+    assert best_step({1: equal, 2: better}, sizes) == 1
     best = look(30.0, sure=0.3 * 2**0.6)
-    assert best_step({1: equal, 2: best}, sizes, settings) == 2
+    assert best_step({1: equal, 2: best}, sizes) == 2
 
 
 @pytest.mark.parametrize("alike, expected", [(True, 90.0), (False, 30.0 / 1.93)])
@@ -125,8 +126,8 @@ def test_where_the_cells_of_neighbouring_sizes_do_not_agree_all_sizes_are_looked
 
     monkeypatch.setattr("inference.measuring.diameter.look_at", look_at)
     monkeypatch.setattr("inference.measuring.diameter.smallest_shown", lambda diameter: 12.0)
-    settings = MeasureSettings(guess_weight=0.0)
-    found = measure_diameter(NormalisedImage(np.zeros((500, 500), np.uint8)), Finder(), 90.0, settings)
+    monkeypatch.setattr("inference.measuring.diameter.GUESS_WEIGHT", 0.0)
+    found = measure_diameter(NormalisedImage(np.zeros((500, 500), np.uint8)), Finder(), 90.0)
     assert found.diameter == pytest.approx(expected, rel=0.2)
 
 
@@ -140,22 +141,23 @@ def test_impossible_guesses(finder, guess, expected):
     assert measure_diameter(NormalisedImage(np.zeros((300, 200), np.uint8)), finder, guess) == Measurement(expected)
 
 
-def test_one_large_cell_does_not_outrank_many_convincing_ones():
+def test_one_large_cell_does_not_outrank_many_convincing_ones(monkeypatch):
     """As a crowd out of focus, whose outline looks like that of a cell; a few fragments of a cell are no crowd."""
-    settings, sizes = MeasureSettings(guess_weight=0.0), {0: 500.0, -3: 20.0}
+    monkeypatch.setattr("inference.measuring.diameter.GUESS_WEIGHT", 0.0)
+    sizes = {0: 500.0, -3: 20.0}
     large = look(500.0, sure=0.9, unsure=0.0, cells=1)
     crowd, fragments = look(20.0, sure=0.05, cells=26), look(20.0, sure=0.05, cells=14)
-    assert large.score() > crowd.score() > settings.convincing
-    assert fragments.score() > settings.convincing
-    assert best_step({0: large, -3: crowd}, sizes, settings) == -3
-    assert best_step({0: large, -3: fragments}, sizes, settings) == 0
+    assert large.score() > crowd.score() > CONVINCING
+    assert fragments.score() > CONVINCING
+    assert best_step({0: large, -3: crowd}, sizes) == -3
+    assert best_step({0: large, -3: fragments}, sizes) == 0
     unconvincing = look(20.0, sure=0.005, unsure=0.2, cells=26)
-    assert unconvincing.score() < settings.convincing
-    assert best_step({0: large, -3: unconvincing}, sizes, settings) == 0
+    assert unconvincing.score() < CONVINCING
+    assert best_step({0: large, -3: unconvincing}, sizes) == 0
     several = look(20.0, sure=0.2, unsure=0.0, cells=14)
-    assert large.score() > several.score() > large.score() - settings.nearly > fragments.score()
-    assert best_step({0: large, -3: several}, sizes, settings) == -3
-    assert best_step({0: large, -3: dataclasses.replace(several, cells=11)}, sizes, settings) == 0
+    assert large.score() > several.score() > large.score() - NEARLY > fragments.score()
+    assert best_step({0: large, -3: several}, sizes) == -3
+    assert best_step({0: large, -3: dataclasses.replace(several, cells=11)}, sizes) == 0
 
 
 def seen(labels, assumed, measured=None, corner=(0, 0)):
@@ -178,7 +180,7 @@ SMALL = [(y, x) for y in (80, 100) for x in range(0, 120, 20)]  # twelve places 
 
 def test_many_small_cells_beside_large_ones_are_a_second_size():
     small = squares(10, [*SMALL, (5, 5)])  # one within a large cell is none of its own
-    found = second_diameter(seen(LARGE, 28.0), [seen(small, 12.0)], MeasureSettings())
+    found = second_diameter(seen(LARGE, 28.0), [seen(small, 12.0)])
     assert found == pytest.approx(2 * np.sqrt(100 / np.pi))
 
 
@@ -192,27 +194,25 @@ def test_many_small_cells_beside_large_ones_are_a_second_size():
     ],
 )
 def test_no_second_size(look):
-    assert second_diameter(seen(LARGE, 28.0), [look], MeasureSettings()) is None
+    assert second_diameter(seen(LARGE, 28.0), [look]) is None
 
 
 def test_small_things_around_one_cell_are_debris():
-    assert (
-        second_diameter(seen(squares(40, [(0, 0)]), 45.0), [seen(squares(10, SMALL), 12.0)], MeasureSettings()) is None
-    )
+    assert second_diameter(seen(squares(40, [(0, 0)]), 45.0), [seen(squares(10, SMALL), 12.0)]) is None
 
 
 def test_few_small_ones_among_many_are_debris():
     large = squares(20, [(y, x) for y in (0, 24, 48) for x in range(0, 120, 24)])  # 15 cells, and 6 small ones
-    assert second_diameter(seen(large, 22.0), [seen(squares(6, SMALL), 8.0)], MeasureSettings()) is None
+    assert second_diameter(seen(large, 22.0), [seen(squares(6, SMALL), 8.0)]) is None
 
 
 def test_agreement_with_the_nearest_sizes():
     """The better one of its neighbours; the same size again says nothing, nor does one too far away."""
-    found, settings = seen(LARGE, 28.0), MeasureSettings()
+    found = seen(LARGE, 28.0)
     half = seen(squares(25, [(0, 0), (0, 30), (60, 60), (60, 90)]), 15.0)
-    assert agreement(found, [half], settings) == 0.5
-    assert agreement(found, [half, seen(LARGE, 50.0)], settings) == 1
-    assert agreement(found, [seen(LARGE, 29.0), seen(LARGE, 28.0 * 4), seen(LARGE, 7.0)], settings) is None
+    assert agreement(found, [half]) == 0.5
+    assert agreement(found, [half, seen(LARGE, 50.0)]) == 1
+    assert agreement(found, [seen(LARGE, 29.0), seen(LARGE, 28.0 * 4), seen(LARGE, 7.0)]) is None
 
 
 def test_a_clear_image_agrees_with_itself(finder):

@@ -98,13 +98,14 @@ def test_flips_and_turns_move_all_arrays_alike(rng):
     assert len(seen) == 8
 
 
-def test_half_of_the_crops_are_flipped_and_half_turned():
+def test_half_of_the_crops_are_flipped_and_half_turned(monkeypatch):
     """An L tells flips (its mirror image) from turns. 2000 draws: 4 standard deviations are 0.045."""
     letter = np.array([[1, 0, 0], [1, 0, 0], [1, 2, 0]])
     turned_only = {np.rot90(letter, k).tobytes(): k for k in range(4)}
     draws = [flip_and_turn([letter], np.random.default_rng(seed))[0].tobytes() for seed in range(2000)]
     assert np.mean([d not in turned_only for d in draws]) == pytest.approx(0.5, abs=0.045)
-    unflipped = [flip_and_turn([letter], np.random.default_rng(seed), flip=0)[0] for seed in range(2000)]
+    monkeypatch.setattr(augmentation, "FLIP", 0)
+    unflipped = [flip_and_turn([letter], np.random.default_rng(seed))[0] for seed in range(2000)]
     turns = [turned_only[array.tobytes()] for array in unflipped]
     assert np.mean([k > 0 for k in turns]) == pytest.approx(0.5, abs=0.045)
     assert all(np.mean([k == turn for k in turns]) == pytest.approx(1 / 6, abs=0.035) for turn in (1, 2, 3))
@@ -306,10 +307,11 @@ def test_bright_images_colours_and_darkness_get_no_second_dye(rng):
     assert not augmentation.composite(np.zeros((8, 8), np.float32), rng).any()
 
 
-def test_shot_noise_grows_with_the_light(rng):
+def test_shot_noise_grows_with_the_light(rng, monkeypatch):
     """Its variance is the brightness over the number of photons."""
     image = np.repeat(np.float32([0.0, 0.25, 1.0]), 20_000)[None]
-    noise = augmentation.shot_noise(image, rng, photons=(50, 50.001)).reshape(3, -1) - image.reshape(3, -1)
+    monkeypatch.setattr(augmentation, "PHOTONS", (50, 50.001))
+    noise = augmentation.shot_noise(image, rng).reshape(3, -1) - image.reshape(3, -1)
     np.testing.assert_allclose(noise.var(axis=1), [0, 0.25 / 50, 1 / 50], rtol=0.05)
 
 

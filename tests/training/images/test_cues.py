@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.images.cues import THRESHOLDS, Cues, cue_class, decide, measure_cues
+from inference.routing import GRAY_SATURATION
+from training.images.cues import CELL_AREA, VALUE_HIGH, VALUE_LOW, Cues, cue_class, decide, measure_cues
 
 NO_CELLS = np.zeros((4, 4), np.uint16)
 
@@ -59,12 +60,11 @@ def test_classes(pixels, labels, expected):
 
 
 def test_thresholds_belong_to_gray_and_to_small():
-    t = THRESHOLDS
-    for value in (t.value_low, t.value_high):
-        assert decide(Cues(3, t.saturation, value, t.cell_area))[0] == 1
-    assert decide(Cues(3, t.saturation + 1e-6, t.value_high, t.cell_area))[0] == 3
-    assert decide(Cues(3, t.saturation, t.value_high + 1e-6, t.cell_area))[0] == 3
-    assert decide(Cues(3, t.saturation, t.value_low - 1e-6, t.cell_area + 1))[0] == 2
+    for value in (VALUE_LOW, VALUE_HIGH):
+        assert decide(Cues(3, GRAY_SATURATION, value, CELL_AREA))[0] == 1
+    assert decide(Cues(3, GRAY_SATURATION + 1e-6, VALUE_HIGH, CELL_AREA))[0] == 3
+    assert decide(Cues(3, GRAY_SATURATION, VALUE_HIGH + 1e-6, CELL_AREA))[0] == 3
+    assert decide(Cues(3, GRAY_SATURATION, VALUE_LOW - 1e-6, CELL_AREA + 1))[0] == 2
 
 
 def test_the_deciding_rule_in_words():

@@ -11,7 +11,7 @@ import torch
 
 from training.images.datasets import Sample
 from training.images.manifest import Record
-from training.images.router_views import NO_CLASS, ViewDataset, ViewSettings, class_balanced_weights
+from training.images.router_views import NO_CLASS, ViewDataset, class_balanced_weights
 
 
 def disks(side, radius, cue_class, channels=3):
@@ -62,10 +62,12 @@ def test_close_ups_have_no_class_and_all_sizes():
     assert max(whole) <= 40 * 0.256 * 1.2
 
 
-def test_empty_surroundings():
+def test_empty_surroundings(monkeypatch):
     """An image in a view of six times its area: a sixth of the view shows it, the rest is nearly of one colour."""
-    settings = ViewSettings(close_ups=0.0, surrounded=1.0, surroundings=(6.0, 6.001), whole_view_changes=())
-    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0, settings=settings)
+    views = ViewDataset([disks(256, 20, 0, channels=1)], seed=0)
+    drawn = {"CLOSE_UPS": 0.0, "SURROUNDED": 1.0, "SURROUNDINGS": (6.0, 6.001), "WHOLE_VIEW_CHANGES": ()}
+    for name, value in drawn.items():
+        monkeypatch.setattr(f"training.images.router_views.{name}", value)
     view, label, log_diameter = shown(views, 0)
     level = float(view[0].median())
     assert label == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.images.manifest import Record
-from training.images.terms import is_permissive, permissive_records, read_terms, restrictions, terms_of
+from training.images.terms import permissive_records, read_terms, restrictions, terms_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from training.images.terms import is_permissive, permissive_records, read_terms,
     ],
 )
 def test_permissive(terms):
-    assert is_permissive(terms)
+    assert not restrictions(terms)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_permissive(terms):
     ],
 )
 def test_not_permissive(terms):
-    assert not is_permissive(terms)
+    assert restrictions(terms)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_split_gives_the_maps_of_the_whole(stream, heads):
         assert set(maps) == set(parts) == heads
         for name, part in parts.items():
             assert part.kind == name
-            assert all(torch.equal(one, other) for one, other in zip(part.eval().coarse(images), maps[name]))
+            assert all(torch.equal(one, other) for one, other in zip(part.eval()(images), maps[name]))
 
 
 def test_adopt_takes_the_unet_and_the_head_of_the_same_kind():

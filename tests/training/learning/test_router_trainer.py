@@ -22,7 +22,6 @@ from training.learning.router_trainer import (
     confusion_rows,
     learning_rate,
     measure,
-    steps_an_epoch,
 )
 from training.learning.settings import RouterSettings
 
@@ -62,11 +61,6 @@ def test_measure_takes_the_path_of_inference(router_manifest, monkeypatch):
     assert np.diag(found.confusion).tolist() == [3, 0, 0, 2]
     assert found.confusion.sum() == 5
     assert sorted(found.errors) == pytest.approx(sorted(abs(math.log(10 / s.diameter)) for s in samples[:4]))
-
-
-def test_fewer_images_than_a_batch():
-    assert steps_an_epoch(6, 64) == 1
-    assert steps_an_epoch(6, 2) == 3
 
 
 def test_learning_rate_of_the_paper():

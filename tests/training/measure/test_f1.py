@@ -3,6 +3,7 @@ matching.
 """
 
 import math
+from contextlib import contextmanager
 from itertools import permutations
 
 import numpy as np
@@ -11,7 +12,6 @@ from scipy.optimize import linear_sum_assignment
 
 from training.measure.f1 import (
     Counts,
-    ScoringRules,
     f1_score,
     match_counts,
     precision,
@@ -20,7 +20,13 @@ from training.measure.f1 import (
     score_image,
 )
 
-SMALL_TILES = ScoringRules(tiled_from=1, tile=20)
+
+@contextmanager
+def small_tiles():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.measure.f1.TILED_FROM", 1)
+        patch.setattr("training.measure.f1.TILE", 20)
+        yield
 
 
 def image(shape, *boxes, dtype=np.uint16):
@@ -231,7 +237,8 @@ def test_large_image_is_scored_in_tiles():
 def test_tiles_sum_up():
     truth = image((30, 50), (1, 5, 5, 5, 5), (2, 5, 25, 5, 5), (3, 23, 43, 5, 5))
     prediction = image((30, 50), (1, 5, 5, 5, 5), (2, 23, 43, 5, 3), (3, 12, 12, 5, 5), (4, 12, 19, 5, 5))
-    assert score_image(truth, prediction, rules=SMALL_TILES) == [Counts(2, 1, 1)]
+    with small_tiles():
+        assert score_image(truth, prediction) == [Counts(2, 1, 1)]
 
 
 def test_official_casts_predictions_of_tiled_images_to_the_dtype_of_the_truth():
@@ -239,16 +246,18 @@ def test_official_casts_predictions_of_tiled_images_to_the_dtype_of_the_truth():
     boxes = (1, 3, 3, 4, 4), (2, 3, 10, 4, 4), (3, 10, 3, 4, 4)
     truth = image((20, 20), *boxes, dtype=np.uint8)
     prediction = image((20, 20), *[(label, *box[1:]) for label, box in zip((44, 300, 256), boxes)])
-    assert score_image(truth, prediction, rules=SMALL_TILES) == [Counts(3, 0, 0)]
-    assert score_image(truth, prediction, mode="official", rules=SMALL_TILES) == [Counts(1, 0, 2)]
+    with small_tiles():
+        assert score_image(truth, prediction) == [Counts(3, 0, 0)]
+        assert score_image(truth, prediction, mode="official") == [Counts(1, 0, 2)]
     assert score_image(truth, prediction, mode="official") == [Counts(3, 0, 0)]  # not tiled: no cast
 
 
 def test_official_counts_no_missed_cells_in_a_tile_without_predictions():
     truth = image((20, 40), (1, 5, 5, 5, 5), (2, 5, 25, 5, 5))
     prediction = image((20, 40), (1, 5, 5, 5, 5))
-    assert score_image(truth, prediction, rules=SMALL_TILES) == [Counts(1, 0, 1)]
-    assert score_image(truth, prediction, mode="official", rules=SMALL_TILES) == [Counts(1, 0, 0)]
+    with small_tiles():
+        assert score_image(truth, prediction) == [Counts(1, 0, 1)]
+        assert score_image(truth, prediction, mode="official") == [Counts(1, 0, 0)]
     assert score_image(truth, prediction, mode="official") == [Counts(1, 0, 1)]
 
 

@@ -157,8 +157,10 @@ def test_any_command_of_the_project(there):
 def test_little_shared_memory_is_named(monkeypatch, tmp_path, caplog):
     """Where it cannot be enlarged; a loader that dies of it says nothing."""
     monkeypatch.setattr(device.subprocess, "run", lambda command, **_: command)
+    monkeypatch.setattr(device, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(device, "SHARED_ROOM", 2**62)
     with caplog.at_level(logging.WARNING):
-        device.make_room(tmp_path, room=2**62)
+        device.make_room()
     assert "train with -- --workers 0" in caplog.text
 
 
