@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inference import __version__
-from inference.outputs.filters import EVERY_CELL, CellFilter
 from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
@@ -235,13 +234,16 @@ class Run:
             with clock("write"):
                 claim.clear()
                 self._write_labels(labels, _numbered_on(kept), common.file, image.views[0], image, claim)
+                cells = 0
                 for number, segmentation in enumerate(segmented):
                     picture = image.open(number) if request.products or self.page else image.views[number]
                     suffix = image.plane_suffix(number)
                     own_files = target.with_name(f"{target.name}{suffix}")
-                    with self._result(common, picture, segmentation) as result:
+                    place = image.place(number)
+                    with self._result(common, picture, segmentation, place=place, cells_before=cells) as result:
                         name = f"{common.row.image}{image.suffix}{suffix}"
                         self._write_others(common, result, own_files, name, claim)
+                        cells += result.labels.cells
         total = add_rows(rows)
         stages = {**total.stages, "write": total.stages["write"] + clock.seconds["write"]}
         return replace(total, stages=stages, peak_memory_mb=peak_memory_mb())
@@ -300,15 +302,13 @@ class Run:
         )
         segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
         with clock("write"):
-            return self._result(common, picture, segmentation, wanted)
+            return self._result(common, picture, segmentation, wanted=wanted)
 
-    def _result(
-        self, common: "_Planes", picture: Picture, segmentation: "Segmentation", wanted: CellFilter = EVERY_CELL
-    ) -> "Result":
+    def _result(self, common: "_Planes", picture: Picture, segmentation: "Segmentation", **more: Any) -> "Result":
         from inference.outputs.result import Result  # late: numba is imported
 
         request = self.request
-        return Result(common.source, picture, segmentation, request.folder, request.limits, wanted, request.style)
+        return Result(common.source, picture, segmentation, request.folder, request.limits, style=request.style, **more)
 
     def _row(self, common: "_Planes", plane: Opened, result: "Result", clock: Stopwatch) -> ReportRow:
         """The line of a plane that is done."""
