@@ -59,15 +59,17 @@ def summary_of(row: ReportRow) -> str:
     )
 
 
-def write_product(product: Product, target: Path, result: "Result") -> None:
+def write_product(product: Product, target: Path, result: "Result") -> bool:
     """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says
-    so.
+    so. Returns whether its format can hold the image.
     """
     try:
         product.write(target, result)
     except (ImportError, OutputRefused) as error:
         reason = f"it needs {error.name}: pip install {error.name}" if isinstance(error, ImportError) else error
         log.warning("%s: %s is not written: %s", result.source.name, target.name, reason)
+        return isinstance(error, ImportError)
+    return True
 
 
 def warn_of(name: str, result: "Result") -> None:

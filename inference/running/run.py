@@ -276,9 +276,8 @@ class Run:
         """
         products = [PRODUCTS[option] for option in self.request.products]
         files = [target.with_name(f"{target.name}{product.suffix}") for product in products]
-        for product, file in zip(products, files):
-            write_product(product, file, result)
-        claim.seal(files)
+        refused = [file for product, file in zip(products, files) if not write_product(product, file, result)]
+        claim.seal(files, refused)
         warn_of(common.file, result)
         if self.page:
             self.page.add_result(name, result, common.warnings)
