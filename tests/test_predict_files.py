@@ -267,6 +267,20 @@ def test_files_of_other_planes_are_told(tmp_path, run):
     assert "other labels" not in (row["warnings"] or "")
 
 
+def test_a_planes_files_are_not_those_of_another_image(tmp_path, run):
+    """Also where files are written over; the stack's are there."""
+    stack = np.stack([COINS] * 2)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    cv2.imwrite(str(tmp_path / "a_z1.png"), np.zeros_like(COINS))
+    code, written, rows = run(
+        "-i", tmp_path / "a.ome.tif", tmp_path / "a_z1.png", "--z", "each", "--table", "--overwrite"
+    )
+    assert code == 1
+    assert f"a_z1_cells.csv is already that of {tmp_path / 'a.ome.tif'}; run this file alone" in rows[1]["status"]
+    assert list(written) == ["a_label.tiff"]
+    assert len((tmp_path / "out" / "a_z1_cells.csv").read_text().splitlines()) > 1
+
+
 def test_links_to_one_file_are_images_of_their_own(tmp_path, run):
     cv2.imwrite(str(tmp_path / "a.png"), COINS)
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")

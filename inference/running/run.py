@@ -74,7 +74,7 @@ class Run:
     report: Report
     page: "Page | None"
     claims: Claims
-    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # files of the label files so far
+    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # files of the results so far
 
     def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
         """Segment the images one after the other."""
@@ -149,10 +149,12 @@ class Run:
         target = request.folder / name.with_name(f"{name.name}{image.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
-        if (owner := self._owners.setdefault(labels, first.found.path)) != first.found.path:
-            raise ValueError(
-                f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder"
-            )
+        beside = plane_files(target, image, request.suffixes[1:])
+        for path in (labels, *chain(*beside.values())):
+            if (owner := self._owners.setdefault(path, first.found.path)) != first.found.path:
+                raise ValueError(
+                    f"{file}: {path.name} is already that of {owner}; run this file alone, into another folder"
+                )
         height, width = picture.shape
         pixel_size = PixelSize.of(picture)
         row = ReportRow(
@@ -170,7 +172,6 @@ class Run:
             images=first.images,
             version=__version__,
         )
-        beside = plane_files(target, image, request.suffixes[1:])
         claim = self.claims.claim(first.found.path, first.digest, labels, beside, (*image.stack, height, width))
         if claim.cells is not None:
             if self.page:
