@@ -234,6 +234,8 @@ def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
     assert one["class_probability"] is not None
     for name in ("class", "class_probability", "uncertain_route", "doubts", "size_agreement", "second_diameter_px"):
         assert row[name] == one[name], name
+    assert one["warnings"]
+    assert row["warnings"] == one["warnings"], "once for all planes"
 
 
 def test_a_table_of_other_labels_is_told(tmp_path, run):

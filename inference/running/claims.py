@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -100,11 +101,13 @@ class Claims:
         NotOurs
             If one of the files is there and may not be written over.
         OSError
-            If one that this program wrote cannot be read.
+            If one that this program wrote cannot be read, or a name is too long.
         """
         beside = tuple(path for paths in others.values() for path in paths)
         for path in (labels, *beside):
             self._refuse_input(file.name, path)
+            with suppress(FileNotFoundError):
+                path.lstat()  # which raises for a name that is too long
         source = blake2b(os.fsencode(os.path.abspath(file)), digest_size=8).hexdigest()
         tag = Provenance(self.version, image, self.settings, source, tuple(others))
         old = Provenance.of(labels) if labels.exists() else None

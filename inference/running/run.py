@@ -19,7 +19,7 @@ from inference.reading import Image, ImageError, Picture
 from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
-from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
+from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warnings_of, write_product
 from inference.running.naming import Names, left_over, plane_files
 from inference.running.opened import Opened
 from inference.running.progress import Progress
@@ -279,7 +279,9 @@ class Run:
         files = [target.with_name(f"{target.name}{product.suffix}") for product in products]
         refused = [file for product, file in zip(products, files) if not write_product(product, file, result)]
         claim.seal(files, refused)
-        warn_of(common.file, result)
+        for warning in warnings_of(common.file, result):
+            if warning not in common.warnings:  # planes of a stack have most of theirs in common
+                log.warning("%s", warning)
         if self.page:
             self.page.add_result(name, result, common.warnings)
 

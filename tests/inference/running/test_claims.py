@@ -92,6 +92,14 @@ def test_somebodys_other_file(tmp_path, claims):
         claim(tmp_path, claims, others=["_overlay.png"])
 
 
+def test_names_that_are_too_long_are_told_before_labels_are_written(tmp_path, claims):
+    """Those of the labels would do."""
+    stem = "n" * 240
+    with pytest.raises(OSError, match="too long"):
+        outlines = {"_cp_outlines.txt": [tmp_path / f"{stem}_cp_outlines.txt"]}
+        claims.claim(tmp_path / f"{stem}.png", "1" * 16, tmp_path / f"{stem}_label.tiff", outlines, SHAPE)
+
+
 def test_a_link_to_nothing_in_the_place(tmp_path, claims):
     (tmp_path / "a_label.tiff").symlink_to("nowhere")
     with pytest.raises(NotOurs, match="a_label.tiff is there"):
