@@ -20,6 +20,7 @@ from inference.reading.safe_reading import SafeReader
 from inference.running.claims import Claims, NotOurs, check_folder, make_folder
 from inference.running.dry_run import check_report, dry_run
 from inference.running.finding import Found, Skipped
+from inference.running.messages import skipped_lines
 from inference.running.naming import result_names
 from inference.running.opened import open_all
 from inference.running.provenance import settings_digest
@@ -42,8 +43,8 @@ def run(request: Request) -> int:
         names = result_names(found, request.names)
         images = part_of(found, request.part)
         part = f"{request.part[0]}/{request.part[1]} of {len(found)}" if request.part else None
-        for entry in skipped:
-            log.warning("%s: skipped, %s", entry.path.name, entry.reason)
+        for line in skipped_lines(skipped):
+            log.warning("%s", line)
         if request.dry:
             check_folder(request.folder, "-o")
             claims = claims_of(request, found, names)

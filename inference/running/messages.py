@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,15 @@ from inference.machine import lacks_memory
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
 from inference.reading.picture import ImageError
+from inference.running.finding import Skipped
 from inference.running.report import ReportRow
 from models.checksums import CheckpointError
 from models.classes import CLASSES
 
 if TYPE_CHECKING:
     from inference.outputs.result import Result
+
+SKIPPED = 5  # names in a line
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,16 @@ def summary_of(row: ReportRow) -> str:
         f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, "
         f"{row.seconds:.1f} s"
     )
+
+
+def skipped_lines(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """A line for each reason, with the first of what is left out for it; the report names all."""
+    names: dict[str, list[str]] = {}
+    for entry in skipped:
+        names.setdefault(entry.reason, []).append(entry.path.name)
+    for reason, own in names.items():
+        more = f" and {len(own) - SKIPPED} more" if len(own) > SKIPPED else ""
+        yield f"{', '.join(own[:SKIPPED])}{more}: skipped, {reason}"
 
 
 def write_product(product: Product, target: Path, result: "Result") -> bool:
