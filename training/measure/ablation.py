@@ -265,22 +265,28 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
-    """Lines of the table, and the router for those without one; raises ValueError if there is nothing to do."""
-    lines = lines_of_runs(args.runs) if args.runs else []
-    for weights in (line_of_weights(*named) for named in names_of(args.weights).items()):
-        lines += [weights, *(lines_of_networks(weights) if args.each_network else [])]
+def find_lines(folder: Path | None, weights_folders: Sequence[Path], each_network: bool) -> tuple[list[Line], Path]:
+    """Lines of the table, and the router for those without one; raises ValueError if there is nothing to do.
+
+    Parameters
+    ----------
+    folder : of training.protocol
+    each_network : whether each network of the weights folders has a line, too
+    """
+    lines = lines_of_runs(folder) if folder else []
+    for weights in (line_of_weights(*named) for named in names_of(weights_folders).items()):
+        lines += [weights, *(lines_of_networks(weights) if each_network else [])]
     if not lines:
         raise ValueError(
-            f"{args.runs}: holds no networks; give a folder of training.protocol"
-            if args.runs
+            f"{folder}: holds no networks; give a folder of training.protocol"
+            if folder
             else "nothing to compare; give --runs or --weights"
         )
-    routers = [runs.router(args.runs)] if args.runs and runs.router(args.runs).exists() else []
+    routers = [runs.router(folder)] if folder and runs.router(folder).exists() else []
     routers += [line.router for line in lines if line.router]
     if not routers:
         raise ValueError(
-            f"{runs.router(args.runs)}: no router there to guess the cells' size; train it, or give a folder "
+            f"{runs.router(folder)}: no router there to guess the cells' size; train it, or give a folder "
             "that has one with --weights"
         )
     return lines, routers[0]
@@ -289,7 +295,7 @@ def find_lines(args: argparse.Namespace) -> tuple[list[Line], Path]:
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    lines, router = find_lines(args)
+    lines, router = find_lines(args.runs, args.weights, args.each_network)
     records = [r for r in read_manifest(args.manifest, args.split) if r.label]
     if args.limit:
         records = pick_balanced(records, args.limit)
