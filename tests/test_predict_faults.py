@@ -225,6 +225,16 @@ def test_each_part_has_a_report_of_its_own(tmp_path, run, image, caplog):
         assert run("--part", "2/2", report=tmp_path / name) == (0, {"b.png": "done"})
 
 
+def test_a_part_warns_of_its_own_names_alone(tmp_path, run, image, caplog):
+    """Though they depend on those of the other parts."""
+    image("a.x.png"), image("a.y.png"), image("a.z.png")
+    report = tmp_path / "report-2.json"
+    assert run("--part", "2/3", "--challenge-names", report=report) == (0, {"a.y.png": "done"})
+    assert "a.y.png: another image has the same name" in caplog.text
+    assert "a.z.png" not in caplog.text
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.y_label.tiff"]
+
+
 def test_two_calls_do_not_write_over_each_other(tmp_path, run, image, labels):
     image("exp1.png")
     run()

@@ -205,7 +205,7 @@ def test_a_stack_that_was_stopped_is_done_by_the_next_run(tmp_path, run, monkeyp
     tables = [list(csv.DictReader(lines)) for lines in texts]
     areas = np.bincount(written["a_label.tiff"].ravel())[1:].tolist()
     assert [int(row["area"]) for table in tables for row in table] == areas
-    assert all([int(row["label"]) for row in table] == list(range(1, len(table) + 1)) for table in tables)
+    assert [int(row["label"]) for table in tables for row in table] == list(range(1, len(areas) + 1))
 
 
 def test_corrections_of_a_stacks_planes_are_not_written_over(tmp_path, run):
@@ -236,6 +236,8 @@ def test_a_plane_of_a_stack_is_segmented_as_it_is_alone(tmp_path, run):
     assert one["class_probability"] is not None
     for name in ("class", "class_probability", "uncertain_route", "doubts", "size_agreement", "second_diameter_px"):
         assert row[name] == one[name], name
+    assert one["warnings"]
+    assert row["warnings"] == one["warnings"], "once for all planes"
 
 
 def test_a_table_of_other_labels_is_told(tmp_path, run):
@@ -267,6 +269,20 @@ def test_files_of_other_planes_are_told(tmp_path, run):
     tifffile.imwrite(tmp_path / "out" / "a_z1_label.tiff", COINS)  # of a_z1.tif
     (row,) = run(*words, "--z", "mean")[2]
     assert "other labels" not in (row["warnings"] or "")
+
+
+def test_a_planes_files_are_not_those_of_another_image(tmp_path, run):
+    """Also where files are written over; the stack's are there."""
+    stack = np.stack([COINS] * 2)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    cv2.imwrite(str(tmp_path / "a_z1.png"), np.zeros_like(COINS))
+    code, written, rows = run(
+        "-i", tmp_path / "a.ome.tif", tmp_path / "a_z1.png", "--z", "each", "--table", "--overwrite"
+    )
+    assert code == 1
+    assert f"a_z1_cells.csv is already that of {tmp_path / 'a.ome.tif'}; run this file alone" in rows[1]["status"]
+    assert list(written) == ["a_label.tiff"]
+    assert len((tmp_path / "out" / "a_z1_cells.csv").read_text().splitlines()) > 1
 
 
 def test_links_to_one_file_are_images_of_their_own(tmp_path, run):

@@ -1,6 +1,6 @@
 """Outlines for ImageJ's ROI manager: a zip with a ROI for each cell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,19 @@ LARGEST = 60_535  # pixels; ImageJ's ROIs count no farther
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a path, as java.awt.geom.PathIterator
 
 
-def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]) -> None:
+def write_imagej_rois(
+    path: Path,
+    polygons: PolygonStore,
+    shape: tuple[int, int],
+    place: Mapping[str, int] | None = None,
+    cells_before: int = 0,
+) -> None:
     """Write one ROI a cell, named by its number: a traced outline, or a composite where a cell has holes or pieces.
+
+    Parameters
+    ----------
+    place : in a stack, see `inference.reading.Image.place`
+    cells_before : in the planes before, from which the cells are numbered on
 
     Raises
     ------
@@ -25,14 +36,20 @@ def write_imagej_rois(path: Path, polygons: PolygonStore, shape: tuple[int, int]
 
     def rois() -> Iterator:
         for numbers, batch in polygons:
-            for number, polygon in zip(numbers.tolist(), batch):
-                yield _roi(f"{number:0{digits}}", rings_of(polygon))
+            for number, polygon in zip((numbers + cells_before).tolist(), batch):
+                roi = _roi(f"{number:0{digits}}", rings_of(polygon))
+                for name, value in position.items():
+                    setattr(roi, name, value)
+                yield roi
 
     if max(shape) > LARGEST:
         raise OutputRefused(
             f"ImageJ's ROIs end at {LARGEST} pixels, and this image has {shape[1]}x{shape[0]}; use the GeoJSON"
         )
-    digits = len(str(len(polygons)))
+    digits = len(str(cells_before + len(polygons)))
+    position = {f"{axis.lower()}_position": entry + 1 for axis, entry in (place or {}).items()}
+    if len(position) == 1:  # ImageJ has a single number for it, whatever the axis is
+        position = {"position": next(iter(position.values()))}
     with whole_file(path) as partial:
         roifile.roiwrite(partial, rois(), mode="w")
 

@@ -33,4 +33,4 @@ def write_label_png(path: Path, labels: LabelRows, most_pixels: int = LIMITS.png
     ok, data = cv2.imencode(".png", labels.array(np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert ok, "OpenCV encodes any uint16 plane"
     with whole_file(path) as partial:
-        data.tofile(partial)
+        partial.write_bytes(data)

@@ -188,4 +188,4 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     ok, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     assert ok, "OpenCV encodes any uint8 RGB picture"
     with whole_file(path) as partial:
-        data.tofile(partial)
+        partial.write_bytes(data)

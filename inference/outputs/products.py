@@ -42,13 +42,13 @@ def _table(path: Path, result: "Result") -> None:
 def _rois(path: Path, result: "Result") -> None:
     from inference.outputs.imagej_rois import write_imagej_rois
 
-    write_imagej_rois(path, result.polygons, result.labels.shape)
+    write_imagej_rois(path, result.polygons, result.labels.shape, result.place, result.cells_before)
 
 
 def _geojson(path: Path, result: "Result") -> None:
     from inference.outputs.geojson import write_geojson
 
-    write_geojson(path, result.polygons, result.table)
+    write_geojson(path, result.polygons, result.table, result.place)
 
 
 def _cellpose(path: Path, result: "Result") -> None:

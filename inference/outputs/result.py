@@ -1,5 +1,6 @@
 """All that outputs are made of: an image, its labels, and what is measured of them when it is first asked for."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ class Result:
     limits : what is held in memory, and shown in full
     wanted : which cells are kept
     style : how the overlay is drawn
+    place : in a stack of labels, see `inference.reading.Image.place`
+    cells_before : in the planes before this one; cells are numbered on from these wherever they are named
     """
 
     def __init__(
@@ -44,8 +47,11 @@ class Result:
         limits: Limits,
         wanted: CellFilter = EVERY_CELL,
         style: OverlayStyle = PLAIN,
+        place: Mapping[str, int] | None = None,
+        cells_before: int = 0,
     ):
         self.source, self.picture, self.style, self.limits, self._folder = source, picture, style, limits, folder
+        self.place, self.cells_before = place or {}, cells_before
         self.plan: Plan = segmentation.plan
         self._open = ExitStack()
         height, width = picture.shape
@@ -88,9 +94,10 @@ class Result:
     @cached_property
     def table(self) -> CellTable:
         """See `inference.outputs.cell_table.measure_cells`."""
-        return measure_cells(
+        table = measure_cells(
             self.labels, self.extents, self.picture.pixels, self.picture.channels, self.pixel_size, self.probabilities
         )
+        return table | {"label": table["label"] + self.cells_before}
 
     @cached_property
     def polygons(self) -> "PolygonStore":
@@ -107,4 +114,6 @@ class Result:
     def overlay(self) -> np.ndarray:
         """The picture with the cells' outlines, (h, w, 3) uint8."""
         labels = self.labels.thinned(reduction(self.labels.shape, self.limits))
+        if self.cells_before:
+            labels = np.where(labels > 0, labels + self.cells_before, 0)
         return draw_overlay(self.shown, labels, self.style)

@@ -157,6 +157,7 @@ def _image(path: Path, series: Series, suffix: str, options: ReadOptions, settin
             series.convert,
             series.converted,
             series.inverted,
+            series.absent,
         )
         words = "; ".join([said, *say_planes(axes, shape, entries)])
         how = f"{axes.replace('?', '')} ({words})"

@@ -72,12 +72,14 @@ class Image:
         """A plane of the stack, from 0."""
         return self.load(self.views[number])
 
+    def place(self, number: int) -> dict[str, int]:
+        """Where a plane lies along each axis of the stack, from 0, such as {"T": 0, "Z": 2}; {} for the only plane."""
+        entries = np.unravel_index(number, self.stack or (1,))
+        return {axis: int(entry) for axis, entry in zip(self.stack_axes, entries)}
+
     def plane_suffix(self, number: int) -> str:
         """What results of a plane alone have behind the image's name: "" for the only plane, else such as "_t1_z3"."""
-        return "".join(
-            f"_{axis.lower()}{int(entry) + 1}"
-            for axis, entry in zip(self.stack_axes, np.unravel_index(number, self.stack or (1,)))
-        )
+        return "".join(f"_{axis.lower()}{entry + 1}" for axis, entry in self.place(number).items())
 
 
 def partners_of(images: Iterable[Image]) -> set[Path]:

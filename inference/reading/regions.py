@@ -27,6 +27,7 @@ class Regions:
     convert : from stored (h, w) or (h, w, S) pixels to colours, or None
     converted : number of channels and dtype that `convert` gives
     inverted : 0 is white
+    absent : bool, of the first axes, planes that are not there, which projections leave out; None where all are
     """
 
     store: Any
@@ -38,6 +39,7 @@ class Regions:
     convert: Callable[[np.ndarray], np.ndarray] | None = None
     converted: tuple[int, np.dtype] | None = None
     inverted: bool = False
+    absent: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,6 +103,8 @@ class Regions:
 
     def _read(self, region: tuple[slice, slice], entries: tuple[int, ...]) -> np.ndarray:
         """Some channels of a region: (h, w, entries), or (h, w) of a store without channels."""
+        if self.absent is not None and self.convert is None and len(entries) > 1:  # each channel has planes of its own
+            return np.concatenate([self._read(region, (entry,)) for entry in entries], axis=-1)
         place: list[int | slice] = [0] * len(self.store.shape)
         place[self.y], place[self.x] = region
         order = [self.y, self.x]
@@ -128,12 +132,16 @@ class Regions:
                 return self.convert(block)
             return invert(block) if self.inverted else block
         (axis, how), *rest = projected
-        count = self.store.shape[axis]
-        return reduce_planes(
-            (self._project([i if a == axis else p for a, p in enumerate(place)], order, rest) for i in range(count)),
-            count,
-            how,
-        )
+        places = [[i if a == axis else p for a, p in enumerate(place)] for i in range(self.store.shape[axis])]
+        there = [one for one in places if not self._is_absent(one, rest)] or places
+        return reduce_planes((self._project(one, order, rest) for one in there), len(there), how)
+
+    def _is_absent(self, place: list, projected: list[tuple[int, str]]) -> bool:
+        """Whether nothing of a place is there, wherever it is along axes that are projected."""
+        if self.absent is None:
+            return False
+        index = [slice(None) if axis in dict(projected) else entry for axis, entry in enumerate(place)]
+        return bool(self.absent[tuple(index[: self.absent.ndim])].all())
 
 
 def finite(plane: np.ndarray) -> np.ndarray:

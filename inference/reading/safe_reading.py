@@ -97,9 +97,10 @@ class _File:
                     self._fill(memoryview(pixels.reshape(-1).view(np.uint8)) if pixels.size else memoryview(b""))
             except TimeoutError:
                 self._end()
+                short = "--timeout is too short for it, or " if self.seconds < READ_SECONDS else ""
                 raise ImageError(
-                    f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; the file is damaged or of "
-                    "an unusual layout: save it as a plain TIFF"
+                    f"{self.path.name}: its decoder gave no answer for {self.seconds:g} s; {short}the file is damaged "
+                    "or of an unusual layout: save it as a plain TIFF"
                 ) from None
             except (EOFError, OSError, ValueError):
                 raise ImageError(f"{self.path.name}: {self._how_it_ended()}") from None

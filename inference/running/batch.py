@@ -20,6 +20,7 @@ from inference.reading.safe_reading import SafeReader
 from inference.running.claims import Claims, NotOurs, check_folder, make_folder
 from inference.running.dry_run import check_report, dry_run
 from inference.running.finding import Found, Skipped
+from inference.running.messages import skipped_lines
 from inference.running.naming import result_names
 from inference.running.opened import open_all
 from inference.running.provenance import settings_digest
@@ -41,9 +42,10 @@ def run(request: Request) -> int:
         found, skipped = request.find()
         names = result_names(found, request.names)
         images = part_of(found, request.part)
+        own_names = {image.path: names[image.path] for image in images}
         part = f"{request.part[0]}/{request.part[1]} of {len(found)}" if request.part else None
-        for entry in skipped:
-            log.warning("%s: skipped, %s", entry.path.name, entry.reason)
+        for line in skipped_lines(skipped):
+            log.warning("%s", line)
         if request.dry:
             check_folder(request.folder, "-o")
             claims = claims_of(request, found, names)
@@ -64,9 +66,10 @@ def run(request: Request) -> int:
         claims = claims_of(request, found, names)
         with ExitStack() as stack:
             if request.dask is None:
-                segment = in_this_process(request, images, names, claims)  # reading begins, the imports go on meanwhile
+                # Reading begins, the imports go on meanwhile.
+                segment = in_this_process(request, images, own_names, claims)
             else:
-                segment = on_cluster(request, images, names, claims)
+                segment = on_cluster(request, images, own_names, claims)
             report = stack.enter_context(Report(request.report, request.brief, part, request.resume))
             page = stack.enter_context(open_page(request)) if request.page else None
             rows = segment(report, page)

@@ -3,15 +3,16 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
 from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels
-from inference.running.provenance import UNWRITTEN, Provenance, content_digest
+from inference.running.provenance import REFUSED, UNWRITTEN, Provenance, content_digest
 
 HEADS = {  # how the files of these options begin: a report as CSV or JSON, a page
-    "--report": re.compile(rb'status,image,|\[\s*(\{"status": |\])'),
+    "--report": re.compile(rb'(?:\xef\xbb\xbf)?status,image,|\[\s*(\{"status": |\])'),
     "--page": re.compile(rb'<!DOCTYPE html>\s.*<meta name="generator" content="multistream-cellseg">', re.DOTALL),
 }
 HEAD_BYTES = 200  # in which that is found
@@ -30,14 +31,12 @@ class Claim:
 
     tag : what the labels are made of
     labels : the label file
-    complete : whether what is there is already made of the same
     cells : in labels that are to be kept; None where they are to be made
     stale : ends of the names of files that were made of other labels than these
     """
 
     tag: Provenance
     labels: Path
-    complete: bool = False
     cells: int | None = None
     stale: tuple[str, ...] = ()
     _old: tuple[Path, ...] = ()
@@ -54,12 +53,18 @@ class Claim:
         for path in self._old:
             path.unlink(missing_ok=True)
 
-    def seal(self, files: Iterable[Path]) -> None:
+    def seal(self, files: Iterable[Path], refused: Iterable[Path] = ()) -> None:
         """Note in the labels what files beside them are like, now that they are written: whether somebody changes them
         is seen by that.
+
+        Parameters
+        ----------
+        refused : files that are not there, as their formats cannot hold the image
         """
-        if written := {_end(self.labels, path): content_digest(path) for path in files if path.is_file()}:
-            self.tag.note(self.labels, written)
+        noted = {_end(self.labels, path): content_digest(path) for path in files if path.is_file()}
+        noted |= {_end(self.labels, path): REFUSED for path in refused}
+        if noted:
+            self.tag.note(self.labels, noted)
 
 
 @dataclass(frozen=True)
@@ -96,11 +101,13 @@ class Claims:
         NotOurs
             If one of the files is there and may not be written over.
         OSError
-            If one that this program wrote cannot be read.
+            If one that this program wrote cannot be read, or a name is too long.
         """
         beside = tuple(path for paths in others.values() for path in paths)
         for path in (labels, *beside):
             self._refuse_input(file.name, path)
+            with suppress(FileNotFoundError):
+                path.lstat()  # which raises for a name that is too long
         source = blake2b(os.fsencode(os.path.abspath(file)), digest_size=8).hexdigest()
         tag = Provenance(self.version, image, self.settings, source, tuple(others))
         old = Provenance.of(labels) if labels.exists() else None
@@ -124,22 +131,22 @@ class Claims:
                         f"{file.name}: {foreign[0]} is there and not made by this program of the same image; "
                         "--overwrite replaces it, or choose another output folder with -o"
                     )
+        digests = old.digests if old else {}
         complete = (
             tag.same_labels(old)
             and old is not None
             and set(others) <= set(old.files)
-            and all(path.exists() for path in beside)
+            and all(path.exists() or digests.get(_end(labels, path)) == REFUSED for path in beside)
         )
         cells = count_cells(labels) if self.resume and complete and holds_labels(labels, shape) else None
         guarded = () if self.overwrite else beside
         if cells is None:
             _refuse_changed(file.name, labels, guarded)
         earlier = tuple(dict.fromkeys(suffix for suffix in known if suffix not in others))
-        digests = {**(old.digests if old else {}), **{_end(labels, path): UNWRITTEN for path in beside}}
+        digests = {**digests, **{_end(labels, path): UNWRITTEN for path in beside}}
         return Claim(
             replace(tag, earlier=earlier, digests=digests),
             labels,
-            complete,
             cells,
             () if tag.same_labels(old) else known,
             tuple(path for suffix, paths in others.items() if suffix in known or self.overwrite for path in paths),

@@ -2,6 +2,7 @@
 network."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from inference.outputs.label_tiff import LABEL_SUFFIX
@@ -55,15 +56,16 @@ def dry_run(
             target = names[found.path].with_name(f"{names[found.path].name}{image.suffix}")
             labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
             pixels = view.shape[0] * view.shape[1] / 1e6
-            owner = owners.setdefault(labels, file)
+            beside = plane_files(target, image, request.suffixes[1:])
+            taken = [path for path in (labels, *chain(*beside.values())) if owners.setdefault(path, file) != file]
             status = (
-                f"failed: {labels} is also that of {owner}"
-                if owner != file
+                f"failed: {taken[0]} is also that of {owners[taken[0]]}"
+                if taken
                 else _status(request, claims, found.path, digest, image, target)
             )
             said = (
                 f"{file}: {view.reading}{f', {planes} planes' if planes > 1 else ''} -> "
-                f"{', '.join((str(labels), *_beside(request, image, target)))}"
+                f"{', '.join((str(labels), *map(_said, beside.values())))}"
             )
             if status != KEPT:
                 seconds, memory = planes * (SECONDS_AN_IMAGE + SECONDS_A_MEGAPIXEL * pixels), _memory_mb(image)
@@ -129,10 +131,9 @@ def _status(request: Request, claims: Claims, path: Path, digest: str, image: Im
     return TO_DO
 
 
-def _beside(request: Request, image: Image, target: Path) -> list[str]:
-    """What is written beside the labels; of a stack the files of the first plane and of the last one."""
-    files = plane_files(target, image, request.suffixes[1:]).values()
-    return [str(own[0]) if len(own) == 1 else f"{own[0]} to {own[-1].name}" for own in files]
+def _said(files: Sequence[Path]) -> str:
+    """Files of one kind; of a stack those of the first plane and of the last one."""
+    return str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
 
 
 def _memory_mb(image: Image) -> float:

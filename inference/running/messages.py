@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,15 @@ from inference.machine import lacks_memory
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
 from inference.reading.picture import ImageError
+from inference.running.finding import Skipped
 from inference.running.report import ReportRow
 from models.checksums import CheckpointError
 from models.classes import CLASSES
 
 if TYPE_CHECKING:
     from inference.outputs.result import Result
+
+SKIPPED = 5  # names in a line
 
 log = logging.getLogger(__name__)
 
@@ -59,53 +62,57 @@ def summary_of(row: ReportRow) -> str:
     )
 
 
-def write_product(product: Product, target: Path, result: "Result") -> None:
+def skipped_lines(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """A line for each reason, with the first of what is left out for it; the report names all."""
+    names: dict[str, list[str]] = {}
+    for entry in skipped:
+        names.setdefault(entry.reason, []).append(entry.path.name)
+    for reason, own in names.items():
+        more = f" and {len(own) - SKIPPED} more" if len(own) > SKIPPED else ""
+        yield f"{', '.join(own[:SKIPPED])}{more}: skipped, {reason}"
+
+
+def write_product(product: Product, target: Path, result: "Result") -> bool:
     """Write one more file; where its format cannot hold the image, or a library for it is missing, a warning says
-    so.
+    so. Returns whether its format can hold the image.
     """
     try:
         product.write(target, result)
     except (ImportError, OutputRefused) as error:
         reason = f"it needs {error.name}: pip install {error.name}" if isinstance(error, ImportError) else error
         log.warning("%s: %s is not written: %s", result.source.name, target.name, reason)
+        return isinstance(error, ImportError)
+    return True
 
 
-def warn_of(name: str, result: "Result") -> None:
-    """Say what may be wrong with an image's cells."""
+def warnings_of(name: str, result: "Result") -> Iterator[str]:
+    """What may be wrong with an image's cells."""
     plan = result.plan
     if result.summary.cut_cells:
-        log.warning(
-            "%s: %d cells are larger than the part of the image that was looked at in one go, and may be cut; "
-            "--diameter with their size makes the parts larger",
-            name,
-            result.summary.cut_cells,
+        yield (
+            f"{name}: {result.summary.cut_cells} cells are larger than the part of the image that was looked at in one "
+            "go, and may be cut; --diameter with their size makes the parts larger"
         )
     if plan.route and plan.route.uncertain:
-        log.warning(
-            "%s: the router is not sure of the kind of image (%s); the network for %s images ran, --route chooses "
-            "another one",
-            name,
-            ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities)),
-            plan.image_class.name,
+        shares = ", ".join(f"{c.name}: {p:.2f}" for c, p in zip(CLASSES, plan.route.probabilities))
+        yield (
+            f"{name}: the router is not sure of the kind of image ({shares}); the network for {plan.image_class.name} "
+            "images ran, --route chooses another one"
         )
     if not plan.brown:
-        log.warning(
-            "%s: the cells were looked for without the brown stain, which hid them; if there are brown nuclei, "
-            "--route small-colour keeps the stain",
-            name,
+        yield (
+            f"{name}: the cells were looked for without the brown stain, which hid them; if there are brown nuclei, "
+            "--route small-colour keeps the stain"
         )
     if not plan.glare:
-        log.warning(
-            "%s: a few places are much brighter than all the rest; the contrast was stretched for the rest, "
-            "--same-contrast leaves them in",
-            name,
+        yield (
+            f"{name}: a few places are much brighter than all the rest; the contrast was stretched for the rest, "
+            "--same-contrast leaves them in"
         )
     if plan.unsure_of_size:
-        log.warning(
-            "%s: the cells found change with the size that is assumed for them (taken: %.0f px); look at the labels, "
-            "--diameter with the true size may find others",
-            name,
-            plan.diameter,
+        yield (
+            f"{name}: the cells found change with the size that is assumed for them (taken: {plan.diameter:.0f} px); "
+            "look at the labels, --diameter with the true size may find others"
         )
 
 

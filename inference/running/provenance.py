@@ -21,6 +21,7 @@ TAG = re.compile(
     r"files:(?P<files>\S*)( earlier:(?P<earlier>\S*))?( digests:(?P<digests>\S*))?"
 )
 UNWRITTEN = "0" * 8  # in the place of a file's digest, until the file is there
+REFUSED = "-" * 8  # of one that is not there, as its format cannot hold the image
 PIECE = 2**20  # bytes of a file that are read at once
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inference import __version__
-from inference.outputs.filters import EVERY_CELL, CellFilter
 from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
@@ -20,7 +19,7 @@ from inference.reading import Image, ImageError, Picture
 from inference.running.claims import Claim, Claims
 from inference.running.finding import Found
 from inference.running.memory_need import check_memory
-from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warn_of, write_product
+from inference.running.messages import collected_warnings, describe, summary_of, too_slow, warnings_of, write_product
 from inference.running.naming import Names, left_over, plane_files
 from inference.running.opened import Opened
 from inference.running.progress import Progress
@@ -76,7 +75,7 @@ class Run:
     report: Report
     page: "Page | None"
     claims: Claims
-    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # files of the label files so far
+    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # files of the results so far
 
     def all(self, images: Sequence[Found], planes: Iterator[Opened]) -> list[ReportRow]:
         """Segment the images one after the other."""
@@ -151,10 +150,12 @@ class Run:
         target = request.folder / name.with_name(f"{name.name}{image.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         labels = target.with_name(f"{target.name}{LABEL_SUFFIX}")
-        if (owner := self._owners.setdefault(labels, first.found.path)) != first.found.path:
-            raise ValueError(
-                f"{file}: {labels.name} is already that of {owner}; run this file alone, into another folder"
-            )
+        beside = plane_files(target, image, request.suffixes[1:])
+        for path in (labels, *chain(*beside.values())):
+            if (owner := self._owners.setdefault(path, first.found.path)) != first.found.path:
+                raise ValueError(
+                    f"{file}: {path.name} is already that of {owner}; run this file alone, into another folder"
+                )
         height, width = picture.shape
         pixel_size = PixelSize.of(picture)
         row = ReportRow(
@@ -172,7 +173,6 @@ class Run:
             images=first.images,
             version=__version__,
         )
-        beside = plane_files(target, image, request.suffixes[1:])
         claim = self.claims.claim(first.found.path, first.digest, labels, beside, (*image.stack, height, width))
         if claim.cells is not None:
             if self.page:
@@ -194,8 +194,11 @@ class Run:
             like = self.segmenter.segment(
                 middle, class_=request.class_, diameter=diameter, ends=self.common.ends_of(picture)
             ).plan
-        common = _Planes(
+        work = _Work(
             first.found.path,
+            image,
+            target,
+            claim,
             row,
             diameter,
             like,
@@ -203,17 +206,14 @@ class Run:
             lambda total: on_tile(total * first.images * len(image.views)),
         )
         if image.stack:
-            return self._stack(common, chain((first,), others), image, target, labels, claim)
+            return self._stack(work, chain((first,), others))
         clock = Stopwatch()
-        with self._segmented(common, first, clock) as result, clock("write"):
-            claim.clear()
-            self._write_labels(labels, [result.labels], file, picture, image, claim)
-            self._write_others(common, result, target, row.image + image.suffix, claim)
-        return self._row(common, first, result, clock)
+        with self._segmented(work, first, clock) as result, clock("write"):
+            self._write_labels(work, [result.labels], picture)
+            self._write_others(work, result)
+        return self._row(work, first, result, clock)
 
-    def _stack(
-        self, common: "_Planes", planes: Iterable[Opened], image: Image, target: Path, labels: Path, claim: Claim
-    ) -> ReportRow:
+    def _stack(self, work: "_Work", planes: Iterable[Opened]) -> ReportRow:
         """Segment a stack: all planes, then their labels are written, then each plane's own files.
 
         In this order, as files beside no labels that name them are not known for this program's own: a run that is
@@ -221,102 +221,98 @@ class Run:
         """
         from inference.segmentation import Segmentation  # late: PyTorch is imported
 
-        request, rows = self.request, []
+        request, image, rows = self.request, work.image, []
         with LabelStore(request.folder) as store:
             kept: list[LabelRows] = []
             segmented: list[Segmentation] = []
             for plane in planes:
                 clock = Stopwatch()
-                with self._segmented(common, plane, clock) as result, clock("write"):
+                with self._segmented(work, plane, clock) as result, clock("write"):
                     kept.append(store.add(result.labels, result.labels.shape))
                 summary = replace(result.summary, probabilities=result.probabilities)
                 segmented.append(Segmentation.of_stored(result.plan, kept[-1], summary))
-                rows.append(self._row(common, plane, result, clock))
+                rows.append(self._row(work, plane, result, clock))
             clock = Stopwatch()
             with clock("write"):
-                claim.clear()
-                self._write_labels(labels, _numbered_on(kept), common.file, image.views[0], image, claim)
+                self._write_labels(work, _numbered_on(kept), image.views[0])
+                cells = 0
                 for number, segmentation in enumerate(segmented):
                     picture = image.open(number) if request.products or self.page else image.views[number]
-                    suffix = image.plane_suffix(number)
-                    own_files = target.with_name(f"{target.name}{suffix}")
-                    with self._result(common, picture, segmentation) as result:
-                        name = f"{common.row.image}{image.suffix}{suffix}"
-                        self._write_others(common, result, own_files, name, claim)
+                    place = image.place(number)
+                    with self._result(work, picture, segmentation, place=place, cells_before=cells) as result:
+                        self._write_others(work, result, image.plane_suffix(number))
+                        cells += result.labels.cells
         total = add_rows(rows)
         stages = {**total.stages, "write": total.stages["write"] + clock.seconds["write"]}
         return replace(total, stages=stages, peak_memory_mb=peak_memory_mb())
 
-    def _write_labels(
-        self, path: Path, planes: Sequence[LabelRows], file: str, picture: Picture, image: Image, claim: Claim
-    ) -> None:
-        request = self.request
-        name = escaped(" ".join(part for part in (file, image.name) if part))
+    def _write_labels(self, work: "_Work", planes: Sequence[LabelRows], picture: Picture) -> None:
+        """Write the labels of all planes, with what the file tells of one of them."""
+        request, image = self.request, work.image
+        work.claim.clear()
         write_label_tiff(
-            path,
+            work.claim.labels,
             planes,
             PixelSize.of(picture),
             stack=image.stack,
             stack_axes=image.stack_axes,
             tiled=request.tiled,
             colours=request.colours,
-            image=name,
+            image=escaped(" ".join(part for part in (work.file, image.name) if part)),
             channels=list(map(escaped, picture.channels)),
-            software=str(claim.tag),
+            software=str(work.claim.tag),
         )
 
-    def _write_others(self, common: "_Planes", result: "Result", target: Path, name: str, claim: Claim) -> None:
+    def _write_others(self, work: "_Work", result: "Result", plane: str = "") -> None:
         """Write what is made of a plane beside the labels that are there, and tell of it.
 
         Parameters
         ----------
-        target : the plane's files without what is added for their kinds
-        name : of the plane on the page
+        plane : what its files and its entry on the page have behind the image's name
         """
         products = [PRODUCTS[option] for option in self.request.products]
-        files = [target.with_name(f"{target.name}{product.suffix}") for product in products]
-        for product, file in zip(products, files):
-            write_product(product, file, result)
-        claim.seal(files)
-        warn_of(common.file, result)
+        files = [work.target.with_name(f"{work.target.name}{plane}{product.suffix}") for product in products]
+        refused = [file for product, file in zip(products, files) if not write_product(product, file, result)]
+        work.claim.seal(files, refused)
+        for warning in warnings_of(work.file, result):
+            if warning not in work.warnings:  # planes of a stack have most of theirs in common
+                log.warning("%s", warning)
         if self.page:
-            self.page.add_result(name, result, common.warnings)
+            self.page.add_result(f"{work.row.image}{work.image.suffix}{plane}", result, work.warnings)
 
-    def _segmented(self, common: "_Planes", plane: Opened, clock: Stopwatch) -> "Result":
+    def _segmented(self, work: "_Work", plane: Opened, clock: Stopwatch) -> "Result":
         """The cells of a plane that are wanted."""
         request, picture = self.request, plane.picture
-        check_memory(common.file, picture, request.limits)
+        check_memory(work.file, picture, request.limits)
         try:
             wanted = request.wanted(PixelSize.of(picture))
         except ValueError as error:
-            raise ImageError(f"{common.file}: {error}") from None
+            raise ImageError(f"{work.file}: {error}") from None
         segmentation = self.segmenter.segment(
             picture,
             class_=request.class_,
-            diameter=common.diameter,
-            like=common.like,
+            diameter=work.diameter,
+            like=work.like,
             sensitivity=request.sensitivity,
             ends=self.common.ends_of(picture),
-            on_tile=common.on_tile,
+            on_tile=work.on_tile,
         )
         segmentation.rows = clock.steps("rows", segmentation.rows)  # the time of the stages before is counted there
         with clock("write"):
-            return self._result(common, picture, segmentation, wanted)
+            return self._result(work, picture, segmentation, wanted=wanted)
 
-    def _result(
-        self, common: "_Planes", picture: Picture, segmentation: "Segmentation", wanted: CellFilter = EVERY_CELL
-    ) -> "Result":
+    def _result(self, work: "_Work", picture: Picture, segmentation: "Segmentation", **more: Any) -> "Result":
         from inference.outputs.result import Result  # late: numba is imported
 
         request = self.request
-        return Result(common.source, picture, segmentation, request.folder, request.limits, wanted, request.style)
+        return Result(work.source, picture, segmentation, request.folder, request.limits, style=request.style, **more)
 
-    def _row(self, common: "_Planes", plane: Opened, result: "Result", clock: Stopwatch) -> ReportRow:
+    def _row(self, work: "_Work", plane: Opened, result: "Result", clock: Stopwatch) -> ReportRow:
         """The line of a plane that is done."""
         request, picture, ends = self.request, plane.picture, self.common.ends_of(plane.picture)
         plan, summary = result.plan, result.summary
         return replace(
-            common.row,
+            work.row,
             status="done",
             cells=result.labels.cells,
             removed_cells=result.found - result.labels.cells,
@@ -361,10 +357,12 @@ def _contrast(ends: "Ends | None", plan: "Plan") -> str:
 
 
 @dataclass(frozen=True)
-class _Planes:
-    """What the planes of an image have in common.
+class _Work:
+    """An image that is being done: what its planes have in common.
 
     source : the image's file
+    target : its results without what is added for their kinds
+    claim : of these
     row : of the report, as far as it is known before
     diameter : None where it is not known before
     like : how the middle plane of a stack is segmented, and so all of them
@@ -372,6 +370,9 @@ class _Planes:
     """
 
     source: Path
+    image: Image
+    target: Path
+    claim: Claim
     row: ReportRow
     diameter: float | None
     like: "Plan | None"

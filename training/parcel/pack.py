@@ -85,20 +85,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def chosen(args: argparse.Namespace) -> list[Record]:
-    """The images of the manifest that travel."""
-    check_sources(args.manifest, args.training.leave_out, "--leave-out")
-    training = training_records(args.training)
-    if args.most:
+def chosen(manifest: Path, options: argparse.Namespace, most: int | None) -> list[Record]:
+    """The images of the manifest that travel.
+
+    Parameters
+    ----------
+    options : of the training
+    most : images of a source; None for all
+    """
+    check_sources(manifest, options.leave_out, "--leave-out")
+    training = training_records(options)
+    if most:
         sources = grouped(training, lambda record: record.source)
-        training = [r for own in sources.values() for r in pick_balanced(own, args.most)]
-    if not args.training.validate_images:
+        training = [r for own in sources.values() for r in pick_balanced(own, most)]
+    if not options.validate_images:
         return training
     known = {record.source for record in training}
-    held_out = [r for r in of_trained_sources(args.manifest, read_manifest(args.manifest, "val")) if r.source in known]
+    held_out = [r for r in of_trained_sources(manifest, read_manifest(manifest, "val")) if r.source in known]
     if not held_out:
-        raise ValueError(f"{args.manifest}: no image of split 'val' to validate with; give --validate-images 0")
-    return training + pick_balanced(held_out, args.training.validate_images)
+        raise ValueError(f"{manifest}: no image of split 'val' to validate with; give --validate-images 0")
+    return training + pick_balanced(held_out, options.validate_images)
 
 
 def largest_diameter(training: argparse.Namespace) -> float:
@@ -188,7 +194,7 @@ def write_zip(root: Path, target: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     cv2.setNumThreads(1)
-    records, largest = chosen(args), largest_diameter(args.training)
+    records, largest = chosen(args.manifest, args.training, args.most), largest_diameter(args.training)
     if args.training.init_head:
         check_head(args.training.init, args.training.init_head, args.training.diameter is not None)
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
 """Independent programs that read what is written here, and labels with everything that outlines can go wrong on."""
 
 import os
+import resource
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,22 @@ def imagej(program, tmp_path) -> Callable[..., list[str]]:
         return printed.splitlines()
 
     return run
+
+
+@pytest.fixture
+def room() -> Callable[[int], AbstractContextManager]:
+    """Function that gives a context in which no file gets longer than so many bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,12 @@ def written(hard_labels, tmp_path):
     return write(hard_labels, tmp_path / "a.geojson")
 
 
-def write(labels, path):
+def write(labels, path, place=None):
     rows = LabelRows.of(labels)
     extents = Extents.measure(rows)
     table = measure_cells(rows, extents, np.ones(labels.shape, np.uint8), (), None, np.full(rows.cells, 0.75))
     with stored_polygons(rows, extents, path.parent) as polygons:
-        write_geojson(path, polygons, table)
+        write_geojson(path, polygons, table, place)
     return path
 
 
@@ -44,6 +44,17 @@ def test_features_are_detections_with_measurements(written, hard_labels):
         assert measured["probability"] == 0.75
         assert "label" not in measured
         assert "bbox-0" not in measured
+
+
+def test_a_plane_of_a_stack_is_in_the_geometry(hard_labels, tmp_path):
+    """As QuPath's own files have it; shapely takes no notice of it."""
+    features = json.loads(write(hard_labels, tmp_path / "a.geojson", {"T": 4, "Z": 2}).read_text())["features"]
+    assert all(feature["geometry"]["plane"] == {"c": -1, "z": 2, "t": 4} for feature in features)
+    assert shapely.is_valid(shapely.from_geojson([json.dumps(feature["geometry"]) for feature in features])).all()
+
+
+def test_an_image_of_one_plane_has_none_in_the_geometry(written):
+    assert all("plane" not in feature["geometry"] for feature in json.loads(written.read_text())["features"])
 
 
 def test_shapely_reads_valid_polygons_of_the_same_area(written, hard_labels):

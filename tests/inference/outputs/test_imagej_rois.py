@@ -14,10 +14,10 @@ from inference.outputs.refusal import OutputRefused
 roifile = pytest.importorskip("roifile")
 
 
-def written(labels, path):
+def written(labels, path, *stack):
     rows = LabelRows.of(labels)
     with stored_polygons(rows, Extents.measure(rows), path.parent) as polygons:
-        write_imagej_rois(path, polygons, labels.shape)
+        write_imagej_rois(path, polygons, labels.shape, *stack)
     return path
 
 
@@ -43,6 +43,24 @@ def test_names_and_boxes(hard_labels, tmp_path):
     for roi, box in zip(rois, Extents.measure(LabelRows.of(hard_labels)).box[1:], strict=True):
         found = np.array([roi.top, roi.left, roi.bottom, roi.right])
         assert np.abs(found - box).max() <= 1  # roifile adds a pixel to the boxes of polygons
+
+
+def test_numbers_go_on_from_the_planes_before(hard_labels, tmp_path):
+    rois = roifile.roiread(written(hard_labels, tmp_path / "rois.zip", {"Z": 1}, 95))
+    assert [roi.name for roi in rois] == ["096", "097", "098", "099", "100", "101", "102", "103", "104"]
+
+
+@pytest.mark.parametrize(
+    "dimensions, place, shown", [("1, 4, 1", {"Z": 2}, "3 1"), ("1, 3, 5", {"T": 4, "Z": 2}, "3 5")]
+)
+def test_imagej_shows_the_plane_of_a_roi(hard_labels, tmp_path, imagej, dimensions, place, shown):
+    path = written(hard_labels, tmp_path / "rois.zip", place)
+    printed = imagej(
+        f'newImage("a", "16-bit grayscale-mode", 30, 24, {dimensions}); roiManager("open", "{path}");'
+        "for (n = 0; n < roiManager('count'); n++) {"
+        "roiManager('select', n); Stack.getPosition(c, z, t); print(z, t); }"
+    )
+    assert printed == [shown] * 9
 
 
 def test_an_image_too_large_for_rois_is_refused(tmp_path):

@@ -18,6 +18,12 @@ def test_other_programs_read_the_numbers(tmp_path, program):
     assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), labels)
 
 
+def test_a_full_disk_is_told_as_one(tmp_path, room):
+    with room(100), pytest.raises(OSError) as raised:
+        write_label_png(tmp_path / "a.png", LabelRows.of(np.arange(10_000, dtype=np.int32).reshape(100, 100)))
+    assert raised.value.strerror == "File too large"
+
+
 @pytest.mark.parametrize("shape, cells", [((300, 300), 65_536), ((20_000, 20_000), 5)])
 def test_what_a_png_has_no_room_for_is_refused(tmp_path, shape, cells):
     with pytest.raises(OutputRefused, match=f"{cells} cells on {shape[1]}x{shape[0]} pixels"):

@@ -160,3 +160,9 @@ def test_the_file_has_the_colours_in_the_right_order(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     write_png(tmp_path / "a.png", picture)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), picture)
+
+
+def test_a_full_disk_is_told_as_one(tmp_path, room):
+    with room(100), pytest.raises(OSError) as raised:
+        write_png(tmp_path / "a.png", np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3))
+    assert raised.value.strerror == "File too large"

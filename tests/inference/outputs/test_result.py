@@ -8,6 +8,7 @@ import pytest
 
 from inference.limits import Limits
 from inference.outputs.filters import CellFilter
+from inference.outputs.overlay import OverlayStyle, draw_overlay
 from inference.outputs.result import Result
 from inference.reading import Picture
 
@@ -49,6 +50,16 @@ def test_without_a_filter_all_cells_are_there(hard_labels, tmp_path):
     with result_of(hard_labels, tmp_path, limits=Limits(labels_in_memory=0)) as result:
         assert np.array_equal(result.labels.array(), hard_labels)
         assert len(result.table["label"]) == 9
+
+
+def test_a_plane_of_a_stack_numbers_its_cells_on(hard_labels, tmp_path):
+    """In the table and in the overlay's numbers."""
+    numbers = OverlayStyle(numbers=True)
+    with result_of(hard_labels, tmp_path, limits=Limits(), style=numbers, cells_before=20) as result:
+        assert result.table["label"].tolist() == list(range(21, 30))
+        drawn = draw_overlay(result.shown, np.where(hard_labels > 0, hard_labels + 20, 0), numbers)
+        assert np.array_equal(result.overlay, drawn)
+        assert not np.array_equal(result.overlay, draw_overlay(result.shown, hard_labels, numbers))
 
 
 def test_rows_that_break_off_leave_no_file_open(hard_labels, tmp_path):

@@ -2,6 +2,7 @@
 planes of OME-TIFFs."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import zarr
 
 from inference.reading import ImageError, ReadOptions, open_image, open_images
 from inference.reading.absent import absent_chunks
+from inference.reading.regions import Regions
 from inference.reading.safe_reading import SafeReader
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (2, 100, 130), np.uint8)
@@ -129,6 +131,24 @@ def test_a_plane_that_is_chosen_and_was_not_recorded(tmp_path):
     for z in (2, 5):
         with pytest.raises(ImageError, match=rf"a\.ome\.tif: z plane {z} of 5 is not there.*choose another"):
             open_image(path, ReadOptions(z=z))
+
+
+def test_projections_leave_out_planes_that_were_not_recorded(tmp_path):
+    """0 would make the mean darker."""
+    path = recorded(tmp_path / "a.ome.tif", 1, 3, 5)
+    assert (open_image(path, ReadOptions(z="mean")).pixels == 3).all()
+
+
+def test_projections_leave_out_what_a_channel_skips(tmp_path):
+    """Of two z planes and time points of two channels; the first channel lacks a z plane, the second a time point."""
+    absent = np.zeros((2, 2, 2), bool)  # T, Z, C
+    absent[0, 1, 0] = absent[1, :, 1] = True
+    store = np.where(absent, 0, np.array([[[10, 20], [30, 40]], [[50, 60], [70, 80]]]))[..., None, None]
+    regions = partial(Regions, store.astype(np.float32), 3, 4, 2, absent=absent)
+    region = slice(None), slice(None)
+    assert regions(planes=((0, "mean"), (1, "mean")))[region].tolist() == [[[35, 30]]], "(10, 60) and 30"
+    assert regions(planes=((0, 1), (1, "mean")))[region].tolist() == [[[60, 0]]], "of what is not there, empty"
+    assert regions(planes=((0, "mean"), (1, 1)))[region].tolist() == [[[70, 40]]]
 
 
 def test_a_position_at_which_the_recording_was_stopped(tmp_path):

@@ -40,35 +40,40 @@ def claim(folder, claims, image="1" * 16, file="a.png", others=()):
     return claims.claim(folder / file, image, folder / "a_label.tiff", paths(folder, others), SHAPE)
 
 
+def kept(folder, claims, **what):
+    """Whether --resume would keep what is there."""
+    return claim(folder, replace(claims, resume=True), **what).cells is not None
+
+
 def test_nothing_there(tmp_path, claims):
-    assert not claim(tmp_path, claims, others=["_overlay.png"]).complete
+    assert not kept(tmp_path, claims, others=["_overlay.png"])
 
 
 def test_the_same_again(tmp_path, claims):
     written(tmp_path, claims, others=["_overlay.png"])
-    assert claim(tmp_path, claims, others=["_overlay.png"]).complete
-    assert claim(tmp_path, claims).complete, "with less"
-    assert not claim(tmp_path, claims, others=["_overlay.png", ".geojson"]).complete, "with more"
-    assert not claim(tmp_path, replace(claims, settings="0" * 16)).complete
-    assert not claim(tmp_path, replace(claims, version="0.2.0")).complete
+    assert kept(tmp_path, claims, others=["_overlay.png"])
+    assert kept(tmp_path, claims), "with less"
+    assert not kept(tmp_path, claims, others=["_overlay.png", ".geojson"]), "with more"
+    assert not kept(tmp_path, replace(claims, settings="0" * 16))
+    assert not kept(tmp_path, replace(claims, version="0.2.0"))
 
 
 def test_the_image_was_replaced_by_another_one_of_its_name(tmp_path, claims):
     """Its labels are done anew."""
     written(tmp_path, claims)
-    assert not claim(tmp_path, claims, image="2" * 16).complete
+    assert not kept(tmp_path, claims, image="2" * 16)
 
 
 def test_another_image_whose_results_have_the_name(tmp_path, claims):
     written(tmp_path, claims)
     with pytest.raises(NotOurs, match="a.jpg: .*a_label.tiff holds the labels of another image"):
         claim(tmp_path, claims, image="2" * 16, file="a.jpg")
-    assert not claim(tmp_path, replace(claims, overwrite=True), image="2" * 16, file="a.jpg").complete
+    assert not kept(tmp_path, replace(claims, overwrite=True), image="2" * 16, file="a.jpg")
 
 
 def test_the_same_image_from_another_place(tmp_path, claims):
     written(tmp_path, claims)
-    assert claim(tmp_path, claims, file="moved.png").complete
+    assert kept(tmp_path, claims, file="moved.png")
 
 
 def test_somebodys_ground_truth(tmp_path, claims):
@@ -87,6 +92,14 @@ def test_somebodys_other_file(tmp_path, claims):
         claim(tmp_path, claims, others=["_overlay.png"])
 
 
+def test_names_that_are_too_long_are_told_before_labels_are_written(tmp_path, claims):
+    """Those of the labels would do."""
+    stem = "n" * 240
+    with pytest.raises(OSError, match="too long"):
+        outlines = {"_cp_outlines.txt": [tmp_path / f"{stem}_cp_outlines.txt"]}
+        claims.claim(tmp_path / f"{stem}.png", "1" * 16, tmp_path / f"{stem}_label.tiff", outlines, SHAPE)
+
+
 def test_a_link_to_nothing_in_the_place(tmp_path, claims):
     (tmp_path / "a_label.tiff").symlink_to("nowhere")
     with pytest.raises(NotOurs, match="a_label.tiff is there"):
@@ -97,12 +110,12 @@ def test_a_pipe_in_the_place_is_not_waited_for(tmp_path, claims):
     os.mkfifo(tmp_path / "a_label.tiff")
     with pytest.raises(NotOurs, match="a_label.tiff is there and not written by"):
         claim(tmp_path, claims)
-    assert not claim(tmp_path, replace(claims, overwrite=True)).complete
+    assert not kept(tmp_path, replace(claims, overwrite=True))
 
 
 def test_an_empty_file_is_nobodys(tmp_path, claims):
     (tmp_path / "a_label.tiff").touch()
-    assert not claim(tmp_path, claims).complete
+    assert not kept(tmp_path, claims)
 
 
 def test_what_was_made_of_earlier_labels_goes_before_they_do(tmp_path, claims):
@@ -119,7 +132,7 @@ def test_what_is_left_from_earlier_labels_may_be_written_over_but_is_not_kept(tm
     written(tmp_path, claims, others=["_overlay.png"])
     other = replace(claims, settings="0" * 16)
     assert written(tmp_path, other).tag.earlier == ("_overlay.png",)
-    assert not claim(tmp_path, other, others=["_overlay.png"]).complete
+    assert not kept(tmp_path, other, others=["_overlay.png"])
 
 
 def corrected(path):
@@ -173,6 +186,17 @@ def test_a_change_while_the_image_is_segmented(tmp_path, claims):
     assert (tmp_path / "a_cells.csv").exists()
 
 
+def test_a_file_that_its_format_refused_is_not_missing(tmp_path, claims):
+    """Until something of its name is there, which is somebody's."""
+    path = tmp_path / "a_rois.zip"
+    written(tmp_path, claims, others=["_rois.zip"]).seal([], [path])
+    path.unlink()
+    assert kept(tmp_path, claims, others=["_rois.zip"])
+    corrected(path)
+    with pytest.raises(NotOurs, match="a_rois.zip"):
+        claim(tmp_path, claims, others=["_rois.zip"])
+
+
 def test_what_was_not_sealed_is_as_it_was_before(tmp_path, claims):
     """Of a run that was stopped, or of an earlier version, whose tags know no digests."""
     labels = tmp_path / "a_label.tiff"
@@ -180,7 +204,7 @@ def test_what_was_not_sealed_is_as_it_was_before(tmp_path, claims):
     for tag in (stopped, replace(stopped, digests={})):
         tifffile.imwrite(labels, np.zeros(SHAPE, np.uint16), software=str(tag), ome=True)
         corrected(tmp_path / "a_seg.npy")
-        assert claim(tmp_path, claims, others=["_seg.npy"]).complete
+        assert kept(tmp_path, claims, others=["_seg.npy"])
 
 
 def test_another_run_in_the_same_folder_is_not_disturbed(tmp_path, claims):
@@ -212,6 +236,7 @@ PAGE = TEMPLATE.read_text(encoding="utf-8").split("{% endmacro %}")[1].lstrip() 
     [
         ("--report", "", True),
         ("--report", "status,image,labels\n", True),
+        ("--report", "\ufeffstatus,image,labels\n", True),
         ("--report", "[\n]", True),
         ("--report", '[\n {"status": "done", "image": "a.png"}\n]\n', True),
         ("--page", PAGE, True),

@@ -61,6 +61,17 @@ def test_a_position_with_the_name_of_another_file(tmp_path, capsys):
     assert "x_s2_label.tiff is also that of x.ome.tif" in rows[2].status
 
 
+def test_a_plane_with_the_name_of_another_file(tmp_path, capsys):
+    """Its table would be that file's, also where files are written over."""
+    tifffile.imwrite(tmp_path / "x.ome.tif", np.zeros((2, 20, 30), np.uint8), metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "x_z2.tif", np.zeros((20, 30), np.uint8))
+    rows, _ = said(tmp_path, capsys, ReadOptions(z="each"), products=("table",), overwrite=True)
+    assert [row.failed for row in rows] == [False, True]
+    assert "x_z2_cells.csv is also that of x.ome.tif" in rows[1].status
+    rows, _ = said(tmp_path, capsys, ReadOptions(z="each"))
+    assert not any(row.failed for row in rows), "only labels, whose names differ"
+
+
 def test_what_the_run_would_fail_at(tmp_path, capsys):
     """Of two images, one that has a pixel size: labels and a table of others, and sizes that ask for one."""
     tifffile.imwrite(

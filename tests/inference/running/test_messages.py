@@ -6,13 +6,15 @@ inference.outputs.refusal is among it; each kind of inference.outputs.products i
 import errno
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
 from inference.outputs.products import Product
 from inference.outputs.refusal import OutputRefused
 from inference.reading import ImageError
-from inference.running.messages import collected_warnings, describe, summary_of, write_product
+from inference.running.finding import Skipped
+from inference.running.messages import collected_warnings, describe, skipped_lines, summary_of, write_product
 from inference.running.report import ReportRow
 from models.checksums import CheckpointError
 
@@ -66,19 +68,30 @@ def test_lines_about_images():
     )
 
 
+def test_what_is_skipped_for_one_reason_is_one_line():
+    """A folder may hold the results of thousands of images."""
+    skipped = [Skipped(Path("in") / f"{n}_label.tiff", "a result") for n in range(1000)]
+    skipped.insert(1, Skipped(Path("in") / "notes.txt", "not an image"))
+    assert list(skipped_lines(skipped)) == [
+        "0_label.tiff, 1_label.tiff, 2_label.tiff, 3_label.tiff, 4_label.tiff and 995 more: skipped, a result",
+        "notes.txt: skipped, not an image",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "reason", "possible"),
     [
-        (OutputRefused("too many cells"), "too many cells"),
-        (ImportError(name="roifile"), "it needs roifile: pip install roifile"),
+        (OutputRefused("too many cells"), "too many cells", False),
+        (ImportError(name="roifile"), "it needs roifile: pip install roifile", True),
     ],
 )
-def test_a_product_that_cannot_be_written_is_a_warning(tmp_path, caplog, error, reason):
+def test_a_product_that_cannot_be_written_is_a_warning(tmp_path, caplog, error, reason, possible):
     class Made:
         source = tmp_path / "a.tif"
 
     def fail(path, result):
         raise error
 
-    write_product(Product("rois", "_rois.zip", "outlines", fail), tmp_path / "a_rois.zip", Made())
+    rois = Product("rois", "_rois.zip", "outlines", fail)
+    assert write_product(rois, tmp_path / "a_rois.zip", Made()) is possible
     assert caplog.messages == [f"a.tif: a_rois.zip is not written: {reason}"]
