@@ -175,7 +175,7 @@ def test_route(images, tmp_path, untrained_weights, route):
         )
         == 0
     )
-    (row,) = csv.DictReader(report.read_text(encoding="utf-8-sig").splitlines())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     assert row["class"] == CLASSES[int(route)].name
     assert row["class_probability"] == ""
 
@@ -186,7 +186,7 @@ def test_report_and_overlay(images, tmp_path, untrained_weights):
         run("-i", images / "tissue.jpg", "-o", out, "--weights", untrained_weights, "--overlay", "--report", report)
         == 0
     )
-    (row,) = csv.DictReader(report.read_text(encoding="utf-8-sig").splitlines())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     labels = tifffile.imread(out / row["labels"])
     assert int(row["cells"]) == labels.max()
     assert (row["height"], row["width"]) == ("300", "200")
@@ -202,7 +202,7 @@ def test_diameter(images, tmp_path, untrained_weights):
     report = tmp_path / "r.csv"
     common = ("-i", images / "tissue.jpg", "-o", tmp_path / "o", "--weights", untrained_weights, "--report", report)
     assert run(*common, "--diameter", "56") == 0
-    (row,) = csv.DictReader(report.read_text(encoding="utf-8-sig").splitlines())
+    (row,) = csv.DictReader(report.read_text().splitlines())
     assert float(row["cell_diameter_px"]) == 56
     assert float(row["scale"]) == 0.5
 
@@ -535,7 +535,7 @@ def test_cells_across_seams_are_in_the_report(slides, tmp_path, untrained_weight
             )
             == 0
         )
-        (row,) = csv.DictReader((tmp_path / f"{route}.csv").read_text(encoding="utf-8-sig").splitlines())
+        (row,) = csv.DictReader((tmp_path / f"{route}.csv").read_text().splitlines())
         assert 0 < int(row["seam_cells"]) < int(row["cells"])
 
 

@@ -10,7 +10,7 @@ from inference.outputs.extents import Extents
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.shapes import measure_intensities, measure_shapes
-from inference.outputs.spreadsheet import MARK, spreadsheet_safe
+from inference.outputs.spreadsheet import spreadsheet_safe
 from inference.outputs.whole_file import whole_file
 from inference.streams import escaped
 
@@ -49,16 +49,10 @@ def measure_cells(
 
 
 def write_cell_table(path: Path, table: CellTable) -> None:
-    """Write the columns as CSV; numbers with six significant digits, whole numbers whole.
-
-    Only names of channels may have other letters than those of ASCII: most tables need no mark, which would be part of
-    the first column's name to some programs.
-    """
-    names = [escaped(name) for name in table]
+    """Write the columns as CSV; numbers with six significant digits, whole numbers whole."""
     with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        file.write("" if all(map(str.isascii, names)) else MARK)
         writer = csv.writer(file)
-        writer.writerow(map(spreadsheet_safe, names))
+        writer.writerow(spreadsheet_safe(escaped(name)) for name in table)
         cells = len(next(iter(table.values())))
         for first in range(0, cells, ROWS):
             writer.writerows(zip(*(_texts(column[first : first + ROWS]) for column in table.values())))

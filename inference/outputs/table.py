@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from inference.outputs.spreadsheet import MARK, spreadsheet_safe
+from inference.outputs.spreadsheet import spreadsheet_safe
 from inference.outputs.whole_file import whole_file
 
 
@@ -41,7 +41,7 @@ class GrowingTable:
             if self._json:
                 self._put("[", b"]\n")
             else:
-                self._put(MARK + self._csv_line(dict(zip(self._columns, self._columns))))
+                self._put(self._csv_line(dict(zip(self._columns, self._columns))))
         except OSError:
             self._file.close()
             raise

@@ -12,7 +12,7 @@ from inference.outputs.label_tiff import LABEL_SUFFIX, count_cells, holds_labels
 from inference.running.provenance import REFUSED, UNWRITTEN, Provenance, content_digest
 
 HEADS = {  # how the files of these options begin: a report as CSV or JSON, a page
-    "--report": re.compile(rb'(?:\xef\xbb\xbf)?status,image,|\[\s*(\{"status": |\])'),
+    "--report": re.compile(rb'status,image,|\[\s*(\{"status": |\])'),
     "--page": re.compile(rb'<!DOCTYPE html>\s.*<meta name="generator" content="multistream-cellseg">', re.DOTALL),
 }
 HEAD_BYTES = 200  # in which that is found

@@ -197,7 +197,7 @@ def read_report(path: Path) -> list[Row]:
             rows = json.loads(path.read_text(encoding="utf-8"))
             columns = [set(row) if isinstance(row, dict) else set() for row in rows]
         else:
-            with open(path, newline="", encoding="utf-8-sig") as file:  # those of earlier versions have no mark
+            with open(path, newline="", encoding="utf-8") as file:
                 rows = list(table := csv.DictReader(file))
             columns = [set(table.fieldnames or ())]
         if all(names >= {"image", "status"} for names in columns):

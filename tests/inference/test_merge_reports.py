@@ -35,7 +35,7 @@ def test_the_parts_are_the_whole(tmp_path, suffix):
     read = (
         (lambda p: json.loads(p.read_text()))
         if suffix == "json"
-        else lambda p: list(csv.reader(p.read_text(encoding="utf-8-sig").splitlines()))
+        else lambda p: list(csv.reader(p.read_text().splitlines()))
     )
     assert read(tmp_path / f"merged.{suffix}") == read(tmp_path / f"whole.{suffix}")
 

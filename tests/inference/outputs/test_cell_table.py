@@ -60,12 +60,6 @@ def test_channel_names_are_no_formulas(tmp_path):
     assert (tmp_path / "a.csv").read_text().splitlines() == ["'=1+1,intensity_mean-DAPI", "4,1"]
 
 
-@pytest.mark.parametrize("channel, mark", [("DAPI", b""), ("µ-Phase", b"\xef\xbb\xbf")])
-def test_a_mark_says_that_other_letters_are_utf_8(tmp_path, channel, mark):
-    write_cell_table(tmp_path / "a.csv", {f"intensity_mean-{channel}": np.ones(1)})
-    assert (tmp_path / "a.csv").read_bytes() == mark + f"intensity_mean-{channel}\r\n1\r\n".encode()
-
-
 def test_no_cells(tmp_path):
     write_cell_table(tmp_path / "a.csv", measured(np.zeros((3, 3), np.int32)))
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1

@@ -236,7 +236,6 @@ PAGE = TEMPLATE.read_text(encoding="utf-8").split("{% endmacro %}")[1].lstrip() 
     [
         ("--report", "", True),
         ("--report", "status,image,labels\n", True),
-        ("--report", "\ufeffstatus,image,labels\n", True),
         ("--report", "[\n]", True),
         ("--report", '[\n {"status": "done", "image": "a.png"}\n]\n', True),
         ("--page", PAGE, True),

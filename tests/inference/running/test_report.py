@@ -33,7 +33,7 @@ def test_a_stopped_run_has_a_report(tmp_path, suffix, brief):
         report.add(ReportRow("done", "=a.png", cells=3, seconds=1.0))
         report.add(ReportRow("failed: damaged", "b.png"))
         raise KeyboardInterrupt
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="") as file:
         first, second = json.load(file) if suffix == "json" else csv.DictReader(file)
     assert first["image"].endswith("=a.png")
     assert int(first["cells"]) == 3
@@ -53,7 +53,7 @@ def report_again(path, *rows, resume=True, brief=False):
     with Report(path, brief, resume=resume) as report:
         for row in rows:
             report.add(row)
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="") as file:
         return json.load(file) if path.suffix == ".json" else list(csv.DictReader(file))
 
 
@@ -81,14 +81,6 @@ def test_lines_of_other_labels_are_not_taken(tmp_path, other):
     report_again(tmp_path / "r.csv", DONE, resume=False)
     (row,) = report_again(tmp_path / "r.csv", replace(KEPT, **other))
     assert not row["class"]
-
-
-def test_a_csv_report_of_an_earlier_version_is_read(tmp_path):
-    """It has no mark at its start."""
-    path = tmp_path / "r.csv"
-    report_again(path, DONE, resume=False)
-    path.write_bytes(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    assert report_again(path, KEPT)[0]["class"] == "gray"
 
 
 def test_reports_that_tell_nothing(tmp_path):
