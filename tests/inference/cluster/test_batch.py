@@ -78,6 +78,7 @@ def test_a_correction_is_not_written_over(tmp_path, run, image, workers, sent):
     for name in ("a.png", "b.png"):
         image(name)
     words = ("--dask", workers.scheduler.address, "--cellpose", "--dask-files", "send" if sent else "shared")
+    words += ("--diameter", "28")
     for more in ((), (), ("--route", "1")):
         assert run("out", *words, *more)[0] == 0
     seg = tmp_path / "out" / "a_seg.npy"
