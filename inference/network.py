@@ -11,13 +11,16 @@ import numpy as np
 import torch
 
 from inference.kinds import KINDS
+from inference.tiles import mirrored
 from models.checkpoint import load_checkpoint
 from models.config import Config
+from models.unet import STRIDE
 
 log = logging.getLogger(__name__)
 
 CPU_BATCH = 1  # windows a call; a 512x512 window fills the cores, and more would only take memory
 GPU_BATCH = 16
+GPU_SIDES = 256  # pixels, of which the sides of a GPU's windows are multiples
 FIRST_TENSOR_CORES = (7, 0)  # compute capability; before it float16 is no faster, on most cards slower
 GPU_BYTES_PER_WINDOW = 200 * 2**20  # ConvNeXt-small's activations for 512x512 in bf16, with room to spare
 
@@ -125,11 +128,16 @@ class Network:
         return cls(*load_checkpoint(path, dtype, fold=True), device, dtype)
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU of NVIDIA's, or works like one."""
+        return self.device.type == "cuda"
+
+    @property
     def overlaps(self) -> bool:
         """Whether windows and cells are to be worked on while the network runs. On the CPU they would take its cores
         away.
         """
-        return self.device.type == "cuda"
+        return self.on_gpu
 
     def __call__(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(N, H, W, 3) uint8 -> the network's maps on the 1/4 grid, (N, C, h, w) float32, as its kind's `activate`
@@ -154,11 +162,34 @@ class Network:
 
     @torch.inference_mode()
     def _run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        batch = torch.from_numpy(windows)
+        count, height, width, _ = windows.shape
+        batch = torch.from_numpy(in_few_sizes(windows, self.batch) if self.on_gpu else windows)
         batch = batch.pin_memory() if self.device.type == "cuda" else batch
         batch = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels-last in memory already
         maps = KINDS[self.kind].activate(*self.model(batch.to(self.dtype) / 255))
-        first, second = (m.to("cpu", non_blocking=True) for m in maps)  # into pinned memory
+        own = slice(count), slice(None), slice(height // STRIDE), slice(width // STRIDE)
+        first, second = (m[own].to("cpu", non_blocking=True) for m in maps)  # into pinned memory
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
         return first.numpy(), second.numpy()
+
+
+def in_few_sizes(windows: np.ndarray, most: int) -> np.ndarray:
+    """Windows filled up behind their last row, column and number, so that few sizes of batches are left: cuDNN plans
+    convolutions anew for each one that it meets.
+
+    Parameters
+    ----------
+    windows : (N, H, W, 3) uint8
+    most : windows of a full batch
+
+    Returns
+    -------
+    uint8, with sides that are multiples of GPU_SIDES, mirrored, and a power of two or `most` as its number.
+    """
+    count, *sides = windows.shape[:3]
+    rows, columns = (mirrored(np.arange(-(-side // GPU_SIDES) * GPU_SIDES), side) for side in sides)
+    if [len(rows), len(columns)] != sides:
+        windows = windows[:, rows[:, None], columns]
+    filled = max(count, min(2 ** (count - 1).bit_length(), most))
+    return windows if filled == count else np.concatenate([windows, np.zeros_like(windows[: filled - count])])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.network import CPU_BATCH, Network, best_dtype, choose_device
+from inference.network import CPU_BATCH, Network, best_dtype, choose_device, in_few_sizes
 from models.config import Config
 from models.stardist import RAYS, StarDistMaps
 
@@ -64,6 +64,36 @@ def test_a_cpu_takes_one_window_at_a_time():
     made(windows(3))
     assert [n for n, *_ in made.model.seen] == [CPU_BATCH] * 3
     assert not made.overlaps
+
+
+@pytest.mark.parametrize(
+    "count, height, width, filled",
+    [
+        (1, 32, 64, (1, 256, 256)),
+        (3, 480, 512, (4, 512, 512)),
+        (5, 512, 256, (6, 512, 256)),
+        (6, 512, 512, (6, 512, 512)),
+        (7, 256, 288, (7, 256, 512)),
+    ],
+)
+def test_a_gpu_meets_few_sizes(count, height, width, filled):
+    """Of six windows at the most: one, two, four or six of them. What was there is there."""
+    given = np.random.default_rng(0).integers(0, 255, (count, height, width, 3), np.uint8)
+    made = in_few_sizes(given, 6)
+    assert made.shape == (*filled, 3)
+    np.testing.assert_array_equal(made[:count, :height, :width], given)
+    beyond = made[:count, height : 2 * height, :width]
+    np.testing.assert_array_equal(beyond, given[:, ::-1][:, : beyond.shape[1]])
+
+
+def test_maps_of_a_filled_batch_are_those_of_the_windows(monkeypatch):
+    given = windows(3)
+    expected = network(Model(), batch=8)(given)
+    monkeypatch.setattr(Network, "on_gpu", True)
+    made = network(Model(), batch=8)
+    for found, own in zip(made(given), expected):
+        np.testing.assert_allclose(found, own, rtol=1e-4)  # a mean over more pixels
+    assert made.model.seen == [(4, torch.float32, "cpu")]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
