@@ -69,11 +69,12 @@ def content_box(overview: np.ndarray) -> Box | None:
     held = _without_specks(busy)
     if not held.any() or busy[_around(held)].mean() < FILLED:
         return None
-    box = _around_whole(held, activity >= max(QUIET * usual, least))
+    boxes = _around_whole(held, activity >= max(QUIET * usual, least)), _around(held)
+    box = next((box for box in boxes if busy[box].size <= LARGEST_SHARE * busy.size), None)
+    if box is None:
+        return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
-    if outside.mean() < 1 - LARGEST_SHARE:
-        return None
     around, most = activity[outside].mean(), QUIET * usual
     if steps[outside].mean() >= ROUGH * around:
         most = max(most, LIKE_NOISE * noise)

@@ -65,6 +65,14 @@ def test_the_border_of_the_box_cuts_no_cell(axis, side, pixels, level):
     assert own.stop >= border + pixels
 
 
+def test_a_hair_across_the_image_does_not_widen_the_box():
+    """It runs through the content and is fainter than that."""
+    image = surrounded(cells(160, 240), 40)
+    box = content_box(image)
+    image[(image == 40) & (np.arange(500)[:, None] == np.arange(640) * 25 // 32)] = 70
+    assert content_box(image) == box
+
+
 @pytest.mark.parametrize("shape", [(1, 700), (700, 1), (7, 7), (8, 8), (3, 9, 3)])
 def test_images_too_small_to_tell(shape):
     assert content_box(RNG.integers(0, 255, shape, np.uint8)) is None
