@@ -36,7 +36,8 @@ def label_rows(
 def rows_without_gaps(
     rows: Iterator[np.ndarray], image: NormalisedForm, middle: float, tally: Tally, clock: Stopwatch
 ) -> Iterator[np.ndarray]:
-    """As `label_rows`, all rows in one band, of an image that is small enough for it, without the dark gaps.
+    """As `label_rows`, all rows in one band, of an image that is small enough for it, without the dark gaps. What is in
+    empty surroundings is not compared with these.
 
     Parameters
     ----------
@@ -46,7 +47,10 @@ def rows_without_gaps(
     labels = collect(rows, image.shape)
     with clock("decode"):
         kept = np.arange(tally.cells + 1) > 0
-        kept[gaps(labels, image[:, :], middle)] = False
+        content, outside = image.content, labels.copy()
+        outside[content.box] = 0
+        kept[gaps(labels[content.box], content[:, :], middle)] = False
+        kept[gaps(outside, image[:, :], middle)] = False
         labels = new_numbers(kept)[labels]
         tally.probabilities = [tally.all_probabilities[kept[1:]]]
         tally.cells = int(np.count_nonzero(kept))

@@ -64,14 +64,17 @@ def content_box(overview: np.ndarray) -> Box | None:
         return None
     usual = np.percentile(activity, BUSIEST)
     noise = np.percentile(activity, QUIETEST)
-    busy = activity >= max(ACTIVE * usual, ABOVE_NOISE * noise, 1.0)
-    box = _around(_without_specks(busy))
-    if box is None or busy[box].mean() < FILLED:
+    least = max(ABOVE_NOISE * noise, 1.0)
+    busy = activity >= max(ACTIVE * usual, least)
+    held = _without_specks(busy)
+    if not held.any() or busy[_around(held)].mean() < FILLED:
+        return None
+    boxes = _around_whole(held, activity >= max(QUIET * usual, least)), _around(held)
+    box = next((box for box in boxes if busy[box].size <= LARGEST_SHARE * busy.size), None)
+    if box is None:
         return None
     outside = np.ones(activity.shape, bool)
     outside[box] = False
-    if outside.mean() < 1 - LARGEST_SHARE:
-        return None
     around, most = activity[outside].mean(), QUIET * usual
     if steps[outside].mean() >= ROUGH * around:
         most = max(most, LIKE_NOISE * noise)
@@ -111,12 +114,25 @@ def _without_specks(busy: np.ndarray) -> np.ndarray:
     return busy & (around >= 4)
 
 
-def _around(busy: np.ndarray) -> Box | None:
-    """The box around all busy blocks and MARGIN more on each side; None without any."""
-    if not busy.any():
-        return None
+def _around_whole(held: np.ndarray, shown: np.ndarray) -> Box:
+    """The box around all blocks that are to be held, and around those with something that its border would cut: it may
+    be a cell, too small or too dim to be content.
+    """
+    _, pieces = cv2.connectedComponents(shown.astype(np.uint8))
+    while True:
+        box = _around(held)
+        outside = shown.copy()
+        outside[box] = False
+        cut = np.intersect1d(pieces[box], pieces[outside])
+        if not cut.size:
+            return box
+        held = held | np.isin(pieces, cut)
+
+
+def _around(held: np.ndarray) -> Box:
+    """The box around blocks, one at least, and MARGIN more on each side."""
     parts = []
-    for axis, n in ((1, busy.shape[0]), (0, busy.shape[1])):
-        (own,) = np.nonzero(busy.any(axis=axis))
+    for axis, n in ((1, held.shape[0]), (0, held.shape[1])):
+        (own,) = np.nonzero(held.any(axis=axis))
         parts.append(slice(max(0, int(own[0]) - MARGIN), min(n, int(own[-1]) + 1 + MARGIN)))
     return parts[0], parts[1]

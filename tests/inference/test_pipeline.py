@@ -10,13 +10,13 @@ import torch
 from streamed import assert_matching, at_once, grid_of, same_cells
 
 from inference import hover, stardist
-from inference.image.forms import NormalisedImage, to_three_channels
+from inference.image.forms import NormalisedImage, Part, to_three_channels
 from inference.image.normalisation import normalise
 from inference.image.scaling import Sizes, WorkingImage
 from inference.kinds import KINDS
 from inference.limits import Limits
 from inference.network import Network
-from inference.pipeline import collect, label_rows
+from inference.pipeline import collect, label_rows, rows_without_gaps
 from inference.reading import read_image
 from inference.segmenter import Segmenter
 from inference.stopwatch import Stopwatch
@@ -127,3 +127,23 @@ def test_shipped_networks_on_real_data(source, stream_number, shipped, real_data
     image = np.concatenate([image, image[::-1]])[:1300, :512]
     cells, _ = assert_streamed_as_whole(image, shipped(stream_number))
     assert cells > 3
+
+
+@pytest.mark.parametrize("bright", [False, True])
+def test_gaps_in_content_are_told_without_its_surroundings(bright):
+    """A dim cell at the content's border, darker than these if they are bright; a gap in it; and one beside it."""
+    image, labels = np.full((80, 80), 200 * bright, np.uint8), np.zeros((80, 80), np.int32)
+    box = slice(0, 50), slice(0, 50)
+    image[box] = 8
+    image[20:40, 20:40] = 30
+    image[60:, 60:] = 250
+    places = (slice(42, 50), slice(10, 20)), (slice(25, 33), slice(25, 33)), (slice(66, 74), slice(66, 74))
+    for number, (place, level) in enumerate(zip(places, (15, 4, 3)), start=1):
+        image[place], labels[place] = level, number
+    form = NormalisedImage(image)
+    form.content = Part(form, box)
+    tally = Tally(cells=3, probabilities=[np.array([0.9, 0.8, 0.7], np.float32)])
+    (kept,) = rows_without_gaps(iter([labels]), form, 20.0, tally, Stopwatch())
+    np.testing.assert_array_equal(kept, labels == 1)
+    assert tally.cells == 1
+    np.testing.assert_allclose(tally.all_probabilities, [0.9], rtol=1e-6)

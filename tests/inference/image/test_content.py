@@ -49,6 +49,30 @@ def test_dust_does_not_widen_the_box():
     assert columns.start > 200
 
 
+@pytest.mark.parametrize("side", ["start", "stop"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("pixels, level", [(3, 200), (6, 60)])
+def test_the_border_of_the_box_cuts_no_cell(axis, side, pixels, level):
+    """One by itself, as small as a speck or dim, where the border would be, beside a round heap of others."""
+    y, x = np.mgrid[:500, :640]
+    image = np.where((y - 240) ** 2 + (x - 330) ** 2 < 100**2, cells(500, 640), 40).astype(np.uint8)
+    border = getattr(content_box(image)[axis], side)
+    place = [slice(312, 312 + 2 * pixels), slice(402, 402 + 2 * pixels)]
+    place[axis] = slice(border - pixels, border + pixels)
+    image[tuple(place)] = level
+    own = content_box(image)[axis]
+    assert own.start <= border - pixels
+    assert own.stop >= border + pixels
+
+
+def test_a_hair_across_the_image_does_not_widen_the_box():
+    """It runs through the content and is fainter than that."""
+    image = surrounded(cells(160, 240), 40)
+    box = content_box(image)
+    image[(image == 40) & (np.arange(500)[:, None] == np.arange(640) * 25 // 32)] = 70
+    assert content_box(image) == box
+
+
 @pytest.mark.parametrize("shape", [(1, 700), (700, 1), (7, 7), (8, 8), (3, 9, 3)])
 def test_images_too_small_to_tell(shape):
     assert content_box(RNG.integers(0, 255, shape, np.uint8)) is None
