@@ -4,7 +4,7 @@ surroundings.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def rows_of_passes(
     """As `inference.pipeline.label_rows`, all rows in one band, of an image that is small enough to be held twice.
 
     The content of an image in empty surroundings gets the labels that it would get alone; then what lies around it is
-    segmented as a part of the whole.
+    segmented as a part of the whole. Of the seam cells and cut cells of each pass at most as many count as cells of it
+    are taken: which ones those are is not known.
 
     Parameters
     ----------
@@ -62,7 +63,9 @@ def rows_of_passes(
         own, place = Tally(), labels[form.box]
         rows = label_rows(working, network, own, clock, lambda _: on_tile(total), limits, sensitivity)
         added = put_beside(place, collect(rows, form.shape), size.largest, tally.cells + 1)
-        tally.add(replace(own, cells=len(added), probabilities=[own.all_probabilities[added - 1]]))
+        seam_cells, cut_cells = (min(found, len(added)) for found in (own.seam_cells, own.cut_cells))
+        probabilities = [own.all_probabilities[added - 1]]
+        tally.add(Tally(own.tiles, own.empty_tiles, len(added), seam_cells, cut_cells, probabilities))
         if form is not image and size is sizes[-1]:
             place[place == 0] = CLOSED
     labels[labels == CLOSED] = 0

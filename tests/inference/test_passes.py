@@ -66,3 +66,15 @@ def test_content_is_labelled_as_if_it_were_alone_and_the_rest_beside_it():
     assert labels[650, 600] > alone.max()
     assert tally.cells == labels.max() == alone.max() + 2 == len(tally.all_probabilities)
     assert set(totals) == {tally.tiles} == {len(totals)}
+
+
+def test_cells_that_are_not_taken_do_not_count_as_seam_cells():
+    """Content of one window, which a border between two bands of the whole runs through; nothing lies around it."""
+    image = np.full((700, 700), 10, np.uint8)
+    image[251:451, 107:307] = disks(28, side=200)[:, :]
+    form, whole, tally = NormalisedImage(image), Tally(), Tally()
+    list(rows_of_passes(form, [Size(0.9)], Finder(), whole, Stopwatch()))
+    form.content = Part(form, (slice(251, 451), slice(107, 307)))
+    list(rows_of_passes(form, [Size(0.9)], Finder(), tally, Stopwatch()))
+    assert whole.seam_cells > 0
+    assert tally.seam_cells == 0
