@@ -1,5 +1,5 @@
-"""An image that is segmented several times, and the cells put beside each other: they are of two sizes, or lie in empty
-surroundings.
+"""An image that is segmented several times, and the cells put beside each other: they are of two sizes, or those of a
+picture that lies in empty surroundings.
 """
 
 import math
@@ -47,15 +47,15 @@ def rows_of_passes(
 ) -> Iterator[np.ndarray]:
     """As `inference.pipeline.label_rows`, all rows in one band, of an image that is small enough to be held twice.
 
-    The content of an image in empty surroundings gets the labels that it would get alone; then what lies around it is
-    segmented as a part of the whole. Of the seam cells and cut cells of each pass at most as many count as cells of it
-    are taken: which ones those are is not known.
+    A picture that is embedded in empty surroundings gets the labels that it would get alone; then what lies around it
+    is segmented as a part of the whole. Of the seam cells and cut cells of each pass at most as many count as cells of
+    it are taken: which ones those are is not known.
 
     Parameters
     ----------
     sizes : in the order in which cells found at them are taken
     """
-    forms = [image] if image.content is image else [image.content, image]
+    forms = [image.content, image] if image.embedded else [image]
     passes = [(form, size, WorkingImage(form, size.scale)) for form in forms for size in sizes]
     total = sum(len(tile_image(*working.shape)) for _, _, working in passes)
     labels = np.zeros(image.shape, np.int32)

@@ -31,7 +31,7 @@ class Plan:
     brown : False if a brown stain was taken away
     glare : False if a few bright places were left out of the contrast
     ground : gray level of a dark background, in which gaps between cells are looked for and left out; None elsewhere
-    surrounded : whether what is in empty surroundings is labelled as if it were alone
+    embedded : whether the image is a picture in empty surroundings, which is labelled as if it were alone
     """
 
     image_class: ImageClass
@@ -43,12 +43,12 @@ class Plan:
     brown: bool = True
     glare: bool = True
     ground: float | None = None
-    surrounded: bool = False
+    embedded: bool = False
 
     @property
     def several_passes(self) -> bool:
         """Whether the image is segmented more than once."""
-        return self.second is not None or self.surrounded
+        return self.second is not None or self.embedded
 
     @property
     def at_once(self) -> bool:

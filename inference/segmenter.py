@@ -186,8 +186,8 @@ class Segmenter:
         """The plan with what is each plane's own: its glare, ground and surroundings."""
         plan = replace(plan, glare=image.normalisation.glare if image.normalisation else True)
         if not self._fits_one_band(image):
-            return replace(plan, ground=None, surrounded=False)
-        return replace(plan, ground=ground(image.content.overview), surrounded=image.content is not image)
+            return replace(plan, ground=None, embedded=False)
+        return replace(plan, ground=ground(image.content.overview), embedded=image.embedded)
 
     def _plan_like(
         self, like: Plan, picture: Picture, ends: Ends | None, clock: Stopwatch

@@ -39,11 +39,10 @@ def _in_surroundings(pixels: Pixels, measure: Callable[[Pixels], Normalisation],
     box = content_box(image.overview)
     if box is None:
         return image
-    if image.reduction == 1:
-        box = at_straight_borders(image.overview, box)
-    rows, columns = (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
+    picture = at_straight_borders(image.overview, box) if image.reduction == 1 else None
+    rows, columns = picture or (slice(part.start * image.reduction, part.stop * image.reduction) for part in box)
     image = _normalised(pixels, measure(Cutout(pixels, (rows, columns))), limits)
-    image.content = Part(image, (rows, columns))
+    image.content, image.embedded = Part(image, (rows, columns)), picture is not None
     return image
 
 
@@ -68,6 +67,7 @@ class NormalisedForm:
     gray : whether it has one channel
     reduction : pixels of the image per pixel of its overview, along each axis
     content : the part that is not empty surroundings; mostly the image itself
+    embedded : whether the content ends at straight borders: it is a picture that was put into surroundings
     normalisation : what made it of the image's pixels, if that is known
     """
 
@@ -77,6 +77,7 @@ class NormalisedForm:
         self.shape, self.gray, self.reduction = shape, gray, reduction
         self.box = box or (slice(0, shape[0]), slice(0, shape[1]))
         self.content: NormalisedForm = self
+        self.embedded = False
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:
         """The region [rows, columns]: uint8, (h, w) or (h, w, 3)."""

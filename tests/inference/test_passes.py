@@ -57,7 +57,7 @@ def test_content_is_labelled_as_if_it_were_alone_and_the_rest_beside_it():
     for y, x in ((30, 60), (650, 600)):
         cv2.circle(image, (x, y), 12, 255, -1)
     form = NormalisedImage(image)
-    form.content = Part(form, (slice(301, 501), slice(107, 307)))
+    form.content, form.embedded = Part(form, (slice(301, 501), slice(107, 307))), True
     finder, tally, totals = Finder(), Tally(), []
     (labels,) = rows_of_passes(form, [Size(0.9)], finder, tally, Stopwatch(), totals.append)
     (alone,) = rows_of_passes(NormalisedImage(content), [Size(0.9)], finder, Tally(), Stopwatch())
@@ -74,7 +74,7 @@ def test_cells_that_are_not_taken_do_not_count_as_seam_cells():
     image[251:451, 107:307] = disks(28, side=200)[:, :]
     form, whole, tally = NormalisedImage(image), Tally(), Tally()
     list(rows_of_passes(form, [Size(0.9)], Finder(), whole, Stopwatch()))
-    form.content = Part(form, (slice(251, 451), slice(107, 307)))
+    form.content, form.embedded = Part(form, (slice(251, 451), slice(107, 307))), True
     list(rows_of_passes(form, [Size(0.9)], Finder(), tally, Stopwatch()))
     assert whole.seam_cells > 0
     assert tally.seam_cells == 0

@@ -212,8 +212,8 @@ def test_what_lies_in_empty_surroundings_is_labelled_as_if_it_were_alone():
     segmenter = Segmenter(Router(), {3: disks()}, "cpu")
     found = segmenter.segment(in_the_dark())
     alone = segmenter.segment(Picture(in_the_dark().pixels[place], "YX (gray)"))
-    assert found.plan.surrounded
-    assert not alone.plan.surrounded
+    assert found.plan.embedded
+    assert not alone.plan.embedded
     assert alone.labels.any()
     np.testing.assert_array_equal(found.labels[place], alone.labels)
 
@@ -221,11 +221,11 @@ def test_what_lies_in_empty_surroundings_is_labelled_as_if_it_were_alone():
 def test_another_plane_has_surroundings_of_its_own():
     segmenter = finds_both()
     plan = segmenter.segment(in_the_dark()).plan
-    assert not segmenter.segment(in_the_dark(28), like=plan).plan.surrounded
+    assert not segmenter.segment(in_the_dark(28), like=plan).plan.embedded
 
 
 def test_a_large_image_is_segmented_as_one_with_its_surroundings():
     """Its labels are made band by band."""
     plan = finds_both(limits=Limits(band_pixels=4000)).segment(in_the_dark()).plan
-    assert not plan.surrounded
+    assert not plan.embedded
     assert not plan.at_once

@@ -21,16 +21,26 @@ def test_a_straight_border_is_found_to_the_pixel(ground, deviation, top, left, c
     assert (columns.start, columns.stop) == (left, left + 240)
 
 
-def test_content_without_a_straight_border_keeps_what_is_around_it():
+def test_content_without_straight_borders_is_no_picture():
     """Cells in a round heap: the outermost ones are each by themselves."""
     y, x = np.mgrid[:500, :640]
     heap = np.where((y - 240) ** 2 + (x - 330) ** 2 < 100**2, cells(500, 640), 40)
     image = (heap + RNG.normal(0, 2, heap.shape)).clip(0, 255).astype(np.uint8)
     box = content_box(image)
-    assert at_straight_borders(image, box) == box
+    assert at_straight_borders(image, box) is None
 
 
 def test_content_from_border_to_border_stays():
     """Nothing outside tells what the surroundings look like."""
     box = slice(0, 160), slice(0, 240)
     assert at_straight_borders(cells(160, 240), box) == box
+
+
+@pytest.mark.parametrize("across", [3, 8])
+def test_cells_in_rows_on_a_ground_without_noise_are_no_border(across):
+    """They begin in one line; squares even fill much of it."""
+    squares = np.kron(np.full((across, across), 200, np.uint8), np.pad(np.ones((16, 16), np.uint8), 2))
+    image = surrounded(squares, 0)
+    box = content_box(image)
+    assert box
+    assert at_straight_borders(image, box) is None
