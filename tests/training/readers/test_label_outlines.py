@@ -121,7 +121,8 @@ def test_the_outlines_of_predict_come_back(tmp_path, blobs):
     labels = np.searchsorted(numbers, labels).astype(np.int32)
     rows = LabelRows.of(labels)
     with stored_polygons(rows, Extents.measure(rows), tmp_path) as polygons:
-        write_geojson(tmp_path / "a.geojson", polygons, {"area": np.ones(labels.max())})
+        table = {"label": np.arange(1, labels.max() + 1), "area": np.ones(labels.max())}
+        write_geojson(tmp_path / "a.geojson", polygons, table)
         write_imagej_rois(tmp_path / "a.zip", polygons, labels.shape)
     assert (read_geojson(tmp_path / "a.geojson", labels.shape).labels == labels).all()
     assert (read_imagej(tmp_path / "a.zip", labels.shape).labels == labels).all()
