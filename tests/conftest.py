@@ -7,6 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.machine import threads_give_way
+
+threads_give_way()  # as predict.py does, before PyTorch is imported: beside a busy program tests take ten times as long
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
