@@ -17,7 +17,7 @@ from inference.running.finding import Found, Skipped, each_once, find_images, re
 from inference.running.lengths import Length
 from inference.running.naming import Names
 
-SPLIT_PIXELS = 2.0**28  # 16,384 x 16,384: a minute of one core
+SPLIT_PIXELS = 2.0**28  # 16,384 x 16,384: minutes of two cores
 
 
 @dataclass(frozen=True)

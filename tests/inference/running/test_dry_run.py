@@ -43,12 +43,12 @@ def test_images_positions_stacks_and_what_cannot_be_read(tmp_path, capsys):
         ("d.ome.tif", "to be done", "d_s2_label.tiff", 1),
     ]
     assert lines[0] == (
-        f"a.tif: TIFF, YX (gray), 2000x1000 pixels of uint8 -> a_label.tiff, a_overlay.png; about 1.1 s, "
+        f"a.tif: TIFF, YX (gray), 2000x1000 pixels of uint8 -> a_label.tiff, a_overlay.png; about 2.4 s, "
         f"{PROGRAM_MB + 12} MB"
-    ), "2 megapixels: 0.6 and 0.5 s, 6 bytes a pixel"
+    ), "2 megapixels: 0.8 and 1.6 s, 6 bytes a pixel"
     assert "4 planes -> b_label.tiff, b_z1_overlay.png to b_z4_overlay.png;" in lines[1]
     assert lines[2].startswith("cannot be done: c.png: not a readable image")
-    assert lines[-1].startswith("5 images, about 6.7 s and 842 MB")
+    assert lines[-1].startswith("5 images, about 9.2 s and 842 MB")
 
 
 def test_a_position_with_the_name_of_another_file(tmp_path, capsys):
