@@ -129,7 +129,7 @@ class Network:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the device is a GPU of NVIDIA's, or works like one."""
+        """Whether the device is a GPU of NVIDIA's."""
         return self.device.type == "cuda"
 
     @property

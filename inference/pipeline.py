@@ -47,10 +47,12 @@ def rows_without_gaps(
     labels = collect(rows, image.shape)
     with clock("decode"):
         kept = np.arange(tally.cells + 1) > 0
-        content, outside = image.content, labels.copy()
-        outside[content.box] = 0
+        content = image.content
         kept[gaps(labels[content.box], content[:, :], middle)] = False
-        kept[gaps(outside, image[:, :], middle)] = False
+        if content is not image:
+            outside = labels.copy()
+            outside[content.box] = 0
+            kept[gaps(outside, image[:, :], middle)] = False
         labels = new_numbers(kept)[labels]
         tally.probabilities = [tally.all_probabilities[kept[1:]]]
         tally.cells = int(np.count_nonzero(kept))

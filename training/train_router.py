@@ -66,7 +66,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     setting("--schedule", "divided by 10 every 7 of 20 epochs, or warm-up and cosine", choices=("steps", "cosine"))
     setting("--validate-every", type=positive, metavar="EPOCHS")
     parser.add_argument(
-        "--class-layer", action="store_true", help="train how the router of --init tells classes, and nothing else"
+        "--class-layer",
+        action="store_true",
+        help="train how the router of --init tells classes, and nothing else, with Adam",
     )
     args = parser.parse_args(argv)
     if args.class_layer and not args.init:

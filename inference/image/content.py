@@ -67,9 +67,9 @@ def content_box(overview: np.ndarray) -> Box | None:
     least = max(ABOVE_NOISE * noise, 1.0)
     busy = activity >= max(ACTIVE * usual, least)
     held = _without_specks(busy)
-    if not held.any() or busy[_around(held)].mean() < FILLED:
+    if not held.any() or busy[inner := _around(held)].mean() < FILLED:
         return None
-    boxes = _around_whole(held, activity >= max(QUIET * usual, least)), _around(held)
+    boxes = _around_whole(held, activity >= max(QUIET * usual, least)), inner
     box = next((box for box in boxes if busy[box].size <= LARGEST_SHARE * busy.size), None)
     if box is None:
         return None
