@@ -54,7 +54,8 @@ class Facts:
 
     version : of the program
     device : on which it computes
-    weights : of each class in words, the first characters of its checkpoint's SHA-256
+    weights : of each class in words, the first characters of its checkpoint's SHA-256; of a network that was fine-tuned
+        beside it, as "gray, own"
     scores : of each class in words, the F1 on validation images that its checkpoint tells, or None
     """
 
@@ -98,6 +99,8 @@ class Segmenter:
             file = self._networks.files[image_class.number]
             weights[image_class.name] = self._networks.digest(image_class.number)
             scores[image_class.name] = read_config(file)[1].validation.get("f1")
+        for number in self._networks.own_files:
+            weights[f"{CLASSES[number].name}, own"] = self._networks.digest(number, own=True)
         return Facts(__version__, str(self._networks.device), weights, scores)
 
     def segment(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,31 @@ LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """How images like those that a network was fine-tuned on are told by the router's features: an image is like them
+    if it is on their side of a plane, and no further from them than they are from one another.
+
+    centre : mean of their features
+    spread : standard deviation of each feature over all kinds of images, in which distances are measured
+    factors, bias : of the features' offset from the centre; the sum is above 0 on their side
+    radius : largest distance from the centre
+    """
+
+    centre: Sequence[float]
+    spread: Sequence[float]
+    factors: Sequence[float]
+    bias: float
+    radius: float
+
+    def holds(self, features: np.ndarray | None) -> bool:
+        """For the image that has these features, (F,); if they are not known, it does not."""
+        if features is None:
+            return False
+        offset = (features - np.array(self.centre)) / np.array(self.spread)
+        return bool(offset @ np.array(self.factors) + self.bias > 0 and np.linalg.norm(offset) <= self.radius)
+
+
+@dataclass(frozen=True)
 class Route:
     """What the router says of an image.
 
@@ -32,11 +57,13 @@ class Route:
     diameter : median cell diameter in pixels of the image
     expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never
         measured
+    features : (F,) float32, what the router sees in the whole image; None if it does not tell
     """
 
     probabilities: tuple[float, float, float, float]
     diameter: float
     expected_f1: tuple[float, float, float, float] | None = None
+    features: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def uncertain(self) -> bool:
@@ -130,4 +157,5 @@ class RouterNetwork:
         logits[list(excluded)] = -torch.inf
         probabilities = torch.softmax(logits, dim=0).numpy()
         expected = tuple((probabilities @ np.array(self.expected_f1)).tolist()) if self.expected_f1 else None
-        return Route(tuple(probabilities.tolist()), sizes[chosen] / views[chosen][1], expected)
+        diameter = sizes[chosen] / views[chosen][1]
+        return Route(tuple(probabilities.tolist()), diameter, expected, out.features[0].numpy())

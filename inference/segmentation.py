@@ -32,6 +32,8 @@ class Plan:
     glare : False if a few bright places were left out of the contrast
     ground : gray level of a dark background, in which gaps between cells are looked for and left out; None elsewhere
     embedded : whether the image is a picture in empty surroundings, which is labelled as if it were alone
+    own : whether the class's network that runs is the one fine-tuned on images of one's own, since the image is like
+        them
     """
 
     image_class: ImageClass
@@ -44,6 +46,7 @@ class Plan:
     glare: bool = True
     ground: float | None = None
     embedded: bool = False
+    own: bool = False
 
     @property
     def several_passes(self) -> bool:

@@ -23,14 +23,15 @@ from inference.network import Network, Segmenting, choose_device
 from inference.passes import LARGEST, Size, rows_of_passes
 from inference.pipeline import label_rows, rows_without_gaps
 from inference.reading import Picture
-from inference.routing import Route, RouterNetwork, ruled_out
+from inference.routing import Likeness, Route, RouterNetwork, ruled_out
 from inference.segmentation import Plan, Segmentation, summarise
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
 from inference.turned import SeenTwice
+from models.checkpoint import read_config
 from models.checksums import sha256
 from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
-from models.weights_folder import check_weights
+from models.weights_folder import check_weights, own_files
 
 DIGITS = 12  # of a checkpoint's SHA-256, in hexadecimal: enough to tell networks apart
 
@@ -39,12 +40,14 @@ class Examined(NamedTuple):
     """What is found out of an image before it is planned how it is segmented.
 
     route : the router's answer; None if it was not needed
+    own : whether the network is the one fine-tuned on images of one's own
     """
 
     image: NormalisedForm
     image_class: ImageClass
     route: Route | None
     network: Network
+    own: bool
     size: Measurement
 
 
@@ -58,6 +61,8 @@ class Segmenter:
     device : as of `inference.network.choose_device`, for the networks that are given by their paths. These are loaded
         when an image first needs them
     quick : whether labels are made of what a network says of each window once, not also of the window turned
+    own : by class, the paths of checkpoints that were fine-tuned on images of one's own; they take the place of the
+        class's network for images that are like those
     """
 
     def __init__(
@@ -67,10 +72,14 @@ class Segmenter:
         device: str = "auto",
         limits: Limits = LIMITS,
         quick: bool = False,
+        own: Mapping[int, Path] | None = None,
     ):
         self._router, self._networks = router, dict(networks)
         self.files = {number: network for number, network in networks.items() if isinstance(network, Path)}
-        self._sums: dict[int, str] = {}
+        self.own_files = dict(own or {})
+        self._own_networks: dict[int, Network | Path] = dict(self.own_files)
+        self._likeness = {c: Likeness(**read_config(path)[1].likeness) for c, path in self.own_files.items()}
+        self._sums: dict[tuple[int, bool], str] = {}
         self.device, self.limits, self.quick = choose_device(device), limits, quick
 
     @classmethod
@@ -89,24 +98,28 @@ class Segmenter:
         folder = Path(folder)
         networks = {c.number: folder / c.file for c in CLASSES}
         check_weights(folder, verify)
-        return cls(folder / ROUTER_FILE, networks, device, limits, quick)
+        fine_tuned = own_files(folder)
+        own = {c.number: folder / c.own_file for c in CLASSES if c.own_file in fine_tuned}
+        return cls(folder / ROUTER_FILE, networks, device, limits, quick, own)
 
-    def network(self, class_: int) -> Network:
-        """The segmenter of a class."""
-        network = self._networks[class_]
+    def network(self, class_: int, own: bool = False) -> Network:
+        """The segmenter of a class; `own` is that for images like one's own."""
+        networks = self._own_networks if own else self._networks
+        network = networks[class_]
         if isinstance(network, Path):
-            network = self._networks[class_] = Network.load(network, self.device)
+            network = networks[class_] = Network.load(network, self.device)
         return network
 
     def labelling(self, network: Network) -> Segmenting:
         """A class's network as labels are made with it."""
         return network if self.quick else SeenTwice(network)
 
-    def digest(self, class_: int) -> str:
-        """The first digits of the SHA-256 of a class's checkpoint; none if the network was given as it is."""
-        if class_ not in self._sums:
-            self._sums[class_] = sha256(self.files[class_])[:DIGITS] if class_ in self.files else ""
-        return self._sums[class_]
+    def digest(self, class_: int, own: bool = False) -> str:
+        """The first digits of the SHA-256 of a network's checkpoint; none if the network was given as it is."""
+        if (class_, own) not in self._sums:
+            files = self.own_files if own else self.files
+            self._sums[class_, own] = sha256(files[class_])[:DIGITS] if class_ in files else ""
+        return self._sums[class_, own]
 
     def route(self, image: NormalisedForm, excluded: Sequence[int] = ()) -> Route:
         """The router's answer for an image, which is of none of the `excluded` classes."""
@@ -171,12 +184,12 @@ class Segmenter:
         """All that is to be known of an image before its first tile. Parameters as of `segment`."""
         if like:
             return self._plan_like(like, picture, ends, clock)
-        image, image_class, route, network, size = self._look(picture, class_, diameter, ends, clock)
+        image, image_class, route, network, own, size = self._look(picture, class_, diameter, ends, clock)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, size.diameter))
         second = size.second if self._fits_one_band(image) else None
         route = route if class_ is None else None
         brown = image.normalisation.brown if image.normalisation else True
-        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown)
+        plan = Plan(image_class, route, size.diameter, sizes, second, size.agreement, brown, own=own)
         return image, network, self._with_what_it_shows(plan, image)
 
     def _fits_one_band(self, image: NormalisedForm) -> bool:
@@ -199,7 +212,7 @@ class Segmenter:
             with clock("normalise"):
                 image = normalised_image(picture.pixels, self.limits, brown=False)
         with clock("load"):
-            network = self.network(like.image_class.number)
+            network = self.network(like.image_class.number, like.own)
         sizes = Sizes.at_scale(image.shape, labelling_scale(network.config.diameter, like.diameter))
         return image, network, self._with_what_it_shows(replace(like, sizes=sizes), image)
 
@@ -264,15 +277,17 @@ class Segmenter:
         clock: Stopwatch,
     ) -> Examined:
         """As `_look`, of one normalised form; `route` is the router's answer for it if that is known."""
-        if class_ is None or diameter is None:
+        if class_ is None or diameter is None or class_ in self.own_files:
             route = route or self._route(picture, image, clock)
             class_, guess = route.best if class_ is None else class_, route.diameter
+        own = route is not None and class_ in self.own_files and self._likeness[class_].holds(route.features)
         with clock("load"):
-            network = self.network(class_)
+            network = self.network(class_, own)
         if diameter is not None:
-            return Examined(image, CLASSES[class_], route, network, Measurement(diameter))
+            return Examined(image, CLASSES[class_], route, network, own, Measurement(diameter))
         with clock("scale"):
-            return Examined(image, CLASSES[class_], route, network, measure_diameter(image.content, network, guess))
+            size = measure_diameter(image.content, network, guess)
+        return Examined(image, CLASSES[class_], route, network, own, size)
 
     def _route(self, picture: Picture, image: NormalisedForm, clock: Stopwatch) -> Route:
         """The router's answer for what an image shows, by its pixels and by its normalised form."""

@@ -28,6 +28,13 @@ class ImageClass:
         """Name of the network's checkpoint in a weights folder."""
         return f"class{self.number}.safetensors"
 
+    @property
+    def own_file(self) -> str:
+        """Name of the checkpoint of the network, if there is one, that was fine-tuned on images of one's own and serves
+        those of the class that are like them.
+        """
+        return f"class{self.number}-own.safetensors"
+
 
 CLASSES = (
     ImageClass(0, "binary", "stardist", "fluorescence and other single-channel images"),

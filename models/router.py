@@ -14,10 +14,16 @@ VIEW_SHORTER_SIDE = 256  # the image is resized to this before the centre crop
 
 
 class RouterOutput(NamedTuple):
-    """classes : NxK logits; log_diameter : N, natural logarithm of the median cell diameter in pixels of the view."""
+    """Of N views.
+
+    classes : NxK logits
+    log_diameter : N, natural logarithm of the median cell diameter in pixels of the view
+    features : NxF, what both are told from
+    """
 
     classes: Tensor
     log_diameter: Tensor
+    features: Tensor
 
 
 class Router(nn.Module):
@@ -40,6 +46,7 @@ class Router(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
 
     def forward(self, views: Tensor) -> RouterOutput:
-        """Nx3x224x224 in [0, 1] -> class logits and log diameter."""
-        out = self.network((views - self.mean) / self.std)
-        return RouterOutput(out[:, :-1], out[:, -1])
+        """Nx3x224x224 in [0, 1] -> class logits, log diameter and features."""
+        features = self.network.features((views - self.mean) / self.std)
+        out = self.network.fc(features)
+        return RouterOutput(out[:, :-1], out[:, -1], features)

@@ -1,10 +1,10 @@
-"""The folder of the five networks, checked before the first image."""
+"""The folder of the five networks, and of those that were fine-tuned beside them, checked before the first image."""
 
 import math
 from pathlib import Path
 
 from models.checkpoint import network_kinds, read_config
-from models.checksums import CheckpointError, check_file, check_listed
+from models.checksums import CheckpointError, check_file, check_listed, read_checksums
 from models.classes import CLASSES, ROUTER_FILE
 
 FILES = (ROUTER_FILE, *(c.file for c in CLASSES))
@@ -12,7 +12,8 @@ REMEDY = "fetch the weights again, or give another folder with --weights"
 
 
 def check_weights(folder: Path, verify: bool = False) -> None:
-    """Read the headers of all five networks: kind, class, and that the files are as long as they say.
+    """Read the headers of all five networks, and of those that were fine-tuned beside them: kind, class, and that the
+    files are as long as they say.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def check_weights(folder: Path, verify: bool = False) -> None:
             f"{folder}: {', '.join(missing)} missing; give the folder of all five networks with --weights"
         )
     check_listed(folder, FILES)
-    for name in FILES:
+    for name in (*FILES, *own_files(folder)):
         path = folder / name
         kind, config = read_config(path)
         wanted = [own for own in network_kinds() if (own == "router") == (name == ROUTER_FILE)]
@@ -40,5 +41,18 @@ def check_weights(folder: Path, verify: bool = False) -> None:
             raise CheckpointError(f"{path}: it is {config.file} in the place of another one; {REMEDY}")
         if kind != "router" and not (isinstance(config.diameter, int | float) and 0 < config.diameter < math.inf):
             raise CheckpointError(f"{path}: its cell diameter {config.diameter!r} is no number of pixels; {REMEDY}")
+        if name not in FILES and not config.likeness:
+            raise CheckpointError(f"{path}: does not say which images it is for; make it with training.finetune")
         if verify:
             check_file(path)
+
+
+def own_files(folder: Path) -> list[str]:
+    """Names of the networks, listed in SHA256SUMS, that were fine-tuned on images of one's own beside their class's.
+
+    Raises CheckpointError if there is no such list, or if one of the files is not listed.
+    """
+    listed = read_checksums(folder)
+    names = [c.own_file for c in CLASSES if c.own_file in listed or (folder / c.own_file).exists()]
+    check_listed(folder, names)
+    return names

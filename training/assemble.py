@@ -44,7 +44,7 @@ from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import read_manifest
 from training.images.sources import Sources, counted, united
 from training.images.terms import read_terms, terms_of
-from training.placing import FILES, PARTS, describe, place, tell_router
+from training.placing import FILES, PARTS, checkpoints, describe, place, tell_router
 from training.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -198,11 +198,11 @@ def main(argv: list[str] | None = None) -> int:
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
             place_part(source, target, data, terms, args.runs, args.storage)
-            write_checksums(args.weights, FILES.values())
+            write_checksums(args.weights, checkpoints(args.weights))
             changed = True
     if matrix:
         tell_router(args.weights / ROUTER_FILE, args.weights / ROUTER_FILE, matrix)
-        write_checksums(args.weights, FILES.values())
+        write_checksums(args.weights, checkpoints(args.weights))
     configs = describe(args.weights, args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:

@@ -19,10 +19,12 @@ What happens:
     train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
               it was made from are mixed in where there are any: those of --original, or of data/manifest.csv if there
               is such a file. Each step is drawn back a little to where the network started
-    step back Between the shipped network and the trained one lie some that are nearly as good on your images and far
-              better on all others: the one nearest to the trained one is taken that has lost no more than 0.01 F1 on
-              other images, but at least a quarter of the way. If your own images are all that counts, --share 1 keeps
-              the trained one
+    tell      Images like yours are told by what the router sees in them, and go to the trained network; all others go
+              on to the shipped one, which stays. Where yours are too unlike one another to be told (less than four in
+              five are told from the others by the rest of them), a network serves all images of the class that lies
+              between the shipped one and the trained one: the nearest to the trained one that has lost no more than
+              0.01 F1 on other images, but at least a quarter of the way. --share 1 puts the trained one itself there,
+              if your own images are all that counts
     fit       Thresholds and cell size, if that gains on the held-out images too
     judge     The whole program on the held-out images, before and after, and both networks on other images: those of
               --original, without it made ones (training.synthesize)
@@ -44,23 +46,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from inference.network import Network, choose_device
+from inference.routing import Likeness, RouterNetwork
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
 from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
-from training.images.datasets import Sample
+from training.images.datasets import Sample, keep_samples, load_samples
 from training.images.manifest import read_manifest
 from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_class, add_data, own_images
 from training.own.checking import check_images
 from training.own.collection import OwnImage
+from training.own.likeness import RECOGNISED, alike, likeness_of
 from training.own.original import AT_HAND, MIXED, made_sample, original_sample
 from training.own.scoring import classes_of, find_cells
 from training.own.split import split_images
 from training.own.verdict import Outcome, advice, draw_worst, write_weights
 from training.readers import own_labels
 from training.tables import text_table, write_table
-from training.validation import validate
+from training.validation import scores_of, validate
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +105,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="MINUTES",
         help=f"for everything [{CPU_MINUTES:g}, with a GPU {GPU_MINUTES:g}]",
     )
-    add("--share", type=share, metavar="S", help="of the way to the trained network [as far as others lose nothing]")
+    add(
+        "--share",
+        type=share,
+        metavar="S",
+        help="put a network in the place of the shipped one that lies S of the way from it to the trained one",
+    )
     add("--seed", type=int, default=0, help="of the choice of held-out images and of the training [0]")
     add_device(parser)
     args = parser.parse_args(argv)
@@ -128,12 +140,32 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
         routed = {i.name for i in own if classes[i.name][0] == class_}
         mixed = [replace(s.record, split="train") for s in original]
         folder = args.out / FOLDER / f"class{class_}"
-        tasks.append(Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder))
+        task = Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder)
+        tasks.append(task if args.share else replace(task, likeness=told_apart(task, args.weights)))
     if not tasks:
         raise ValueError(
             f"no network gets {FEWEST_ROUTED} images with cells; label more, or send all to one with --class"
         )
     return tasks
+
+
+def told_apart(task: Task, weights: Path) -> Likeness | None:
+    """How images like one's own are told, as of `Task`; None if they cannot be."""
+    records = [r for r in task.write_labels() if r.split == "train"]
+    fields = {i.image: i.group for i in task.images}
+    with keep_samples():
+        learnt = likeness_of(weights, load_samples(records), [fields[r.image] for r in records])
+    if learnt is None:
+        return None
+    likeness, recognised = learnt
+    name, enough = CLASSES[task.class_].name, recognised >= RECOGNISED
+    log.info(
+        "%s: %.0f %% of your images are told from others by the rest of them: the new network is to serve %s",
+        name,
+        100 * recognised,
+        "those like them alone" if enough else "all images of the class",
+    )
+    return likeness if enough else None
 
 
 def judges(task: Task) -> list[OwnImage]:
@@ -152,6 +184,16 @@ def others(task: Task, images: Sequence[OwnImage], original: Path | None) -> lis
     return sample or made_sample(task.class_, task.folder / "made")
 
 
+def score_others(task: Task, candidate: Path, samples: Sequence[Sample], weights: Path, device: torch.device) -> float:
+    """Mean F1 on other images, of which only those that are like one's own go to a network that serves these alone."""
+    after = scores_of(Network.load(candidate, device), samples)
+    if task.likeness is None:
+        return float(np.mean(after))
+    before = scores_of(Network.load(task.start, device), samples)
+    like = alike(RouterNetwork.load(weights / ROUTER_FILE), samples, task.likeness)
+    return float(np.mean(np.where(like, after, before)))
+
+
 def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float) -> list[Outcome]:
     """Train, fit and judge the network of each class that is reached."""
     device = choose_device(args.device)
@@ -165,7 +207,8 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     scored = time.monotonic()
     kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
     shares = [args.share] if args.share else SHARES
-    again = SLOWER * (time.monotonic() - asked + len(shares) * (time.monotonic() - scored))
+    looks = max(1 if task.likeness else len(shares) for task in tasks)
+    again = SLOWER * (time.monotonic() - asked + looks * (time.monotonic() - scored))
     left = max(LEAST_TRAINING * budget, budget * (1 - SHARE_OF_FIT) - again - (time.monotonic() - began))
     outcomes = []
     for task, found, sample, f1 in zip(tasks, before, samples, kept):
@@ -182,12 +225,14 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
         candidate = adapt(task, Others(sample, f1), minutes_left, fit_seconds, args.device, args.seed, shares)
         after, forgot = found, f1
         if candidate:
-            networks = segmenter.files | {task.class_: candidate}
-            tuned = Segmenter(args.weights / ROUTER_FILE, networks, args.device)
+            networks, own = dict(segmenter.files), dict(segmenter.own_files)
+            own.pop(task.class_, None)
+            (own if task.likeness else networks)[task.class_] = candidate
+            tuned = Segmenter(args.weights / ROUTER_FILE, networks, args.device, own=own)
             after = find_cells(tuned, judges(task), task.class_)
-            forgot = validate(Network.load(candidate, device), sample)
-        honest = splits["test"] > 0
-        outcomes.append(Outcome(task.class_, candidate, splits["train"], found, after, (f1, forgot), honest))
+            forgot = score_others(task, candidate, sample, args.weights, device)
+        honest, beside = splits["test"] > 0, task.likeness is not None
+        outcomes.append(Outcome(task.class_, candidate, splits["train"], found, after, (f1, forgot), honest, beside))
     return outcomes
 
 

@@ -53,8 +53,8 @@ def write_card(
 
     Parameters
     ----------
-    configs : kind and configuration of each part, "router" or "class0" to "class3", as `models.checkpoint.read_config`
-        gives them
+    configs : kind and configuration of each part, "router", "class0" to "class3" or "class0-own" to "class3-own", as
+        `models.checkpoint.read_config` gives them
     sizes : of their files, in bytes
     scores : CSV file of training.measure.sources; without one the card's table of scores stays if the networks do
     changed : whether a network was replaced
@@ -131,7 +131,7 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
         rows.append(
             {
                 "file": f"{part}.safetensors",
-                "images": "all" if part == "router" else CLASS_NAMES[int(part[-1])],
+                "images": images_of(part),
                 "network": network,
                 "MB": f"{sizes[part] / 1e6:.1f}, {config.storage or UNKNOWN}",
                 "steps": training.get("steps_done", UNKNOWN),
@@ -143,6 +143,14 @@ def networks_table(configs: dict[str, tuple[str, Config]], sizes: dict[str, int]
             }
         )
     return f"{markdown(rows)}\n"
+
+
+def images_of(part: str) -> str:
+    """The images that a part serves."""
+    if part == "router":
+        return "all"
+    name, _, own = part.removeprefix("class").partition("-")
+    return CLASS_NAMES[int(name)] + (", like one's own" if own else "")
 
 
 def minutes_of(training: dict) -> str:

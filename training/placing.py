@@ -9,6 +9,7 @@ from torch import nn
 
 from models import weights_folder
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.classes import CLASSES
 from models.config import Config
 from training.model_card import CARD, write_card
 
@@ -16,7 +17,13 @@ log = logging.getLogger(__name__)
 
 FILES = {Path(name).stem: name for name in weights_folder.FILES}
 PARTS = tuple(FILES)
+OWN_FILES = {Path(c.own_file).stem: c.own_file for c in CLASSES}
 LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
+
+
+def checkpoints(weights: Path) -> list[str]:
+    """Names of all that a weights folder's list of checksums is to have."""
+    return sorted(path.name for path in weights.glob("*.safetensors"))
 
 
 def default_storage(model: nn.Module) -> str:
@@ -59,13 +66,15 @@ def tell_router(source: Path, target: Path, scores: list[list[float]]) -> None:
 
 
 def describe(weights: Path, scores: Path | None, changed: bool, note: str = "") -> dict[str, tuple[str, Config]]:
-    """Write the model card of a weights folder; kind and configuration of each part that it holds.
+    """Write the model card of a weights folder; kind and configuration of each part that it holds, and of networks that
+    were fine-tuned beside them, as "class0-own".
 
     Parameters
     ----------
     scores, changed, note : as of `training.model_card.write_card`
     """
-    configs = {part: read_config(weights / FILES[part]) for part in PARTS if (weights / FILES[part]).exists()}
-    sizes = {part: (weights / FILES[part]).stat().st_size for part in configs}
+    files = {part: weights / name for part, name in (FILES | OWN_FILES).items() if (weights / name).exists()}
+    configs = {part: read_config(path) for part, path in files.items()}
+    sizes = {part: path.stat().st_size for part, path in files.items()}
     write_card(weights / CARD, configs, sizes, scores, changed, note)
     return configs

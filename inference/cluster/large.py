@@ -73,8 +73,8 @@ class _Given:
     def segment(self, picture: Picture, **options) -> Segmentation:
         return self.segmentation
 
-    def digest(self, class_: int) -> str:
-        return segmenter_of(self.job).digest(class_)
+    def digest(self, class_: int, own: bool = False) -> str:
+        return segmenter_of(self.job).digest(class_, own)
 
 
 def look(number: str, large: Large) -> Looked | Done:
@@ -123,7 +123,7 @@ def run_piece(number: str, large: Large, looked: Looked, rows: range) -> tuple[A
     with at_work(number) as (job, _):
         picture = open_part(job, large.file.found.path, large.number)
         segmenter, clock, tally = segmenter_of(job), Stopwatch(), Tally()
-        network = segmenter.network(looked.plan.image_class.number)
+        network = segmenter.network(looked.plan.image_class.number, looked.plan.own)
         working = WorkingImage(LargeImage(picture.pixels, looked.normalisation), looked.scale)
         lows = {spans(working.shape[0])[i].low for i in rows}
         tiles = [tile for tile in tile_image(*working.shape) if tile.y.low in lows]

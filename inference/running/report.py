@@ -38,6 +38,7 @@ class ReportRow:
     class_ : of the network that ran, in words
     class_probability : the router's; None if the class was given
     uncertain_route : 1 if the router left open which class it is
+    own_network : 1 if the network that ran was fine-tuned on images of one's own, beside the class's
     doubts : what the program is unsure of: "class", "size" or both
     second_diameter_px : of further, much smaller cells
     size_agreement : F1 of the cells found at the next size that was tried with those found at this one
@@ -70,6 +71,7 @@ class ReportRow:
     class_: str | None = None
     class_probability: float | None = None
     uncertain_route: int | None = None
+    own_network: int | None = None
     doubts: str | None = None
     cell_diameter_px: float | None = None
     second_diameter_px: float | None = None

@@ -13,6 +13,11 @@ from models.router import RouterOutput
 from training.measure.mosaic import make_image, read_cells
 
 
+def output(classes, log_diameters):
+    features = torch.arange(float(len(classes))).view(-1, 1)
+    return RouterOutput(torch.tensor(classes), torch.tensor(log_diameters), features)
+
+
 @pytest.mark.parametrize(
     "sizes, expected",
     [
@@ -22,16 +27,14 @@ from training.measure.mosaic import make_image, read_cells
     ],
 )
 def test_diameter_comes_from_the_widest_clear_view(sizes, expected):
-    router = RouterNetwork(
-        lambda batch: RouterOutput(torch.tensor([[0.0, 9, 0, 0]] * 3), torch.tensor([math.log(s) for s in sizes]))
-    )
+    router = RouterNetwork(lambda batch: output([[0.0, 9, 0, 0]] * 3, [math.log(s) for s in sizes]))
     route = router(NormalisedImage(np.zeros((1024, 1024), np.uint8)))
     assert route.best == 1
     assert route.diameter == pytest.approx(expected)
 
 
 def test_an_absurd_router_does_not_overflow():
-    router = RouterNetwork(lambda batch: RouterOutput(torch.zeros(len(batch), 4), torch.full((len(batch),), 1e6)))
+    router = RouterNetwork(lambda batch: output([[0.0] * 4] * len(batch), [1e6] * len(batch)))
     assert math.isfinite(router(NormalisedImage(np.zeros((64, 64), np.uint8))).diameter)
 
 
@@ -50,9 +53,7 @@ def test_what_one_channel_shows_is_of_any_class_however_it_is_stored():
 
 @pytest.mark.parametrize("excluded, best", [((), 0), ((0,), 1), ((0, 1), 3)])
 def test_an_excluded_class_is_never_chosen(excluded, best):
-    router = RouterNetwork(
-        lambda batch: RouterOutput(torch.tensor([[9.0, 5, 0, 1]] * len(batch)), torch.zeros(len(batch)))
-    )
+    router = RouterNetwork(lambda batch: output([[9.0, 5, 0, 1]] * len(batch), [0.0] * len(batch)))
     for matrix in (None, [[0.9] * 4, [0.9] * 4, [0.1, 0.1, 0.2, 0.3], [0.9, 0.8, 0.1, 0.5]]):
         router.expected_f1 = matrix
         route = router(NormalisedImage(np.zeros((64, 64, 3), np.uint8)), excluded)
@@ -64,7 +65,7 @@ def test_an_excluded_class_is_never_chosen(excluded, best):
 def test_an_uncertain_image_goes_where_most_is_expected():
     """Class 2 is the most probable one, but network 3 does well on all that the image may be."""
     logits = [math.log(p) for p in (0.3, 0.1, 0.35, 0.25)]
-    router = RouterNetwork(lambda batch: RouterOutput(torch.tensor([logits] * len(batch)), torch.zeros(len(batch))))
+    router = RouterNetwork(lambda batch: output([logits] * len(batch), [0.0] * len(batch)))
     image = NormalisedImage(np.zeros((64, 64), np.uint8))
     assert router(image).uncertain
     assert router(image).best == 2

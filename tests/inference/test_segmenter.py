@@ -2,6 +2,8 @@
 stand-ins for router and networks.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,13 @@ import torch
 from inference.limits import Limits
 from inference.network import Network
 from inference.reading import Picture
-from inference.routing import Route
+from inference.routing import Likeness, Route
 from inference.segmenter import Segmenter
 from inference.stopwatch import Stopwatch
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, save_checkpoint
 from models.classes import CLASSES
 from models.config import Config
-from models.stardist import RAYS, StarDistMaps
+from models.stardist import RAYS, ConvNeXtStarDist, StarDistMaps
 
 GROUND = 32  # gray level of the ground of `with_a_hole`, once it is normalised
 
@@ -51,7 +53,7 @@ class Router:
 
     def __call__(self, image, excluded=()):
         self.asked.append((image.shape, excluded))
-        return Route((0.1, 0.0, 0.1, 0.8), 16.0)
+        return Route((0.1, 0.0, 0.1, 0.8), 16.0, features=np.array([2.0, 3.0], np.float32))
 
 
 def disks(device="cpu"):
@@ -101,6 +103,45 @@ def test_the_router_is_not_asked_where_class_and_diameter_are_given(segmenter):
     assert found.plan.sizes.scale == (0.5, 0.5)
     assert found.labels.shape == (60, 80)
     assert "route" not in found.summary.seconds
+
+
+@pytest.fixture
+def own(tmp_path, segmenter):
+    """Function that makes a segmenter with a network beside that of class 3, for images of this likeness."""
+
+    def make(likeness, class_=3):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.safetensors"
+        network = ConvNeXtStarDist("convnext_atto")
+        save_checkpoint(path, network, Config({"encoder": "convnext_atto"}, 32.0, likeness=asdict(likeness)))
+        networks = {3: disks(), 0: disks()}
+        router = Router()
+        return Segmenter(router, networks, "cpu", own={class_: path}), router
+
+    return make
+
+
+@pytest.mark.parametrize("class_, diameter", [(None, None), (3, None), (3, 16.0), (None, 16.0)])
+def test_images_like_ones_own_have_a_network_of_their_own(own, class_, diameter):
+    """Also where class or diameter are given; the router then is asked for nothing else."""
+    for bias, radius, expected in ((-0.5, 2.0, True), (-1.5, 2.0, False), (-0.5, 1.0, False)):
+        segmenter, router = own(Likeness((1.0, 2.0), (1.0, 1.0), (1.0, 0.0), bias, radius))
+        plan = segmenter.segment(picture(), class_=class_, diameter=diameter).plan
+        assert plan.own is expected
+        assert plan.image_class == CLASSES[3]
+        assert (plan.route is None) == (class_ is not None)
+        assert plan.diameter == (diameter or plan.diameter)
+        assert len(router.asked) == 1
+        _, network, _ = segmenter.plan(picture(), class_, diameter, None, Stopwatch())
+        assert network.config.diameter == (32 if expected else 16)
+        like = segmenter.segment(picture(), like=plan)
+        assert like.plan.own is expected
+        assert (segmenter.digest(3, plan.own) != "") == expected
+
+
+def test_a_network_of_ones_own_serves_its_class_alone(own):
+    segmenter, router = own(Likeness((2.0, 3.0), (1.0, 1.0), (0.0, 0.0), 1.0, 1.0), class_=3)
+    assert not segmenter.segment(picture(), class_=0, diameter=16.0).plan.own
+    assert router.asked == []
 
 
 def test_what_is_known_when(segmenter):

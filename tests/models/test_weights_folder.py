@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from models.checksums import CheckpointError, write_checksums
-from models.weights_folder import FILES, check_weights
+from models.weights_folder import FILES, check_weights, own_files
 
 
 @pytest.fixture
@@ -87,3 +87,24 @@ def test_a_changed_weight_is_found_when_all_are_verified(folder):
     (folder / "class3.safetensors").write_bytes(content)
     check_weights(folder)
     assert "class3.safetensors: damaged or another weights file" in refused(folder, listed=False, verify=True)
+
+
+OWN = "class1-own.safetensors"
+
+
+def test_a_network_beside_its_class_s(folder):
+    assert own_files(folder) == []
+    config = '{"network": {}, "diameter": 28, "likeness": {"radius": 1.0}}'
+    header(folder / OWN, "hover", config)
+    write_checksums(folder, [*FILES, OWN])
+    check_weights(folder, verify=True)
+    assert own_files(folder) == [OWN]
+
+
+def test_a_network_beside_its_class_s_must_be_listed_there_and_say_what_it_is_for(folder):
+    header(folder / OWN, "hover", '{"network": {}, "diameter": 28}')
+    assert f"no line for {OWN}" in refused(folder)
+    write_checksums(folder, [*FILES, OWN])
+    assert f"{OWN}: does not say which images it is for" in refused(folder, listed=False)
+    (folder / OWN).unlink()
+    assert f"{OWN}: no such weights file" in refused(folder, listed=False)

@@ -2,7 +2,9 @@
 
 import csv
 import logging
+import math
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +13,20 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.reading import Picture, read_image
+from inference.routing import Likeness
 from inference.segmenter import Segmenter
+from models.checksums import sha256, write_checksums
 from models.classes import CLASSES
+from models.weights_folder import FILES
 from training import finetune
 from training.finetune import judges, main, plan
+from training.images.datasets import Sample
+from training.images.manifest import Record
 from training.learning.finetune_trainer import FinetuneTrainer
 from training.own.collection import OwnImage
+from training.own.likeness import write_reference
+from training.placing import checkpoints
 from training.readers.label_images import RawLabels
 
 
@@ -175,6 +185,10 @@ def test_original_images_at_hand_are_mixed_in(tmp_path, monkeypatch):
     assert finetune.parse_arguments([*words, "--original", "z.csv"]).original == Path("z.csv")
 
 
+LIKENESS = Likeness((0.5,), (1.0,), (1.0,), 0.0, 1.0)
+RECORD = Record(Path("x.png"), Path("x_label.png"), "train", "x")
+
+
 def own(name, cells=True):
     return OwnImage(Path(name), Path(name), name, name, RawLabels(np.full((2, 2), int(cells), np.uint16)))
 
@@ -183,16 +197,18 @@ def own(name, cells=True):
 def planned(monkeypatch, tmp_path):
     """Function that plans for images that the router sends to these classes."""
 
-    def make(classes, given=None):
+    def make(classes, given=None, share=None):
         images = [own(f"{n:02}") for n in range(len(classes))]
         routed = {i.name: c if isinstance(c, tuple) else (c,) for i, c in zip(images, classes)}
         monkeypatch.setattr(
             finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, (c,))
         )
-        args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0)
+        monkeypatch.setattr(finetune, "told_apart", lambda task, weights: LIKENESS)
+        args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0, share=share, weights=tmp_path)
         segmenter = SimpleNamespace(files={c.number: tmp_path / c.file for c in CLASSES})
         tasks = plan(images, segmenter, args)
         assert all({i.name for i in judges(t)} <= set(t.routed) for t in tasks)
+        assert all(t.likeness == (None if share else LIKENESS) for t in tasks)
         return {task.class_: len(task.images) for task in tasks}
 
     return make
@@ -213,6 +229,10 @@ def test_few_images_of_one_class_are_enough(planned):
     assert planned([2, 2]) == {2: 2}
 
 
+def test_a_share_of_the_way_is_for_all_images_of_the_class(planned):
+    assert planned([2, 2], share=1.0) == {2: 2}
+
+
 def test_the_class_given_gets_all(planned):
     assert planned([1, 1, 3], given=3) == {3: 3}
 
@@ -220,3 +240,71 @@ def test_the_class_given_gets_all(planned):
 def test_scattered_images_are_refused_with_the_remedy(planned):
     with pytest.raises(ValueError, match="--class"):
         planned([0, 1, 1, 3])
+
+
+class Told:
+    """A task whose images the router tells from others, or does not."""
+
+    class_, images = 0, [SimpleNamespace(image=Path(name), group=name) for name in "ab"]
+
+    def write_labels(self):
+        return [SimpleNamespace(split=split, image=Path(name)) for name, split in zip("aab", ("train", "val", "train"))]
+
+
+@pytest.mark.parametrize(
+    "likeness, expected, said",
+    [
+        ((LIKENESS, 0.8), LIKENESS, "80 % of your images are told from others by the rest of them: the new"),
+        ((LIKENESS, 0.75), None, "is to serve all images of the class"),
+        (None, None, ""),
+    ],
+)
+def test_images_that_are_not_told_from_others_have_no_network_of_their_own(
+    monkeypatch, caplog, likeness, expected, said
+):
+    def likeness_of(weights, samples, fields):
+        assert samples == [Path("a"), Path("b")]
+        assert fields == ["a", "b"]
+        return likeness
+
+    monkeypatch.setattr(finetune, "likeness_of", likeness_of)
+    monkeypatch.setattr(finetune, "load_samples", lambda records: [r.image for r in records])
+    caplog.set_level("INFO")
+    assert finetune.told_apart(Told(), Path("weights")) == expected
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("likeness, expected", [(None, 0.3), (LIKENESS, 0.5)])
+def test_of_other_images_those_like_ones_own_go_to_the_new_network(monkeypatch, likeness, expected):
+    """The others keep the score that they had."""
+    monkeypatch.setattr(finetune.Network, "load", lambda path, device: path)
+    monkeypatch.setattr(finetune.RouterNetwork, "load", lambda path: path)
+    monkeypatch.setattr(finetune, "scores_of", lambda network, samples: [0.2, 0.4] if network == "new" else [0.6, 0.9])
+    monkeypatch.setattr(finetune, "alike", lambda router, samples, likeness: [False, True])
+    task = SimpleNamespace(start="old", likeness=likeness)
+    assert finetune.score_others(task, "new", ["x", "y"], Path("weights"), None) == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module")
+def known(untrained_weights, tmp_path_factory):
+    """A weights folder whose router has seen images of noise, so that those with disks are told from them."""
+    folder = shutil.copytree(untrained_weights, tmp_path_factory.mktemp("known") / "weights")
+    rng = np.random.default_rng(1)
+    noise = [rng.integers(0, 255, (96, 96, 3), np.uint8) for _ in range(20)]
+    write_reference(folder, [Sample(RECORD, pixels, np.zeros((96, 96), np.uint8), math.nan, 0) for pixels in noise])
+    write_checksums(folder, checkpoints(folder))
+    return folder
+
+
+def test_a_network_beside_the_class_s(data, known, tmp_path, caplog):
+    """The shipped networks stay, the new one serves images like one's own, and another round takes its place."""
+    caplog.set_level("INFO")
+    code = run(data, tmp_path / "out", "--weights", known, "--time-budget", "0.05")
+    assert "are told from others by the rest of them: the new network is to serve those like them alone" in caplog.text
+    assert all(sha256(tmp_path / "out" / name) == sha256(known / name) for name in FILES)
+    segmenter = Segmenter.from_folder(tmp_path / "out", "cpu", verify=True)
+    assert (0 in segmenter.own_files) == (code == 0)
+    if code == 0:
+        assert segmenter.segment(read_image(data / "images/1.png")).plan.own
+        noise = Picture(np.random.default_rng(9).integers(0, 255, (96, 96, 3), np.uint8), "YXC (RGB)")
+        assert not segmenter.segment(noise, class_=0).plan.own

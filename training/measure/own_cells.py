@@ -4,6 +4,8 @@
     python -m training.prepare merge data/with-made.csv data/manifest.csv data/made/manifest.csv
     python -m training.protocol --manifest data/with-made.csv --runs runs/without --weights base \\
         --leave-out usiigaci_phase gbm40 synthetic_two_channels
+    python -m training.reference --weights base --manifest data/with-made.csv \\
+        --leave-out usiigaci_phase gbm40 synthetic_two_channels
     python -m training.measure.own_cells --manifest data/with-made.csv --weights base --out runs/own-cells \\
         --sources usiigaci_phase gbm40 synthetic_two_channels
 
@@ -34,7 +36,7 @@ from inference.segmenter import Segmenter
 from models.checkpoint import read_config
 from models.checksums import sha256
 from models.classes import CLASSES, ROUTER_FILE
-from models.weights_folder import FILES
+from models.weights_folder import FILES, own_files
 from training import finetune
 from training.command import DONE, NOTHING, add_device, command, manual, minutes, positive
 from training.images.manifest import Record, read_manifest, write_manifest
@@ -84,8 +86,9 @@ def check_unseen(weights: Path, sources: Sequence[str]) -> None:
 
 
 def replaced(base: Path, weights: Path) -> set[int]:
-    """The classes whose networks differ."""
-    return {c.number for c in CLASSES if sha256(base / c.file) != sha256(weights / c.file)}
+    """The classes whose networks differ, or have one beside them."""
+    own = own_files(weights)
+    return {c.number for c in CLASSES if sha256(base / c.file) != sha256(weights / c.file) or c.own_file in own}
 
 
 def measure_others(base: Sequence[Found], weights: Path, classes: set[int], device: str) -> float:

@@ -5,13 +5,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import tifffile
 
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
+from inference.routing import Likeness
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
 from training.averaging import average
 from training.fitting import choose, decoded, score_settings
@@ -47,6 +48,8 @@ class Task:
     splits : train, val or test by the image's name
     original : others to train on beside them
     folder : for the files of the training
+    likeness : how images like these are told; the network is to serve those alone. None if it is to serve all of its
+        class
     """
 
     class_: int
@@ -56,6 +59,7 @@ class Task:
     splits: Mapping[str, str]
     original: Sequence[Record]
     folder: Path
+    likeness: Likeness | None = None
 
     def write_labels(self) -> list[Record]:
         """Write the labels of one's own images to files that trainings read; the images with them."""
@@ -70,7 +74,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Others:
-    """Images that a network was made for, which it is not to forget.
+    """Images that a network was made for, which it is not to forget where it is to serve all of its class.
 
     f1 : of the network before it is trained on
     """
@@ -127,15 +131,18 @@ def adapt(
             raise SystemExit(code)
         (task.folder / RESUME_FILE).unlink(missing_ok=True)
         candidate = task.folder / f"{kind}.safetensors"
-        if read_config(candidate)[1].validation.get("step", 0) > 0:
+        if task.likeness is None and read_config(candidate)[1].validation.get("step", 0) > 0:
             step_back(task.start, candidate, others, shares, device)
         network = Network.load(candidate, choose_device(device))
         val, rest = (load_samples([r for r in records if r.split == split]) for split in ("val", "train"))
-        fit(candidate, network, val, rest, others, fit_seconds)
-    after = read_config(candidate)[1]
+        fit(candidate, network, val, rest, None if task.likeness else others, fit_seconds)
+    model, after = load_checkpoint(candidate)
     trained = after.validation.get("step", 0) > 0
     fitted = (after.diameter, after.decoder) != (before.diameter, before.decoder)
-    return candidate if trained or fitted else None
+    if not (trained or fitted):
+        return None
+    save_checkpoint(candidate, model, replace(after, likeness=asdict(task.likeness) if task.likeness else {}))
+    return candidate
 
 
 def step_back(start: Path, candidate: Path, others: Others, shares: Sequence[float], device: str) -> None:
@@ -171,10 +178,16 @@ def own_factor(own: Sequence[Record], others: Sequence[Record]) -> list[tuple[st
 
 
 def fit(
-    candidate: Path, network: Network, val: Sequence[Sample], rest: Sequence[Sample], others: Others, seconds: float
+    candidate: Path,
+    network: Network,
+    val: Sequence[Sample],
+    rest: Sequence[Sample],
+    others: Others | None,
+    seconds: float,
 ) -> None:
     """Fit thresholds and working size on held-out and training images, and keep them if the held-out ones gain too, and
-    if nothing is forgotten by them."""
+    if nothing is forgotten by them of the others, where there are any.
+    """
     model, config = load_checkpoint(candidate)
     default = float(config.diameter or DEFAULT_DIAMETER), KINDS[network.kind].Settings(**config.decoder)
     first = validate(network, val)
@@ -182,10 +195,10 @@ def fit(
     chosen = choose(scores, default, GAIN)
     if chosen == default:
         return
-    known = min(others.f1, validate(network, others.samples))
+    known = min(others.f1, validate(network, others.samples)) if others else 0.0
     network.config = decoded(config, chosen)
     fitted = validate(network, val)
-    if fitted <= first or validate(network, others.samples) < known - FORGOTTEN:
+    if fitted <= first or (others and validate(network, others.samples) < known - FORGOTTEN):
         return
     log.info("thresholds: held-out F1 %.4f with cells of %g pixels and %s, %.4f before", fitted, *chosen, first)
     validation = {**config.validation, "f1": fitted}

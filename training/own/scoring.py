@@ -23,11 +23,13 @@ class Found:
 
     labels : (H, W) int32; beside the labelled cells nothing, where only some of them are labelled
     class_ : whose network ran; None for labels of another program
+    own : whether that was the one fine-tuned on images of one's own
     """
 
     image: OwnImage
     labels: np.ndarray
     class_: int | None
+    own: bool = False
 
     @property
     def f1(self) -> float:
@@ -49,7 +51,7 @@ def find_cells(segmenter: Segmenter, images: Iterable[OwnImage], class_: int | N
             labels = result.labels
             if image.partial:
                 labels = without_unlabelled(labels, image.labels)
-            found.append(Found(image, labels, result.plan.image_class.number))
+            found.append(Found(image, labels, result.plan.image_class.number, result.plan.own))
     return found
 
 

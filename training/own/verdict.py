@@ -12,13 +12,14 @@ from inference.outputs.overlay import write_png
 from models.checkpoint import read_config
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
-from models.weights_folder import FILES
+from models.weights_folder import FILES, own_files
 from training.images.sources import united
 from training.measure.pictures import picture, worst_window
 from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
+from training.own.likeness import REFERENCE_FILE
 from training.own.scoring import Found, mean_f1
-from training.placing import describe, place, tell_router
+from training.placing import checkpoints, describe, place, tell_router
 from training.tables import markdown
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Outcome:
     before, after : what the whole program finds in the held-out images with either network
     others : what the two networks score on images that the first one was made for; nan where there are none
     honest : the held-out images did not choose the network
+    own : the network is for images like one's own alone, beside that of the class
     """
 
     class_: int
@@ -46,6 +48,7 @@ class Outcome:
     after: Sequence[Found]
     others: tuple[float, float]
     honest: bool
+    own: bool = False
 
     @property
     def gain(self) -> float:
@@ -68,7 +71,8 @@ class Outcome:
 
 
 def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
-    """A complete weights folder: the fine-tuned networks that are better, and of the others those of `start`.
+    """A complete weights folder: the fine-tuned networks that are better, in the place of those of `start` or beside
+    them, and of the others those of `start`.
 
     If it is broken off, the folder has no router, without which it is none for predict.py and for another run.
     """
@@ -81,21 +85,23 @@ def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def _write_all(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
-    for name in FILES:
-        shutil.copyfile(start / name, out / name)
-    if (start / CARD).exists():
-        shutil.copyfile(start / CARD, out / CARD)
     better = [o for o in outcomes if o.better]
+    replaced = {CLASSES[o.class_].own_file for o in better}  # of an earlier round
+    for image_class in CLASSES:
+        (out / image_class.own_file).unlink(missing_ok=True)  # of a run that was broken off
+    for name in (*FILES, *own_files(start), REFERENCE_FILE, CARD):
+        if name not in replaced and (start / name).exists():
+            shutil.copyfile(start / name, out / name)
     for outcome in better:
-        file = CLASSES[outcome.class_].file
-        before, after = (read_config(path)[1] for path in (start / file, outcome.candidate))
+        image_class = CLASSES[outcome.class_]
+        before, after = (read_config(path)[1] for path in (start / image_class.file, outcome.candidate))
         sources = united(before.sources, after.sources) | {SOURCE: {"images": outcome.images, "terms": OWN_TERMS}}
+        file = image_class.own_file if outcome.own else image_class.file
         place(outcome.candidate, out / file, sources, before.pretraining or before.training)
-    expected = read_config(start / ROUTER_FILE)[1].expected_f1
-    if better and expected:
-        table = follow(expected, {o.class_: o.gain for o in better})
-        tell_router(start / ROUTER_FILE, out / ROUTER_FILE, table)
-    write_checksums(out, FILES)
+    expected, gains = read_config(start / ROUTER_FILE)[1].expected_f1, {o.class_: o.gain for o in better if not o.own}
+    if gains and expected:
+        tell_router(start / ROUTER_FILE, out / ROUTER_FILE, follow(expected, gains))
+    write_checksums(out, checkpoints(out))
     describe(out, None, bool(better), card_note(outcomes))
 
 
@@ -124,7 +130,7 @@ def card_note(outcomes: Sequence[Outcome]) -> str:
             "after": mean_f1(o.after),
             "others before": o.others[0],
             "others after": o.others[1],
-            "used": "yes" if o.better else "no",
+            "used": ("beside the class's" if o.own else "yes") if o.better else "no",
         }
         for o in outcomes
     ]
@@ -158,6 +164,12 @@ def advice(out: Path, start: Path, outcomes: Sequence[Outcome], class_: int | No
             continue
         bias = "" if o.honest else ", which also chose the network: expect a little less on others"
         lines.append(f"{o.name}: F1 {mean_f1(o.before):.3f} -> {mean_f1(o.after):.3f} on {held}{bias}")
+        if o.own:
+            told = sum(f.own for f in o.after)
+            lines.append(
+                f"{o.name}: the new network serves images that look like yours, as {told} of the {held} do; all others "
+                f"go on to the network of {start}"
+            )
         if o.lost > FORGOTTEN:
             lines.append(
                 f"{o.name}: on other images F1 went from {o.others[0]:.3f} to {o.others[1]:.3f}; for images unlike "

@@ -35,7 +35,7 @@ class Answers:
     def segment(self, picture, *, class_):
         self.asked.append(class_)
         number = 3 if class_ is None else class_
-        return SimpleNamespace(labels=self.labels, plan=SimpleNamespace(image_class=CLASSES[number]))
+        return SimpleNamespace(labels=self.labels, plan=SimpleNamespace(image_class=CLASSES[number], own=False))
 
     def likely_classes(self, picture, least):
         return (2, 3) if least <= 0.1 else (2,)

@@ -16,11 +16,11 @@ from training.own.verdict import OWN_TERMS, Outcome, advice, follow, write_weigh
 
 
 def found(*scores):
-    return [SimpleNamespace(f1=score) for score in scores]
+    return [SimpleNamespace(f1=score, own=score > 0.6) for score in scores]
 
 
-def outcome(before, after, candidate=Path("c"), others=(0.9, 0.9), honest=True, class_=1):
-    return Outcome(class_, candidate, 7, found(before), found(after), others, honest)
+def outcome(before, after, candidate=Path("c"), others=(0.9, 0.9), honest=True, class_=1, own=False):
+    return Outcome(class_, candidate, 7, found(before), found(after), others, honest, own)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,38 @@ def test_a_folder_that_is_broken_off_has_no_router(start, candidate, tmp_path, m
     assert not (tmp_path / "out/router.safetensors").exists()
 
 
+LIKENESS = {"centre": [0.0], "spread": [1.0], "factors": [1.0], "bias": 0.0, "radius": 1.0}
+
+
+def for_own(path, to):
+    model, config = load_checkpoint(path)
+    save_checkpoint(to, model, replace(config, likeness=LIKENESS))
+    return to
+
+
+def test_a_network_beside_its_class_s_is_added(start, candidate, tmp_path):
+    """Router and networks stay; a later round replaces it, or keeps it where the new one is no better."""
+    candidate, out = for_own(candidate, tmp_path / "own.safetensors"), tmp_path / "out"
+    (start / "reference.safetensors").touch()
+    write_weights(start, out, [outcome(0.5, 0.7, candidate, own=True)])
+    (start / "reference.safetensors").unlink()
+    segmenter = Segmenter.from_folder(out, "cpu", verify=True)
+    assert segmenter.own_files == {1: out / "class1-own.safetensors"}
+    assert sums(out) == sums(start)
+    assert (out / "reference.safetensors").exists()
+    config = read_config(out / "class1-own.safetensors")[1]
+    assert config.sources["own"] == {"images": 7, "terms": OWN_TERMS}
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "| class1-own.safetensors | gray, like one's own |" in card
+    assert "| gray | 7 | 1 | 0.500 | 0.700 | 0.900 | 0.900 | beside the class's |" in card
+    own = (out / "class1-own.safetensors").read_bytes()
+    write_weights(out, tmp_path / "kept", [outcome(0.7, 0.6, candidate, own=True)])
+    assert (tmp_path / "kept/class1-own.safetensors").read_bytes() == own
+    write_weights(out, tmp_path / "replaced", [outcome(0.7, 0.8, candidate)])
+    assert Segmenter.from_folder(tmp_path / "replaced", "cpu", verify=True).own_files == {}
+    assert sums(tmp_path / "replaced")["class1.safetensors"] != sums(start)["class1.safetensors"]
+
+
 @pytest.mark.parametrize("after", [0.4, 0.5, 0.503])
 def test_a_network_that_is_no_better_is_not(start, candidate, tmp_path, after):
     write_weights(start, tmp_path / "out", [outcome(0.5, after, candidate)])
@@ -105,6 +137,12 @@ def test_use_it():
     assert "--route" not in said
     assert "do not use" not in said
     assert "chose the network" not in said
+
+
+def test_how_many_are_told_to_be_like_ones_own():
+    said = words(outcome(0.5, 0.7, own=True))
+    assert "serves images that look like yours, as 1 of the 1 held-out image do; all others go on to" in said
+    assert "look like yours" not in words(outcome(0.5, 0.7))
 
 
 def test_the_class_that_was_given_must_be_given_again():
