@@ -27,6 +27,7 @@ import zarr
 from skimage.data import coins, immunohistochemistry
 
 from inference.command_line import main, parse_arguments, request_of
+from inference.door import Segmenter
 from inference.limits import Limits
 from inference.outputs import page
 from inference.outputs.label_rows import LabelRows
@@ -35,7 +36,9 @@ from inference.reading.stores import StoreSettings
 from inference.running import batch
 from inference.running import run as running
 from inference.running.provenance import Provenance
+from models.checksums import sha256
 from models.classes import CLASSES
+from tests.helpers.own import everywhere, with_own
 from tests.helpers.readers import InThisProcess
 
 ROOT = Path(__file__).parents[1]
@@ -195,6 +198,22 @@ def test_report_and_overlay(images, tmp_path, untrained_weights):
     assert row["axes"] == "YXS (RGB)"
     assert float(row["tolerance_seconds"]) == 10
     assert cv2.imread(str(out / "tissue_overlay.png")).shape == (300, 200, 3)
+
+
+def test_a_network_for_images_of_ones_own(images, tmp_path, untrained_weights):
+    """The report says for which images it ran, and whose network that was."""
+    rows, sums = {}, {}
+    for holds in (True, False):
+        weights = with_own(untrained_weights, tmp_path / f"weights{holds}", 0, 1, everywhere(holds))
+        report = tmp_path / f"{holds}.csv"
+        options = ("--weights", weights, "--diameter", "28", "--report", report)
+        assert run("-i", images / "float.tiff", "-o", tmp_path / f"{holds}", *options) == 0
+        (rows[holds],) = csv.DictReader(report.read_text().splitlines())
+        sums[holds] = sha256(weights / ("class0-own.safetensors" if holds else "class0.safetensors"))[:12]
+    assert [rows[holds]["own_network"] for holds in (True, False)] == ["1", ""]
+    assert rows[True]["class"] == rows[False]["class"] == "binary"
+    assert [rows[holds]["weights"] for holds in (True, False)] == [*sums.values()]
+    assert Segmenter(tmp_path / "weightsTrue", "cpu").facts.weights["binary, own"] == sums[True]
 
 
 def test_diameter(images, tmp_path, untrained_weights):

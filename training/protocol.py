@@ -18,7 +18,8 @@ Steps, each a command of its own that the log shows, with a folder of its own be
                         training.thresholds fits that network's decoding on the validation images of its class;
                         --keep-thresholds leaves it at the paper's
     router              training.train_router
-    (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card
+    (no folder)         training.assemble writes the weights folder for predict.py, with checksums and model card, and
+                        training.reference adds what training.finetune tells one's own images from
 
 Presets: paper is Table 3 (ConvNeXt-small from ImageNet, 512x512 crops, 16 a step; for GPUs), cpu a small network from
 random weights for a few hours on two cores, lite a larger one (EfficientNet-Lite0) from the ImageNet weights of a
@@ -48,7 +49,7 @@ from pathlib import Path
 
 from models.checkpoint import STORAGES
 from models.classes import CLASSES
-from training import assemble, cue_table, runs, thresholds, train, train_router
+from training import assemble, cue_table, reference, runs, thresholds, train, train_router
 from training.command import DONE, add_device, command, manual, minutes, positive, whole
 from training.images.cues import CUES_TABLE
 from training.images.datasets import keep_samples
@@ -213,14 +214,19 @@ def classes_of_split(folder: Path, split: str, leave_out: Sequence[str]) -> set[
 
 
 def assemble_weights(args: argparse.Namespace, train_classes: set[int]) -> int:
-    """Run training.assemble; a class that was not trained gets the pre-trained network."""
+    """Run training.assemble, and training.reference; a class that was not trained gets the pre-trained network."""
     command = ["--runs", str(args.runs), "--weights", str(args.weights), "--manifest", str(args.manifest)]
     command += ["--terms", str(args.terms)] if args.terms else []
     command += ["--storage", args.storage] if args.storage else []
     for k in set(range(len(CLASSES))) - train_classes:
         command += [f"--class{k}", str(runs.pretrained(args.runs, runs.CLASS_KINDS[k]))]
     log.info("assemble: python -m training.assemble %s", shlex.join(command))
-    return assemble.main(command)
+    if code := assemble.main(command):
+        return code
+    command = ["--weights", str(args.weights), "--manifest", str(args.manifest)]
+    command += ["--leave-out", *args.leave_out] if args.leave_out else []
+    log.info("reference: python -m training.reference %s", shlex.join(command))
+    return reference.main(command)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -306,7 +312,7 @@ def main(argv: list[str] | None = None) -> int:
     with keep_samples():
         if code := run_steps(args):
             return code
-    return assemble_weights(args, classes_of_split(args.runs, "train", args.leave_out))
+        return assemble_weights(args, classes_of_split(args.runs, "train", args.leave_out))
 
 
 def run_steps(args: argparse.Namespace) -> int:

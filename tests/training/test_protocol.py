@@ -86,6 +86,7 @@ def test_from_raw_files_to_labels(manifest, tmp_path, capsys, monkeypatch):
         "MODEL_CARD.md",
         "SHA256SUMS",
         *(f"class{k}.safetensors" for k in range(4)),
+        "reference.safetensors",
         "router.safetensors",
     ]
     assert sorted(path.parent.parent.name for path in runs.glob("*/thresholds/thresholds.csv")) == [

@@ -20,6 +20,7 @@ from skimage.data import coins
 pytest.importorskip("distributed")
 from distributed import Client
 from hooks import Hooks
+from own import everywhere, with_own
 from pictures import of_two_sizes
 
 from inference.cluster.batch import together
@@ -146,6 +147,20 @@ def test_a_split_image_is_that_of_one_machine(tmp_path, run, image, workers, rou
     assert without_times(found) == without_times(rows)
     assert rows[0]["tiles"] > 3
     assert rows[0]["cells"] > 20
+
+
+def test_a_split_image_may_be_of_a_network_of_ones_own(tmp_path, run, image, workers, untrained_weights):
+    """Of Hover, where that of the class is StarDist."""
+    image("slide.tif", cv2.resize(COINS, (140, 500)))
+    own = with_own(untrained_weights, tmp_path / "own", 0, 1, everywhere())
+    options = ("--diameter", "28", "--route", "0", "--weights", own)
+    _, rows = run("one", *options)
+    code, found = run("many", *options, "--dask", workers.scheduler.address, "--dask-split", "50000")
+    assert code == 0
+    assert_equal_runs(tmp_path, "one", "many")
+    assert without_times(found) == without_times(rows)
+    assert rows[0]["own_network"] == 1
+    assert rows[0]["cells"] > 5
 
 
 def test_several_images_in_a_file_of_which_some_are_split(tmp_path, run, workers):
