@@ -56,8 +56,9 @@ def summary_of(row: ReportRow) -> str:
     if row.status == "kept":
         return f"{row.image}: kept, {row.labels} fits it ({row.cells} cells)"
     removed = f" ({row.removed_cells} removed)" if row.removed_cells else ""
+    class_ = f"{row.class_} (own network)" if row.own_network else row.class_
     return (
-        f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {row.class_}, {row.labels}, "
+        f"{row.image}: {row.cells} cells{removed} of {row.cell_diameter_px:.0f} px, {class_}, {row.labels}, "
         f"{row.seconds:.1f} s"
     )
 

@@ -6,6 +6,7 @@ inference.outputs.refusal is among it; each kind of inference.outputs.products i
 import errno
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_lines_about_images():
     assert summary_of(ReportRow(**{**vars(done), "seconds": 1.25})) == (
         "a.tif: 7 cells (2 removed) of 12 px, gray, a_label.tiff, 1.2 s"
     )
+    assert "gray (own network), a_label.tiff" in summary_of(replace(done, seconds=1.25, own_network=1))
 
 
 def test_what_is_skipped_for_one_reason_is_one_line():
