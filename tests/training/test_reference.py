@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.checksums import read_checksums
+from models.checksums import CheckpointError, read_checksums
 from models.weights_folder import check_weights
 from training.own.likeness import read_reference
 from training.reference import main
@@ -32,6 +32,9 @@ def test_of_the_training_images(untrained_weights, manifest, tmp_path, more, ima
     assert read_reference(weights).shape == (2 * images, 512)
     assert "reference.safetensors" in read_checksums(weights)
     check_weights(weights, verify=True)
+    (weights / "reference.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="reference.safetensors: damaged"):
+        read_reference(weights)
 
 
 def test_what_is_no_weights_folder_is_refused(manifest, tmp_path, caplog):

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from inference.image.forms import NormalisedImage
 from inference.routing import Likeness, RouterNetwork
 from models.checkpoint import load_checkpoint
+from models.checksums import check_file
 from models.classes import ROUTER_FILE
 from models.router import Router
 from training.images.datasets import Sample
@@ -60,11 +61,15 @@ def write_reference(weights: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_reference(weights: Path) -> np.ndarray | None:
-    """(N, F) float32, as `write_reference` has written it; None, and a warning, where there is none for this router."""
+    """(N, F) float32, as `write_reference` has written it; None, and a warning, where there is none for this router.
+
+    Raises CheckpointError if the file is damaged.
+    """
     path = weights / REFERENCE_FILE
     if not path.exists():
         log.warning("%s: missing, so that images like yours cannot be told from others; see training.reference", path)
         return None
+    check_file(path)
     with safe_open(path, framework="np") as file:
         if file.metadata()[MADE_BY] != digest_of(load_checkpoint(weights / ROUTER_FILE)[0]):
             log.warning("%s: made by another router than that beside it; make it anew with training.reference", path)
