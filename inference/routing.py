@@ -25,31 +25,6 @@ LARGEST_LOG = math.log(1000)  # a view has 224 pixels; an untrained router might
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How images like those that a network was fine-tuned on are told by the router's features: an image is like them
-    if it is on their side of a plane, and no further from them than they are from one another.
-
-    centre : mean of their features
-    spread : standard deviation of each feature over all kinds of images, in which distances are measured
-    factors, bias : of the features' offset from the centre; the sum is above 0 on their side
-    radius : largest distance from the centre
-    """
-
-    centre: Sequence[float]
-    spread: Sequence[float]
-    factors: Sequence[float]
-    bias: float
-    radius: float
-
-    def holds(self, features: np.ndarray | None) -> bool:
-        """For the image that has these features, (F,); if they are not known, it does not."""
-        if features is None:
-            return False
-        offset = (features - np.array(self.centre)) / np.array(self.spread)
-        return bool(offset @ np.array(self.factors) + self.bias > 0 and np.linalg.norm(offset) <= self.radius)
-
-
-@dataclass(frozen=True)
 class Route:
     """What the router says of an image.
 
@@ -57,7 +32,7 @@ class Route:
     diameter : median cell diameter in pixels of the image
     expected_f1 : of the four networks, if the image is of the classes with these probabilities; None if it was never
         measured
-    features : (F,) float32, what the router sees in the whole image; None if it does not tell
+    features : (F,) float32, what the router sees in the view that tells the class; None if it does not tell
     """
 
     probabilities: tuple[float, float, float, float]

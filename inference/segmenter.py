@@ -23,7 +23,7 @@ from inference.network import Network, Segmenting, choose_device
 from inference.passes import LARGEST, Size, rows_of_passes
 from inference.pipeline import label_rows, rows_without_gaps
 from inference.reading import Picture
-from inference.routing import Likeness, Route, RouterNetwork, ruled_out
+from inference.routing import Route, RouterNetwork, ruled_out
 from inference.segmentation import Plan, Segmentation, summarise
 from inference.stopwatch import Stopwatch
 from inference.tiles import Tally
@@ -31,6 +31,7 @@ from inference.turned import SeenTwice
 from models.checkpoint import read_config
 from models.checksums import sha256
 from models.classes import CLASSES, LARGE_COLOUR, ROUTER_FILE, SMALL_COLOUR, ImageClass
+from models.likeness import Likeness
 from models.weights_folder import check_weights, own_files
 
 DIGITS = 12  # of a checkpoint's SHA-256, in hexadecimal: enough to tell networks apart
@@ -134,6 +135,14 @@ class Segmenter:
         looked = self._look(picture, None, None, None, Stopwatch())
         taken, probabilities = looked.image_class.number, looked.route.probabilities if looked.route else ()
         return taken, *(c for c, p in enumerate(probabilities) if p >= least and c != taken)
+
+    def features(self, picture: Picture) -> np.ndarray | None:
+        """(F,) float32: what the router sees in an image, by which it is told whether that is like one's own; None if
+        the router does not tell.
+        """
+        clock = Stopwatch()
+        image, route = self._normalised(picture, None, clock)
+        return (route or self._route(picture, image, clock)).features
 
     def segment(
         self,
@@ -246,7 +255,7 @@ class Segmenter:
             if not hides_nuclei(looked.image.content.overview):
                 return looked
             image = normalised_image(pixels, self.limits, brown=False)
-        other = self._look_at(picture, image, None, None, None, clock)
+        other = self._look_at(picture, image, None, None, None, clock, looked.route)
         small = other.image_class.number == SMALL_COLOUR
         return other if small and clearer(other.size.agreement, looked.size.agreement) else looked
 
@@ -275,12 +284,16 @@ class Segmenter:
         class_: int | None,
         diameter: float | None,
         clock: Stopwatch,
+        as_it_is: Route | None = None,
     ) -> Examined:
-        """As `_look`, of one normalised form; `route` is the router's answer for it if that is known."""
+        """As `_look`, of one normalised form; `route` is the router's answer for it if that is known, and `as_it_is`
+        that for the image with its brown stain, if this form has none.
+        """
         if class_ is None or diameter is None or class_ in self.own_files:
             route = route or self._route(picture, image, clock)
             class_, guess = route.best if class_ is None else class_, route.diameter
-        own = route is not None and class_ in self.own_files and self._likeness[class_].holds(route.features)
+        seen = as_it_is or route
+        own = seen is not None and class_ in self.own_files and self._likeness[class_].holds(seen.features)
         with clock("load"):
             network = self.network(class_, own)
         if diameter is not None:

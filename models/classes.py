@@ -5,6 +5,7 @@ from pathlib import Path
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 ROUTER_FILE = "router.safetensors"
+REFERENCE_FILE = "reference.safetensors"  # what the router sees in the images that the networks were made from
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class Config:
     diameter : median cell diameter in pixels that a segmenter's images are brought to
     decoder : settings of its kind's decoder, where they are not the defaults; under the kind's name in the JSON text
     likeness : of a network that was fine-tuned on a few images beside its class's: how images like those are told by
-        the router's features, as arguments of `inference.routing.Likeness`
+        the router's features, as arguments of `models.likeness.Likeness`
     expected_f1 : the router's, of images of each class (rows) by each network (columns)
     training : how it was trained: the command's arguments, "steps_done", "seconds", and "crops", that it and the
         networks which it started from have seen

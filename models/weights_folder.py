@@ -5,9 +5,12 @@ from pathlib import Path
 
 from models.checkpoint import network_kinds, read_config
 from models.checksums import CheckpointError, check_file, check_listed, read_checksums
-from models.classes import CLASSES, ROUTER_FILE
+from models.classes import CLASSES, REFERENCE_FILE, ROUTER_FILE
+from models.config import Config
+from models.likeness import Likeness
 
 FILES = (ROUTER_FILE, *(c.file for c in CLASSES))
+ALL_FILES = (*FILES, *(c.own_file for c in CLASSES), REFERENCE_FILE)  # that it may hold
 REMEDY = "fetch the weights again, or give another folder with --weights"
 
 
@@ -41,10 +44,20 @@ def check_weights(folder: Path, verify: bool = False) -> None:
             raise CheckpointError(f"{path}: it is {config.file} in the place of another one; {REMEDY}")
         if kind != "router" and not (isinstance(config.diameter, int | float) and 0 < config.diameter < math.inf):
             raise CheckpointError(f"{path}: its cell diameter {config.diameter!r} is no number of pixels; {REMEDY}")
-        if name not in FILES and not config.likeness:
-            raise CheckpointError(f"{path}: does not say which images it is for; make it with training.finetune")
-        if verify:
-            check_file(path)
+        if name not in FILES:
+            check_likeness(path, config)
+    if verify:
+        for name in ALL_FILES:
+            if (folder / name).exists():
+                check_file(folder / name)
+
+
+def check_likeness(path: Path, config: Config) -> None:
+    """Raise CheckpointError if the configuration of a checkpoint does not say which images it serves."""
+    try:
+        Likeness(**config.likeness)
+    except TypeError:
+        raise CheckpointError(f"{path}: does not say which images it is for; make it with training.finetune") from None
 
 
 def own_files(folder: Path) -> list[str]:

@@ -39,12 +39,13 @@ from models.checkpoint import STORAGES, read_config
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
+from models.weights_folder import ALL_FILES
 from training import runs
 from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import read_manifest
 from training.images.sources import Sources, counted, united
 from training.images.terms import read_terms, terms_of
-from training.placing import FILES, PARTS, checkpoints, describe, place, tell_router
+from training.placing import FILES, PARTS, describe, place, tell_router
 from training.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -157,6 +158,11 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
+def own_names(weights: Path) -> list[str]:
+    """Of the networks in a folder that training.finetune has made for some images alone."""
+    return [c.own_file for c in CLASSES if (weights / c.own_file).exists()]
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.assemble", __doc__)
     add = parser.add_argument
@@ -190,6 +196,11 @@ def main(argv: list[str] | None = None) -> int:
     matrix = expected_f1(args.each_network) if args.each_network else None
     for part, source in found.items():
         check_kind(part, source)
+    if "router" in found and args.weights.exists() and (own := own_names(args.weights)):
+        raise ValueError(
+            f"{args.weights}: {', '.join(own)} would not know their images by another router; assemble in another "
+            "folder, or remove them"
+        )
     data = counted(read_manifest(args.manifest, "train", files=False))
     terms = read_terms(args.terms) if args.terms else {}
     args.weights.mkdir(parents=True, exist_ok=True)
@@ -198,11 +209,11 @@ def main(argv: list[str] | None = None) -> int:
         target = args.weights / FILES[part]
         if args.force or not target.exists() or is_better(source, target):
             place_part(source, target, data, terms, args.runs, args.storage)
-            write_checksums(args.weights, checkpoints(args.weights))
+            write_checksums(args.weights, ALL_FILES)
             changed = True
     if matrix:
         tell_router(args.weights / ROUTER_FILE, args.weights / ROUTER_FILE, matrix)
-        write_checksums(args.weights, checkpoints(args.weights))
+        write_checksums(args.weights, ALL_FILES)
     configs = describe(args.weights, args.scores, changed)
     missing = [FILES[part] for part in PARTS if part not in configs]
     if missing:

@@ -20,17 +20,17 @@ What happens:
               it was made from are mixed in where there are any: those of --original, or of data/manifest.csv if there
               is such a file. Each step is drawn back a little to where the network started
     tell      Images like yours are told by what the router sees in them, and go to the trained network; all others go
-              on to the shipped one, which stays. Where yours are too unlike one another to be told (less than four in
-              five are told from the others by the rest of them), a network serves all images of the class that lies
-              between the shipped one and the trained one: the nearest to the trained one that has lost no more than
-              0.01 F1 on other images, but at least a quarter of the way. --share 1 puts the trained one itself there,
-              if your own images are all that counts
+              on to the shipped one, which stays. Where yours cannot be told so (less than four in five by those of
+              other fields: they are too unlike one another, too much like others, or all of one field), a network
+              serves all images of the class that lies between the shipped one and the trained one: the nearest to the
+              trained one that has lost no more than 0.01 F1 on other images, but at least a quarter of the way.
+              --share 1 puts the trained one itself there, if your own images are all that counts
     fit       Thresholds and cell size, if that gains on the held-out images too
     judge     The whole program on the held-out images, before and after, and both networks on other images: those of
               --original, without it made ones (training.synthesize)
 
-OUT then is a complete weights folder, for predict.py, the container, and as --weights of another round. It holds the
-shipped network wherever the fine-tuned one was no better. OUT/finetune has the training, held_out.csv, and worst.png,
+OUT then is a complete weights folder, for predict.py, the container, and as --weights of another round. Where a
+fine-tuned network was no better, it has nothing of it. OUT/finetune has the training, held_out.csv, and worst.png,
 the worst held-out images before and after.
 
 Exit code: 0 if all trained networks are better; 1 if one was not, which the last lines say; with --check, if labels
@@ -47,12 +47,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from inference.network import Network, choose_device
-from inference.routing import Likeness, RouterNetwork
+from inference.reading import read_image
 from inference.segmenter import Segmenter
 from models.classes import CLASSES, ROUTER_FILE, SHIPPED_WEIGHTS
+from models.likeness import Likeness
 from training.command import DONE, PARTLY, add_device, command, manual, minutes, share
 from training.images.datasets import Sample, keep_samples, load_samples
 from training.images.manifest import read_manifest
@@ -60,14 +60,14 @@ from training.own.adapt import SHARE_OF_FIT, SHARES, Others, Task, adapt
 from training.own.arguments import add_class, add_data, own_images
 from training.own.checking import check_images
 from training.own.collection import OwnImage
-from training.own.likeness import RECOGNISED, alike, likeness_of
+from training.own.likeness import RECOGNISED, Reference, likeness_of, read_reference
 from training.own.original import AT_HAND, MIXED, made_sample, original_sample
 from training.own.scoring import classes_of, find_cells
 from training.own.split import split_images
 from training.own.verdict import Outcome, advice, draw_worst, write_weights
 from training.readers import own_labels
 from training.tables import text_table, write_table
-from training.validation import scores_of, validate
+from training.validation import scores_of
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     reached = Counter(classes[i.name][0] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
     files = [i.image for i in images]
+    reference = None if args.share else read_reference(args.weights)
     tasks = []
     for class_, count in sorted(reached.items()):
         name = CLASSES[class_].name
@@ -141,7 +142,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
         mixed = [replace(s.record, split="train") for s in original]
         folder = args.out / FOLDER / f"class{class_}"
         task = Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder)
-        tasks.append(task if args.share else replace(task, likeness=told_apart(task, args.weights)))
+        tasks.append(replace(task, likeness=told_apart(task, segmenter, reference)))
     if not tasks:
         raise ValueError(
             f"no network gets {FEWEST_ROUTED} images with cells; label more, or send all to one with --class"
@@ -149,21 +150,21 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     return tasks
 
 
-def told_apart(task: Task, weights: Path) -> Likeness | None:
+def told_apart(task: Task, segmenter: Segmenter, reference: Reference | None) -> Likeness | None:
     """How images like one's own are told, as of `Task`; None if they cannot be."""
-    records = [r for r in task.write_labels() if r.split == "train"]
-    fields = {i.image: i.group for i in task.images}
-    with keep_samples():
-        learnt = likeness_of(weights, load_samples(records), [fields[r.image] for r in records])
-    if learnt is None:
+    shown = {i.image: i for i in task.images if i.cells}
+    records = [r for r in task.write_labels() if r.split == "train" and r.image in shown]
+    if reference is None or not records:
         return None
-    likeness, recognised = learnt
-    name, enough = CLASSES[task.class_].name, recognised >= RECOGNISED
+    own = [shown[r.image] for r in records]
+    seen = [f for f in (segmenter.features(i.picture) for i in own) if f is not None]
+    likeness, recognised = likeness_of(reference, load_samples(records), seen, [i.group for i in own])
+    enough = recognised >= RECOGNISED
     log.info(
-        "%s: %.0f %% of your images are told from others by the rest of them: the new network is to serve %s",
-        name,
+        "%s: %.0f %% of your images are told from others by those of other fields: the new network is to serve %s",
+        CLASSES[task.class_].name,
         100 * recognised,
-        "those like them alone" if enough else "all images of the class",
+        "images like these alone" if enough else "all images of the class",
     )
     return likeness if enough else None
 
@@ -184,14 +185,20 @@ def others(task: Task, images: Sequence[OwnImage], original: Path | None) -> lis
     return sample or made_sample(task.class_, task.folder / "made")
 
 
-def score_others(task: Task, candidate: Path, samples: Sequence[Sample], weights: Path, device: torch.device) -> float:
-    """Mean F1 on other images, of which only those that are like one's own go to a network that serves these alone."""
-    after = scores_of(Network.load(candidate, device), samples)
-    if task.likeness is None:
-        return float(np.mean(after))
-    before = scores_of(Network.load(task.start, device), samples)
-    like = alike(RouterNetwork.load(weights / ROUTER_FILE), samples, task.likeness)
-    return float(np.mean(np.where(like, after, before)))
+def score_others(
+    task: Task, candidate: Path, samples: Sequence[Sample], before: Sequence[float], segmenter: Segmenter
+) -> float:
+    """Mean F1 on other images, of which only those that are like one's own go to a network that serves these alone.
+
+    Parameters
+    ----------
+    before : F1 of each with the network as it was
+    """
+    after = scores_of(Network.load(candidate, segmenter.device), samples)
+    if task.likeness is not None:
+        like = [task.likeness.holds(segmenter.features(read_image(s.record.image))) for s in samples]
+        after = np.where(like, after, before).tolist()
+    return float(np.mean(after))
 
 
 def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float) -> list[Outcome]:
@@ -205,13 +212,14 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
     samples = [others(task, images, args.original) for task in tasks]
     scored = time.monotonic()
-    kept = [validate(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
+    kept = [scores_of(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
     shares = [args.share] if args.share else SHARES
     looks = max(1 if task.likeness else len(shares) for task in tasks)
     again = SLOWER * (time.monotonic() - asked + looks * (time.monotonic() - scored))
     left = max(LEAST_TRAINING * budget, budget * (1 - SHARE_OF_FIT) - again - (time.monotonic() - began))
     outcomes = []
-    for task, found, sample, f1 in zip(tasks, before, samples, kept):
+    for task, found, sample, scores in zip(tasks, before, samples, kept):
+        f1 = float(np.mean(scores))
         part = len(task.images) / sum(len(t.images) for t in tasks)
         splits = Counter(task.splits.values())
         log.info(
@@ -230,7 +238,7 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
             (own if task.likeness else networks)[task.class_] = candidate
             tuned = Segmenter(args.weights / ROUTER_FILE, networks, args.device, own=own)
             after = find_cells(tuned, judges(task), task.class_)
-            forgot = score_others(task, candidate, sample, args.weights, device)
+            forgot = score_others(task, candidate, sample, scores, segmenter)
         honest, beside = splits["test"] > 0, task.likeness is not None
         outcomes.append(Outcome(task.class_, candidate, splits["train"], found, after, (f1, forgot), honest, beside))
     return outcomes
@@ -281,7 +289,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.check:
         return PARTLY if wrong or unread else DONE
     args.out.mkdir(parents=True, exist_ok=True)
-    outcomes = finetune(usable, args, began)
+    with keep_samples():
+        outcomes = finetune(usable, args, began)
     write_weights(args.weights, args.out, outcomes)
     return report(outcomes, args.out, args.weights, args.class_)
 

@@ -21,11 +21,6 @@ OWN_FILES = {Path(c.own_file).stem: c.own_file for c in CLASSES}
 LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 
-def checkpoints(weights: Path) -> list[str]:
-    """Names of all that a weights folder's list of checksums is to have."""
-    return sorted(path.name for path in weights.glob("*.safetensors"))
-
-
 def default_storage(model: nn.Module) -> str:
     """float16 unless that makes a file too large."""
     return "int8" if 2 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE else "float16"

@@ -13,12 +13,12 @@ import logging
 from pathlib import Path
 
 from models.checksums import write_checksums
-from models.weights_folder import check_weights
+from models.classes import REFERENCE_FILE
+from models.weights_folder import ALL_FILES, check_weights
 from training.command import DONE, command, manual
 from training.images.datasets import load_samples
 from training.images.manifest import check_sources, read_manifest
-from training.own.likeness import REFERENCE_FILE, write_reference
-from training.placing import checkpoints
+from training.own.likeness import write_reference
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     check_sources(args.manifest, args.leave_out, "--leave-out")
     records = [r for r in read_manifest(args.manifest, "train") if r.source not in args.leave_out]
     write_reference(args.weights, load_samples(records))
-    write_checksums(args.weights, checkpoints(args.weights))
+    write_checksums(args.weights, ALL_FILES)
     log.info("%s: %d images", args.weights / REFERENCE_FILE, len(records))
     return DONE
 

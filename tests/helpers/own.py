@@ -3,11 +3,11 @@
 import shutil
 from dataclasses import asdict, replace
 
-from inference.routing import Likeness
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.checksums import write_checksums
 from models.classes import CLASSES
-from training.placing import checkpoints
+from models.likeness import Likeness
+from models.weights_folder import ALL_FILES
 
 FEATURES = 512  # of the router
 
@@ -23,5 +23,5 @@ def with_own(weights, folder, class_, source, likeness):
     shutil.copytree(weights, folder)
     model, config = load_checkpoint(folder / CLASSES[source].file)
     save_checkpoint(folder / CLASSES[class_].own_file, model, replace(config, likeness=asdict(likeness)))
-    write_checksums(folder, checkpoints(folder))
+    write_checksums(folder, ALL_FILES)
     return folder

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from inference import segmenter as segmenter_module
+from inference.image.forms import normalised_image
 from inference.limits import Limits
 from inference.network import Network
 from inference.reading import Picture
-from inference.routing import Likeness, Route
+from inference.routing import Route
 from inference.segmenter import Segmenter
 from inference.stopwatch import Stopwatch
 from models.checkpoint import CheckpointError, save_checkpoint
 from models.classes import CLASSES
 from models.config import Config
+from models.likeness import Likeness
 from models.stardist import RAYS, ConvNeXtStarDist, StarDistMaps
 
 GROUND = 32  # gray level of the ground of `with_a_hole`, once it is normalised
@@ -129,13 +132,34 @@ def test_images_like_ones_own_have_a_network_of_their_own(own, class_, diameter)
         assert plan.own is expected
         assert plan.image_class == CLASSES[3]
         assert (plan.route is None) == (class_ is not None)
-        assert plan.diameter == (diameter or plan.diameter)
         assert len(router.asked) == 1
         _, network, _ = segmenter.plan(picture(), class_, diameter, None, Stopwatch())
         assert network.config.diameter == (32 if expected else 16)
         like = segmenter.segment(picture(), like=plan)
         assert like.plan.own is expected
         assert (segmenter.digest(3, plan.own) != "") == expected
+
+
+def test_an_image_without_its_brown_is_as_like_ones_own_as_with_it(own, monkeypatch):
+    """The images that were learnt from had theirs."""
+    for name in ("size_unsure", "hides_nuclei", "clearer"):
+        monkeypatch.setattr(segmenter_module, name, lambda *_: True)
+
+    def normalised(pixels, limits, ends=None, brown=True):
+        return normalised_image(pixels if brown else 255 - pixels, limits, ends, brown)
+
+    monkeypatch.setattr(segmenter_module, "normalised_image", normalised)
+    segmenter, _ = own(Likeness((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), -0.5, 10.0))
+
+    def route(image, excluded=()):
+        dark = image.overview.mean() < 128
+        return Route((0.1, 0.0, 0.1, 0.8), 16.0, features=np.array([float(dark), 0.0], np.float32))
+
+    segmenter._router = route
+    pixels = picture().pixels
+    plan = segmenter.segment(Picture(np.dstack([pixels, pixels // 2, pixels]), "YXC (RGB)")).plan
+    assert not plan.brown
+    assert plan.own
 
 
 def test_a_network_of_ones_own_serves_its_class_alone(own):

@@ -90,19 +90,20 @@ def test_a_changed_weight_is_found_when_all_are_verified(folder):
 
 
 OWN = "class1-own.safetensors"
+LIKENESS = '{"centre": [0.0], "spread": [1.0], "factors": [1.0], "bias": 0.0, "radius": 1.0}'
 
 
 def test_a_network_beside_its_class_s(folder):
     assert own_files(folder) == []
-    config = '{"network": {}, "diameter": 28, "likeness": {"radius": 1.0}}'
-    header(folder / OWN, "hover", config)
+    header(folder / OWN, "hover", f'{{"network": {{}}, "diameter": 28, "likeness": {LIKENESS}}}')
     write_checksums(folder, [*FILES, OWN])
     check_weights(folder, verify=True)
     assert own_files(folder) == [OWN]
 
 
-def test_a_network_beside_its_class_s_must_be_listed_there_and_say_what_it_is_for(folder):
-    header(folder / OWN, "hover", '{"network": {}, "diameter": 28}')
+@pytest.mark.parametrize("likeness", ["{}", '{"radius": 1.0}'])
+def test_a_network_beside_its_class_s_must_be_listed_there_and_say_what_it_is_for(folder, likeness):
+    header(folder / OWN, "hover", f'{{"network": {{}}, "diameter": 28, "likeness": {likeness}}}')
     assert f"no line for {OWN}" in refused(folder)
     write_checksums(folder, [*FILES, OWN])
     assert f"{OWN}: does not say which images it is for" in refused(folder, listed=False)

@@ -122,6 +122,17 @@ def test_single_networks(manifest, save, caplog):
     assert assemble(manifest, "--router", save("router.safetensors"), *others) == 0
 
 
+def test_another_router_is_none_for_networks_that_tell_their_images_by_it(manifest, runs, save, caplog):
+    assert assemble(manifest, "--runs", runs) == 0
+    own = manifest.parent / "weights" / "class2-own.safetensors"
+    save("own.safetensors").rename(own)
+    assert assemble(manifest, "--router", save("router.safetensors"), "--force") == 2
+    assert "class2-own.safetensors would not know their images by another router" in caplog.text
+    assert assemble(manifest, "--class1", save("mine/stardist.safetensors", 0.6)) == 0
+    assert "class2-own.safetensors" in (own.parent / "SHA256SUMS").read_text()
+    assert "| class2-own.safetensors | large colour, like one's own |" in card(manifest)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "force", "replaced"),
     [

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 
 from inference.reading import Picture, read_image
-from inference.routing import Likeness
 from inference.segmenter import Segmenter
 from models.checksums import sha256, write_checksums
 from models.classes import CLASSES
-from models.weights_folder import FILES
+from models.likeness import Likeness
+from models.weights_folder import ALL_FILES, FILES
 from training import finetune
 from training.finetune import judges, main, plan
 from training.images.datasets import Sample
 from training.images.manifest import Record
 from training.learning.finetune_trainer import FinetuneTrainer
+from training.own import verdict
 from training.own.collection import OwnImage
 from training.own.likeness import write_reference
-from training.placing import checkpoints
 from training.readers.label_images import RawLabels
 
 
@@ -203,7 +203,8 @@ def planned(monkeypatch, tmp_path):
         monkeypatch.setattr(
             finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, (c,))
         )
-        monkeypatch.setattr(finetune, "told_apart", lambda task, weights: LIKENESS)
+        monkeypatch.setattr(finetune, "read_reference", lambda weights: "reference")
+        monkeypatch.setattr(finetune, "told_apart", lambda task, segmenter, reference: reference and LIKENESS)
         args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0, share=share, weights=tmp_path)
         segmenter = SimpleNamespace(files={c.number: tmp_path / c.file for c in CLASSES})
         tasks = plan(images, segmenter, args)
@@ -242,69 +243,86 @@ def test_scattered_images_are_refused_with_the_remedy(planned):
         planned([0, 1, 1, 3])
 
 
-class Told:
-    """A task whose images the router tells from others, or does not."""
-
-    class_, images = 0, [SimpleNamespace(image=Path(name), group=name) for name in "ab"]
-
-    def write_labels(self):
-        return [SimpleNamespace(split=split, image=Path(name)) for name, split in zip("aab", ("train", "val", "train"))]
-
-
 @pytest.mark.parametrize(
-    "likeness, expected, said",
-    [
-        ((LIKENESS, 0.8), LIKENESS, "80 % of your images are told from others by the rest of them: the new"),
-        ((LIKENESS, 0.75), None, "is to serve all images of the class"),
-        (None, None, ""),
-    ],
+    "recognised, expected, said",
+    [(0.8, LIKENESS, "80 % of your images are told"), (0.75, None, "is to serve all images of the class")],
 )
 def test_images_that_are_not_told_from_others_have_no_network_of_their_own(
-    monkeypatch, caplog, likeness, expected, said
+    monkeypatch, caplog, recognised, expected, said
 ):
-    def likeness_of(weights, samples, fields):
-        assert samples == [Path("a"), Path("b")]
-        assert fields == ["a", "b"]
-        return likeness
-
-    monkeypatch.setattr(finetune, "likeness_of", likeness_of)
-    monkeypatch.setattr(finetune, "load_samples", lambda records: [r.image for r in records])
+    """Those that are held out, or show nothing, do not tell."""
     caplog.set_level("INFO")
-    assert finetune.told_apart(Told(), Path("weights")) == expected
+    images = [own("a"), own("b"), own("c", cells=False), own("held")]
+    images = [SimpleNamespace(image=i.image, group=i.name, cells=i.cells, picture=i.name) for i in images]
+    splits = {"a": "train", "b": "train", "c": "train", "held": "val"}
+    records = [SimpleNamespace(split=split, image=Path(name)) for name, split in splits.items()]
+    task = SimpleNamespace(class_=0, images=images, write_labels=lambda: records)
+    segmenter = SimpleNamespace(features=lambda picture: f"features of {picture}")
+
+    def learnt(reference, samples, seen, fields):
+        assert samples == [Path("a"), Path("b")]
+        assert seen == ["features of a", "features of b"]
+        assert fields == ["a", "b"]
+        return LIKENESS, recognised
+
+    monkeypatch.setattr(finetune, "likeness_of", learnt)
+    monkeypatch.setattr(finetune, "load_samples", lambda records: [r.image for r in records])
+    assert finetune.told_apart(task, segmenter, "reference") == expected
     assert said in caplog.text
+    assert finetune.told_apart(task, segmenter, None) is None
 
 
 @pytest.mark.parametrize("likeness, expected", [(None, 0.3), (LIKENESS, 0.5)])
 def test_of_other_images_those_like_ones_own_go_to_the_new_network(monkeypatch, likeness, expected):
     """The others keep the score that they had."""
     monkeypatch.setattr(finetune.Network, "load", lambda path, device: path)
-    monkeypatch.setattr(finetune.RouterNetwork, "load", lambda path: path)
-    monkeypatch.setattr(finetune, "scores_of", lambda network, samples: [0.2, 0.4] if network == "new" else [0.6, 0.9])
-    monkeypatch.setattr(finetune, "alike", lambda router, samples, likeness: [False, True])
-    task = SimpleNamespace(start="old", likeness=likeness)
-    assert finetune.score_others(task, "new", ["x", "y"], Path("weights"), None) == pytest.approx(expected)
+    monkeypatch.setattr(finetune, "scores_of", lambda network, samples: {"new": [0.2, 0.4]}[network])
+    monkeypatch.setattr(finetune, "read_image", lambda path: path)
+    segmenter = SimpleNamespace(device="cpu", features=lambda path: np.array([9.0 if path == "x" else 0.6]))
+    samples = [SimpleNamespace(record=SimpleNamespace(image=name)) for name in "xy"]
+    task = SimpleNamespace(likeness=likeness)
+    assert finetune.score_others(task, "new", samples, [0.6, 0.9], segmenter) == pytest.approx(expected)
+
+
+def slope(seed):
+    """(96, 96, 3) uint8 that becomes brighter from left to right."""
+    return np.repeat(np.linspace(0, 100 + 7 * seed, 96, dtype=np.uint8)[None, :, None], 96, 0).repeat(3, 2)
 
 
 @pytest.fixture(scope="module")
 def known(untrained_weights, tmp_path_factory):
-    """A weights folder whose router has seen images of noise, so that those with disks are told from them."""
+    """A weights folder whose router has seen slopes, so that images with disks are told from them."""
     folder = shutil.copytree(untrained_weights, tmp_path_factory.mktemp("known") / "weights")
-    rng = np.random.default_rng(1)
-    noise = [rng.integers(0, 255, (96, 96, 3), np.uint8) for _ in range(20)]
-    write_reference(folder, [Sample(RECORD, pixels, np.zeros((96, 96), np.uint8), math.nan, 0) for pixels in noise])
-    write_checksums(folder, checkpoints(folder))
+    nothing = np.zeros((96, 96), np.uint8)
+    write_reference(folder, [Sample(RECORD, slope(seed), nothing, math.nan, 0) for seed in range(20)])
+    write_checksums(folder, ALL_FILES)
     return folder
 
 
-def test_a_network_beside_the_class_s(data, known, tmp_path, caplog):
-    """The shipped networks stay, the new one serves images like one's own, and another round takes its place."""
+def test_a_network_beside_the_class_s(data, known, tmp_path, caplog, monkeypatch):
+    """The shipped networks stay, the new one serves images like one's own; another round puts its own there."""
+    monkeypatch.setattr(verdict, "WORTH", -1.0)  # three seconds of training gain nothing
+    monkeypatch.setattr(FinetuneTrainer, "validate", better_and_better(FinetuneTrainer.validate))
     caplog.set_level("INFO")
-    code = run(data, tmp_path / "out", "--weights", known, "--time-budget", "0.05")
-    assert "are told from others by the rest of them: the new network is to serve those like them alone" in caplog.text
-    assert all(sha256(tmp_path / "out" / name) == sha256(known / name) for name in FILES)
-    segmenter = Segmenter.from_folder(tmp_path / "out", "cpu", verify=True)
-    assert (0 in segmenter.own_files) == (code == 0)
-    if code == 0:
-        assert segmenter.segment(read_image(data / "images/1.png")).plan.own
-        noise = Picture(np.random.default_rng(9).integers(0, 255, (96, 96, 3), np.uint8), "YXC (RGB)")
-        assert not segmenter.segment(noise, class_=0).plan.own
+    start = known
+    for seed, name in enumerate(("first", "second")):
+        assert run(data, tmp_path / name, "--weights", start, "--time-budget", "0.05", "--seed", seed) == 0
+        start = tmp_path / name
+    assert caplog.text.count("told from others by those of other fields: the new network is to serve images like") == 2
+    assert all(sha256(tmp_path / "second" / name) == sha256(known / name) for name in FILES)
+    own = [sha256(tmp_path / name / "class0-own.safetensors") for name in ("first", "second")]
+    assert own[0] != own[1]
+    segmenter = Segmenter.from_folder(tmp_path / "second", "cpu", verify=True)
+    assert [*segmenter.own_files] == [0]
+    assert segmenter.segment(read_image(data / "images/1.png"), class_=0).plan.own
+    assert not segmenter.segment(Picture(slope(10), "YXC (RGB)"), class_=0).plan.own
+
+
+def better_and_better(validate):
+    """As if each validation found a better network."""
+
+    def call(self, samples, on_image):
+        self.best = dict.fromkeys(self.best, -1.0)
+        return validate(self, samples, on_image)
+
+    return call

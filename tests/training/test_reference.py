@@ -29,7 +29,7 @@ def manifest(tmp_path):
 def test_of_the_training_images(untrained_weights, manifest, tmp_path, more, images):
     weights = shutil.copytree(untrained_weights, tmp_path / "weights")
     assert main(["--weights", str(weights), "--manifest", str(manifest), *more]) == 0
-    assert read_reference(weights).shape == (2 * images, 512)
+    assert read_reference(weights).features.shape == (2 * images, 512)
     assert "reference.safetensors" in read_checksums(weights)
     check_weights(weights, verify=True)
     (weights / "reference.safetensors").write_bytes(b"damaged")

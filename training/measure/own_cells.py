@@ -4,8 +4,6 @@
     python -m training.prepare merge data/with-made.csv data/manifest.csv data/made/manifest.csv
     python -m training.protocol --manifest data/with-made.csv --runs runs/without --weights base \\
         --leave-out usiigaci_phase gbm40 synthetic_two_channels
-    python -m training.reference --weights base --manifest data/with-made.csv \\
-        --leave-out usiigaci_phase gbm40 synthetic_two_channels
     python -m training.measure.own_cells --manifest data/with-made.csv --weights base --out runs/own-cells \\
         --sources usiigaci_phase gbm40 synthetic_two_channels
 
@@ -13,9 +11,10 @@ Each source plays the images of a lab that the networks have never seen; network
 --held-out images of other fields than the rest are set aside, and training.finetune gets 5, 10 and 20 of the rest (as
 many as there are), with --time-budget minutes each. The folder that it writes segments the held-out images, as the base
 networks do (0 images), and a sample of the other sources' validation images. Of these only those are segmented again
-that go to a network that was replaced; the others cannot have changed. A lab that has none of the images that the base
-networks were made from is played without --original, one that has them with it: training images of the other sources
-are mixed in, and validation images of theirs that are not in the sample decide how far the networks go.
+whose class has another network or a further one; the others cannot have changed. A lab that has none of the images that
+the base networks were made from is played without --original, one that has them with it: training images of the other
+sources are mixed in, and validation images of theirs that are not in the sample decide how far a network goes that
+replaces its class's.
 
     OUT/own_cells.csv        a line for each source, draw and number of images; the same command goes on from there
     OUT/SOURCE/DRAW-IMAGES/  manifest and weights folder

@@ -12,8 +12,8 @@ import tifffile
 
 from inference.kinds import KINDS
 from inference.network import Network, choose_device
-from inference.routing import Likeness
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.likeness import Likeness
 from training.averaging import average
 from training.fitting import choose, decoded, score_settings
 from training.images.datasets import Sample, keep_samples, load_samples

@@ -11,15 +11,14 @@ import numpy as np
 from inference.outputs.overlay import write_png
 from models.checkpoint import read_config
 from models.checksums import write_checksums
-from models.classes import CLASSES, ROUTER_FILE
-from models.weights_folder import FILES, own_files
+from models.classes import CLASSES, REFERENCE_FILE, ROUTER_FILE
+from models.weights_folder import ALL_FILES, FILES, own_files
 from training.images.sources import united
 from training.measure.pictures import picture, worst_window
 from training.model_card import CARD
 from training.own.adapt import FORGOTTEN, SOURCE
-from training.own.likeness import REFERENCE_FILE
 from training.own.scoring import Found, mean_f1
-from training.placing import checkpoints, describe, place, tell_router
+from training.placing import describe, place, tell_router
 from training.tables import markdown
 
 log = logging.getLogger(__name__)
@@ -87,8 +86,8 @@ def write_weights(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
 def _write_all(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
     better = [o for o in outcomes if o.better]
     replaced = {CLASSES[o.class_].own_file for o in better}  # of an earlier round
-    for image_class in CLASSES:
-        (out / image_class.own_file).unlink(missing_ok=True)  # of a run that was broken off
+    for name in ALL_FILES:
+        (out / name).unlink(missing_ok=True)  # of a run that was broken off
     for name in (*FILES, *own_files(start), REFERENCE_FILE, CARD):
         if name not in replaced and (start / name).exists():
             shutil.copyfile(start / name, out / name)
@@ -101,7 +100,7 @@ def _write_all(start: Path, out: Path, outcomes: Sequence[Outcome]) -> None:
     expected, gains = read_config(start / ROUTER_FILE)[1].expected_f1, {o.class_: o.gain for o in better if not o.own}
     if gains and expected:
         tell_router(start / ROUTER_FILE, out / ROUTER_FILE, follow(expected, gains))
-    write_checksums(out, checkpoints(out))
+    write_checksums(out, ALL_FILES)
     describe(out, None, bool(better), card_note(outcomes))
 
 
@@ -156,20 +155,20 @@ def advice(out: Path, start: Path, outcomes: Sequence[Outcome], class_: int | No
     lines = []
     for o in outcomes:
         held = f"{len(o.before)} held-out image{'s' if len(o.before) > 1 else ''}"
+        told = sum(f.own for f in o.after)
+        like = f"{told} of {held} look like the ones trained on"
         if not o.better:
             lines.append(
                 f"{o.name}: no better, F1 {mean_f1(o.before):.3f} before and {mean_f1(o.after):.3f} after on {held}; "
                 f"{out} keeps the network of {start}. More images, other ones, or a longer --time-budget may help"
             )
+            if o.own and o.candidate:
+                lines.append(f"{o.name}: {like}, and only such images go to the new network; --share 1 sends all")
             continue
         bias = "" if o.honest else ", which also chose the network: expect a little less on others"
         lines.append(f"{o.name}: F1 {mean_f1(o.before):.3f} -> {mean_f1(o.after):.3f} on {held}{bias}")
         if o.own:
-            told = sum(f.own for f in o.after)
-            lines.append(
-                f"{o.name}: the new network serves images that look like yours, as {told} of the {held} do; all others "
-                f"go on to the network of {start}"
-            )
+            lines.append(f"{o.name}: {like}; such images go to the new network, all others on to the one of {start}")
         if o.lost > FORGOTTEN:
             lines.append(
                 f"{o.name}: on other images F1 went from {o.others[0]:.3f} to {o.others[1]:.3f}; for images unlike "

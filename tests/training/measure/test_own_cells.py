@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from own import everywhere, with_own
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.checksums import write_checksums
@@ -62,6 +63,13 @@ def test_networks_that_have_seen_the_source_are_refused(manifest, base, untraine
     assert "was trained on c; give networks of training.protocol --leave-out" in caplog.text
     assert run(manifest, untrained_weights, tmp_path) == 2
     assert "does not say what it was trained on" in caplog.text
+
+
+def test_a_class_with_a_further_network_may_have_changed(untrained_weights, tmp_path):
+    assert replaced(untrained_weights, untrained_weights) == set()
+    own = with_own(untrained_weights, tmp_path / "own", 2, 1, everywhere())
+    (own / "class3.safetensors").write_bytes(b"another one")
+    assert replaced(untrained_weights, own) == {2, 3}
 
 
 def test_the_table(manifest, base, tmp_path, monkeypatch, capsys):

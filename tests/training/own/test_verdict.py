@@ -95,7 +95,7 @@ def for_own(path, to):
 def test_a_network_beside_its_class_s_is_added(start, candidate, tmp_path):
     """Router and networks stay; a later round replaces it, or keeps it where the new one is no better."""
     candidate, out = for_own(candidate, tmp_path / "own.safetensors"), tmp_path / "out"
-    (start / "reference.safetensors").touch()
+    (start / "reference.safetensors").write_bytes(b"x")
     write_weights(start, out, [outcome(0.5, 0.7, candidate, own=True)])
     (start / "reference.safetensors").unlink()
     segmenter = Segmenter.from_folder(out, "cpu", verify=True)
@@ -141,8 +141,11 @@ def test_use_it():
 
 def test_how_many_are_told_to_be_like_ones_own():
     said = words(outcome(0.5, 0.7, own=True))
-    assert "serves images that look like yours, as 1 of the 1 held-out image do; all others go on to" in said
-    assert "look like yours" not in words(outcome(0.5, 0.7))
+    assert "gray: 1 of 1 held-out image look like the ones trained on; such images go to the new network" in said
+    said = words(outcome(0.5, 0.5, own=True))
+    assert "gray: 0 of 1 held-out image look like the ones trained on, and only such images go to the new" in said
+    for other in (outcome(0.5, 0.7), outcome(0.5, 0.5), outcome(0.5, 0.5, candidate=None, own=True)):
+        assert "look like" not in words(other)
 
 
 def test_the_class_that_was_given_must_be_given_again():
