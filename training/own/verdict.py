@@ -156,19 +156,19 @@ def advice(out: Path, start: Path, outcomes: Sequence[Outcome], class_: int | No
     for o in outcomes:
         held = f"{len(o.before)} held-out image{'s' if len(o.before) > 1 else ''}"
         told = sum(f.own for f in o.after)
-        like = f"{told} of {held} look like the ones trained on"
+        like = f"{o.name}: of {held} {told} go to the new network, as images like yours do"
         if not o.better:
             lines.append(
                 f"{o.name}: no better, F1 {mean_f1(o.before):.3f} before and {mean_f1(o.after):.3f} after on {held}; "
                 f"{out} keeps the network of {start}. More images, other ones, or a longer --time-budget may help"
             )
             if o.own and o.candidate:
-                lines.append(f"{o.name}: {like}, and only such images go to the new network; --share 1 sends all")
+                lines.append(f"{like}; --share 1 sends all")
             continue
         bias = "" if o.honest else ", which also chose the network: expect a little less on others"
         lines.append(f"{o.name}: F1 {mean_f1(o.before):.3f} -> {mean_f1(o.after):.3f} on {held}{bias}")
         if o.own:
-            lines.append(f"{o.name}: {like}; such images go to the new network, all others on to the one of {start}")
+            lines.append(f"{like}; all others go on to the one of {start}")
         if o.lost > FORGOTTEN:
             lines.append(
                 f"{o.name}: on other images F1 went from {o.others[0]:.3f} to {o.others[1]:.3f}; for images unlike "

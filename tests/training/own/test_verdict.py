@@ -141,11 +141,11 @@ def test_use_it():
 
 def test_how_many_are_told_to_be_like_ones_own():
     said = words(outcome(0.5, 0.7, own=True))
-    assert "gray: 1 of 1 held-out image look like the ones trained on; such images go to the new network" in said
+    assert "gray: of 1 held-out image 1 go to the new network, as images like yours do; all others go on to" in said
     said = words(outcome(0.5, 0.5, own=True))
-    assert "gray: 0 of 1 held-out image look like the ones trained on, and only such images go to the new" in said
+    assert "gray: of 1 held-out image 0 go to the new network, as images like yours do; --share 1 sends all" in said
     for other in (outcome(0.5, 0.7), outcome(0.5, 0.5), outcome(0.5, 0.5, candidate=None, own=True)):
-        assert "look like" not in words(other)
+        assert "like yours do" not in words(other)
 
 
 def test_the_class_that_was_given_must_be_given_again():
