@@ -156,13 +156,16 @@ def told_apart(task: Task, segmenter: Segmenter, reference: Reference | None) ->
     records = [r for r in task.write_labels() if r.split == "train" and r.image in shown]
     if reference is None or not records:
         return None
-    own = [shown[r.image] for r in records]
+    own, name = [shown[r.image] for r in records], CLASSES[task.class_].name
+    if len({i.group for i in own}) == 1:
+        log.info("%s: the images to train on are of one field: the new network is to serve all of the class", name)
+        return None
     seen = [f for f in (segmenter.features(i.picture) for i in own) if f is not None]
     likeness, recognised = likeness_of(reference, load_samples(records), seen, [i.group for i in own])
     enough = recognised >= RECOGNISED
     log.info(
         "%s: %.0f %% of your images are told from others by those of other fields: the new network is to serve %s",
-        CLASSES[task.class_].name,
+        name,
         100 * recognised,
         "images like these alone" if enough else "all images of the class",
     )

@@ -270,6 +270,9 @@ def test_images_that_are_not_told_from_others_have_no_network_of_their_own(
     assert finetune.told_apart(task, segmenter, "reference") == expected
     assert said in caplog.text
     assert finetune.told_apart(task, segmenter, None) is None
+    images[1].group = "a"
+    assert finetune.told_apart(task, segmenter, "reference") is None
+    assert "the images to train on are of one field" in caplog.text
 
 
 @pytest.mark.parametrize("likeness, expected", [(None, 0.3), (LIKENESS, 0.5)])
