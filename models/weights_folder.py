@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 
 from models.checkpoint import network_kinds, read_config
-from models.checksums import CheckpointError, check_file, check_listed, read_checksums
+from models.checksums import CheckpointError, check_file, check_listed
 from models.classes import CLASSES, REFERENCE_FILE, ROUTER_FILE
 from models.config import Config
 from models.likeness import Likeness
 
 FILES = (ROUTER_FILE, *(c.file for c in CLASSES))
-ALL_FILES = (*FILES, *(c.own_file for c in CLASSES), REFERENCE_FILE)  # that it may hold
+OWN_FILES = tuple(c.own_file for c in CLASSES)
+ALL_FILES = (*FILES, *OWN_FILES, REFERENCE_FILE)  # that it may hold
 REMEDY = "fetch the weights again, or give another folder with --weights"
 
 
@@ -65,7 +66,5 @@ def own_files(folder: Path) -> list[str]:
 
     Raises CheckpointError if there is no such list, or if one of the files is not listed.
     """
-    listed = read_checksums(folder)
-    names = [c.own_file for c in CLASSES if c.own_file in listed or (folder / c.own_file).exists()]
-    check_listed(folder, names)
-    return names
+    listed = check_listed(folder, [name for name in OWN_FILES if (folder / name).exists()])
+    return [name for name in OWN_FILES if name in listed]

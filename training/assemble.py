@@ -39,7 +39,7 @@ from models.checkpoint import STORAGES, read_config
 from models.checksums import write_checksums
 from models.classes import CLASSES, ROUTER_FILE
 from models.config import Config
-from models.weights_folder import ALL_FILES
+from models.weights_folder import ALL_FILES, OWN_FILES
 from training import runs
 from training.command import DONE, PARTLY, command, manual
 from training.images.manifest import read_manifest
@@ -158,11 +158,6 @@ def find_sources(args: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
-def own_names(weights: Path) -> list[str]:
-    """Of the networks in a folder that training.finetune has made for some images alone."""
-    return [c.own_file for c in CLASSES if (weights / c.own_file).exists()]
-
-
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = manual("training.assemble", __doc__)
     add = parser.add_argument
@@ -196,7 +191,8 @@ def main(argv: list[str] | None = None) -> int:
     matrix = expected_f1(args.each_network) if args.each_network else None
     for part, source in found.items():
         check_kind(part, source)
-    if "router" in found and args.weights.exists() and (own := own_names(args.weights)):
+    own = [name for name in OWN_FILES if (args.weights / name).exists()]
+    if "router" in found and own:
         raise ValueError(
             f"{args.weights}: {', '.join(own)} would not know their images by another router; assemble in another "
             "folder, or remove them"

@@ -9,7 +9,6 @@ from torch import nn
 
 from models import weights_folder
 from models.checkpoint import load_checkpoint, read_config, save_checkpoint
-from models.classes import CLASSES
 from models.config import Config
 from training.model_card import CARD, write_card
 
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 FILES = {Path(name).stem: name for name in weights_folder.FILES}
 PARTS = tuple(FILES)
-OWN_FILES = {Path(c.own_file).stem: c.own_file for c in CLASSES}
+OWN_FILES = {Path(name).stem: name for name in weights_folder.OWN_FILES}
 LARGEST_FILE = 60_000_000  # bytes; see docs/architecture.md
 
 

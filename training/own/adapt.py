@@ -136,12 +136,14 @@ def adapt(
         network = Network.load(candidate, choose_device(device))
         val, rest = (load_samples([r for r in records if r.split == split]) for split in ("val", "train"))
         fit(candidate, network, val, rest, None if task.likeness else others, fit_seconds)
-    model, after = load_checkpoint(candidate)
+    after = read_config(candidate)[1]
     trained = after.validation.get("step", 0) > 0
     fitted = (after.diameter, after.decoder) != (before.diameter, before.decoder)
     if not (trained or fitted):
         return None
-    save_checkpoint(candidate, model, replace(after, likeness=asdict(task.likeness) if task.likeness else {}))
+    if task.likeness:
+        model, _ = load_checkpoint(candidate)
+        save_checkpoint(candidate, model, replace(after, likeness=asdict(task.likeness)))
     return candidate
 
 
