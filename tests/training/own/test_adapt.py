@@ -1,4 +1,5 @@
-"""training.own.adapt: how often own images are drawn, how long fitting goes on, how far a network steps back."""
+"""training.own.adapt: how often own images are drawn, how long fitting goes on, how far a network may go,
+and how far it steps back."""
 
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from inference.network import Network
 from inference.stardist import Settings
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import Config
+from models.likeness import Likeness
 from models.stardist import ConvNeXtStarDist
 from training.images.datasets import Sample, balanced_weights
 from training.images.manifest import Record
+from training.learning.finetune_trainer import FinetuneSettings
 from training.own import adapt
 from training.own.adapt import SHARES, Others, in_time, own_factor
 
@@ -47,6 +50,16 @@ def checkpoint(path, value, **config):
         torch.nn.init.constant_(parameter, value)
     save_checkpoint(path, model, Config({"encoder": "efficientnet_lite0"}, **config))
     return path
+
+
+@pytest.mark.parametrize("likeness, far", [(None, False), (Likeness(*(np.zeros(512),) * 3, 0.0, 1.0), True)])
+def test_a_network_for_like_images_alone_may_go_far(monkeypatch, tmp_path, likeness, far):
+    asked = []
+    monkeypatch.setattr(adapt, "train", lambda trainer, settings: asked.append(settings) or 1)
+    task = adapt.Task(0, checkpoint(tmp_path / "start.safetensors", 0.0), [], [], {}, [], tmp_path, likeness)
+    with pytest.raises(SystemExit):
+        adapt.adapt(task, Others([], 0.0), 1.0, 1.0, "cpu", 0)
+    assert (asked[0].pull < FinetuneSettings.pull / 2, asked[0].lr > 2 * FinetuneSettings.lr) == (far, far)
 
 
 @pytest.mark.parametrize(
