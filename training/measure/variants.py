@@ -8,7 +8,8 @@ somebody else might have them. What counts is F1 at IoU 0.5 against their own la
 against the truth falls (what is hard to see as it is may be found otherwise in another form):
 
     three channels    gray in three equal ones
-    blue, cyan, JPEG  fluorescence in a hue, the other channels empty; the last one in blue, of quality 85
+    blue, cyan, JPEG  fluorescence in a hue, the other channels empty; JPEG in blue, of quality 85, as it is and with
+                      its contrast stretched before
     surroundings      in three and six times its area of darkness (fluorescence), of empty glass (stained), or of its
                       median (others), with a little noise
     enlarged          twice and four times as large along each side
@@ -42,6 +43,8 @@ from training.validation import f1_to_truth
 
 NOISE = 1.0  # gray levels, standard deviation of the surroundings
 LARGEST_SIDE = 4096  # pixels; no image is enlarged beyond it
+JPEG_QUALITY = 85
+STRETCHED = 0.1, 99.9  # percentiles
 CORNER_LIGHT = 0.25
 SPOTS, SPOTTED, TIMES_AS_BRIGHT = 3, 0.04, 10.0  # number, share of the image, over the 99th percentile
 GOOD = 0.9
@@ -74,11 +77,10 @@ def variants(pixels: np.ndarray, modality: str) -> Iterator[Variant]:
         yield Variant("three channels", cv2.merge([pixels] * 3))
     if gray and modality == "fluorescence":
         nothing = np.zeros_like(pixels)
-        blue = cv2.merge([nothing, nothing, pixels])
-        yield Variant("blue", blue)
+        yield Variant("blue", cv2.merge([nothing, nothing, pixels]))
         yield Variant("cyan", cv2.merge([nothing, pixels, pixels]))
-        stored = cv2.imencode(".jpg", blue[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-        yield Variant("blue JPEG", np.ascontiguousarray(cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]))
+        yield Variant("blue JPEG", blue_jpeg(pixels))
+        yield Variant("stretched, blue JPEG", blue_jpeg(stretched(pixels)))
     for times in (3, 6):
         yield surrounded(pixels, modality, times)
     for times in (2, 4):
@@ -87,6 +89,19 @@ def variants(pixels: np.ndarray, modality: str) -> Iterator[Variant]:
     yield shaded(pixels)
     if gray and modality == "fluorescence":
         yield spotted(pixels)
+
+
+def blue_jpeg(pixels: np.ndarray) -> np.ndarray:
+    """What a JPEG file holds of a gray image that is shown in blue."""
+    nothing = np.zeros_like(pixels)
+    stored = cv2.imencode(".jpg", cv2.merge([pixels, nothing, nothing]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return np.ascontiguousarray(cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def stretched(pixels: np.ndarray) -> np.ndarray:
+    """With its contrast over all gray levels, as people store what they have made visible."""
+    low, high = np.percentile(pixels, STRETCHED)
+    return np.rint((pixels - low) * (255 / max(high - low, 1.0))).clip(0, 255).astype(np.uint8)
 
 
 def surrounded(pixels: np.ndarray, modality: str, times: int) -> Variant:

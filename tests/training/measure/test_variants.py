@@ -26,7 +26,7 @@ def test_labels_come_back_to_their_places(modality, colour):
     pixels = (squares() > 0).astype(np.uint8) * 200
     pixels = cv2.merge([pixels] * 3) if colour else pixels
     made = list(variants(pixels, modality))
-    assert len(made) == 5 + (not colour) + 4 * (not colour and modality == "fluorescence")
+    assert len(made) == 5 + (not colour) + 5 * (not colour and modality == "fluorescence")
     for variant in (v for v in made if v.name != "spots"):
         bright = np.atleast_3d(variant.pixels).max(axis=2) > 100
         if variant.name.startswith("surroundings") and modality == "stained":
@@ -34,6 +34,12 @@ def test_labels_come_back_to_their_places(modality, colour):
             continue
         wrong = (variant.back(bright.astype(np.int32)) > 0) != (squares() > 0)
         assert wrong.mean() <= (0.01 if "JPEG" in variant.name else 0), variant.name
+
+
+def test_stretched_to_all_gray_levels():
+    pixels = np.repeat(np.arange(40, 61, dtype=np.uint8), 100).reshape(30, 70)
+    assert module.stretched(pixels).min() == 0 and module.stretched(pixels).max() == 255
+    assert module.stretched(np.full((5, 5), 9, np.uint8)).max() == 0
 
 
 def test_surroundings_have_the_area():
