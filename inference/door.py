@@ -141,8 +141,10 @@ class Segmenter:
         for name, size in (("min_size", min_size), ("max_size", max_size)):
             if not _is_number(size) or np.isnan(size):
                 raise ValueError(f"{name} {size!r}: expected a number of pixels")
-        if channels is not None and not _are_integers(channels):
-            raise ValueError(f"channels {channels!r}: expected a list of integers from 0, such as [0, 2]")
+        if channels is not None:
+            if not (_are_integers(channels) and 0 < len(channels) <= MOST and min(channels) >= 0):
+                raise ValueError(f"channels {channels!r}: expected one to three integers from 0, such as [0, 2]")
+            channels = [int(channel) for channel in channels]
         if isinstance(image, np.ndarray):
             source, picture = Path("array"), picture_of(image, channels, pixel_size)
         elif not isinstance(image, str | PathLike):

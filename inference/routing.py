@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from inference.image.forms import NormalisedForm
-from inference.image.normalisation import Pixels
+from inference.image.normalisation import Pixels, every_nth
 from inference.image.views import close_ups, router_view
 from models.checkpoint import load_checkpoint
 from models.classes import BINARY, GRAY
@@ -72,7 +72,7 @@ def mean_saturation(pixels: Pixels) -> float:
     """
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         return 0.0
-    every = max(1, min(pixels.shape[:2]) // VIEW_SHORTER_SIDE)
+    every = every_nth(pixels.shape, VIEW_SHORTER_SIDE)
     sample = np.nan_to_num(pixels[::every, ::every].astype(np.float32), posinf=0, neginf=0).clip(0)
     fewer = tuple(max(1, side // SATURATION_BLOCK) for side in sample.shape[1::-1])
     sample = cv2.resize(sample, fewer, interpolation=cv2.INTER_AREA)

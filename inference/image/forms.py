@@ -109,6 +109,9 @@ class NormalisedImage(NormalisedForm):
         return self._whole
 
 
+LONGEST_OVERVIEW = 32  # times as long as wide, if its shorter side is that of a large image's overview
+
+
 class LargeImage(NormalisedForm):
     """One of which regions are made as they are asked for.
 
@@ -122,7 +125,10 @@ class LargeImage(NormalisedForm):
 
     def __init__(self, pixels: Pixels, normalisation: Normalisation, limits: Limits = LIMITS):
         height, width = pixels.shape[:2]
-        super().__init__((height, width), normalisation.gray, max(1, min(height, width) // limits.overview_side))
+        shorter, side = min(height, width), limits.overview_side
+        of_long_ones = math.ceil(math.sqrt(height * width / LONGEST_OVERVIEW) / side)
+        reduction = max(1, shorter // side, min(of_long_ones, shorter))
+        super().__init__((height, width), normalisation.gray, reduction)
         self.pixels, self.normalisation, self.limits = pixels, normalisation, limits
 
     def __getitem__(self, region: tuple[slice, slice]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.image.colour import channel_of_one_hue, shows_more
 from inference.image.content import Cutout
-from inference.image.noise import shows_something
+from inference.image.noise import SHORTEST_STRIP, shows_something
 from inference.image.sparse import SAMPLE_PIXELS, reaching_up
 from inference.image.stains import WithoutBrown, without_brown
 from inference.limits import LIMITS, Limits
@@ -114,7 +114,7 @@ class Normalisation:
             return (np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
         if plane.dtype not in (np.uint8, np.uint16):
-            return stretch(finite(plane))
+            return np.where(np.isfinite(plane), stretch(finite(plane)), np.uint8(0))
         table = stretch(np.arange(np.iinfo(plane.dtype).max + 1, dtype=np.float64))
         return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
 
@@ -139,18 +139,23 @@ def channels_to_show(pixels: Pixels, limits: Limits = LIMITS) -> tuple[int, ...]
         np.array_equal(band[..., 0], band[..., c]) for band in bands(pixels, limits) for c in channels[1:]
     ):
         return channels[:1]
-    every = max(1, min(pixels.shape[:2]) // HUE_SIDE)
+    every = every_nth(pixels.shape, HUE_SIDE)
     sample = pixels[::every, ::every]
     single = channel_of_one_hue(sample)
     return channels if single is None or shows_more(sample, single) else (single,)
 
 
 def bands(pixels: Pixels, limits: Limits = LIMITS, multiple: int = 1) -> Iterator[np.ndarray]:
-    """The pixels of an image in order, some rows at a time: a multiple of `multiple`, but for the last band."""
+    """The pixels of an image in order, some rows at a time: a multiple of `multiple`, but for the last band. Few rows
+    at the end are none of their own: they would not tell noise from what is shown.
+    """
     height, width = pixels.shape[:2]
     rows = max(1, limits.band_pixels // (width * multiple)) * multiple
-    for top in range(0, height, rows):
-        yield pixels[top : top + rows, :]
+    tops = [*range(0, height, rows)]
+    if len(tops) > 1 and height - tops[-1] < SHORTEST_STRIP:
+        tops.pop()
+    for top, bottom in zip(tops, [*tops[1:], height]):
+        yield pixels[top:bottom, :]
 
 
 def _planes(band: np.ndarray, channels: tuple[int, ...]) -> list[np.ndarray]:
@@ -187,9 +192,20 @@ def _ends_of_numbers(pixels: Pixels, channels: tuple[int, ...], limits: Limits) 
         yield tuple(np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)).tolist()) if values.size else (0.0, 0.0)
 
 
+def every_nth(shape: tuple[int, ...], side: int) -> int:
+    """Which of an image's rows and columns are looked at, so that its shorter side has `side` pixels or up to twice as
+    many, and a long image no more than SAMPLE_PIXELS.
+    """
+    return max(1, min(shape[:2]) // side, _step(shape, SAMPLE_PIXELS))
+
+
+def _step(shape: tuple[int, ...], most: int) -> int:
+    return math.ceil(math.sqrt(math.prod(shape[:2]) / most))
+
+
 def _thinned(pixels: Pixels, most: int) -> np.ndarray:
     """Every n-th row and column of an image of more than `most` pixels."""
-    every = math.ceil(math.sqrt(math.prod(pixels.shape[:2]) / most))
+    every = _step(pixels.shape, most)
     return pixels[::every, ::every]
 
 

@@ -2,8 +2,9 @@
 is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ class Product:
     suffix : of the file's name; the image's name comes before it
     help : what it is
     write : makes the file; raises OutputRefused where the format cannot hold the image
+    needs : optional packages without which there is none
     """
 
     option: str
     suffix: str
     help: str
     write: Callable[[Path, "Result"], None]
+    needs: tuple[str, ...] = ()
 
 
 def _overlay(path: Path, result: "Result") -> None:
@@ -69,15 +72,23 @@ def _png(path: Path, result: "Result") -> None:
     write_label_png(path, result.labels, result.limits.png_pixels)
 
 
+def check_packages(options: Iterable[str]) -> None:
+    """Raise ValueError, which names what to install, if a package is missing without which there are none of these."""
+    for option in options:
+        missing = [name for name in PRODUCTS[option].needs if find_spec(name) is None]
+        if missing:
+            raise ValueError(f"--{option} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+
+
 PRODUCTS = {
     product.option: product
     for product in (
         Product("overlay", "_overlay.png", "the image with the cells' outlines", _overlay),
         Product("table", "_cells.csv", "a line for each cell: size, form, place, brightness, probability", _table),
-        Product("rois", "_rois.zip", "outlines for ImageJ's ROI manager", _rois),
-        Product("geojson", ".geojson", "outlines and measurements for QuPath, as detections", _geojson),
+        Product("rois", "_rois.zip", "outlines for ImageJ's ROI manager", _rois, ("roifile", "shapely")),
+        Product("geojson", ".geojson", "outlines and measurements for QuPath, as detections", _geojson, ("shapely",)),
         Product("cellpose", "_seg.npy", "for Cellpose's graphical interface", _cellpose),
-        Product("outlines", "_cp_outlines.txt", "outlines as text, a line for each cell", _outlines),
+        Product("outlines", "_cp_outlines.txt", "outlines as text, a line for each cell", _outlines, ("shapely",)),
         Product("png", "_label.png", "the labels as a 16-bit PNG", _png),
     )
 }

@@ -10,6 +10,7 @@ from inference.reading.series import Series
 
 RAMP_ENTRIES = 64  # a shorter table is no ramp: the colours of a drawing
 RAMP_STEP = 16 / 255  # largest difference of neighbours in a ramp's red, green or blue
+ROUNDING = 1 / 255  # by which the brightness of a falling ramp may rise
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue; ITU-R BT.601
 
 
@@ -27,8 +28,8 @@ def converted(series: Series, name: str, convert: Callable[[np.ndarray], np.ndar
 
 
 def with_palette(series: Series, palette: np.ndarray) -> Series:
-    """A series of numbers of colours, perhaps with opacity beside them. A table that is a ramp, as microscopes store it
-    for display, is left out.
+    """A series of numbers of colours, perhaps with opacity beside them. A table whose neighbours are much alike, which
+    no picture's colours are, is a ramp, as microscopes store it for display; it is left out.
 
     Parameters
     ----------
@@ -38,17 +39,15 @@ def with_palette(series: Series, palette: np.ndarray) -> Series:
     def colours(block: np.ndarray) -> np.ndarray:
         return np.take(palette, block[..., 0] if block.ndim == 3 else block, axis=0)
 
-    brightness = palette @ BRIGHTNESS
-    steps = np.diff(palette.astype(np.float64) / 65535, axis=0)
-    if len(palette) >= RAMP_ENTRIES and np.abs(steps).max() <= RAMP_STEP and np.ptp(brightness) > 0:
-        slopes = np.diff(brightness)
-        if (slopes >= 0).all() or (slopes <= 0).all():
-            falls = bool((slopes <= 0).all())
-            return replace(
-                series,
-                inverted=falls,
-                notes=(*series.notes, "falling colour ramp: inverted" if falls else "colour ramp left out"),
-            )
+    inner = palette[1:-1] / 65535  # the ends may mark what is too dark or too bright
+    if len(palette) >= RAMP_ENTRIES and np.abs(np.diff(inner, axis=0)).max() <= RAMP_STEP and np.ptp(inner) > 0:
+        slopes = np.diff(inner @ BRIGHTNESS)
+        falls = bool((slopes <= ROUNDING).all() and slopes.sum() < 0)
+        return replace(
+            series,
+            inverted=falls,
+            notes=(*series.notes, "falling colour ramp: inverted" if falls else "colour ramp left out"),
+        )
     if (palette == palette[:, :1]).all():
         return replace(
             series,

@@ -4,6 +4,7 @@ for."""
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -150,18 +151,26 @@ def finite(plane: np.ndarray) -> np.ndarray:
 
 
 def reduce_planes(planes: Iterator[np.ndarray], count: int, how: str) -> np.ndarray:
-    """Maximum or mean of `count` planes, which are taken one by one; of their dtype, means of integers are rounded."""
+    """Maximum or mean of `count` planes, which are taken one by one; of their dtype, means of integers are rounded.
+
+    What is no number in a plane does not count.
+    """
     first = next(planes)
     if how == "max":
         total = first.copy()
         for plane in planes:
-            np.maximum(total, plane, out=total)
+            np.fmax(total, plane, out=total)
         return total
-    total = first.astype(np.float64)
-    for plane in planes:
-        total += plane
-    total /= count
-    return (np.rint(total) if first.dtype.kind in "iub" else total).astype(first.dtype)
+    if first.dtype.kind in "iub":
+        total = sum(planes, first.astype(np.float64))
+        return np.rint(total / count).astype(first.dtype)
+    total, known = np.zeros(first.shape), np.zeros(first.shape)
+    for plane in chain([first], planes):
+        number = ~np.isnan(plane)
+        np.add(total, plane, out=total, where=number)
+        known += number
+    mean = np.divide(total, known, out=np.full(first.shape, np.nan), where=known > 0)
+    return mean.astype(first.dtype)
 
 
 def invert(block: np.ndarray) -> np.ndarray:

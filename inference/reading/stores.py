@@ -10,6 +10,8 @@ import numpy as np
 
 from inference.reading.picture import ImageError
 
+BAND_PIXELS = 2**25  # of which every n-th one is kept, and no more are in memory
+
 
 @dataclass(frozen=True)
 class StoreSettings:
@@ -113,7 +115,16 @@ class Planes:
         for chosen in np.ndindex(*map(len, outer)):
             numbers = iter(chosen)
             place = tuple(entry[next(numbers)] if isinstance(entry, range) else entry for entry in entries)
-            plane = self.read(place, slice(y.start, y.stop), slice(x.start, x.stop))[:: y.step, :: x.step]
-            planes.append(plane)
+            planes.append(self._some_of(place, y, x))
         stacked = np.stack(planes).reshape(*map(len, outer), *planes[0].shape)
         return stacked[..., region[-1]] if self.samples else stacked
+
+    def _some_of(self, place: tuple[int, ...], y: slice, x: slice) -> np.ndarray:
+        """Every n-th pixel of a plane, of which no more than BAND_PIXELS are in memory, so far as n allows."""
+        columns = slice(x.start, x.stop)
+        rows = max(1, BAND_PIXELS // max(1, x.stop - x.start) // y.step) * y.step
+        tops = range(y.start, y.stop, rows) if y.step > 1 else ()
+        if not tops:
+            return self.read(place, slice(y.start, y.stop), columns)[:: y.step, :: x.step]
+        parts = (slice(top, min(top + rows, y.stop)) for top in tops)
+        return np.concatenate([self.read(place, part, columns)[:: y.step, :: x.step] for part in parts])

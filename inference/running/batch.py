@@ -15,6 +15,7 @@ from inference import __version__
 from inference.ahead import ahead
 from inference.exit_codes import ALL_DONE, NOTHING_DONE, SOME_FAILED
 from inference.machine import lacks_memory, too_little_memory
+from inference.outputs.products import check_packages
 from inference.outputs.whole_file import remove_leftovers
 from inference.reading.safe_reading import SafeReader
 from inference.running.claims import Claims, NotOurs, check_folder, make_folder
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 def run(request: Request) -> int:
     """Segment everything that is asked for; returns the exit code."""
     try:
+        check_packages(request.products)
         found, skipped = request.find()
         names = result_names(found, request.names)
         images = part_of(found, request.part)

@@ -108,7 +108,9 @@ class Claims:
             self._refuse_input(file.name, path)
             with suppress(FileNotFoundError):
                 path.lstat()  # which raises for a name that is too long
-        source = blake2b(os.fsencode(os.path.abspath(file)), digest_size=8).hexdigest()
+        place = os.path.realpath(file)  # in a container, folders of every host have one name, but not one number
+        folder = os.stat(os.path.dirname(place)).st_ino
+        source = blake2b(os.fsencode(f"{folder}:{place}"), digest_size=8).hexdigest()
         tag = Provenance(self.version, image, self.settings, source, tuple(others))
         old = Provenance.of(labels) if labels.exists() else None
         known = (*old.files, *old.earlier) if old else ()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from inference.outputs.spreadsheet import spreadsheet_safe
-from inference.outputs.table import GrowingTable
+from inference.outputs.table import GrowingTable, write_table
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Report:
     brief : without the stopwatch's columns
     part : of each line
     resume : whether images that are kept get what their lines in the report that is replaced tell of them, but for
-        times and memory
+        times and memory. Until this one is complete, the earlier lines lie in a hidden file beside it
 
     Attributes
     ----------
@@ -150,9 +150,13 @@ class Report:
         self.path, self.brief, self.part, self._table, self.broken = path, brief, part, None, False
         self._earlier: dict[tuple[str, ...], Row] = {}
         if path is not None:
-            with suppress(OSError, ValueError):  # none is there, or it cannot be read
-                self._earlier = {_identity(row): row for row in read_report(path)} if resume else {}
+            self._aside = path.with_name(f".earlier-{path.name}")
+            for place in (self._aside, path) if resume else ():
+                with suppress(OSError, ValueError):  # none is there, or it cannot be read
+                    self._earlier |= {_identity(row): row for row in read_report(place)}
             path.parent.mkdir(parents=True, exist_ok=True)
+            if self._earlier:
+                write_table(self._aside, list(self._earlier.values()))
             self._table = GrowingTable(path, list(ReportRow("", "").columns(brief)))
 
     def add(self, row: ReportRow) -> None:
@@ -178,7 +182,7 @@ class Report:
         """These lines instead of those so far, as where images were not done in their order."""
         if self._table:
             assert self.path is not None, "a table has a file"
-            self.__exit__()
+            self._close()
             self._table = GrowingTable(self.path, list(ReportRow("", "").columns(self.brief)))
             for row in rows:
                 self.add(row)
@@ -186,7 +190,13 @@ class Report:
     def __enter__(self) -> "Report":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, error, *more) -> None:
+        self._close()
+        if self._table and not (error or self.broken):
+            with suppress(OSError):
+                self._aside.unlink(missing_ok=True)
+
+    def _close(self) -> None:
         if self._table:
             with suppress(OSError):  # a full disk, which has been told
                 self._table.__exit__()

@@ -112,7 +112,7 @@ class Request:
             "min_size",
             "max_size",
             "exclude_border",
-            "style",
+            *(["style"] if "overlay" in self.products else []),
         )
         return {name: getattr(self, name) for name in names}
 

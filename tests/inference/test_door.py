@@ -114,7 +114,9 @@ def test_arrays(shape, channels, expected, axes):
         (np.zeros((4, 5), complex), {}, "complex128"),
         (np.zeros((4, 5, 7)), {}, "7 channels: choose up to 3"),
         (np.zeros((4, 5, 3)), {"channels": [3]}, r"channels \[3\]: the array has the shape \(4, 5, 3\)"),
-        (np.zeros((4, 5, 3)), {"channels": []}, r"channels \[\]: the array has the shape \(4, 5, 3\)"),
+        (np.zeros((4, 5, 3)), {"channels": []}, r"channels \[\]: expected one to three integers from 0"),
+        ("a.tif", {"channels": [0, 1, 2, 3]}, r"channels \[0, 1, 2, 3\]: expected one to three integers from 0"),
+        ("a.tif", {"channels": [-1]}, r"channels \[-1\]: expected one to three integers from 0"),
         (np.zeros((4, 5)), {"sensitivity": "much"}, "'much': expected one of lowest"),
         (np.zeros((4, 5)), {"diameter": 0}, "diameter 0: expected 1 to 100000 pixels"),
         (np.zeros((4, 5)), {"diameter": float("inf")}, "diameter inf: expected 1 to 100000 pixels"),
@@ -129,8 +131,8 @@ def test_arrays(shape, channels, expected, axes):
         (np.zeros((4, 5)), {"pixel_size": (1, 0)}, r"pixel_size \(1, 0\): expected micrometres"),
         (np.zeros((4, 5)), {"min_size": "30"}, "min_size '30': expected a number of pixels"),
         (np.zeros((4, 5)), {"max_size": None}, "max_size None: expected a number of pixels"),
-        (np.zeros((4, 5, 3)), {"channels": 1}, r"channels 1: expected a list of integers from 0, such as \[0, 2\]"),
-        ("a.tif", {"channels": "red"}, "channels 'red': expected a list of integers from 0"),
+        (np.zeros((4, 5, 3)), {"channels": 1}, r"channels 1: expected one to three integers from 0, such as \[0, 2\]"),
+        ("a.tif", {"channels": "red"}, "channels 'red': expected one to three integers from 0"),
     ],
 )
 def test_what_is_refused(segmenter, image, options, words):

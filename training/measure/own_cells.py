@@ -39,7 +39,7 @@ from models.weights_folder import FILES, own_files
 from training import finetune
 from training.command import DONE, NOTHING, add_device, command, manual, minutes, positive
 from training.images.manifest import Record, read_manifest, write_manifest
-from training.own.collection import OwnImage, collect_records, groups_of
+from training.own.collection import OwnImage, collect_records, fields_of
 from training.own.scoring import Found, find_cells, mean_f1
 from training.tables import grouped, read_table, text_table, write_row
 from training.validation import pick_balanced
@@ -55,7 +55,7 @@ def draw_images(records: Sequence[Record], held_out: int, draw: int) -> tuple[li
 
     Raises ValueError if none is left to train on.
     """
-    order = list(zip(records, groups_of([r.image.stem for r in records])))
+    order = list(zip(records, fields_of(records)))
     random.Random(draw).shuffle(order)
     kept: list[str] = []
     for _, group in order:

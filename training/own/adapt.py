@@ -1,6 +1,7 @@
 """Fine-tune the network of one class on one's own images, and fit its decoding: a candidate for a weights folder."""
 
 import copy
+import io
 import logging
 import time
 from collections import Counter
@@ -64,12 +65,21 @@ class Task:
     likeness: Likeness | None = None
 
     def write_labels(self) -> list[Record]:
-        """Write the labels of one's own images to files that trainings read; the images with them."""
+        """Write the labels of one's own images to files that trainings read, if they are not there; the images with
+        them. A training that was stopped goes on with the labels that it had, or not at all.
+        """
         records = []
         for image in self.images:
             label = self.folder / "labels" / f"{image.name}_label.tiff"
             label.parent.mkdir(parents=True, exist_ok=True)
-            tifffile.imwrite(label, image.labels, compression="zlib", metadata=None)
+            buffer = io.BytesIO()
+            tifffile.imwrite(buffer, image.labels, compression="zlib", metadata=None)
+            before = label.read_bytes() if label.exists() else None
+            if before != buffer.getvalue():
+                if before is not None and (self.folder / RESUME_FILE).exists():
+                    log.info("%s: its labels have changed; the training begins again", image.name)
+                    (self.folder / RESUME_FILE).unlink()
+                label.write_bytes(buffer.getvalue())
             records.append(Record(image.image, label, self.splits[image.name], SOURCE, "", image.partial))
         return records
 

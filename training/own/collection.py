@@ -20,9 +20,10 @@ from training.tables import some
 
 log = logging.getLogger(__name__)
 
-# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, x_tile4, x_tile_2_3, x_crop1.
+# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, t003, x_tile4, x_tile_2_3, x_crop1.
 PART = re.compile(
-    r"[ _./-]+(?:(?:t|time|z|frame|slice|part)[ _-]?\d+|(?:tile|crop|patch)(?:[ _-]?\d+)+)$", re.IGNORECASE
+    r"(?:^|[ _./-]+)(?:t|time|z|frame|slice)[ _-]?\d+$|[ _./-]+(?:part[ _-]?\d+|(?:tile|crop|patch)(?:[ _-]?\d+)+)$",
+    re.IGNORECASE,
 )
 NUMBER = re.compile(r"[ _.-]*\d+$")
 PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
@@ -99,14 +100,14 @@ def collect_records(records: Sequence[Record]) -> tuple[list[OwnImage], list[str
     """The images of some lines of a manifest, and what is wrong with those that cannot be read."""
     pairs = [Pair(r.image, r.label, functools.partial(read_own_labels, r.label)) for r in records]
     names = unique_names([f"{r.source}/{r.image.stem}" if r.source else r.image.stem for r in records])
-    return _read_all(pairs, names, [r.partial for r in records])
+    return _read_all(pairs, names, [r.partial for r in records], fields_of(records))
 
 
 def _read_all(
-    pairs: Sequence[Pair], names: Sequence[str], partials: Sequence[bool]
+    pairs: Sequence[Pair], names: Sequence[str], partials: Sequence[bool], fields: Sequence[str] | None = None
 ) -> tuple[list[OwnImage], list[str]]:
     found, contents, problems = [], [], []
-    for pair, name, group, partial in zip(pairs, names, groups_of(names), partials):
+    for pair, name, group, partial in zip(pairs, names, fields or groups_of(names), partials):
         try:
             picture = read_image(pair.image)
             raw = pair.read(picture.shape)
@@ -150,6 +151,11 @@ def unique_names(names: list[str]) -> list[str]:
     return unique
 
 
+def fields_of(records: Sequence[Record]) -> list[str]:
+    """For each image the field or movie that it is of, as its path tells."""
+    return groups_of([r.image.with_suffix("").as_posix() for r in records])
+
+
 def groups_of(names: Sequence[str]) -> list[str]:
     """For each image the field or movie that it is of, as its name tells.
 
@@ -162,6 +168,8 @@ def groups_of(names: Sequence[str]) -> list[str]:
     ['a', 'a', 'b']
     >>> groups_of(["img_1", "img_2", "img_3"])
     ['img_1', 'img_2', 'img_3']
+    >>> groups_of(["t1", "t2"])
+    ['', '']
     """
     fields = []
     for name in names:

@@ -146,9 +146,10 @@ def _pixels(segmentation, shape: Shape) -> np.ndarray:
     runs = decode_counts(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
     if runs.min(initial=0) < 0 or runs.sum() != height * width:
         raise ValueError(f"a mask's counts do not add up to its {height}x{width} pixels")
-    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    rows, columns = np.nonzero(inside.reshape(width, height).T)
-    return rows * width + columns
+    ends = np.cumsum(runs)
+    inside = [np.arange(end - run, end) for run, end in zip(runs[1::2], ends[1::2])]
+    columns, rows = np.divmod(np.concatenate([np.zeros(0, np.int64), *inside]), height)
+    return np.sort(rows * width + columns)
 
 
 def decode_counts(text: str) -> np.ndarray:

@@ -65,13 +65,23 @@ def stored_pixels(path: Path) -> np.ndarray:
             from PIL import Image
 
             with Image.open(path) as image:
-                return np.asarray(image)
+                return _black_first(image) if image.mode == "P" else np.asarray(image)
         return read_image(path).pixels
     except ImageError as error:
         raise ValueError(f"{path.parent / str(error)}") from None
     except Exception as error:  # a damaged file makes its library raise anything
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: cannot be read as an image ({reason}); save the labels again") from None
+
+
+def _black_first(image) -> np.ndarray:
+    """The numbers of a palette's colours (H, W), where black is 0: some programs sort the colours of what they save."""
+    numbers, palette = np.array(image), np.reshape(image.getpalette("RGB"), (-1, 3))
+    black = [number for number in np.unique(numbers) if number < len(palette) and not palette[number].any()]
+    if len(black) == 1 and palette[0].any():
+        first, ground = numbers == 0, numbers == black[0]
+        numbers[first], numbers[ground] = black[0], 0
+    return numbers
 
 
 def _deep_colours(path: Path) -> bool:

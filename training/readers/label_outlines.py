@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import math
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ T = TypeVar("T")
 Ring = Sequence[Sequence[float]]  # corners (x, y)
 Shape = tuple[int, int]
 CIRCLE_CORNERS = 64
+PATH_OBJECT = re.compile("Path(Annotation|Detection|Cell|Tile)Object")  # ids in its older files
 CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
 REGIONS = ("annotation", "tile", "tmaCore", "root")  # ...and those that then are regions
 NO_CELLS = "*"  # at the end of a class of QuPath's that is no kind of cell: Region*, Ignore*
@@ -96,7 +98,7 @@ def read_geojson(path: Path, shape: Shape) -> RawLabels:
     if any(regions):
         log.info("%s: %d objects of classes such as Region* and Ignore* are no cells", path, sum(regions))
         features = [f for f, region in zip(features, regions) if not region]
-    kinds = [_properties(f).get("objectType") for f in features]
+    kinds = [_kind_of(f) for f in features]
     if any(kind in CELLS for kind in kinds):
         cells = [f for f, kind in zip(features, kinds) if kind not in REGIONS]
         if len(cells) < len(features):
@@ -108,6 +110,13 @@ def read_geojson(path: Path, shape: Shape) -> RawLabels:
 def _properties(feature: dict) -> dict:
     properties = feature.get("properties")
     return properties if isinstance(properties, dict) else {}
+
+
+def _kind_of(feature: dict) -> str | None:
+    """Such as "annotation" or "detection"; older versions call it otherwise, or have it in the object's id alone."""
+    properties = _properties(feature)
+    named = PATH_OBJECT.fullmatch(str(feature.get("id")))
+    return properties.get("objectType") or properties.get("object_type") or (named and named[1].lower())
 
 
 def _class_of(feature: dict) -> str:

@@ -57,6 +57,7 @@ OUTLINES: dict[str, Callable[[Path, Shape], RawLabels]] = {
 }
 ENDINGS = (*IMAGE_ENDINGS, ".npy", *OUTLINES)
 SEPARATORS = "_ -"
+NUMBERED = re.compile(rf"[{SEPARATORS}]+\d+(?:[{SEPARATORS}]|$)")  # behind an image's name: that of another image
 CLOSE_WORDS = "labels?|masks?|roiset"  # what files of labels are called, also with nothing in between: xMask.tif
 AFTER = re.compile(rf"(.+?)(?:[{SEPARATORS}](?:cp_masks|seg|objects|rois)|[{SEPARATORS}]?(?:{CLOSE_WORDS}))")
 BEFORE = re.compile(rf"(?:labels?|masks?)[{SEPARATORS}](.+)")
@@ -255,8 +256,18 @@ class _Index:
             if not called.isdisjoint(owners(name)):
                 continue  # as an image that is there
             longest = max((name[:n] for n in range(1, len(name)) if name[:n] in names), key=len, default="")
-            if longest and name[len(longest)] in SEPARATORS and not name.endswith(OTHER_RESULTS):
+            rest = name[len(longest) :]
+            if longest and rest[0] in SEPARATORS and not NUMBERED.match(rest) and not name.endswith(OTHER_RESULTS):
                 self._begins[file.parent, longest].append(file)
+        for key, own in list(self._begins.items()):
+            if len(own) > 1 and len({re.sub(r"\d+", "", name_of(file)) for file in own}) == 1:
+                del self._begins[key]
+                log.warning(
+                    "%s and %d more differ in a number alone: one file for each cell cannot be read; make one label "
+                    "image of them",
+                    own[0].name,
+                    len(own) - 1,
+                )
 
     def labels_of_each(self, pictures: Sequence[Path]) -> dict[Path, list[Path]]:
         """The label files of images; none of those that might be of several images."""

@@ -1,10 +1,12 @@
 """Normalised images in their forms: region by region gives what the whole image gives."""
 
+import math
+
 import numpy as np
 import pytest
 from pictures import SMALL, picture, regions
 
-from inference.image.forms import LargeImage, Mirrored, NormalisedImage, normalised_image
+from inference.image.forms import LONGEST_OVERVIEW, LargeImage, Mirrored, NormalisedImage, normalised_image
 from inference.image.normalisation import normalise
 from inference.limits import LIMITS
 
@@ -37,6 +39,11 @@ def test_overview_is_the_image_in_small(shape):
     means = whole[: height * n, : width * n].reshape(height, n, width, n, -1).mean(axis=(1, 3))
     assert image.overview.shape == (height, width, *shape[2:])
     assert np.abs(image.overview.reshape(means.shape) - means).max() <= 0.6
+
+
+def test_the_overview_of_a_long_image_does_not_grow_with_it():
+    image = normalised_image(regions(picture((20, 100_000), np.uint8)), SMALL)
+    assert math.prod(image.overview.shape) <= LONGEST_OVERVIEW * SMALL.overview_side**2
 
 
 def test_a_small_image_is_its_own_overview():

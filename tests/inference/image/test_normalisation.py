@@ -1,12 +1,14 @@
 """Normalising: the rule, whatever the image is stored as."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pictures import SMALL, picture, regions
 
 from inference.image.forms import normalised_image, to_three_channels
-from inference.image.normalisation import Normalisation, bands, normalise
-from inference.limits import Limits
+from inference.image.normalisation import Normalisation, bands, every_nth, normalise
+from inference.limits import LIMITS, Limits
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(1, 250, (20, 30), np.uint8)
@@ -125,3 +127,21 @@ def test_the_histogram_is_counted_over_all_bands():
         limits = Limits(band_pixels=band)
         assert Normalisation.measure(pixels, limits) == expected
         assert np.array_equal(np.concatenate(list(bands(pixels, limits))), pixels)
+
+
+@pytest.mark.parametrize("rows", [290, 297])
+def test_noise_is_nothing_wherever_a_band_ends(rows):
+    noise = np.random.default_rng(0).normal(100, 5, (rows, 300)).round().astype(np.uint16)
+    assert Normalisation.measure(noise, replace(LIMITS, band_pixels=290 * 300)).ends == ((0.0, 0.0),)
+
+
+def test_what_is_no_number_is_dark():
+    pixels = np.linspace(-1, -0.1, 4000, dtype=np.float32).reshape(40, 100)
+    pixels[:, :5] = np.nan
+    assert not normalise(pixels)[:, :5].any()
+
+
+def test_few_pixels_of_a_long_image_tell_its_hue():
+    assert every_nth((300, 300), 256) == 1
+    assert every_nth((2830, 2830, 3), 256) == 11
+    assert 300 * 2_000_000 / every_nth((300, 2_000_000, 3), 256) ** 2 <= 2**20

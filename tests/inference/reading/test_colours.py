@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 from inference.reading.colours import cmyk_to_rgb, converted, lab_to_rgb, with_palette, ycbcr_to_rgb
 from inference.reading.series import Series
@@ -128,6 +129,20 @@ def test_a_table_beside_opacity(grays):
 def test_a_table_for_two_levels():
     table = np.array([[1, 2, 3], [40, 50, 60]], np.uint16)
     assert with_palette(SERIES, table).convert(np.array([[True, False]])).tolist() == [[[40, 50, 60], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.rint(colormaps["viridis"](np.arange(256))[:, :3] * 255).astype(np.uint16) * 257,
+        colormaps["jet"](np.arange(256))[:, :3] * 65_535,
+        np.vstack([[0, 0, 65_535], ramp((1, 1, 1))[1:-1], [65_535, 0, 0]]),  # ImageJ's HiLo
+    ],
+    ids=["viridis", "jet", "hilo"],
+)
+def test_tables_for_display_are_left_out(table):
+    found = with_palette(SERIES, table.astype(np.uint16))
+    assert (found.inverted, found.convert, found.notes[-1]) == (False, None, "colour ramp left out")
 
 
 def test_a_long_table_that_jumps_is_no_ramp():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.reading.regions import Regions, invert
+from inference.reading.regions import Regions, invert, reduce_planes
 
 RNG = np.random.default_rng(0)
 CYX = RNG.integers(0, 60_000, (4, 7, 9), np.uint16)
@@ -112,3 +112,9 @@ def test_white_is_zero():
 def test_two_levels_are_bytes():
     levels = CYX[0] > 30_000
     assert_same(Regions(levels, 0, 1), levels.astype(np.uint8))
+
+
+@pytest.mark.parametrize("how, expected", [("max", [5, 7, np.nan]), ("mean", [4, 7, np.nan])])
+def test_what_is_no_number_in_a_plane_does_not_count(how, expected):
+    planes = np.array([[3, np.nan, np.nan], [5, 7, np.nan]], np.float32)
+    np.testing.assert_array_equal(reduce_planes(iter(planes), 2, how), np.array(expected, np.float32))

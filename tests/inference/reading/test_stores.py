@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.reading import stores
 from inference.reading.picture import ImageError
 from inference.reading.stores import Chunks, Deferred, Mapped, Planes, StoreSettings
 
@@ -90,3 +91,17 @@ def test_a_chunk_that_cannot_be_decoded_names_the_file():
 def test_too_little_memory_is_no_damage():
     with pytest.raises(MemoryError):
         Chunks(Path("a.tif"), Broken(MemoryError()))[:2, :2]
+
+
+@pytest.mark.parametrize("step", [3, 10, 40])
+def test_every_nth_row_of_a_plane_is_read_some_at_a_time(monkeypatch, step):
+    monkeypatch.setattr(stores, "BAND_PIXELS", 900)
+    plane, sizes = np.arange(100 * 37).reshape(100, 37), []
+
+    def read(entries, rows, columns):
+        sizes.append(plane[rows, columns].size)
+        return plane[rows, columns]
+
+    found = Planes(plane.shape, plane.dtype, read)[5::step, 2::4]
+    assert np.array_equal(found, plane[5::step, 2::4])
+    assert max(sizes) <= max(900, step * 37)

@@ -71,6 +71,16 @@ def test_another_image_whose_results_have_the_name(tmp_path, claims):
     assert not kept(tmp_path, replace(claims, overwrite=True), image="2" * 16, file="a.jpg")
 
 
+def test_another_image_in_another_folder_of_the_same_path(tmp_path, claims):
+    """As in a container, where every folder of images is /inputs."""
+    (tmp_path / "day").mkdir()
+    written(tmp_path, claims, file="day/a.png")
+    (tmp_path / "day").rename(tmp_path / "yesterday")
+    (tmp_path / "day").mkdir()
+    with pytest.raises(NotOurs, match="holds the labels of another image"):
+        claim(tmp_path, claims, image="2" * 16, file="day/a.png")
+
+
 def test_the_same_image_from_another_place(tmp_path, claims):
     written(tmp_path, claims)
     assert kept(tmp_path, claims, file="moved.png")

@@ -217,3 +217,10 @@ def test_folders_that_are_linked_into_themselves(tmp_path):
     images, skipped = find_images([tmp_path], recursive=True)
     assert len(images) == 3
     assert any(entry.reason == "a link to a folder that it is in" for entry in skipped)
+
+
+def test_a_result_whose_name_has_two_lines(tmp_path):
+    for name in ("a\nb.png", "a\nb_masks.png"):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", PIXELS)[1].tobytes())
+    images, skipped = find_images([str(tmp_path)])
+    assert ([f.path.name for f in images], [s.path.name for s in skipped]) == (["a\nb.png"], ["a\nb_masks.png"])

@@ -74,6 +74,18 @@ def test_what_is_known_of_an_image_that_is_kept_is_kept_too(tmp_path, suffix):
     assert "gray" not in json.dumps(report_again(path, KEPT, resume=False))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_lines_that_a_stopped_run_did_not_reach_are_known_to_the_next_one(tmp_path, suffix):
+    path = tmp_path / f"r.{suffix}"
+    report_again(path, DONE, resume=False)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), Report(path, resume=True):
+            raise KeyboardInterrupt
+    (row,) = report_again(path, KEPT)
+    assert row["class"] == "gray"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize(
     "other", [{"cells": 1}, {"image": "b.png"}, {"width": 9}, {"version": "2"}, {"series": "2 x"}, {"status": "done"}]
 )

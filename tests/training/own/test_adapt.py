@@ -2,9 +2,11 @@
 and how far it steps back."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from inference.network import Network
@@ -16,6 +18,7 @@ from models.stardist import ConvNeXtStarDist
 from training.images.datasets import Sample, balanced_weights
 from training.images.manifest import Record
 from training.learning.finetune_trainer import FinetuneSettings
+from training.learning.resume import RESUME_FILE
 from training.own import adapt
 from training.own.adapt import SHARES, Others, in_time, own_factor
 
@@ -110,3 +113,17 @@ def test_thresholds_are_kept_where_they_gain_and_nothing_is_forgotten(tmp_path, 
     _, config = load_checkpoint(candidate)
     assert config.diameter == (35.0 if kept else 28.0)
     assert config.validation["f1"] == (0.7 if kept else 0.5)
+
+
+def test_a_stopped_training_begins_again_where_labels_have_changed(tmp_path):
+    """And labels that have not are not written again: what has been read of them stays known."""
+    stopped, times = tmp_path / RESUME_FILE, []
+    for value, goes_on in ((1, True), (1, True), (2, False)):
+        stopped.touch()
+        image = SimpleNamespace(name="a", image=Path("a.png"), labels=np.full((4, 5), value, np.uint16), partial=False)
+        task = adapt.Task(0, Path("start"), [image], [], {"a": "train"}, [], tmp_path)
+        (record,) = task.write_labels()
+        assert tifffile.imread(record.label).tolist() == image.labels.tolist()
+        assert stopped.exists() == goes_on
+        times.append(record.label.stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2]

@@ -1,10 +1,13 @@
 """training.own.collection: images with their labels from folders and manifests, and what is of one field."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from training.own.collection import collect, groups_of, unique_names
+from training.images.manifest import Record
+from training.own.collection import collect, fields_of, groups_of, unique_names
 
 
 def write(path, value, shape=(6, 8)):
@@ -55,7 +58,8 @@ def test_names_that_occur_twice():
         (["f1_t001", "f1_t002", "f2_t001"], ["f1", "f1", "f2"]),
         (["m_frame1_z2", "m_frame2_z1"], ["m", "m"]),
         (["s1 tile 3", "s1 tile 4", "s2 tile 3"], ["s1", "s1", "s2"]),
-        (["m1/t000", "m1/t001", "m2/t000", "t001"], ["m1", "m1", "m2", "t001"]),
+        (["m1/t000", "m1/t001", "m2/t000", "t001"], ["m1", "m1", "m2", ""]),
+        (["crop1", "crop2"], ["crop1", "crop2"]),
         (["s1_tile_0_0", "s1_tile_0_1", "s2_crop1-2"], ["s1", "s1", "s2"]),
         (["x_t24_01", "x_t24_02"], ["x_t24_01", "x_t24_02"]),
         (["set1", "set2", "set10"], ["set1", "set2", "set10"]),
@@ -66,6 +70,11 @@ def test_names_that_occur_twice():
 )
 def test_fields_by_their_names(names, groups):
     assert groups_of(names) == groups
+
+
+def test_frames_of_a_manifest_are_of_their_folders(tmp_path):
+    records = [Record(tmp_path / f"m{m}" / f"t00{t}.tif", None, "", "lab") for m in (1, 2) for t in (1, 2, 3)]
+    assert [Path(field).name for field in fields_of(records)] == ["m1"] * 3 + ["m2"] * 3
 
 
 def test_copies_of_an_image_are_of_one_field(tmp_path, caplog):

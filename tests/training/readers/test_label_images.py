@@ -46,6 +46,14 @@ def test_a_palette_gives_its_indices(tmp_path):
     assert read_label_image(tmp_path / "a.png").labels.tolist() == indices.tolist()
 
 
+def test_a_palette_with_black_elsewhere(tmp_path):
+    """As programs leave it that sort the colours of what they save."""
+    image = Image.fromarray(np.array([[3, 0], [2, 3]], np.uint8), "P")
+    image.putpalette([9, 8, 7, 6, 5, 4, 1, 2, 3, 0, 0, 0])
+    image.save(tmp_path / "a.png")
+    assert read_label_image(tmp_path / "a.png").labels.tolist() == [[0, 3], [2, 0]]
+
+
 def test_napari_writes_32_and_64_bits(tmp_path):
     for dtype in (np.int32, np.int64):
         tifffile.imwrite(tmp_path / "a.tif", LABELS.astype(dtype))

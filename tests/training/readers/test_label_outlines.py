@@ -203,6 +203,19 @@ def test_a_region_around_detections_is_no_cell(tmp_path):
     assert read_geojson(save(tmp_path / "a.geojson", [region]), SHAPE).labels.all()
 
 
+@pytest.mark.parametrize(
+    "old",
+    [
+        lambda feature, kind: feature | {"properties": {"object_type": kind}},
+        lambda feature, kind: feature | {"properties": {}, "id": f"Path{kind.title()}Object"},
+    ],
+)
+def test_a_region_of_an_older_qupath_is_no_cell(tmp_path, old):
+    region = old(feature([[[0, 0], [8, 0], [8, 6], [0, 6]]]), "annotation")
+    labels = read_geojson(save(tmp_path / "a.geojson", [old(feature([SQUARE]), "detection"), region]), SHAPE).labels
+    assert labels.tolist() == filled((2, 5, 1, 4))
+
+
 @pytest.mark.parametrize("class_", [{"name": "Ignore*"}, {"names": ["Other", "Region*"]}, "Ignore*"])
 @pytest.mark.parametrize("kind", ["annotation", "detection"])
 def test_an_object_of_a_class_that_qupath_ignores_is_no_cell(tmp_path, caplog, class_, kind):

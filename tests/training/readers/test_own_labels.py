@@ -138,6 +138,17 @@ def test_what_predict_wrote_does_not_replace_other_labels(tmp_path, caplog):
     assert "a.tif: labels from a_mask.png, not from a_label.tiff" in caplog.text
 
 
+def test_a_number_behind_the_name_is_another_image(tmp_path):
+    touch(tmp_path, "images/A1.tif", "images/B1.tif", "labels/A1_2_mask.tif", "labels/B1_mask.tif")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"B1.tif": "B1_mask.tif"}, ["A1.tif"])
+
+
+def test_a_file_for_each_cell_is_none_for_the_image(tmp_path, caplog):
+    touch(tmp_path, "images/a.tif", "images/b.tif", "labels/b.tif", *(f"labels/a_mask_{n}.png" for n in range(1, 13)))
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"b.tif": "b.tif"}, ["a.tif"])
+    assert "and 11 more differ in a number alone" in caplog.text
+
+
 def test_a_longer_name_is_another_image(tmp_path):
     touch(tmp_path, "images/a.tif", "images/a_2.tif", "labels/a_2_cells.tif", "labels/a_nuclei.tif")
     assert found(tmp_path / "images", tmp_path / "labels")[0] == {"a.tif": "a_nuclei.tif", "a_2.tif": "a_2_cells.tif"}
