@@ -7,9 +7,21 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.machine import threads_give_way
+from inference.machine import THREADS, threads_give_way, usable_processors
 
-threads_give_way()  # as predict.py does, before PyTorch is imported: beside a busy program tests take ten times as long
+# Before PyTorch is imported, and for the programs that tests start.
+threads_give_way()  # as predict.py does: beside a busy program tests take ten times as long
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    for name in THREADS:
+        os.environ.setdefault(name, str(max(1, usable_processors() // int(workers))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What tests have printed goes to another process as text; names of files need not be text."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
