@@ -169,6 +169,15 @@ def test_a_stack_of_labels(tmp_path, run):
     assert run("-i", tmp_path / "a.ome.tif")[0] == 2
 
 
+def test_outlines_lie_in_the_plane_of_the_file_that_was_chosen(tmp_path, run):
+    stack = np.stack([[COINS] * 2] * 3)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "TZYX"}, photometric="minisblack")
+    for z, name in (("2", "a.geojson"), ("each", "a_z2.geojson")):
+        assert run("-i", tmp_path / "a.ome.tif", "--t", "3", "--z", z, "--geojson")[0] == 0
+        first = json.loads((tmp_path / "out" / name).read_text())["features"][0]
+        assert first["geometry"]["plane"] == {"c": -1, "z": 1, "t": 2}
+
+
 def test_a_stack_keeps_the_files_of_all_its_planes(tmp_path, run):
     """When it is done anew, and where files are written over."""
     tifffile.imwrite(tmp_path / "a.ome.tif", np.stack([COINS] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")

@@ -34,7 +34,8 @@ class Result:
     limits : what is held in memory, and shown in full
     wanted : which cells are kept
     style : how the overlay is drawn
-    place : in a stack of labels, see `inference.reading.Image.place`
+    place : in the file, along the axes of a stack of labels and those of which a plane was chosen, see
+        `inference.reading.Image.place`
     cells_before : in the planes before this one; cells are numbered on from these wherever they are named
     """
 

@@ -29,6 +29,11 @@ class ReadOptions:
     z: Plane = None
     t: Plane = None
 
+    @property
+    def chosen(self) -> dict[str, int]:
+        """Where the planes that a number chooses lie, from 0, such as {"T": 0}; as `inference.reading.Image.place`."""
+        return {axis: plane - 1 for axis, plane in (("T", self.t), ("Z", self.z)) if isinstance(plane, int)}
+
 
 DEFAULT = ReadOptions()
 

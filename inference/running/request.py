@@ -112,9 +112,9 @@ class Request:
             "min_size",
             "max_size",
             "exclude_border",
-            *(["style"] if "overlay" in self.products else []),
         )
-        return {name: getattr(self, name) for name in names}
+        style = self.style if "overlay" in self.products else OverlayStyle()
+        return {name: getattr(self, name) for name in names} | {"style": style}
 
     @property
     def suffixes(self) -> list[str]:

@@ -305,6 +305,7 @@ class Run:
         from inference.outputs.result import Result  # late: numba is imported
 
         request = self.request
+        more["place"] = request.reading.chosen | more.get("place", {})
         return Result(work.source, picture, segmentation, request.folder, request.limits, style=request.style, **more)
 
     def _row(self, work: "_Work", plane: Opened, result: "Result", clock: Stopwatch) -> ReportRow:

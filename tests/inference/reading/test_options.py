@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.reading.options import parse_axes, parse_channels, parse_plane, parse_series
+from inference.reading.options import ReadOptions, parse_axes, parse_channels, parse_plane, parse_series
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,9 @@ def test_planes():
     for wrong in ("0", "-1", "", "sum"):
         with pytest.raises(ValueError, match="max, mean, or each"):
             parse_plane(wrong)
+
+
+def test_the_place_of_planes_that_were_chosen():
+    assert ReadOptions(z=3, t=1).chosen == {"T": 0, "Z": 2}
+    assert ReadOptions(z="each", t=2).chosen == {"T": 1}
+    assert ReadOptions(z="max").chosen == {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.outputs.filters import EVERY_CELL, CellFilter
+from inference.outputs.overlay import OverlayStyle
 from inference.outputs.pixel_size import PixelSize
 from inference.outputs.units import Area
 from inference.running.request import Request
@@ -60,11 +61,14 @@ def test_what_labels_depend_on():
     seconds_between_lines limits overwrite read_limits timeout verify_weights dask dask_files split_pixels part
     """
     not_the_labels = set(words.split())
-    depends = request(class_=2, tiled=True, products=("overlay",)).what_labels_depend_on
+    depends = request(class_=2, tiled=True).what_labels_depend_on
     assert (depends["class_"], depends["tiled"]) == (2, True)
     assert set(depends) | not_the_labels == {field.name for field in fields(Request)}
     assert not set(depends) & not_the_labels
 
 
 def test_how_overlays_look_matters_where_there_are_some():
-    assert "style" not in request(products=("rois",)).what_labels_depend_on
+    def style(**options):
+        return request(style=OverlayStyle(width=5), **options).what_labels_depend_on["style"]
+
+    assert style() == style(products=("rois",)) == OverlayStyle() != style(products=("overlay",))
