@@ -41,7 +41,7 @@ def test_a_scheduler_without_the_program(tmp_path, run, image, start, caplog):
 
 def test_a_worker_without_the_program(run, image, start, caplog):
     image("a.png")
-    options = {"host": "127.0.0.1", "port": 0, "dashboard": False}
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
     with SpecCluster(scheduler={"cls": Scheduler, "options": options}) as cluster, Client(cluster) as client:
         worker = start("dask_worker", cluster.scheduler_address, "--nthreads", 1, "--no-nanny")
         client.wait_for_workers(1, timeout=300)
