@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from inference.image.content import Box, Cutout, content_box, within
-from inference.image.normalisation import Ends, Normalisation, Pixels, bands
+from inference.image.normalisation import Ends, Normalisation, Pixels, bands, step_for
 from inference.image.straight_borders import at_straight_borders
 from inference.limits import LIMITS, Limits
 
@@ -126,7 +126,7 @@ class LargeImage(NormalisedForm):
     def __init__(self, pixels: Pixels, normalisation: Normalisation, limits: Limits = LIMITS):
         height, width = pixels.shape[:2]
         shorter, side = min(height, width), limits.overview_side
-        of_long_ones = math.ceil(math.sqrt(height * width / LONGEST_OVERVIEW) / side)
+        of_long_ones = step_for((height, width), LONGEST_OVERVIEW * side**2)
         reduction = max(1, shorter // side, min(of_long_ones, shorter))
         super().__init__((height, width), normalisation.gray, reduction)
         self.pixels, self.normalisation, self.limits = pixels, normalisation, limits

@@ -196,16 +196,17 @@ def every_nth(shape: tuple[int, ...], side: int) -> int:
     """Which of an image's rows and columns are looked at, so that its shorter side has `side` pixels or up to twice as
     many, and a long image no more than SAMPLE_PIXELS.
     """
-    return max(1, min(shape[:2]) // side, _step(shape, SAMPLE_PIXELS))
+    return max(1, min(shape[:2]) // side, step_for(shape, SAMPLE_PIXELS))
 
 
-def _step(shape: tuple[int, ...], most: int) -> int:
+def step_for(shape: tuple[int, ...], most: int) -> int:
+    """Which of an image's rows and columns are no more than `most` pixels together."""
     return math.ceil(math.sqrt(math.prod(shape[:2]) / most))
 
 
 def _thinned(pixels: Pixels, most: int) -> np.ndarray:
     """Every n-th row and column of an image of more than `most` pixels."""
-    every = _step(pixels.shape, most)
+    every = step_for(pixels.shape, most)
     return pixels[::every, ::every]
 
 
