@@ -227,13 +227,21 @@ def plain(name: str) -> str:
 
 
 def _without_results(pictures: list[Path]) -> list[Path]:
-    """Images without those that are made from others beside them: their labels, or pictures of these."""
-    keys = {(p.parent, key): p for p, own in keys_of(pictures).items() for key in own}
+    """Images without those that are made from others, beside them or in another folder: their labels, or pictures of
+    these.
+    """
+    keys: dict[str, set[Path]] = defaultdict(set)
+    for picture, own in keys_of(pictures).items():
+        for key in own:
+            keys[key].add(picture)
 
     def is_result(path: Path) -> bool:
         name = name_of(path)
         names = owners(name) - {name} | {name.removesuffix(s) for s in OTHER_RESULTS if name.endswith(s)}
-        return any(keys.get((path.parent, n), path) != path for n in names)
+        array = path.suffix.lower() == ".npy"
+        return any(keys[n] - {path} for n in names & keys.keys()) or any(
+            array and other.parent == path.parent and other.suffix.lower() != ".npy" for other in keys[name]
+        )
 
     return [p for p in pictures if not is_result(p)]
 

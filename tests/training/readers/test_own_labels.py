@@ -65,6 +65,23 @@ def test_labels_among_the_images_are_no_images(tmp_path):
     assert found(tmp_path, tmp_path) == ({"a.tif": "a_seg.npy", "b.tif": "b_masks.tif"}, ["c.tif"])
 
 
+def test_labels_in_numpy_files_among_the_images_are_no_images(tmp_path):
+    touch(tmp_path, "a.tif", "a.npy", "b.tif", "b.npy")
+    assert found(tmp_path, tmp_path) == ({"a.tif": "a.npy", "b.tif": "b.npy"}, [])
+
+
+def test_images_in_numpy_files_are_images(tmp_path):
+    touch(tmp_path, "images/a.npy", "images/b.npy", "images/b_masks.npy", "labels/a.tif", "labels/b.npy")
+    assert found(tmp_path / "images", tmp_path / "labels") == ({"a.npy": "a.tif", "b.npy": "b.npy"}, [])
+
+
+def test_results_in_a_folder_among_the_images_are_no_images(tmp_path):
+    touch(tmp_path, "images/a.tif", "images/x/a_2.tif", "images/results/a_label.tiff", "images/results/a_overlay.png")
+    touch(tmp_path, "labels/a.tif", "labels/x/a_2.tif", "images/results/x/a_2_label.tiff")
+    expected = {"a.tif": "a.tif", "a_2.tif": "a_2.tif"}
+    assert found(tmp_path / "images", tmp_path / "labels") == (expected, [])
+
+
 def test_labels_beside_the_images_are_none_where_others_are_given(tmp_path):
     """What predict.py wrote, and corrected copies of it; labels in a folder among the images."""
     for labels in ("elsewhere", "one/labels"):
