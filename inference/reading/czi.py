@@ -29,8 +29,11 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     """The scenes of a file."""
     reader = czi.CziReader(str(path))  # open until the last picture is gone
     box = reader.total_bounding_box_no_pyramid
-    lengths = tuple(max(1, box.get(axis, (0, 1))[1] - box.get(axis, (0, 1))[0]) for axis in "TCZ")
-    types = {reader.get_channel_pixel_type(channel) for channel in range(lengths[1])}
+    there = _planes(path, reader)
+    stored = np.array([entries for _, *entries in there])
+    first = tuple(stored.min(axis=0).tolist())  # of T, C and Z; parts of a recording keep their numbers in some files
+    lengths = tuple((stored.max(axis=0) - first + 1).tolist())
+    types = {reader.get_channel_pixel_type(first[1] + channel) for channel in range(lengths[1])} & PIXELS.keys()
     grays = [name for name in types if PIXELS[name][1] == 1]
     depth = max(np.dtype(PIXELS[name][0]).itemsize for name in types)
     type_ = next(
@@ -44,7 +47,6 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
         for axis, name in FURTHER.items()
         if box.get(axis, (0, 1))[1] > 1
     )
-    there = _planes(path, reader)
     scenes = reader.scenes_bounding_rectangle_no_pyramid or {None: reader.total_bounding_rectangle_no_pyramid}
     none: dict = {}
     image, warnings = understood(lambda: reader.metadata["ImageDocument"]["Metadata"], none)
@@ -54,7 +56,7 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
             warnings=(*(mixed if 0 < len(grays) < len(types) else ()), *further, *series.warnings, *warnings),
         )
         for series in (
-            _scene(reader, scene, place, lengths, type_, kind, image, there)
+            _scene(reader, scene, place, first, lengths, type_, kind, image, there)
             for scene, place in sorted(scenes.items(), key=lambda s: s[0] or 0)
         )
     ]
@@ -84,6 +86,7 @@ def _scene(
     reader: czi.CziReader,
     scene: int | None,
     place: czi.Rectangle,
+    first: tuple[int, ...],
     lengths: tuple[int, ...],
     type_: str,
     kind: str,
@@ -91,11 +94,16 @@ def _scene(
     there: set[tuple[int | None, ...]],
 ) -> Series:
     dtype, samples = PIXELS[type_]
-    absent = np.array([(scene, *entries) not in there for entries in np.ndindex(lengths)]).reshape(lengths)
+
+    def numbers(entries: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of a plane in the file."""
+        return tuple(start + entry for start, entry in zip(first, entries))
+
+    absent = np.array([(scene, *numbers(entries)) not in there for entries in np.ndindex(lengths)]).reshape(lengths)
 
     def read_plane(entries: tuple[int, ...], rows: slice, columns: slice) -> np.ndarray:
         roi = (place.x + columns.start, place.y + rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        pixels = reader.read(roi=roi, plane=dict(zip("TCZ", entries)), scene=scene, pixel_type=type_)
+        pixels = reader.read(roi=roi, plane=dict(zip("TCZ", numbers(entries))), scene=scene, pixel_type=type_)
         return pixels[..., ::-1] if samples == 3 else pixels[..., 0]
 
     store = Planes(

@@ -106,6 +106,15 @@ def test_further_axes_have_their_first_entry_taken_aloud(tmp_path, monkeypatch):
     )
 
 
+def test_planes_whose_numbers_do_not_begin_at_0(tmp_path):
+    """As in a part of a recording; the channel between two others is not there."""
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for c, z in np.ndindex(2, 3):
+            file.write(PIXELS[c, z, :, :, None], plane={"C": 1 + 2 * c, "Z": 4 + z, "T": 7})
+    picture = read_image(tmp_path / "a.czi", ReadOptions(z=2))
+    assert np.array_equal(picture.pixels, np.dstack([PIXELS[0, 1], 0 * PIXELS[0, 1], PIXELS[1, 1]]))
+
+
 def test_planes_that_were_not_recorded(tmp_path):
     """As in a recording that was stopped: the second channel lacks its last plane in the second scene."""
     with czi.create_czi(str(tmp_path / "a.czi")) as file:
