@@ -32,7 +32,7 @@ def read(path: Path, kind: str, settings: StoreSettings) -> list[Series]:
     pixels = apply_color_lut(pixels, data) if palette else pixels
     samples = data.SamplesPerPixel > 1 or palette
     axes = ("T" if "FrameTime" in data or "FrameTimeVector" in data else "?") * (frames > 1) + "YX" + "S" * samples
-    inverted = data.PhotometricInterpretation == "MONOCHROME1"
+    inverted = (data.PhotometricInterpretation == "MONOCHROME1") != (float(data.get("RescaleSlope") or 1) < 0)
     size, warnings = understood(lambda: _pixel_size(data), None)
     return [
         Series(

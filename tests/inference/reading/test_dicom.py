@@ -62,6 +62,9 @@ def test_gray_with_a_pixel_size(gray_dcm, gray):
 
 def test_white_as_zero_is_inverted(gray_dcm, gray):
     assert np.array_equal(read_image(edited(gray_dcm, PhotometricInterpretation="MONOCHROME1")).pixels, 255 - gray)
+    rescaled = edited(gray_dcm, RescaleSlope=-1, RescaleIntercept=255)
+    assert np.array_equal(read_image(rescaled).pixels, gray)
+    assert np.array_equal(read_image(edited(rescaled, PhotometricInterpretation="MONOCHROME2")).pixels, 255 - gray)
 
 
 def test_frames(gray_dcm, gray):
