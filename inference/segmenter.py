@@ -62,8 +62,8 @@ class Segmenter:
     device : as of `inference.network.choose_device`, for the networks that are given by their paths. These are loaded
         when an image first needs them
     quick : whether labels are made of what a network says of each window once, not also of the window turned
-    own : by class, the paths of checkpoints that were fine-tuned on images of one's own; they take the place of the
-        class's network for images that are like those
+    own : by class, the paths of checkpoints that were fine-tuned on images of one's own; for images that are like
+        those, each takes the place of its class's network, and of those of the classes that have none like them
     """
 
     def __init__(
@@ -289,11 +289,13 @@ class Segmenter:
         """As `_look`, of one normalised form; `route` is the router's answer for it if that is known, and `as_it_is`
         that for the image with its brown stain, if this form has none.
         """
+        given = class_
         if class_ is None or diameter is None or class_ in self.own_files:
             route = route or self._route(picture, image, clock)
             class_, guess = route.best if class_ is None else class_, route.diameter
         seen = as_it_is or route
-        own = seen is not None and class_ in self.own_files and self._likeness[class_].holds(seen.features)
+        like = self._like(seen, class_, given is None) if seen is not None else None
+        class_, own = (class_, False) if like is None else (like, True)
         with clock("load"):
             network = self.network(class_, own)
         if diameter is not None:
@@ -301,6 +303,13 @@ class Segmenter:
         with clock("scale"):
             size = measure_diameter(image.content, network, guess)
         return Examined(image, CLASSES[class_], route, network, own, size)
+
+    def _like(self, route: Route, class_: int, any_class: bool) -> int | None:
+        """The class with the network that was fine-tuned on images like this one: that of its own class, if there is
+        one, or else of any.
+        """
+        classes = [class_, *self.own_files] if any_class else [class_]
+        return next((c for c in classes if c in self.own_files and self._likeness[c].holds(route.features)), None)
 
     def _route(self, picture: Picture, image: NormalisedForm, clock: Stopwatch) -> Route:
         """The router's answer for what an image shows, by its pixels and by its normalised form."""

@@ -12,19 +12,19 @@ What happens:
     check     The labels are looked at, and what is wrong with them is named, with a picture in OUT/finetune/checks.
               Images whose labels cannot be right are left out, if not --trust-labels. --check does this alone
     route     Each image goes to the network that predict.py would send it to; those that get at least three are
-              trained, also on images of which the router was not sure. --class sends all to one; predict.py then needs
-              --route
+              trained, also on images of which the router was not sure, and on those of other classes that look like
+              most of yours. --class sends all to one; predict.py then needs --route
     split     A quarter of the fields is held out (names such as x_t003 or x_tile2 tell what is of one field). From 32
               fields on, other images choose the network than judge it
     train     From the shipped network on, until --time-budget is used up or the held-out F1 rises no more. Images that
               it was made from are mixed in where there are any: those of --original, or of data/manifest.csv if there
               is such a file. Each step is drawn back a little to where the network started
-    tell      Images like yours are told by what the router sees in them, and go to the trained network; all others go
-              on to the shipped one, which stays. Where yours cannot be told so (less than four in five by those of
-              other fields: they are too unlike one another, too much like others, or all of one field), a network
-              serves all images of the class that lies between the shipped one and the trained one: the nearest to the
-              trained one that has lost no more than 0.01 F1 on other images, but at least a quarter of the way.
-              --share 1 puts the trained one itself there, if your own images are all that counts
+    tell      Images like yours are told by what the router sees in them, and go to the trained network, whatever their
+              class; all others go on to the shipped ones, which stay. Where yours cannot be told so (less than four in
+              five by those of other fields: they are too unlike one another, too much like others, or all of one
+              field), a network serves all images of the class that lies between the shipped one and the trained one:
+              the nearest to the trained one that has lost no more than 0.01 F1 on other images, but at least a quarter
+              of the way. --share 1 puts the trained one itself there, if your own images are all that counts
     fit       Thresholds and cell size, if that gains on the held-out images too
     judge     The whole program on the held-out images, before and after, and both networks on other images: those of
               --original, without it made ones (training.synthesize)
@@ -42,8 +42,9 @@ import argparse
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -122,36 +123,71 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namespace) -> list[Task]:
     """What is to be trained: a task for each class that enough images reach.
 
+    The images that most others are like may not all be of one class for the router: those of other classes that look
+    like them are trained on with them, as the new network is to serve them, too.
+
     Raises ValueError if there is none.
     """
     classes = classes_of(segmenter, images, args.class_)
-    reached = Counter(classes[i.name][0] for i in images if i.cells)
+    served = {i.name: classes[i.name][0] for i in images}
+    reached = Counter(served[i.name] for i in images if i.cells)
     log.info("%s", ", ".join(f"{n} images with cells go to {CLASSES[c].name}" for c, n in sorted(reached.items())))
     files = [i.image for i in images]
     reference = None if args.share else read_reference(args.weights)
-    tasks = []
-    for class_, count in sorted(reached.items()):
-        name = CLASSES[class_].name
-        if args.class_ is None and count < FEWEST_ROUTED and len(reached) > 1:
-            names = ", ".join(i.name for i in images if i.cells and classes[i.name][0] == class_)
-            log.warning("%s: too few images to train it: %s; --class sends all to one network", name, names)
-            continue
-        own = [i for i in images if class_ in classes[i.name]]
+    features = cache(lambda image: segmenter.features(image.picture))
+
+    def task_of(class_: int, routed: Collection[str]) -> Task:
+        own = [i for i in images if i.name in routed or class_ in classes[i.name]]
         original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
-        routed = {i.name for i in own if classes[i.name][0] == class_}
         mixed = [replace(s.record, split="train") for s in original]
         folder = args.out / FOLDER / f"class{class_}"
         task = Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder)
-        tasks.append(replace(task, likeness=told_apart(task, segmenter, reference)))
+        return replace(task, likeness=told_apart(task, features, reference))
+
+    tasks: list[Task] = []
+    for class_ in sorted(reached, key=lambda c: (-reached[c], c)):
+        name, routed = CLASSES[class_].name, {n for n, c in served.items() if c == class_}
+        few = [i.name for i in images if i.cells and i.name in routed]
+        if args.class_ is None and len(few) < FEWEST_ROUTED and len(reached) > 1:
+            if few:
+                log.warning(
+                    "%s: too few images to train it: %s; --class sends all to one network", name, ", ".join(few)
+                )
+            continue
+        task = task_of(class_, routed)
+        settled = {class_, *(t.class_ for t in tasks)}
+        while task.likeness is not None and (
+            joining := {
+                i.name
+                for i in images
+                if served[i.name] not in settled and i.name not in task.routed and task.likeness.holds(features(i))
+            }
+        ):
+            larger = task_of(class_, {*task.routed, *joining})
+            if larger.likeness is None:
+                break
+            log.info(
+                "%s: %d images of other classes look like these: they are trained on with them", name, len(joining)
+            )
+            task = larger
+        served |= dict.fromkeys(task.routed, class_)
+        tasks.append(task)
     if not tasks:
         raise ValueError(
             f"no network gets {FEWEST_ROUTED} images with cells; label more, or send all to one with --class"
         )
-    return tasks
+    return sorted(tasks, key=lambda task: task.class_)
 
 
-def told_apart(task: Task, segmenter: Segmenter, reference: Reference | None) -> Likeness | None:
-    """How images like one's own are told, as of `Task`; None if they cannot be."""
+def told_apart(
+    task: Task, features: Callable[[OwnImage], np.ndarray | None], reference: Reference | None
+) -> Likeness | None:
+    """How images like one's own are told, as of `Task`; None if they cannot be.
+
+    Parameters
+    ----------
+    features : of what the router sees in an image at prediction
+    """
     shown = {i.image: i for i in task.images if i.cells}
     records = [r for r in task.write_labels() if r.split == "train" and r.image in shown]
     if reference is None or not records:
@@ -160,7 +196,7 @@ def told_apart(task: Task, segmenter: Segmenter, reference: Reference | None) ->
     if len({i.group for i in own}) == 1:
         log.info("%s: the images to train on are of one field: the new network is to serve all of the class", name)
         return None
-    seen = [f for f in (segmenter.features(i.picture) for i in own) if f is not None]
+    seen = [f for f in map(features, own) if f is not None]
     likeness, recognised = likeness_of(reference, load_samples(records), seen, [i.group for i in own])
     enough = recognised >= RECOGNISED
     log.info(
@@ -179,6 +215,11 @@ def judges(task: Task) -> list[OwnImage]:
     splits = set(task.splits.values())
     held = [i for i in task.images if task.splits[i.name] == ("test" if "test" in splits else "val")]
     return [i for i in held if i.name in task.routed] or held
+
+
+def given(task: Task, class_: int | None) -> int | None:
+    """The class whose network is to label the images that judge; None where the router, and their likeness, decide."""
+    return class_ if task.likeness is not None else task.class_
 
 
 def others(task: Task, images: Sequence[OwnImage], original: Path | None) -> list[Sample]:
@@ -212,7 +253,7 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
     tasks = plan(images, segmenter, args)
     log.info("judging the networks as they are")
     asked = time.monotonic()
-    before = [find_cells(segmenter, judges(task), task.class_) for task in tasks]
+    before = [find_cells(segmenter, judges(task), given(task, args.class_)) for task in tasks]
     samples = [others(task, images, args.original) for task in tasks]
     scored = time.monotonic()
     kept = [scores_of(Network.load(task.start, device), sample) for task, sample in zip(tasks, samples)]
@@ -240,7 +281,7 @@ def finetune(images: Sequence[OwnImage], args: argparse.Namespace, began: float)
             own.pop(task.class_, None)
             (own if task.likeness else networks)[task.class_] = candidate
             tuned = Segmenter(args.weights / ROUTER_FILE, networks, args.device, own=own)
-            after = find_cells(tuned, judges(task), task.class_)
+            after = find_cells(tuned, judges(task), given(task, args.class_))
             forgot = score_others(task, candidate, sample, scores, segmenter)
         honest, beside = splits["test"] > 0, task.likeness is not None
         outcomes.append(Outcome(task.class_, candidate, splits["train"], found, after, (f1, forgot), honest, beside))

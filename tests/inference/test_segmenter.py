@@ -162,7 +162,24 @@ def test_an_image_without_its_brown_is_as_like_ones_own_as_with_it(own, monkeypa
     assert plan.own
 
 
-def test_a_network_of_ones_own_serves_its_class_alone(own):
+def test_images_like_ones_own_may_be_of_another_class(own):
+    """Whose own network comes first, if they are like those that it was trained on, too."""
+    like, unlike = (
+        Likeness((1.0, 2.0), (1.0, 1.0), (1.0, 0.0), 1.0, 2.0),
+        Likeness((9.0, 9.0), (1.0,) * 2, (1.0, 0), 1, 1),
+    )
+    segmenter, _ = own(like, class_=0)
+    plan = segmenter.segment(picture()).plan
+    assert (plan.own, plan.image_class) == (True, CLASSES[0])
+    assert segmenter.segment(picture(), like=plan).plan.image_class == CLASSES[0]
+    assert segmenter.likely_classes(picture())[0] == 0
+    for other, expected in ((like, 3), (unlike, 0)):
+        path = own(other, class_=3)[0].own_files[3]
+        both = Segmenter(Router(), {3: disks(), 0: disks()}, "cpu", own={**segmenter.own_files, 3: path})
+        assert both.segment(picture()).plan.image_class.number == expected
+
+
+def test_a_network_of_ones_own_serves_the_class_that_is_given_alone(own):
     segmenter, router = own(Likeness((2.0, 3.0), (1.0, 1.0), (0.0, 0.0), 1.0, 1.0), class_=3)
     assert not segmenter.segment(picture(), class_=0, diameter=16.0).plan.own
     assert router.asked == []

@@ -197,16 +197,20 @@ def own(name, cells=True):
 def planned(monkeypatch, tmp_path):
     """Function that plans for images that the router sends to these classes."""
 
-    def make(classes, given=None, share=None):
+    def make(classes, given=None, share=None, alike=()):
         images = [own(f"{n:02}") for n in range(len(classes))]
         routed = {i.name: c if isinstance(c, tuple) else (c,) for i, c in zip(images, classes)}
         monkeypatch.setattr(
             finetune, "classes_of", lambda s, i, c: routed if c is None else dict.fromkeys(routed, (c,))
         )
         monkeypatch.setattr(finetune, "read_reference", lambda weights: "reference")
-        monkeypatch.setattr(finetune, "told_apart", lambda task, segmenter, reference: reference and LIKENESS)
+        monkeypatch.setattr(finetune, "told_apart", lambda task, features, reference: reference and LIKENESS)
+        monkeypatch.setattr(OwnImage, "picture", property(lambda image: image.name))
         args = SimpleNamespace(class_=given, original=None, out=tmp_path, seed=0, share=share, weights=tmp_path)
-        segmenter = SimpleNamespace(files={c.number: tmp_path / c.file for c in CLASSES})
+        segmenter = SimpleNamespace(
+            files={c.number: tmp_path / c.file for c in CLASSES},
+            features=lambda name: np.array([0.6 if int(name) in alike else 9.0]),
+        )
         tasks = plan(images, segmenter, args)
         assert all({i.name for i in judges(t)} <= set(t.routed) for t in tasks)
         assert all(t.likeness == (None if share else LIKENESS) for t in tasks)
@@ -224,6 +228,17 @@ def test_a_network_is_trained_on_images_that_it_might_get_too(planned):
     """Judged it is by those that it gets."""
     assert planned([(2, 3)] * 6 + [(3, 2)] * 4 + [(3,)]) == {2: 10, 3: 11}
     assert planned([(2, 3)] * 6) == {2: 6}
+
+
+def test_images_that_look_alike_are_trained_on_together(planned, caplog):
+    """Whatever their classes, so that none is left out."""
+    caplog.set_level("INFO")
+    assert planned([2] * 3 + [3] * 5, alike=range(2)) == {3: 7}
+    assert "small colour: 2 images of other classes look like these" in caplog.text
+    assert "large colour: too few images to train it: 02" in caplog.text
+    assert planned([2] * 3 + [3] * 5 + [1], alike=range(9)) == {3: 9}
+    assert planned([2] * 3 + [3] * 5, alike=range(3, 8)) == {2: 3, 3: 5}
+    assert planned([2] * 3 + [3] * 5, alike=range(8), share=1.0) == {2: 3, 3: 5}
 
 
 def test_few_images_of_one_class_are_enough(planned):
@@ -257,7 +272,9 @@ def test_images_that_are_not_told_from_others_have_no_network_of_their_own(
     splits = {"a": "train", "b": "train", "c": "train", "held": "val"}
     records = [SimpleNamespace(split=split, image=Path(name)) for name, split in splits.items()]
     task = SimpleNamespace(class_=0, images=images, write_labels=lambda: records)
-    segmenter = SimpleNamespace(features=lambda picture: f"features of {picture}")
+
+    def features(image):
+        return f"features of {image.picture}"
 
     def learnt(reference, samples, seen, fields):
         assert samples == [Path("a"), Path("b")]
@@ -267,11 +284,11 @@ def test_images_that_are_not_told_from_others_have_no_network_of_their_own(
 
     monkeypatch.setattr(finetune, "likeness_of", learnt)
     monkeypatch.setattr(finetune, "load_samples", lambda records: [r.image for r in records])
-    assert finetune.told_apart(task, segmenter, "reference") == expected
+    assert finetune.told_apart(task, features, "reference") == expected
     assert said in caplog.text
-    assert finetune.told_apart(task, segmenter, None) is None
+    assert finetune.told_apart(task, features, None) is None
     images[1].group = "a"
-    assert finetune.told_apart(task, segmenter, "reference") is None
+    assert finetune.told_apart(task, features, "reference") is None
     assert "the images to train on are of one field" in caplog.text
 
 
@@ -304,10 +321,10 @@ def known(untrained_weights, tmp_path_factory):
 
 def test_a_network_beside_the_class_s(data, known, tmp_path, caplog, monkeypatch):
     """The shipped networks stay, and the new one serves images like one's own."""
-    monkeypatch.setattr(verdict, "WORTH", -1.0)  # three seconds of training gain nothing
+    monkeypatch.setattr(verdict, "WORTH", -1.0)  # nine seconds of training gain nothing
     monkeypatch.setattr(FinetuneTrainer, "validate", better_and_better(FinetuneTrainer.validate))
     caplog.set_level("INFO")
-    assert run(data, tmp_path / "out", "--weights", known, "--time-budget", "0.05") == 0
+    assert run(data, tmp_path / "out", "--weights", known, "--time-budget", "0.15") == 0
     assert "told from others by those of other fields: the new network is to serve images like these" in caplog.text
     assert all(sha256(tmp_path / "out" / name) == sha256(known / name) for name in FILES)
     segmenter = Segmenter.from_folder(tmp_path / "out", "cpu", verify=True)

@@ -85,9 +85,9 @@ def check_unseen(weights: Path, sources: Sequence[str]) -> None:
 
 
 def replaced(base: Path, weights: Path) -> set[int]:
-    """The classes whose networks differ, or have one beside them."""
+    """The classes whose networks differ; all if there is one for images like one's own, which may be of any class."""
     own = own_files(weights)
-    return {c.number for c in CLASSES if sha256(base / c.file) != sha256(weights / c.file) or c.own_file in own}
+    return {c.number for c in CLASSES if own or sha256(base / c.file) != sha256(weights / c.file)}
 
 
 def measure_others(base: Sequence[Found], weights: Path, classes: set[int], device: str) -> float:

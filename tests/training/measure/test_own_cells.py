@@ -65,11 +65,13 @@ def test_networks_that_have_seen_the_source_are_refused(manifest, base, untraine
     assert "does not say what it was trained on" in caplog.text
 
 
-def test_a_class_with_a_further_network_may_have_changed(untrained_weights, tmp_path):
+def test_classes_that_may_have_changed(untrained_weights, tmp_path):
     assert replaced(untrained_weights, untrained_weights) == set()
+    other = shutil.copytree(untrained_weights, tmp_path / "other")
+    (other / "class3.safetensors").write_bytes(b"another one")
+    assert replaced(untrained_weights, other) == {3}
     own = with_own(untrained_weights, tmp_path / "own", 2, 1, everywhere())
-    (own / "class3.safetensors").write_bytes(b"another one")
-    assert replaced(untrained_weights, own) == {2, 3}
+    assert replaced(untrained_weights, own) == {0, 1, 2, 3}
 
 
 def test_the_table(manifest, base, tmp_path, monkeypatch, capsys):
