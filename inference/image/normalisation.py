@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from inference.image.blank import without_blank
 from inference.image.colour import channel_of_one_hue, shows_more
 from inference.image.content import Cutout
 from inference.image.noise import SHORTEST_STRIP, shows_something
@@ -69,18 +70,20 @@ class Normalisation:
         """Look at the pixels, band by band.
 
         The percentiles of 8 and 16-bit integers come from a histogram and are exact, without sorting. Those of other
-        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`. Few bright cells
-        have the upper end.
+        numbers come from every n-th row and column of an image of more than `limits.whole_pixels`. What is blank does
+        not count, and few bright cells have the upper end.
         """
         shown: Any = pixels if brown else WithoutBrown(pixels)
-        channels = channels_to_show(shown, limits)
+        sample = _thinned(shown, SAMPLE_PIXELS)
+        told: Any = without_blank(shown, sample)
+        channels = channels_to_show(told, limits)
         if pixels.dtype in (np.uint8, np.uint16):
-            ends = _ends_of_counts(_counts(shown, channels, limits))
+            ends = _ends_of_counts(_counts(told, channels, limits))
         else:
-            ends = _ends_of_numbers(shown, channels, limits)
-        planes = _planes(_thinned(shown, SAMPLE_PIXELS), channels)
+            ends = _ends_of_numbers(told, channels, limits)
+        planes = _planes(sample if told is shown else _thinned(told, SAMPLE_PIXELS), channels)
         ends = ((low, reaching_up(plane, high)) for plane, (low, high) in zip(planes, ends))
-        seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(shown, limits)) for c in channels)
+        seen = (any(shows_something(finite(_planes(band, (c,))[0])) for band in bands(told, limits)) for c in channels)
         return cls(
             channels, tuple(with_zero(*own) if any_cells else NOTHING for own, any_cells in zip(ends, seen)), brown
         )
@@ -237,6 +240,7 @@ class CommonEnds:
 
     def add(self, pixels: Pixels, limits: Limits = LIMITS) -> None:
         """One more image."""
+        pixels = without_blank(pixels, _thinned(pixels, SAMPLE_PIXELS))
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if pixels.dtype in (np.uint8, np.uint16):
             counts = _counts(pixels, tuple(range(channels)), limits)
