@@ -11,9 +11,11 @@ from inference.image.content import Cutout
 from inference.reading import Regions
 from inference.reading.regions import finite
 
-WHITE = 0.97  # of the largest value of each channel: all pixels of a white line have as much
+WHITE = 0.97  # of the largest value: all pixels of a white line have as much in each channel
+FEW = 16  # pixels of each line that are looked at first
 MOST_WHITE = 0.01  # share of the other pixels that are as white at most; else the image is white in many places
 MOST_ALIKE = 0.5  # share of the other rows, and of the other columns, whose pixels are all alike
+SIDE = 256  # rows and columns of which it is told whether a field is round
 CORNER = 0.02  # of the shorter side: that of the squares in the corners, which a round field leaves black
 BLACK = 0.25  # of the median brightness, up to which a pixel is black...
 BETWEEN = 0.5  # ...and few pixels are brighter than that and darker than this share of it...
@@ -60,7 +62,7 @@ def without_blank(pixels: Any, sample: np.ndarray) -> Any:
     pixels : (H, W) or (H, W, C), of any kind that `WithoutBlank` takes
     sample : every n-th row and column of it
     """
-    shown = np.atleast_3d(finite(sample))
+    shown = np.atleast_3d(sample if sample.dtype.kind in "ui" else finite(sample))
     lines, black = white_lines(shown), black_around(shown)
     if black < 0 and not any(map(np.any, lines)):
         return pixels
@@ -72,13 +74,19 @@ def white_lines(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which rows and columns of an image (h, w, C) are white all along: bool, (h,) and (w,). None are where all are,
     where much else is white, or where the others are of one value each, as in a drawing.
     """
-    largest = image.max(axis=(0, 1), initial=0)
-    white = (image >= WHITE * largest).all(axis=2)
+    height, width = image.shape[:2]
+    rows, columns = np.zeros(height, bool), np.zeros(width, bool)
+    largest = image.max(initial=0)
+    level = WHITE * largest
+    few_rows, few_columns = image[:: max(1, height // FEW)], image[:, :: max(1, width // FEW)]
+    if not largest or not any((few.min(axis=(n, 2)) >= level).any() for n, few in ((0, few_rows), (1, few_columns))):
+        return rows, columns
+    white = (image >= level).all(axis=2)
     rows, columns = white.all(axis=1), white.all(axis=0)
     others = image[~rows][:, ~columns]
-    if largest.any() and others.size and (rows.any() or columns.any()):
+    if others.size and white[~rows][:, ~columns].mean() <= MOST_WHITE:
         alike = [(others.max(axis=axis) == others.min(axis=axis)).all(axis=1).mean() for axis in (0, 1)]
-        if white[~rows][:, ~columns].mean() <= MOST_WHITE and max(alike) <= MOST_ALIKE:
+        if max(alike) <= MOST_ALIKE:
             return rows, columns
     return np.zeros_like(rows), np.zeros_like(columns)
 
@@ -87,12 +95,14 @@ def black_around(image: np.ndarray) -> float:
     """The largest value of the black around a round field in an image (h, w, C) of transmitted light; below 0 where
     there is none.
     """
-    gray = image.max(axis=2)
-    side = max(1, round(CORNER * min(gray.shape)))
+    gray = image[:: max(1, len(image) // SIDE), :: max(1, image.shape[1] // SIDE)].max(axis=2)
+    if not gray.size:
+        return -1.0
+    side = max(1, round(CORNER * min(image.shape[:2])))
     ends = slice(None, side), slice(-side, None)
-    middle, bright = np.percentile(gray, (50, 99)) if gray.size else (0.0, 0.0)
+    middle, bright = np.percentile(gray, (50, 99))
     black = float(BLACK * middle)
-    if not middle > BRIGHT * bright or any(gray[y, x].max(initial=0) > black for y in ends for x in ends):
+    if not middle > BRIGHT * bright or any(image[y, x].max() > black for y in ends for x in ends):
         return -1.0
     dark, between = np.mean(gray <= black), np.mean((gray > black) & (gray < BETWEEN * middle))
     return black if dark >= FEWEST_BLACK and between <= MOST_BETWEEN else -1.0
