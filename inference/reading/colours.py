@@ -33,8 +33,10 @@ def with_palette(series: Series, palette: np.ndarray) -> Series:
 
     Parameters
     ----------
-    palette : (entries, 3) uint16
+    palette : (entries, 3) uint16; some programs write numbers of 8 bits
     """
+    if palette.max() <= np.iinfo(np.uint8).max:
+        palette = palette * np.uint16(257)
 
     def colours(block: np.ndarray) -> np.ndarray:
         return np.take(palette, block[..., 0] if block.ndim == 3 else block, axis=0)

@@ -56,8 +56,8 @@ def open_images(path: Path, options: ReadOptions = DEFAULT, settings: StoreSetti
     """The images of a file: positions, scenes or series, each at full resolution, thumbnails and labels of slides left
     out.
 
-    The kind is told from the content, not from the name. Alpha is dropped; the rotation flags of JPEG and HEIC are
-    ignored: labels fit the stored pixels. Pixels are read when a plane is opened, and large TIFF, Zarr and CZI files
+    The kind is told from the content, not from the name. Alpha is dropped; the rotation flags of JPEG are ignored:
+    labels fit the stored pixels. Pixels are read when a plane is opened, and large TIFF, Zarr and CZI files
     region by region even then.
 
     Raises
@@ -74,7 +74,15 @@ def open_images(path: Path, options: ReadOptions = DEFAULT, settings: StoreSetti
         raise ImageError(
             f"{path.name}: there is no --series {missing[0]}; choose 1 to {len(every)}, the images that the file holds"
         )
-    return [_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options, settings) for n in numbers]
+    images = []
+    for n in numbers:
+        try:
+            images.append(_image(path, every[n - 1], f"_s{n}" if len(every) > 1 else "", options, settings))
+        except ImageError as error:
+            if len(every) == 1:
+                raise
+            raise ImageError(f"{error} (of image {n} of {len(every)}; --series chooses other images)") from None
+    return images
 
 
 def _read_series(path: Path, settings: StoreSettings) -> list[Series]:

@@ -39,10 +39,10 @@ def name_axes(file: str, shape: Sequence[int], axes: str, options: ReadOptions) 
         )
     unknown = [i for i in long if axes[i] not in AXES]
     coloured = any(axes[i] in "CS" for i in long)
-    asked = [
-        letter for letter, wanted in (("C", options.channels), ("Z", options.z), ("T", options.t)) if wanted is not None
-    ]
-    if len(unknown) == len(asked) == 1 and asked[0] not in {axes[i] for i in long} | ({"C"} if coloured else set()):
+    known = {axes[i] for i in long} | ({"C"} if coloured else set())
+    wanted = {"C": options.channels, "Z": options.z, "T": options.t}
+    asked = [letter for letter, choice in wanted.items() if choice is not None and letter not in known]
+    if len(unknown) == len(asked) == 1:
         return axes[: unknown[0]] + asked[0] + axes[unknown[0] + 1 :], ()  # whoever asks for a channel has channels
     if len(unknown) == 1 and shape[unknown[0]] <= FEW_PAGES and not coloured:
         i = unknown[0]

@@ -13,8 +13,9 @@ from inference.reading.picture import ImageError
 from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.units import LARGEST_PIXEL
 
-PNG_HEADER_BYTES = 4096  # in which a resolution is looked for, and whether there are several pictures
+PNG_PIXELS = b"IDAT"  # before which a PNG has its resolution, and says whether there are several pictures
 BMP_HEADER, BMP_MASKS = 14, 54  # where a BMP has its header, and masks of red, green and blue behind a short one
+OS2_HEADER = 12  # bytes; OpenCV makes gray of what such a BMP holds, unless it is asked for colours
 PNG_COLOUR_TYPE, GRAY_ALPHA = 25, 4  # where the PNG standard has it, and the type that OpenCV makes three colours of
 
 
@@ -28,7 +29,8 @@ def _opencv(path: Path, kind: str) -> Series:
     if kind == sniff.PNM and data[1:2].tobytes() in b"123":
         data = np.append(data, np.uint8(ord("\n")))  # numbers in words; OpenCV takes one at the very end for cut short
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        os2 = kind == sniff.BMP and data[BMP_HEADER] == OS2_HEADER
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR if os2 else cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path.name}: cannot be decoded ({error.err}); convert it to TIFF or PNG") from None
     if pixels is None:
@@ -63,13 +65,13 @@ def _bmp_order(path: Path, data: np.ndarray) -> list[int] | None:
 def _is_animated(data: np.ndarray, kind: str) -> bool:
     """Whether the bytes of a PNG or WebP file say that it has several pictures, as these standards have it."""
     if kind == sniff.PNG:
-        return b"acTL" in bytes(data[:PNG_HEADER_BYTES])
+        return b"acTL" in bytes(data).partition(PNG_PIXELS)[0]
     return kind == sniff.WEBP and bytes(data[12:16]) == b"VP8X" and bool(data[20] & 2)
 
 
 def _png_pixel_size(data: np.ndarray) -> tuple[float, float] | None:
     """(y, x) in micrometres from the bytes of a PNG file, where it has a resolution, and that of a microscope."""
-    place = bytes(data[:PNG_HEADER_BYTES]).find(b"pHYs") + 4
+    place = bytes(data).partition(PNG_PIXELS)[0].find(b"pHYs") + 4
     if place < 4 or len(data) < place + 9 or data[place + 8] != 1:  # the unit is the metre
         return None
     x, y = (int.from_bytes(bytes(data[i : i + 4])) for i in (place, place + 4))

@@ -21,10 +21,14 @@ UNREADABLE = {  # images that people have and that nothing here reads, with the 
     "Leica LIF": f"export it as TIFF from LAS X, or {BIO_FORMATS}",
     "OLE document (Olympus OIB, Zeiss ZVI)": BIO_FORMATS,
     "HDF5 (Imaris IMS, ilastik, BigDataViewer)": f"save it as TIFF from the program that made it, or {BIO_FORMATS}",
+    "Olympus OIR": BIO_FORMATS,
+    "DeltaVision": BIO_FORMATS,
+    "ICS": BIO_FORMATS,
     "MRC": BIO_FORMATS,
     "FITS": BIO_FORMATS,
     "NIfTI": BIO_FORMATS,
     "NRRD": BIO_FORMATS,
+    "NumPy archive": "save one array with numpy.save, or as TIFF",
     "PAM": "save it as PNM, PNG or TIFF",  # of which OpenCV exchanges red and blue
     "PFM": "save it as a TIFF of floats",  # which OpenCV reads only without comments
     "OpenEXR": "save it as a TIFF of floats",
@@ -56,6 +60,11 @@ MAGIC = (  # bytes, where they stand, kind
     (b"\xda\xce\xbe\x0a", 0, "Nikon ND2"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "OLE document (Olympus OIB, Zeiss ZVI)"),
     (b"\x89HDF\r\n\x1a\n", 0, "HDF5 (Imaris IMS, ilastik, BigDataViewer)"),
+    (b"OLYMPUSRAWFORMAT", 0, "Olympus OIR"),
+    (b"\xa0\xc0", 96, "DeltaVision"),
+    (b"\xc0\xa0", 96, "DeltaVision"),
+    (b"\t\nics_version", 0, "ICS"),
+    (b"\t\r\nics_version", 0, "ICS"),
     (b"MAP ", 208, "MRC"),
     (b"SIMPLE  =", 0, "FITS"),
     (b"n+1\0", 344, "NIfTI"),
@@ -68,6 +77,7 @@ MAGIC = (  # bytes, where they stand, kind
 SHARED = {  # kinds of file that hold anything, with the endings that images of that kind have
     "OLE document (Olympus OIB, Zeiss ZVI)": (".oib", ".zvi"),
     "HDF5 (Imaris IMS, ilastik, BigDataViewer)": (".ims",),
+    "NumPy archive": (),
 }
 OVERVIEWS = {".vsi": (TIFF, "Olympus VSI"), ".mrxs": (JPEG, "3DHISTECH MRXS")}  # told from others by the name alone
 ZARR_SUFFIX = ".zarr"  # of a folder
@@ -80,8 +90,7 @@ IMAGE_SUFFIXES = (  # that files of the readable kinds have by custom
 IMAGE_ENDINGS = (
     *IMAGE_SUFFIXES,
     ".zarr.zip",
-    ".nd2",
-    ".lif",
+    *".nd2 .lif .oir .oif .dv .ics .sld .nii .nii.gz".split(),
     *OVERVIEWS,
     *(e for endings in SHARED.values() for e in endings),
 )
@@ -121,7 +130,8 @@ def kind_of(path: Path) -> str | None:
     if found := re.match(rb"P([1-7fF])\s+[#\dW]", start):
         return "PAM" if found[1] == b"7" else "PFM" if found[1] in b"fF" else PNM
     if start[:4] == b"PK\x03\x04":
-        return ZIPPED_ZARR if zarr_folders(path) else None
+        first = start[30 : 30 + int.from_bytes(start[26:28], "little")]
+        return ZIPPED_ZARR if zarr_folders(path) else "NumPy archive" if first.endswith(b".npy") else None
     return None
 
 

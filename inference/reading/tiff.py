@@ -21,8 +21,9 @@ from inference.reading.tiff_metadata import details
 
 ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any other
 # Names of a slide's further pictures; not those of macrophages and of what is unlabelled.
-NOT_AN_IMAGE = re.compile(r"\b(thumbnail|label|macro|overview|slide ?id)\b", re.IGNORECASE)
-THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail
+NOT_AN_IMAGE = re.compile(r"\b(thumbnail|label(?![- ]?free)|macro|overview|slide ?id)\b", re.IGNORECASE)
+THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail...
+THUMBNAIL_SHAPE = 1.1  # ...if it is not this many times as long or wide as a picture of that one would be
 MICRO_MANAGER_INDEX = "NDTiff.index"
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
 MANY_ROWS = 32  # ... and so many "rows"
@@ -39,7 +40,7 @@ def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
         kept, notes = _full_images(path, tiff)
         _refuse_lost_files(path, tiff, kept)
         partners = _partners(path, tiff)
-        said = _taken_out(tiff)
+        said = (*_taken_out(tiff), *_without_ome(tiff))
         return [
             replace(series, partners=partners, warnings=(*said, *series.warnings))
             for series in (_series(path, tiff, number, notes, whole, settings) for number in kept)
@@ -47,12 +48,28 @@ def read(path: Path, kind: str, settings: stores.StoreSettings) -> list[Series]:
 
 
 def _opened(path: Path) -> TiffFile:
-    """The file; without regard to ImageJ's description if that is of a stack of which the file is a plane."""
+    """The file; without regard to ImageJ's description if that is of a stack of which the file is a plane, or to OME's
+    if tifffile cannot go by it.
+    """
     tiff = TiffFile(path)
-    if not (tiff.is_imagej and _taken_out(tiff)):
-        return tiff
-    tiff.close()
-    return TiffFile(path, is_imagej=False)
+    if tiff.is_imagej and _taken_out(tiff):
+        tiff.close()
+        return TiffFile(path, is_imagej=False)
+    if tiff.is_ome:
+        try:
+            _ = tiff.series
+        except Exception:  # of an attribute that is not there, or no number
+            tiff.close()
+            return TiffFile(path, is_ome=False)
+    return tiff
+
+
+def _without_ome(tiff: TiffFile) -> tuple[str, ...]:
+    """What is said of a file whose planes are not told by the OME description that it has."""
+    used = tiff.is_ome and all(series.kind == "ome" for series in tiff.series)
+    if used or not tiff.pages[0].is_ome:
+        return ()
+    return ("its OME description is incomplete or does not fit its pages, which are read without it",)
 
 
 def _taken_out(tiff: TiffFile) -> tuple[str, ...]:
@@ -112,7 +129,8 @@ def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]
         if tiff.series[i].keyframe.is_mask:
             return False
         smaller = h * w < height * width
-        thumbnail = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES
+        of_its_shape = max(h * width, w * height) <= THUMBNAIL_SHAPE * min(h * width, w * height)
+        thumbnail = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES and of_its_shape
         return not smaller or not (thumbnail or NOT_AN_IMAGE.search(name))
 
     kept = [i for i in own if is_image(i)] or own
@@ -161,9 +179,11 @@ def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
     not."""
     axes, shape = series.axes, series.shape
     if series.kind == "shaped":
-        if axes[0] == "S" and shape[0] == 4 and series.keyframe.photometric == PHOTOMETRIC.RGB:
-            # (4, Y, X), which it writes as RGB with opacity
-            return "C" + axes[1:], False
+        if "S" in axes and shape[axes.index("S")] == 4 and series.keyframe.photometric == PHOTOMETRIC.RGB:
+            # (..., 4, Y, X), which it writes as RGB with opacity; and what no picture with opacity is
+            no_picture = series.dtype.kind == "f" or (series.dtype != np.uint8 and len(axes) > 3)
+            if axes[-1] != "S" or no_picture:
+                return axes.replace("S", "C"), False
         if (
             axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS
         ):  # (Y, X, C), written as Y pages

@@ -68,8 +68,7 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
     elif "plate" in attributes:
         yield from _fields(path, node, [well["path"] for well in attributes["plate"]["wells"]])
     elif "bioformats2raw.layout" in attributes:
-        for number in sorted((key for key in node.group_keys() if key.isdecimal()), key=int):
-            yield from _images(path, node[number], number)
+        yield from _parts(path, node, sorted((key for key in node.group_keys() if key.isdecimal()), key=int))
     else:
         arrays = list(node.arrays())
         if len(arrays) > 1:
@@ -82,24 +81,35 @@ def _images(path: Path, node: zarr.Group | zarr.Array, name: str = "") -> Iterat
 
 
 def _fields(path: Path, plate: zarr.Group, wells: Sequence[str]) -> Iterator[Series]:
-    """The fields of a plate. What its metadata name and is not there, as in a part of a plate, is told."""
+    """The fields of a plate."""
+    names = []
+    for well in wells:
+        if well in plate:
+            fields = dict(plate[well].attrs)
+            names += [f"{well}/{field['path']}" for field in fields.get("ome", fields)["well"]["images"]]
+        else:
+            names.append(well)
+    yield from _parts(path, plate, names)
+
+
+def _parts(path: Path, whole: zarr.Group, names: Sequence[str]) -> Iterator[Series]:
+    """The images of a plate or a recording. Those that its metadata name and that are not there or empty, as in a part
+    of a plate, are told; raises ImageError if there are no others.
+    """
     found: list[Series] = []
     absent: list[str] = []
-    for well in wells:
-        if well not in plate:
-            absent.append(well)
+    for name in names:
+        if name not in whole:
+            absent.append(name)
             continue
-        fields = dict(plate[well].attrs)
-        for field in fields.get("ome", fields)["well"]["images"]:
-            name = f"{well}/{field['path']}"
-            if name in plate:
-                found += _images(path, plate[name], name)
-            else:
-                absent.append(name)
+        try:
+            found += _images(path, whole[name], name)
+        except ImageError as error:
+            absent.append(f"{name} ({str(error).removeprefix(f'{path.name}: ')})")
     if absent and not found:
-        raise ImageError(f"{path.name}: a plate without one of its {len(absent)} wells; copy it again from its source")
+        raise ImageError(f"{path.name}: of its {len(absent)} images none is there: {absent[0]}; copy it again")
     for number, series in enumerate(found):
-        said = () if number or not absent else (f"of the plate are not there: {', '.join(absent)}",)
+        said = () if number or not absent else (f"left out, as they are not there: {', '.join(absent)}",)
         yield replace(series, warnings=(*said, *series.warnings))
 
 

@@ -14,7 +14,8 @@ from inference.reading.sniff import IMAGE_ENDINGS, SHARED, ZARR_SUFFIX, kind_of
 
 # Names, without their ending, of what this program, Cellpose, Omnipose, ilastik and others write beside images
 RESULT = re.compile(
-    r".*(_labels?|_masks?|_cp_\w+|_outlines?|_flows|_Simple Segmentation|_Object Predictions)",
+    r".*(_labels?|_masks?|_cp_(?:masks|outlines|flows|output)\w*|_outlines?|_flows|"
+    r"_Simple Segmentation|_Object Predictions)",
     re.IGNORECASE | re.DOTALL,
 )
 RESULT_FILES = ("_seg.npy", "_overlay.png")  # whole ends of names

@@ -127,8 +127,8 @@ def test_a_table_beside_opacity(grays):
 
 
 def test_a_table_for_two_levels():
-    table = np.array([[1, 2, 3], [40, 50, 60]], np.uint16)
-    assert with_palette(SERIES, table).convert(np.array([[True, False]])).tolist() == [[[40, 50, 60], [1, 2, 3]]]
+    table = np.array([[1, 2, 3], [400, 500, 600]], np.uint16)
+    assert with_palette(SERIES, table).convert(np.array([[True, False]])).tolist() == [[[400, 500, 600], [1, 2, 3]]]
 
 
 @pytest.mark.parametrize(

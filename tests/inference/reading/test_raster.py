@@ -1,5 +1,7 @@
 """PNG, JPEG and their relatives, written by other programs; NumPy's arrays."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -121,6 +123,19 @@ def test_a_bmp_with_an_order_of_colours_of_its_own(tissue, tmp_path, order):
     (tmp_path / "a.bmp").write_bytes(b"BM" + header + masks[:10] + b"\x03" + masks[11:] + stored.tobytes())
     with pytest.raises(ImageError, match=r"a\.bmp: .*no whole bytes"):
         read_image(tmp_path / "a.bmp")
+
+
+def test_a_bmp_of_os_2_keeps_its_colours(tissue, tmp_path):
+    rows = np.ascontiguousarray(tissue[::-1, :, ::-1]).tobytes()
+    header = struct.pack("<2sIHHIIHHHH", b"BM", 26 + len(rows), 0, 0, 26, 12, 96, 72, 1, 24)
+    (tmp_path / "a.bmp").write_bytes(header + rows)
+    assert np.array_equal(read_image(tmp_path / "a.bmp").pixels, tissue)
+
+
+def test_the_resolution_behind_a_long_colour_profile(gray, tmp_path):
+    profile = np.random.default_rng(0).bytes(9000)
+    PillowImage.fromarray(gray).save(tmp_path / "a.png", dpi=(254_000, 254_000), icc_profile=profile)
+    assert read_image(tmp_path / "a.png").pixel_size == pytest.approx((0.1, 0.1), rel=0.01)
 
 
 def test_the_first_of_several_jpegs_in_one_file(tissue, tmp_path):

@@ -309,6 +309,18 @@ def test_a_thumbnail_before_the_image_is_left_out(tissue, tmp_path):
     assert "left out: 24x18" in picture.axes
 
 
+def test_small_images_of_another_shape_are_kept(tissue, tmp_path):
+    """As parts that somebody has cut out; and what is called label-free is no label."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for shown in (tissue, tissue[:20, :50], tissue[:40, :20]):
+            tiff.write(np.ascontiguousarray(shown), photometric="rgb", metadata=None)
+    assert [image.open().shape for image in open_images(tmp_path / "a.tif")] == [(72, 96), (20, 50), (40, 20)]
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+        for rows, name in ((72, "dyed"), (60, "label-free"), (50, "label")):
+            tiff.write(tissue[:rows, :, 0], photometric="minisblack", metadata={"axes": "YX", "Name": name})
+    assert [image.name for image in open_images(tmp_path / "a.ome.tif")] == ["dyed", "label-free"]
+
+
 def test_images_of_nearly_one_size_are_all_kept(tissue, tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for rows in (60, 72):
@@ -338,6 +350,13 @@ def test_arrays_that_tifffile_writes_as_what_they_are_not(tmp_path):
     assert np.array_equal(
         read_image(tmp_path / "four.tif", ReadOptions(channels=((4,), (1,)))).pixels, four[[3, 0]].transpose(1, 2, 0)
     )
+    for shape, options in (((2, 4, 40, 50), {"t": 2}), ((2, 40, 50, 4), {"t": 2}), ((40, 50, 4), {})):
+        many = RNG.random(shape, np.float32) if len(shape) == 3 else RNG.integers(0, 60_000, shape, np.uint16)
+        tifffile.imwrite(tmp_path / "many.tif", many)
+        found = open_images(tmp_path / "many.tif", ReadOptions(channels=((4,), (1,)), **options))[0].open().pixels
+        plane = many[1] if options else many
+        plane = plane.transpose(1, 2, 0) if plane.shape[0] == 4 else plane
+        assert np.array_equal(found, plane[..., [3, 0]])
     for channels in (2, 5):
         last = RNG.integers(0, 60_000, (128, 100, channels), np.uint16)
         tifffile.imwrite(tmp_path / "last.tif", last)
@@ -395,6 +414,49 @@ def test_pages_with_a_table_of_colours(gray, tmp_path):
             read_image(tmp_path / "one.tif", options)
     with pytest.raises(ImageError, match=r"two\.tif: its pages have different tables of colours"):
         read_image(tmp_path / "two.tif", ReadOptions(z=2))
+
+
+def test_a_table_of_colours_of_8_bits(gray, tmp_path):
+    table = RNG.integers(0, 256, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", gray, photometric="palette", colormap=table)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, table.T[gray] * 257)
+
+
+def ome_tiff(path, pages, sizes, data="<TiffData/>"):
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image '
+        f'ID="Image:0"><Pixels ID="P:0" DimensionOrder="XYZCT" Type="uint8" SizeX="96" SizeY="72" {sizes}>{data}'
+        "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, pages, photometric="minisblack", description=xml, metadata=None)
+    return path
+
+
+@pytest.mark.parametrize(
+    "planes, sizes, data",
+    [(1, 'SizeZ="1" SizeC="1"', "<TiffData/>"), (6, 'SizeZ="3" SizeC="2" SizeT="1"', "")],
+)
+def test_an_ome_description_that_is_not_whole(gray, tmp_path, planes, sizes, data):
+    """An attribute is not there, or which page is which plane: the pages are read without it, and that is said."""
+    pages = np.stack([gray // n for n in range(1, planes + 1)])
+    path = ome_tiff(tmp_path / "a.ome.tif", pages if planes > 1 else gray, sizes, data)
+    picture = read_image(path, ReadOptions(z=planes) if planes > 1 else ReadOptions())
+    assert np.array_equal(picture.pixels, pages[-1])
+    assert any("OME description is incomplete or does not fit" in warning for warning in picture.warnings)
+
+
+def test_a_whole_ome_description_is_gone_by(gray, tmp_path):
+    path = ome_tiff(tmp_path / "a.ome.tif", gray, 'SizeZ="1" SizeC="1" SizeT="1"')
+    assert not read_image(path).warnings
+
+
+def test_a_choice_that_one_of_several_images_lacks(gray, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+        for image, axes in ((np.stack([gray] * 5), "ZYX"), (gray[:60], "YX")):
+            tiff.write(image, photometric="minisblack", metadata={"axes": axes})
+    with pytest.raises(ImageError, match=r"there is no --z 3.* \(of image 2 of 2; --series chooses other images\)"):
+        open_images(tmp_path / "a.ome.tif", ReadOptions(z=3))
+    assert len(open_images(tmp_path / "a.ome.tif", ReadOptions(z=3, series=(1,)))) == 1
 
 
 def test_pages_with_display_colours_of_their_own_are_channels(gray, tmp_path):

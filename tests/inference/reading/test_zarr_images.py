@@ -144,13 +144,26 @@ def test_a_plate_of_which_a_well_is_not_there(tmp_path):
     root.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "A/2"}]}
     group = root.create_group("A/1")
     group.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
-    with pytest.raises(ImageError, match="a plate without one of its 3 wells"):
+    with pytest.raises(ImageError, match="of its 3 images none is there: A/1/0; copy it again"):
         open_images(tmp_path / "plate.zarr")
     write_image(group.create_group("0"), PIXELS, 2)
     (image,) = open_images(tmp_path / "plate.zarr")
     picture = image.open()
     assert np.array_equal(picture.pixels, PIXELS.transpose(1, 2, 0))
-    assert picture.warnings == ("plate.zarr: of the plate are not there: A/1/1, A/2",)
+    assert picture.warnings == ("plate.zarr: left out, as they are not there: A/1/1, A/2",)
+
+
+def test_an_empty_image_does_not_keep_the_others_from_being_read(tmp_path):
+    """As of a recording that was stopped, whose images were all made at its start."""
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    write_image(root.create_group("0"), 0 * PIXELS)
+    with pytest.raises(ImageError, match=r"a\.zarr: of its 1 images none is there: 0 \(none of the image's"):
+        open_images(tmp_path / "a.zarr")
+    write_image(root.create_group("1"), PIXELS)
+    (image,) = open_images(tmp_path / "a.zarr")
+    assert np.array_equal(image.open().pixels, PIXELS.transpose(1, 2, 0))
+    assert image.open().warnings[0].startswith("a.zarr: left out, as they are not there: 0 (none of the image's")
 
 
 def test_every_series_of_bioformats2raw(tmp_path):

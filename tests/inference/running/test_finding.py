@@ -72,6 +72,12 @@ def test_recursive_keeps_the_structure(folder):
     assert any(entry.path == folder / "day 1" / "a_masks.png" for entry in skipped)
 
 
+def test_results_of_cellpose_are_told_by_all_of_their_names(tmp_path):
+    for name in ("live_cp_01.png", "a_cp_masks_1.png", "a_cp_output.png"):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", PIXELS)[1].tobytes())
+    assert [found.path.name for found in find_images([tmp_path])[0]] == ["live_cp_01.png"]
+
+
 def test_a_challenge_takes_every_name(folder):
     images, skipped = find_images([folder], any_name=True)
     assert len(images) == len(TAKEN) + 7
