@@ -24,6 +24,7 @@ Exit code: 0; 1 if an image could not be read; 2 if nothing could be evaluated.
 
 import argparse
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,13 +39,13 @@ from models.classes import CLASSES, SHIPPED_WEIGHTS
 from training.command import DONE, PARTLY, add_device, command, manual, share
 from training.measure.f1 import Counts, f1_score, precision, recall, score_image
 from training.measure.judging import COLOURS, FATES
-from training.measure.pictures import picture
+from training.measure.pictures import PANEL, picture
 from training.measure.quality import Matches, average_precision, matches, panoptic_quality
 from training.own.arguments import add_class, add_data, own_images
 from training.own.checking import name_findings
-from training.own.collection import OwnImage, collect
+from training.own.collection import NAMED, OwnImage, collect
 from training.own.scoring import Found, find_cells
-from training.tables import text_table, write_table
+from training.tables import some, text_table, write_table
 from training.validation import without_unlabelled
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 TEMPLATE = Path(__file__).parent / "own" / "report.html"
 PICTURE = 1400  # pixels; longer side in the report
+MOST_PICTURES = 200  # in the report, of the worst images
 BORDER = (
     "Cells and found, PQ and AP count cells at the image border too. F1, precision, recall and the kinds of errors "
     "leave them out; where only the true or only the found outline of a cell touches the border, the other one counts "
@@ -79,22 +81,27 @@ class Evaluated:
         return cls(found, score_image(truth, labels, ious), matches(truth, labels, ious), found.judged().counts)
 
     @property
-    def f1(self) -> float:
-        """At the first threshold."""
-        return f1_score(*self.counts[0])
+    def judged(self) -> bool:
+        """Whether F1 tells anything: not where there are cells, and none of them, nor one found, is wholly inside."""
+        return any(self.counts[0]) or not any(self.matches[0].counts)
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """F1 and panoptic quality at the first threshold, by which the images are sorted."""
+        quality = self.matches[0].panoptic_quality
+        return f1_score(*self.counts[0]) if self.judged else quality, quality
 
     @property
     def row(self) -> dict:
         """Of images.csv."""
         tp, fp, fn = self.matches[0].counts
+        scores = (f1_score(*self.counts[0]), precision(*self.counts[0]), recall(*self.counts[0]))
         return {
             "image": self.found.image.name,
             "class": "" if self.found.class_ is None else CLASSES[self.found.class_].name,
             "cells": tp + fn,
             "found": tp + fp,
-            "F1": self.f1,
-            "precision": precision(*self.counts[0]),
-            "recall": recall(*self.counts[0]),
+            **dict(zip(("F1", "precision", "recall"), scores if self.judged else [""] * 3)),
             "PQ": self.matches[0].panoptic_quality,
             "AP": self.matches[0].average_precision,
             **{kind: count for kind, count in self.kinds.items() if kind != "found"},
@@ -105,9 +112,9 @@ def threshold_rows(images: Sequence[Evaluated], ious: Sequence[float]) -> list[d
     """A line for each IoU threshold."""
     rows = []
     for n, iou in enumerate(ious):
-        counts, found = [e.counts[n] for e in images], [e.matches[n] for e in images]
+        counts, found = [e.counts[n] for e in images if e.judged], [e.matches[n] for e in images]
         means = {
-            name: float(np.mean([measure(*c) for c in counts]))
+            name: float(np.mean([measure(*c) for c in counts])) if counts else math.nan
             for name, measure in (("F1", f1_score), ("precision", precision), ("recall", recall))
         }
         rows.append(
@@ -145,7 +152,7 @@ def predicted(images: Sequence[OwnImage], args: argparse.Namespace) -> tuple[lis
 
 
 def write_report(path: Path, title: str, tables: Sequence[dict], images: Sequence[Evaluated]) -> None:
-    """The page: tables with "title", "text" and "rows", then pictures in the order of the images."""
+    """The page: tables with "title", "text" and "rows", then pictures in the order of the images, of the first ones."""
     import jinja2  # late: only the page needs it
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
@@ -154,17 +161,20 @@ def write_report(path: Path, title: str, tables: Sequence[dict], images: Sequenc
     shown = (
         {
             "name": e.found.image.name,
-            "f1": e.f1,
+            "f1": e.row["F1"],
             "cells": e.row["cells"],
             "found": e.row["found"],
             "picture": embedded(picture(e.found.judged()), PICTURE),
         }
-        for e in images
+        for e in images[:MOST_PICTURES]
     )
     colours = dict(zip(FATES, (f"rgb({r},{g},{b})" for r, g, b in COLOURS.tolist())))
-    text = template.render(title=title, tables=tables, images=shown, colours=colours)
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    left_out = max(0, len(images) - MOST_PICTURES)
+    stream = template.stream(
+        title=title, tables=tables, images=shown, colours=colours, largest=PANEL, left_out=left_out
+    )
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(stream)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -195,7 +205,13 @@ def main(argv: list[str] | None = None) -> int:
     name_findings(fitting)
     results, missing = predicted(fitting, args)
     done = [Evaluated.of(found, args.ious) for found in results]
-    done.sort(key=lambda e: e.f1)
+    done.sort(key=lambda e: e.worth)
+    if border := [e.found.image.name for e in done if not e.judged]:
+        log.warning(
+            "all cells of %d images touch the border, where they do not count for F1, precision and recall: %s",
+            len(border),
+            some(border, NAMED),
+        )
     thresholds, rows = threshold_rows(done, args.ious), [e.row for e in done]
     kinds = sum((Counter(e.kinds) for e in done), Counter())
     counts = {

@@ -101,7 +101,7 @@ def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int 
     digits : decimals that numbers are rounded to
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, columns_of(records))
         writer.writeheader()
         for record in records:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from training import evaluate
 from training.evaluate import main
 
 
@@ -91,6 +92,35 @@ def test_names_are_no_html(data):
         (data / f"{folder}/bad{suffix}.png").rename(data / f"{folder}/<b>x{suffix}.png")
     run(data, "--predictions", data / "found")
     assert "<b>x" not in (data / "out/report.html").read_text(encoding="utf-8")
+
+
+def test_a_name_that_is_no_utf_8_is_on_the_page(data):
+    for folder, suffix in (("images", ""), ("labels", "_label"), ("found", "_label")):
+        (data / f"{folder}/bad{suffix}.png").rename(data / f"{folder}/caf\udce9{suffix}.png")
+    assert run(data, "--predictions", data / "found") == 0
+    assert "caf" in (data / "out/report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_pictures_of_the_worst_images_alone(data, monkeypatch):
+    monkeypatch.setattr(evaluate, "MOST_PICTURES", 1)
+    run(data, "--predictions", data / "found")
+    page = (data / "out/report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<figcaption>(\w+)", page) == ["bad"]
+    assert "The 1 best images are left out" in page
+    assert "700x700 pixels" in page
+
+
+def test_an_image_whose_cells_all_touch_the_border_has_no_f1(data, caplog):
+    """Nothing of it counts; found by nobody it is still the worst."""
+    cut = disks((0, 40, 15), (79, 40, 15))
+    cv2.imwrite(str(data / "labels/good_label.png"), cut)
+    cv2.imwrite(str(data / "found/good_label.png"), 0 * cut)
+    assert run(data, "--predictions", data / "found") == 0
+    good, bad = rows(data / "out/images.csv")
+    assert (good["image"], good["cells"], good["F1"], good["PQ"]) == ("good", "2", "", "0.0")
+    assert rows(data / "out/thresholds.csv")[0]["F1"] == bad["F1"] == "0.4"
+    assert "all cells of 1 images touch the border" in caplog.text
+    assert "<figcaption>good: 2 cells, 0 found" in (data / "out/report.html").read_text(encoding="utf-8")
 
 
 def test_an_image_without_prediction_counts_as_empty(data, caplog):

@@ -4,9 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from inference.running.provenance import Provenance
 from training.command import class_number
 from training.own.collection import NAMED, OwnImage, collect
+from training.readers.own_labels import as_written
 from training.tables import some
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def own_images(args: argparse.Namespace) -> tuple[list[OwnImage], int]:
     images, problems = collect(args.images, args.labels or args.images, args.manifest, args.partial)
     for problem in problems:
         log.error("%s", problem)
-    if found := [image.label.name for image in images if image.raw.untouched or Provenance.of(image.label)]:
+    if found := [image.label.name for image in images if as_written(image.label)]:
         log.warning(
             "%d label files are as predict.py wrote them, mistakes and all; unless somebody has found them right, take "
             "them away: %s",

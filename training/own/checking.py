@@ -130,9 +130,8 @@ def find_all(images: Sequence[OwnImage]) -> list[tuple[OwnImage, Finding]]:
             own[number].append(Finding("swapped", f"the labels fit {other} better; rename them", (), True))
         elif i in strangers:
             own[number].append(Finding("elsewhere", "the labels fit nothing in the image; are they another one's?"))
-        else:
-            place = check_place(compared[number])
-            own[number] += [f for f in place if not (images[number].partial and f.kind == "mostly unlabelled")]
+        elif not images[number].partial:  # of which a few cells may fit the image in several ways
+            own[number] += check_place(compared[number])
     for number, image in enumerate(images):
         found += [(image, finding) for finding in own[number]]
     return found

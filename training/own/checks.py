@@ -22,6 +22,7 @@ MASK_NUMBER = 255  # of one cell alone hardly ever
 ODD = 0.25  # share of images of one number with several parts or a hole, from which on that is not one cell's
 OVERLAP = 0.05  # share of outlines, or of the labelled pixels; less is not named
 RINGS = 0.2  # share of the numbers that are rings around others, from which on borders are interpolated
+RING_OF = 1.5  # times as large as a ring, at least, is the cell that it is around; thin cells in rows are alike
 HOLE = 0.01  # share of a cell's area; smaller holes are not named...
 SMALLEST_HOLE = 4  # ...nor are those of fewer pixels
 SPECK = 0.03  # of the median area
@@ -56,7 +57,7 @@ class CellShape:
     hole : enclosed background pixels
     thin : no 3x3 square fits into it
     sides : thickness at each image border that it touches, in pixels
-    ring : thin, and between a higher number and a lower one
+    ring : thin, between a higher number and a lower one, and far smaller than one of them
     """
 
     number: int
@@ -83,7 +84,7 @@ class CellShape:
 
 def cell_shapes(labels: np.ndarray) -> list[CellShape]:
     """The shape of each label of an image (H, W), 0 is background."""
-    shapes = []
+    shapes, areas = [], np.bincount(labels.ravel())
     for number, place in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
         if place is None:
             continue
@@ -100,14 +101,18 @@ def cell_shapes(labels: np.ndarray) -> list[CellShape]:
             sides.append(bottom - top)
         if left == 0 or right == labels.shape[1]:
             sides.append(right - left)
-        ring = thin and not sides and _between(labels[top - 1 : bottom + 1, left - 1 : right + 1], number, mask)
+        around = labels[top - 1 : bottom + 1, left - 1 : right + 1]
+        ring = thin and not sides and _between(around, number, mask, areas)
         shapes.append(CellShape(number, pieces, hole, thin, tuple(sides), ring))
     return shapes
 
 
-def _between(around: np.ndarray, number: int, mask: np.ndarray) -> bool:
-    beside = around[(cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0) & (around != number)]
-    return bool((beside > number).any() and (beside < number).any())
+def _between(around: np.ndarray, number: int, mask: np.ndarray, areas: np.ndarray) -> bool:
+    """Whether a label lies between a higher number and a lower one, and is far smaller than the larger cell of them."""
+    beside = np.unique(around[(cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0) & (around != number)])
+    cells = beside[beside > 0]
+    larger = cells.size > 0 and areas[cells].max() >= RING_OF * areas[number]
+    return bool((beside > number).any() and (beside < number).any() and larger)
 
 
 def check_labels(raw: RawLabels) -> list[Finding]:
@@ -139,8 +144,9 @@ def check_set(images: Sequence[np.ndarray]) -> Finding | None:
     if len(images) < 2 or len(numbers) != 1:
         return None
     number = numbers.pop()
-    odd = sum(shape.parts > 1 or shape.hollow for labels in images for shape in cell_shapes(labels))
-    if odd < (1 if number == MASK_NUMBER else max(1, ODD * len(images))):
+    mask = number == MASK_NUMBER  # else one cell an image, such as an embryo, is as likely, and may have a hole
+    odd = sum(shape.parts > 1 or (mask and shape.hollow) for labels in images for shape in cell_shapes(labels))
+    if odd < (1 if mask else max(1, ODD * len(images))):
         return None
     return Finding(
         "0/255 mask",
@@ -154,14 +160,16 @@ def check_set(images: Sequence[np.ndarray]) -> Finding | None:
 def _scaled(raw: RawLabels) -> Finding:
     return Finding(
         "scaled",
-        f"{raw.fractions} pixels are fractions, and none is a cell's number: the labels were scaled, such as to 0..1; "
-        "save them as whole numbers (CellProfiler: ConvertObjectsToImage, uint16)",
+        f"{raw.fractions} pixels are fractions, and none is above 1: the labels were scaled to 0..1; save them "
+        "as whole numbers (CellProfiler: ConvertObjectsToImage, uint16)",
         (),
         True,
     )
 
 
 def _fractions(raw: RawLabels, shapes: Sequence[CellShape]) -> Finding | None:
+    if raw.fractions and max(shape.number for shape in shapes) == 1:
+        return _scaled(raw)
     what = f"{len(shapes)} numbers, {raw.fractions} pixels are no whole numbers"
     return Finding("interpolated borders", f"{what}: {INTERPOLATED}", (), True) if raw.fractions else None
 

@@ -14,17 +14,21 @@ import numpy as np
 
 from inference.reading import Picture, read_image
 from training.images.manifest import Record, read_manifest
+from training.measure.f1 import remove_border
 from training.readers.label_images import RawLabels
 from training.readers.own_labels import Pair, find_pairs, read_own_labels
 from training.tables import some
 
 log = logging.getLogger(__name__)
 
-# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, t003, x_tile4, x_tile_2_3, x_crop1.
+# What tells frames, planes and parts of one field apart: x_t003, x-z2, x/frame12, t003, xy01t00, x_tile4, x_tile_2_3,
+# x_crop1, x_x0_y512, x [x=0,y=512,w=512,h=512].
 PART = re.compile(
-    r"(?:^|[ _./-]+)(?:t|time|z|frame|slice)[ _-]?\d+$|[ _./-]+(?:part[ _-]?\d+|(?:tile|crop|patch)(?:[ _-]?\d+)+)$",
+    r"(?:^|[ _./-]+)(?:t|time|z|frame|slice)[ _-]?\d+$|(?<=\d)[tz]\d+$|[ _./-]+(?:part[ _-]?\d+|"
+    r"(?:tile|crop|patch)(?:[ _-]?\d+)+|x\d+[ _-]?y\d+)$|[ _-]*\[(?:\w+=[\d.]+,?)+\]$",
     re.IGNORECASE,
 )
+CHANNEL = re.compile(r"[ _.-](?:ch|c|w)\d+$", re.IGNORECASE)  # behind one of these
 NUMBER = re.compile(r"[ _.-]*\d+$")
 PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
 NAMED = 5  # files that a warning names
@@ -58,6 +62,11 @@ class OwnImage:
     def cells(self) -> int:
         """Number of labelled cells."""
         return int(np.count_nonzero(np.bincount(self.labels.ravel())[1:]))
+
+    @property
+    def judged(self) -> bool:
+        """Whether a labelled cell lies wholly within the image: those at its border do not count for F1."""
+        return bool(remove_border(self.labels).any())
 
     @property
     def picture(self) -> Picture:
@@ -173,6 +182,8 @@ def groups_of(names: Sequence[str]) -> list[str]:
     """
     fields = []
     for name in names:
+        if PART.search(CHANNEL.sub("", name)):
+            name = CHANNEL.sub("", name)
         while PART.search(name):
             name = PART.sub("", name)
         fields.append(name)

@@ -17,8 +17,8 @@ FEWEST = 2  # fields with cells: one to train on, one to hold out
 def split_images(images: Sequence[OwnImage], seed: int = 0) -> dict[str, str]:
     """train, val or test for the name of each image; all images of a field are on one side.
 
-    A field's place in the order depends on its name and the seed alone. With few fields there are no images of split
-    test.
+    A field's place in the order depends on its name and the seed alone, but fields of which no cell is wholly inside an
+    image are held out last. With few fields there are no images of split test.
 
     Raises ValueError if fewer than two images have cells.
     """
@@ -36,7 +36,11 @@ def split_images(images: Sequence[OwnImage], seed: int = 0) -> dict[str, str]:
             )
         log.warning("all images seem to be of one field or movie: the held-out F1 will be better than on another field")
     drawn = sorted(fields, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    judged = {groups[image.name] for image in images if image.judged}
     full, empty = ([g for g in drawn if fields[g] is wanted] for wanted in (True, False))
+    full.sort(key=lambda group: group not in judged)
+    if not judged:
+        log.warning("in no image is a cell wholly inside; those at the border do not count, so that F1 tells nothing")
     held = full[: math.ceil(len(full) * HELD_OUT) if len(full) > 4 else 1] + empty[: int(len(empty) * HELD_OUT)]
     val = held[::2][: len(held) // 2] if len(full) >= SEPARATE else held
     return {n: "val" if g in val else "test" if g in held else "train" for n, g in groups.items()}

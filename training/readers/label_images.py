@@ -140,7 +140,7 @@ def as_labels(array: np.ndarray, path: Path) -> RawLabels:
     endless.
     """
     if array.ndim == 3 and (array.shape[2] in (3, 4) or array.shape[2] == 2 and _is_opacity(array[:, :, 1])):
-        array = array[:, :, 0] if array.shape[2] == 2 else _colours(array[:, :, :3])
+        array = array[:, :, 0] if array.shape[2] == 2 else _colours(_on_black(array))
     if array.ndim != 2 or array.dtype.kind not in "buif":
         raise ValueError(
             f"{path}: labels must be one plane with a number for each cell, got {array.dtype} of shape {array.shape}; "
@@ -169,6 +169,12 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
 def _is_opacity(plane: np.ndarray) -> bool:
     """Whether a second channel is that of an image with transparency, which is no plane of labels."""
     return plane.dtype.kind == "u" and bool(np.isin(plane, (0, np.iinfo(plane.dtype).max)).all() and plane.any())
+
+
+def _on_black(array: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of (H, W, 3 or 4): black where it is transparent."""
+    shown = array.shape[2] < 4 or not _is_opacity(array[:, :, 3])
+    return array[:, :, :3] if shown else array[:, :, :3] * (array[:, :, 3:] > 0)
 
 
 def _colours(array: np.ndarray) -> np.ndarray:

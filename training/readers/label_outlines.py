@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from training.readers.label_images import RawLabels
@@ -28,7 +29,9 @@ Shape = tuple[int, int]
 CIRCLE_CORNERS = 64
 PATH_OBJECT = re.compile("Path(Annotation|Detection|Cell|Tile)Object")  # ids in its older files
 CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
-REGIONS = ("annotation", "tile", "tmaCore", "root")  # ...and those that then are regions
+DRAWN = "annotation"  # drawn by hand
+REGIONS = (DRAWN, "tile", "tmaCore", "root")  # ...and those that then may be regions
+LARGEST_DRAWN = 4.0  # times as large as a detection typically is, an annotation may be a cell
 NO_CELLS = "*"  # at the end of a class of QuPath's that is no kind of cell: Region*, Ignore*
 GEOJSON_LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 LABELME_LINES = ("point", "points", "line", "linestrip")
@@ -85,8 +88,9 @@ def read_json(path: Path) -> dict | list:
 def read_geojson(path: Path, shape: Shape) -> RawLabels:
     """QuPath's export: a FeatureCollection, a list of features or one feature; each polygon or multi-polygon is a cell.
 
-    Annotations and tiles are regions, not cells, where there are detections or cells; so are objects of Region*,
-    Ignore* and other classes with such an end.
+    Where there are detections or cells, tiles are regions, not cells, and so are annotations around several of them or
+    far larger ones; an annotation of the size of a cell is one that somebody has drawn, and a detection below it is
+    replaced by it. Objects of Region*, Ignore* and other classes with such an end are regions, too.
 
     Raises ValueError if the file is none, or all that it outlines lies outside the image.
     """
@@ -100,11 +104,44 @@ def read_geojson(path: Path, shape: Shape) -> RawLabels:
         features = [f for f, region in zip(features, regions) if not region]
     kinds = [_kind_of(f) for f in features]
     if any(kind in CELLS for kind in kinds):
-        cells = [f for f, kind in zip(features, kinds) if kind not in REGIONS]
+        cells = _without_regions(features, kinds)
         if len(cells) < len(features):
-            log.info("%s: %d annotations beside detections are regions, not cells", path, len(features) - len(cells))
+            log.info(
+                "%s: %d objects are no cells: regions beside detections, or detections below what was drawn",
+                path,
+                len(features) - len(cells),
+            )
         features = cells
     return draw_cells(read_shapes(features, lambda f: _geojson_pixels(f["geometry"], shape), path), shape, path)
+
+
+def _without_regions(features: Sequence[dict], kinds: Sequence[str | None]) -> list[dict]:
+    """The cells of objects of QuPath's, among which there are detections: those that were drawn come last."""
+    found = [f for f, kind in zip(features, kinds) if kind not in REGIONS]
+    rings = [_outer_ring(f) for f in found]
+    centres = {n: tuple(ring.mean(axis=0).tolist()) for n, ring in enumerate(rings) if ring is not None}
+    typical = float(np.median([cv2.contourArea(ring) for ring in rings if ring is not None] or [0.0]))
+    drawn, replaced = [], set()
+    for annotation in (f for f, kind in zip(features, kinds) if kind == DRAWN):
+        ring = _outer_ring(annotation)
+        if ring is None or cv2.contourArea(ring) > LARGEST_DRAWN * typical:
+            continue
+        below = [n for n, centre in centres.items() if cv2.pointPolygonTest(ring, centre, False) >= 0]
+        if len(below) <= 1:
+            drawn.append(annotation)
+            replaced |= set(below)
+    return [f for n, f in enumerate(found) if n not in replaced] + drawn
+
+
+def _outer_ring(feature: dict) -> np.ndarray | None:
+    """Corners (n, 2) float32 of an object's largest outline; None if it has none that can be understood."""
+    try:
+        geometry = feature["geometry"]
+        polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+        rings = [np.asarray(polygon[0], np.float32)[:, :2] for polygon in polygons]
+        return max(rings, key=cv2.contourArea)
+    except (TypeError, KeyError, IndexError, ValueError, cv2.error):
+        return None
 
 
 def _properties(feature: dict) -> dict:

@@ -26,8 +26,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.outputs.label_tiff import LABEL_SUFFIX
+from inference.outputs.products import PRODUCTS
 from inference.running.naming import stem
-from inference.running.provenance import Provenance
+from inference.running.provenance import Provenance, content_digest
 from training.readers.coco import Coco, is_coco
 from training.readers.label_images import RawLabels, read_label_image, read_numpy
 from training.readers.label_outlines import is_geojson, read_geojson, read_imagej, read_json, read_labelme
@@ -197,15 +199,27 @@ def find_pairs(images: Path, labels: Path) -> tuple[list[Pair], list[Path]]:
     return pairs, without
 
 
+def as_written(path: Path) -> bool:
+    """Whether a file of labels is as predict.py wrote it: it says so itself, or the label image beside it does."""
+    if path.suffix.lower() == ".npy":
+        try:
+            return read_numpy(path).untouched
+        except ValueError:
+            return False  # it is named when it is read
+    if Provenance.of(path) is not None:
+        return True
+    for suffix in (product.suffix for product in PRODUCTS.values() if path.name.endswith(product.suffix)):
+        beside = Provenance.of(path.with_name(path.name.removesuffix(suffix) + LABEL_SUFFIX))
+        if beside is not None and beside.digests.get(suffix) == content_digest(path):
+            return True
+    return False
+
+
 def _worth(path: Path) -> tuple[bool, int]:
     """Of several label files of an image the greatest one counts: whether it is not as predict.py wrote it, and when it
     was changed.
     """
-    try:
-        untouched = read_numpy(path).untouched if path.suffix.lower() == ".npy" else Provenance.of(path) is not None
-    except ValueError:
-        untouched = False  # it is named when it is read
-    return not untouched, path.stat().st_mtime_ns
+    return not as_written(path), path.stat().st_mtime_ns
 
 
 def _coco_files(files: Sequence[Path]) -> list[Coco]:

@@ -35,6 +35,35 @@ def test_touching_cells_are_no_finding():
     assert kinds(labels) == {}
 
 
+@pytest.mark.parametrize("width", [2, 3, 4])
+@pytest.mark.parametrize("angle", [0, 30, 45, 90])
+def test_thin_rods_in_rows_are_no_finding(width, angle):
+    """As bacteria that have divided: each lies between a lower and a higher number."""
+    labels = np.zeros((120, 120), np.uint16)
+    along = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    for rod in range(20):
+        middle = 60 + (rod - 10) * (width + 1) * np.array([-along[1], along[0]])
+        corners = [
+            middle + a * 9 * along + b * width / 2 * np.array([-along[1], along[0]])
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
+        cv2.fillPoly(labels, [np.rint(corners).astype(np.int32)], rod + 1)
+    assert not any(finding.fatal for finding in kinds(labels).values())
+
+
+def test_labels_scaled_to_1_are_named_so():
+    found = check_labels(as_labels((disks() / 7).astype(np.float32), "a.tif"))
+    assert [f.kind for f in found] == ["scaled"]
+    assert "ConvertObjectsToImage" in found[0].text
+
+
+def test_one_cell_an_image_may_have_a_hole():
+    ring = disks(1)
+    ring[18:22, 18:22] = 0
+    assert check_set([disks(1), disks(1), ring]) is None
+    assert check_set([255 * disks(1), 255 * ring]).kind == "0/255 mask"
+
+
 def test_a_hole_is_named_and_one_filled_by_another_cell_is_none():
     labels = disks()
     labels[18:22, 18:22] = 0

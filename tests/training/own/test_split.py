@@ -1,6 +1,7 @@
 """training.own.split: what is held out of few and of many images, field by field."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_images_without_cells_do_not_take_the_place_of_others():
     splits = split_images(own(["a", "b", "c"]) + own([f"empty{n}" for n in range(8)], cells=False))
     assert sum(splits[n] == "val" for n in "abc") == 1
     assert sum(splits[f"empty{n}"] == "val" for n in range(8)) == 2
+
+
+def test_fields_whose_cells_all_touch_the_border_do_not_judge(caplog):
+    inside = np.zeros((20, 20), np.uint16)
+    inside[5:15, 5:15] = 1
+    images = own([f"border{n}" for n in range(6)])
+    split_images(images)
+    assert "in no image is a cell wholly inside" in caplog.text
+    images += [replace(image, raw=RawLabels(inside)) for image in own(["a", "b"])]
+    assert {name for name, split in split_images(images).items() if split == "val"} == {"a", "b"}
 
 
 def test_the_seed_decides_and_nothing_else():

@@ -112,6 +112,8 @@ def test_a_small_picture_beside_labels_and_opacity_are_no_planes(tmp_path):
         file.write(LABELS)
         file.write(LABELS[:2, :2])
     assert read_label_image(tmp_path / "a.tif").labels.tolist() == LABELS.tolist()
+    clear = np.dstack([np.where(LABELS > 0, LABELS, 999)] * 3 + [65535 * (LABELS > 0)]).astype(np.uint16)
+    assert as_labels(clear, "x").labels.tolist() == LABELS.tolist()
     opaque = np.dstack([LABELS, np.full_like(LABELS, 65535)])
     assert as_labels(opaque, "x").labels.tolist() == LABELS.tolist()
 

@@ -216,6 +216,19 @@ def test_a_region_of_an_older_qupath_is_no_cell(tmp_path, old):
     assert labels.tolist() == filled((2, 5, 1, 4))
 
 
+def test_cells_that_were_drawn_beside_detections_are_cells(tmp_path):
+    """In place of the detection below one; the region around several is none."""
+
+    def box(top, bottom, left, right, kind):
+        return feature([[[left, top], [right, top], [right, bottom], [left, bottom]]], kind)
+
+    detections = [box(0, 3, 0, 3, "detection"), box(3, 6, 0, 3, "detection")]
+    drawn = [box(0, 3, 5, 8, "annotation"), box(3, 6, 1, 4, "annotation")]
+    regions = [box(0, 6, 0, 4, "annotation"), box(0, 3, 0, 3, "tile")]
+    labels = read_geojson(save(tmp_path / "a.geojson", [*regions, *detections, *drawn]), SHAPE).labels
+    assert labels.tolist() == filled((0, 3, 0, 3), (0, 3, 5, 8), (3, 6, 1, 4))
+
+
 @pytest.mark.parametrize("class_", [{"name": "Ignore*"}, {"names": ["Other", "Region*"]}, "Ignore*"])
 @pytest.mark.parametrize("kind", ["annotation", "detection"])
 def test_an_object_of_a_class_that_qupath_ignores_is_no_cell(tmp_path, caplog, class_, kind):

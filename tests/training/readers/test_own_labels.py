@@ -12,8 +12,8 @@ import pytest
 from inference.outputs.cellpose_seg import write_cellpose_seg
 from inference.outputs.label_rows import LabelRows
 from inference.outputs.label_tiff import write_label_tiff
-from inference.running.provenance import Provenance
-from training.readers.own_labels import ENDINGS, find_pairs, read_own_labels
+from inference.running.provenance import Provenance, content_digest
+from training.readers.own_labels import ENDINGS, as_written, find_pairs, read_own_labels
 
 
 def touch(folder, *names):
@@ -153,6 +153,22 @@ def test_what_predict_wrote_does_not_replace_other_labels(tmp_path, caplog):
     expected = {"a.tif": "a_mask.png", "b.tif": "b_mask.png", "c.tif": "c_label.tiff", "d.tif": "d_seg.npy"}
     assert found(tmp_path, tmp_path) == (expected, [])
     assert "a.tif: labels from a_mask.png, not from a_label.tiff" in caplog.text
+
+
+def test_outlines_that_predict_wrote_do_not_replace_its_labels(tmp_path):
+    """Until somebody corrects them."""
+    touch(tmp_path, "a.tif", "a.geojson")
+    (tmp_path / "a.geojson").write_text("{}")
+    digests = {".geojson": content_digest(tmp_path / "a.geojson")}
+    software = str(Provenance("1.0", "ab", "cd", "ef", (".geojson",), digests=digests))
+    write_label_tiff(tmp_path / "a_label.tiff", [LabelRows.of(np.ones((6, 8), np.uint16))], software=software)
+    for name, stamp in (("a_label.tiff", 3000), ("a.geojson", 1000)):
+        os.utime(tmp_path / name, (stamp, stamp))
+    assert as_written(tmp_path / "a.geojson")
+    assert found(tmp_path, tmp_path)[0] == {"a.tif": "a_label.tiff"}
+    (tmp_path / "a.geojson").write_text("{ }")
+    os.utime(tmp_path / "a.geojson", (1000, 1000))
+    assert found(tmp_path, tmp_path)[0] == {"a.tif": "a.geojson"}
 
 
 def test_a_number_behind_the_name_is_another_image(tmp_path):
