@@ -31,6 +31,7 @@ def picture(judged: Judged, window: tuple[slice, slice] | None = None) -> np.nda
     text = f"{judged.case.source}/{judged.case.image.stem}  F1 {judged.f1:.2f}  " + "  ".join(
         f"{kind} {count}" for kind, count in judged.counts.items()
     )
+    text = text.encode("ascii", "replace").decode()  # OpenCV draws no other letters, and some end the process
     cv2.putText(caption, text, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     both = np.pad(both, ((0, 0), (0, caption.shape[1] - both.shape[1]), (0, 0)))
     return np.concatenate([caption, both])
