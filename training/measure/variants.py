@@ -15,6 +15,8 @@ against the truth falls (what is hard to see as it is may be found otherwise in 
     enlarged          twice and four times as large along each side
     shaded            with a quarter of the light in the corners
     spots             fluorescence with three spots on 4 % of the image, ten times as bright as its brightest cells
+    panels            twice side by side, with white between and around them, as in a figure
+    round field       as through an eyepiece, black around; cells that it cuts do not count
 
 Images without cells of their own do not count. Below the table stand the worst of each line. --csv writes all scores.
 
@@ -47,6 +49,8 @@ JPEG_QUALITY = 85
 STRETCHED = 0.1, 99.9  # percentiles
 CORNER_LIGHT = 0.25
 SPOTS, SPOTTED, TIMES_AS_BRIGHT = 3, 0.04, 10.0  # number, share of the image, over the 99th percentile
+WHITE_BETWEEN, WHITE_AROUND = 12, 8  # pixels, of panels
+BLACK = 3  # gray level around a round field
 GOOD = 0.9
 
 
@@ -56,11 +60,19 @@ class Variant:
 
     pixels : uint8 or uint16, (H, W) or (H, W, 3)
     back : its labels -> those of the image as it is
+    hidden : bool (H, W), what of the image as it is it does not show; None if nothing
     """
 
     name: str
     pixels: np.ndarray
     back: Callable[[np.ndarray], np.ndarray] = lambda labels: labels
+    hidden: np.ndarray | None = None
+
+    def whole(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of the image as it is, without cells that it does not show, or not all of."""
+        if self.hidden is None:
+            return labels
+        return np.where(np.isin(labels, np.unique(labels[self.hidden])), 0, labels)
 
 
 def eight_bit(pixels: np.ndarray) -> np.ndarray:
@@ -87,6 +99,8 @@ def variants(pixels: np.ndarray, modality: str) -> Iterator[Variant]:
         if times * max(pixels.shape[:2]) <= LARGEST_SIDE:
             yield enlarged(pixels, times)
     yield shaded(pixels)
+    yield in_panels(pixels)
+    yield in_round_field(pixels)
     if gray and modality == "fluorescence":
         yield spotted(pixels)
 
@@ -147,6 +161,26 @@ def spotted(pixels: np.ndarray) -> Variant:
     return Variant("spots", np.rint(bright * (np.iinfo(np.uint16).max / max(bright.max(), 1.0))).astype(np.uint16))
 
 
+def in_panels(pixels: np.ndarray) -> Variant:
+    """Twice, side by side, on white."""
+    height, width = pixels.shape[:2]
+    around = WHITE_AROUND
+    size = height + 2 * around, 2 * width + WHITE_BETWEEN + 2 * around
+    figure = np.full((*size, *pixels.shape[2:]), 255, np.uint8)
+    first = slice(around, around + height), slice(around, around + width)
+    figure[first] = figure[first[0], around + width + WHITE_BETWEEN : -around] = pixels
+    return Variant("panels", figure, lambda labels: np.ascontiguousarray(labels[first]))
+
+
+def in_round_field(pixels: np.ndarray) -> Variant:
+    """Black outside the ellipse that touches all four sides."""
+    y, x = (np.linspace(-1, 1, n) ** 2 for n in pixels.shape[:2])
+    hidden = y[:, None] + x > 1
+    shown = pixels.copy()
+    shown[hidden] = BLACK
+    return Variant("round field", shown, hidden=hidden)
+
+
 def some_of_each(records: Sequence[Record], each: int) -> list[Record]:
     """So many records of each source, evenly over them."""
     chosen = []
@@ -166,12 +200,14 @@ def measure(records: Sequence[Record], segmenter: Segmenter) -> list[dict]:
         if not own.any():
             continue
         truth = load_sample(record).labels
-        before = f1_to_truth(record, truth, own)
         for variant in variants(pixels, record.modality):
-            found = variant.back(segmenter.segment(picture_of(variant.pixels)).labels)
-            scores = {"F1": f1_score(*score_image(own, found)[0]), "true F1": f1_to_truth(record, truth, found)}
+            found = variant.whole(variant.back(segmenter.segment(picture_of(variant.pixels)).labels))
+            seen, true = variant.whole(own), variant.whole(truth)
+            if not seen.any():
+                continue
+            scores = {"F1": f1_score(*score_image(seen, found)[0]), "true F1": f1_to_truth(record, true, found)}
             names = {"source": record.source, "image": record.image.name, "variant": variant.name}
-            rows.append({**names, **scores, "true F1 as it is": before})
+            rows.append({**names, **scores, "true F1 as it is": f1_to_truth(record, true, seen)})
     return rows
 
 

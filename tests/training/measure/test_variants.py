@@ -26,7 +26,7 @@ def test_labels_come_back_to_their_places(modality, colour):
     pixels = (squares() > 0).astype(np.uint8) * 200
     pixels = cv2.merge([pixels] * 3) if colour else pixels
     made = list(variants(pixels, modality))
-    assert len(made) == 5 + (not colour) + 5 * (not colour and modality == "fluorescence")
+    assert len(made) == 7 + (not colour) + 5 * (not colour and modality == "fluorescence")
     for variant in (v for v in made if v.name != "spots"):
         bright = np.atleast_3d(variant.pixels).max(axis=2) > 100
         if variant.name.startswith("surroundings") and modality == "stained":
@@ -52,6 +52,22 @@ def test_the_light_falls_off_to_a_quarter():
     shaded = module.shaded(np.full((101, 201, 3), 200, np.uint8)).pixels
     assert shaded[50, 100].tolist() == [200] * 3 and shaded[0, 0].tolist() == [50] * 3
     assert shaded[0, 100].tolist() == [125] * 3
+
+
+def test_panels_stand_on_white():
+    made = module.in_panels(np.zeros((50, 70), np.uint8)).pixels
+    assert made.shape == (66, 168)
+    assert (made == 0).sum() == 2 * 50 * 70
+    assert (made[:, 78:90] == 255).all()
+
+
+def test_cells_that_a_round_field_cuts_do_not_count():
+    labels = squares()
+    labels[0:5, 0:5], labels[0:12, 36:44] = 3, 4
+    made = module.in_round_field(np.full((60, 80), 200, np.uint8))
+    assert made.pixels[0, 0] == module.BLACK and made.pixels[30, 40] == 200
+    assert np.unique(made.whole(labels)).tolist() == [0, 1, 2]
+    assert np.unique(module.shaded(np.full((60, 80), 200, np.uint8)).whole(labels)).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_spots_are_ten_times_as_bright():
@@ -124,5 +140,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert all(row["F1"] == row["true F1"] and row["true F1 as it is"] == "1.0" for row in rows)
     scores = {row["variant"]: float(row["F1"]) for row in rows}
     assert scores.pop("three channels") == 0
-    assert set(scores) == {"surroundings x3", "surroundings x6", "enlarged x2", "enlarged x4", "shaded"}
+    assert set(scores) == {f"surroundings x{n}" for n in (3, 6)} | {f"enlarged x{n}" for n in (2, 4)} | {
+        "shaded",
+        "panels",
+        "round field",
+    }
     assert set(scores.values()) == {1.0}
