@@ -31,8 +31,8 @@ class ImageClass:
 
     @property
     def own_file(self) -> str:
-        """Name of the checkpoint of the network, if there is one, that was fine-tuned on images of one's own and serves
-        those of the class that are like them.
+        """Name of the checkpoint of the network, if there is one, that was fine-tuned from the class's on images of
+        one's own and serves those that are like them.
         """
         return f"class{self.number}-own.safetensors"
 
