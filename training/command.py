@@ -10,9 +10,11 @@ A training that SIGTERM stopped ends with 143.
 
 import argparse
 import functools
+import io
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable
 
 from inference.exit_codes import INTERRUPTED
@@ -43,6 +45,8 @@ def command(main: Main | None = None, *, clock: bool = False) -> Main:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(message)s" if clock else "%(message)s", datefmt="%H:%M:%S"
         )
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no letters
         global _running
         _running += 1
         try:

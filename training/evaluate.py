@@ -81,7 +81,7 @@ class Evaluated:
         return cls(found, score_image(truth, labels, ious), matches(truth, labels, ious), found.judged().counts)
 
     @property
-    def judged(self) -> bool:
+    def has_f1(self) -> bool:
         """Whether F1 tells anything: not where there are cells, and none of them, nor one found, is wholly inside."""
         return any(self.counts[0]) or not any(self.matches[0].counts)
 
@@ -89,7 +89,7 @@ class Evaluated:
     def worth(self) -> tuple[float, float]:
         """F1 and panoptic quality at the first threshold, by which the images are sorted."""
         quality = self.matches[0].panoptic_quality
-        return f1_score(*self.counts[0]) if self.judged else quality, quality
+        return f1_score(*self.counts[0]) if self.has_f1 else quality, quality
 
     @property
     def row(self) -> dict:
@@ -101,7 +101,7 @@ class Evaluated:
             "class": "" if self.found.class_ is None else CLASSES[self.found.class_].name,
             "cells": tp + fn,
             "found": tp + fp,
-            **dict(zip(("F1", "precision", "recall"), scores if self.judged else [""] * 3)),
+            **dict(zip(("F1", "precision", "recall"), scores if self.has_f1 else [""] * 3)),
             "PQ": self.matches[0].panoptic_quality,
             "AP": self.matches[0].average_precision,
             **{kind: count for kind, count in self.kinds.items() if kind != "found"},
@@ -112,7 +112,7 @@ def threshold_rows(images: Sequence[Evaluated], ious: Sequence[float]) -> list[d
     """A line for each IoU threshold."""
     rows = []
     for n, iou in enumerate(ious):
-        counts, found = [e.counts[n] for e in images if e.judged], [e.matches[n] for e in images]
+        counts, found = [e.counts[n] for e in images if e.has_f1], [e.matches[n] for e in images]
         means = {
             name: float(np.mean([measure(*c) for c in counts])) if counts else math.nan
             for name, measure in (("F1", f1_score), ("precision", precision), ("recall", recall))
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> int:
     results, missing = predicted(fitting, args)
     done = [Evaluated.of(found, args.ious) for found in results]
     done.sort(key=lambda e: e.worth)
-    if border := [e.found.image.name for e in done if not e.judged]:
+    if border := [e.found.image.name for e in done if not e.has_f1]:
         log.warning(
             "all cells of %d images touch the border, where they do not count for F1, precision and recall: %s",
             len(border),
@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         write_table(args.out / "thresholds.csv", thresholds, digits=4)
         write_table(args.out / "images.csv", rows, digits=4)
-        text = f"{len(done)} images; F1, precision and recall are means over them."
+        text = f"{len(done)} images; F1, precision and recall are means over {len(done) - len(border)} of them."
         tables = [
             {"title": "Scores", "text": text, "rows": thresholds},
             {"title": "Cells", "text": f"All images together; errors at IoU 0.5. {BORDER}", "rows": [counts]},

@@ -136,15 +136,17 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     reference = None if args.share else read_reference(args.weights)
     features = cache(lambda image: segmenter.features(image.picture))
 
+    tasks: list[Task] = []
+
     def task_of(class_: int, routed: Collection[str]) -> Task:
-        own = [i for i in images if i.name in routed or class_ in classes[i.name]]
+        moved = {name for task in tasks for name in task.routed if classes[name][0] != task.class_}
+        own = [i for i in images if i.name in routed or (class_ in classes[i.name] and i.name not in moved)]
         original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
         mixed = [replace(s.record, split="train") for s in original]
         folder = args.out / FOLDER / f"class{class_}"
         task = Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder)
         return replace(task, likeness=told_apart(task, features, reference))
 
-    tasks: list[Task] = []
     for class_ in sorted(reached, key=lambda c: (-reached[c], c)):
         name, routed = CLASSES[class_].name, {n for n, c in served.items() if c == class_}
         few = [i.name for i in images if i.cells and i.name in routed]

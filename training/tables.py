@@ -116,7 +116,7 @@ def write_table(path: Path, records: Sequence[Mapping[str, Value]], digits: int 
 def write_row(path: Path, record: Mapping[str, Value]) -> None:
     """Append one line to a CSV file, with a header if it is new."""
     new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
+    with open(path, "a", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(record))
         if new:
             writer.writeheader()

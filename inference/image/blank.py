@@ -5,6 +5,7 @@ A few white lines would take nearly all of the contrast, and so would black corn
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from inference.image.content import Cutout
@@ -17,10 +18,11 @@ MOST_WHITE = 0.01  # share of the other pixels that are as white at most; else t
 MOST_ALIKE = 0.5  # share of the other rows, and of the other columns, whose pixels are all alike
 SIDE = 256  # rows and columns of which it is told whether a field is round
 CORNER = 0.02  # of the shorter side: that of the squares in the corners, which a round field leaves black
-BLACK = 0.25  # of the median brightness, up to which a pixel is black...
-BETWEEN = 0.5  # ...and few pixels are brighter than that and darker than this share of it...
-MOST_BETWEEN = 0.02  # ...for the field ends at once, where cells and vignettes do not
-FEWEST_BLACK = 0.01  # share of the pixels
+BLACK = 0.25  # of the median brightness, up to which the corners are black...
+ABOVE_CORNERS = 1.5  # ...and all that is no brighter than so many times the brightest pixel of them
+FEWEST_BLACK = 0.01  # share of the pixels that lie together around the field
+FIELD_BEGINS = 5, 11  # sides in pixels of squares that black grows by; between them lies the field...
+BETWEEN = 0.5  # ...which has this share of the median brightness there, as it ends at once; a vignette does not
 BRIGHT = 0.4  # median over the 99th percentile, at least, of transmitted light
 
 
@@ -93,7 +95,7 @@ def white_lines(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def black_around(image: np.ndarray) -> float:
     """The largest value of the black around a round field in an image (h, w, C) of transmitted light; below 0 where
-    there is none.
+    there is none. What is dark within the field is brighter than that, or remains as few pixels.
     """
     gray = image[:: max(1, len(image) // SIDE), :: max(1, image.shape[1] // SIDE)].max(axis=2)
     if not gray.size:
@@ -101,8 +103,13 @@ def black_around(image: np.ndarray) -> float:
     side = max(1, round(CORNER * min(image.shape[:2])))
     ends = slice(None, side), slice(-side, None)
     middle, bright = np.percentile(gray, (50, 99))
-    black = float(BLACK * middle)
-    if not middle > BRIGHT * bright or any(image[y, x].max() > black for y in ends for x in ends):
+    corners = float(max(image[y, x].max() for y in ends for x in ends))
+    if not middle > BRIGHT * bright or corners > BLACK * middle:
         return -1.0
-    dark, between = np.mean(gray <= black), np.mean((gray > black) & (gray < BETWEEN * middle))
-    return black if dark >= FEWEST_BLACK and between <= MOST_BETWEEN else -1.0
+    black = min(ABOVE_CORNERS * corners, BLACK * middle)
+    pieces = cv2.connectedComponents((gray <= black).astype(np.uint8))[1]
+    outside = np.isin(pieces, np.setdiff1d(pieces[[0, 0, -1, -1], [0, -1, 0, -1]], 0)).astype(np.uint8)
+    near, far = (cv2.dilate(outside, np.ones((n, n), np.uint8)) > 0 for n in FIELD_BEGINS)
+    field = gray[far & ~near]
+    begins = field.size > 0 and float(np.median(field)) >= BETWEEN * middle
+    return black if begins and outside.mean() >= FEWEST_BLACK else -1.0

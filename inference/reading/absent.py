@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.reading.folders import files_in
-from inference.reading.picture import LOST_PART, ImageError
+from inference.reading.picture import LOST_PART, AbsentImage, ImageError
 
 if TYPE_CHECKING:
     import zarr
@@ -77,7 +77,7 @@ def _said(path: Path, absent: int, every: int, parts: str, meaning: str) -> tupl
     if not absent:
         return ()
     if absent == every:
-        raise ImageError(
+        raise AbsentImage(
             f"{path.name}: none of the image's {every} {parts} is there; copy it again from its source, or leave it "
             "out if it is empty"
         )

@@ -15,6 +15,10 @@ class ImageError(ValueError):
     """A file that cannot be segmented. The message names the file and the remedy."""
 
 
+class AbsentImage(ImageError):
+    """An image of a file that is not there, or empty; others of it may be."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A plane as it was read.

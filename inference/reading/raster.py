@@ -13,6 +13,7 @@ from inference.reading.picture import ImageError
 from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.units import LARGEST_PIXEL
 
+PNG_FIRST_CHUNK = 8
 PNG_PIXELS = b"IDAT"  # before which a PNG has its resolution, and says whether there are several pictures
 BMP_HEADER, BMP_MASKS = 14, 54  # where a BMP has its header, and masks of red, green and blue behind a short one
 OS2_HEADER = 12  # bytes; OpenCV makes gray of what such a BMP holds, unless it is asked for colours
@@ -65,13 +66,21 @@ def _bmp_order(path: Path, data: np.ndarray) -> list[int] | None:
 def _is_animated(data: np.ndarray, kind: str) -> bool:
     """Whether the bytes of a PNG or WebP file say that it has several pictures, as these standards have it."""
     if kind == sniff.PNG:
-        return b"acTL" in bytes(data).partition(PNG_PIXELS)[0]
+        return b"acTL" in _png_header(data)
     return kind == sniff.WEBP and bytes(data[12:16]) == b"VP8X" and bool(data[20] & 2)
+
+
+def _png_header(data: np.ndarray) -> bytes:
+    """What a PNG file has before its pixels."""
+    place = PNG_FIRST_CHUNK
+    while place + 8 <= len(data) and bytes(data[place + 4 : place + 8]) != PNG_PIXELS:
+        place += 12 + int.from_bytes(bytes(data[place : place + 4]))
+    return bytes(data[:place])
 
 
 def _png_pixel_size(data: np.ndarray) -> tuple[float, float] | None:
     """(y, x) in micrometres from the bytes of a PNG file, where it has a resolution, and that of a microscope."""
-    place = bytes(data).partition(PNG_PIXELS)[0].find(b"pHYs") + 4
+    place = _png_header(data).find(b"pHYs") + 4
     if place < 4 or len(data) < place + 9 or data[place + 8] != 1:  # the unit is the metre
         return None
     x, y = (int.from_bytes(bytes(data[i : i + 4])) for i in (place, place + 4))

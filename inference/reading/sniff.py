@@ -61,8 +61,6 @@ MAGIC = (  # bytes, where they stand, kind
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "OLE document (Olympus OIB, Zeiss ZVI)"),
     (b"\x89HDF\r\n\x1a\n", 0, "HDF5 (Imaris IMS, ilastik, BigDataViewer)"),
     (b"OLYMPUSRAWFORMAT", 0, "Olympus OIR"),
-    (b"\xa0\xc0", 96, "DeltaVision"),
-    (b"\xc0\xa0", 96, "DeltaVision"),
     (b"\t\nics_version", 0, "ICS"),
     (b"\t\r\nics_version", 0, "ICS"),
     (b"MAP ", 208, "MRC"),
@@ -132,7 +130,7 @@ def kind_of(path: Path) -> str | None:
     if start[:4] == b"PK\x03\x04":
         first = start[30 : 30 + int.from_bytes(start[26:28], "little")]
         return ZIPPED_ZARR if zarr_folders(path) else "NumPy archive" if first.endswith(b".npy") else None
-    return None
+    return "DeltaVision" if start[96:98] in (b"\xa0\xc0", b"\xc0\xa0") else None
 
 
 def zarr_folders(path: Path) -> list[str]:

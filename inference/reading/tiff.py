@@ -24,6 +24,7 @@ ALPHA = (1, 2)  # the ExtraSamples that are opacity; 0 is a channel like any oth
 NOT_AN_IMAGE = re.compile(r"\b(thumbnail|label(?![- ]?free)|macro|overview|slide ?id)\b", re.IGNORECASE)
 THUMBNAIL_SIDES = 0.55  # of both sides of the largest image; a smaller one is its thumbnail...
 THUMBNAIL_SHAPE = 1.1  # ...if it is not this many times as long or wide as a picture of that one would be
+OWN_METADATA = ("ome", "mmstack", "ndtiff")  # kinds of series whose planes are told, by OME or Micro-Manager
 MICRO_MANAGER_INDEX = "NDTiff.index"
 FEW_COLUMNS = 10  # an array (Y, X, C) that was written without more is told by so few "columns" ...
 MANY_ROWS = 32  # ... and so many "rows"
@@ -66,7 +67,7 @@ def _opened(path: Path) -> TiffFile:
 
 def _without_ome(tiff: TiffFile) -> tuple[str, ...]:
     """What is said of a file whose planes are not told by the OME description that it has."""
-    used = tiff.is_ome and all(series.kind == "ome" for series in tiff.series)
+    used = tiff.is_ome and all(series.kind in OWN_METADATA for series in tiff.series)
     if used or not tiff.pages[0].is_ome:
         return ()
     return ("its OME description is incomplete or does not fit its pages, which are read without it",)
@@ -130,7 +131,8 @@ def _full_images(path: Path, tiff: TiffFile) -> tuple[list[int], tuple[str, ...]
             return False
         smaller = h * w < height * width
         of_its_shape = max(h * width, w * height) <= THUMBNAIL_SHAPE * min(h * width, w * height)
-        thumbnail = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES and of_its_shape
+        small = not tiff.is_ome and max(h / height, w / width) <= THUMBNAIL_SIDES
+        thumbnail = small and (of_its_shape or tiff.series[i].keyframe.is_reduced)
         return not smaller or not (thumbnail or NOT_AN_IMAGE.search(name))
 
     kept = [i for i in own if is_image(i)] or own
@@ -181,14 +183,21 @@ def _axes(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, bool]:
     if series.kind == "shaped":
         if "S" in axes and shape[axes.index("S")] == 4 and series.keyframe.photometric == PHOTOMETRIC.RGB:
             # (..., 4, Y, X), which it writes as RGB with opacity; and what no picture with opacity is
-            no_picture = series.dtype.kind == "f" or (series.dtype != np.uint8 and len(axes) > 3)
-            if axes[-1] != "S" or no_picture:
+            unusual = series.dtype.kind == "f" or (series.dtype != np.uint8 and len(axes) > 3)
+            if axes[-1] != "S" or (unusual and not _is_opaque(series.keyframe)):
                 return axes.replace("S", "C"), False
         if (
             axes[-3:] == "QYX" and shape[-1] <= FEW_COLUMNS and min(shape[-3:-1]) >= MANY_ROWS
         ):  # (Y, X, C), written as Y pages
             return axes[:-3] + "YXC", False
     return axes, "S" in axes
+
+
+def _is_opaque(page: tifffile.TiffPage) -> bool:
+    """Whether the fourth sample of a page's first strip or tile says that all of it is opaque."""
+    data, *_ = next(iter(page.segments()))
+    full = 1 if page.dtype.kind == "f" else np.iinfo(page.dtype).max
+    return data is not None and data.shape[-1] == 4 and bool((data[..., 3] == full).all())
 
 
 def _in_colour(path: Path, series: Series, source: TiffPageSeries) -> Series:

@@ -10,7 +10,7 @@ import zarr
 from inference.reading import sniff
 from inference.reading.absent import absent_chunks
 from inference.reading.harmless import understood
-from inference.reading.picture import LOST_PART, ImageError
+from inference.reading.picture import LOST_PART, AbsentImage, ImageError
 from inference.reading.plausible import check_chunks
 from inference.reading.series import MOST_SAMPLES, Series
 from inference.reading.stores import Chunks, StoreSettings
@@ -103,8 +103,8 @@ def _parts(path: Path, whole: zarr.Group, names: Sequence[str]) -> Iterator[Seri
             absent.append(name)
             continue
         try:
-            found += _images(path, whole[name], name)
-        except ImageError as error:
+            found += list(_images(path, whole[name], name))
+        except AbsentImage as error:
             absent.append(f"{name} ({str(error).removeprefix(f'{path.name}: ')})")
     if absent and not found:
         raise ImageError(f"{path.name}: of its {len(absent)} images none is there: {absent[0]}; copy it again")
@@ -136,7 +136,7 @@ def _multiscale(path: Path, group: zarr.Group, scales: dict, attributes: dict, n
     """An image at several resolutions, of which the first one is the full one."""
     dataset = scales["datasets"][0]
     if dataset["path"] not in group:
-        raise ImageError(f"{path.name}: {LOST_PART} ({dataset['path']}, its full resolution); copy it again")
+        raise AbsentImage(f"{path.name}: {LOST_PART} ({dataset['path']}, its full resolution); copy it again")
     array = group[dataset["path"]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
     told = (LETTERS.get(axis["name"].casefold()) or LETTERS.get(str(axis.get("type")), "?") for axis in axes)

@@ -1,6 +1,7 @@
 """training.evaluate on labels that are given: tables, the page, errors; and the networks of a folder."""
 
 import csv
+import io
 import re
 
 import cv2
@@ -94,9 +95,11 @@ def test_names_are_no_html(data):
     assert "<b>x" not in (data / "out/report.html").read_text(encoding="utf-8")
 
 
-def test_a_name_that_is_no_utf_8_is_on_the_page(data):
+def test_a_name_that_is_no_utf_8_is_on_the_page(data, monkeypatch):
     for folder, suffix in (("images", ""), ("labels", "_label"), ("found", "_label")):
         (data / f"{folder}/bad{suffix}.png").rename(data / f"{folder}/caf\udce9{suffix}.png")
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr("sys.stdout", output)
     assert run(data, "--predictions", data / "found") == 0
     assert "caf" in (data / "out/report.html").read_text(encoding="utf-8")
 

@@ -236,6 +236,7 @@ def test_images_that_look_alike_are_trained_on_together(planned, caplog):
     assert planned([2] * 3 + [3] * 5, alike=range(2)) == {3: 7}
     assert "small colour: 2 images of other classes look like these" in caplog.text
     assert "large colour: too few images to train it: 02" in caplog.text
+    assert planned([(2, 3)] * 6 + [(3, 2)] * 8, alike=range(3)) == {2: 11, 3: 14}, "in one network alone"
     assert planned([2] * 3 + [3] * 5 + [1], alike=range(9)) == {3: 9}
     assert planned([2] * 3 + [3] * 5, alike=range(3, 8)) == {2: 3, 3: 5}
     assert planned([2] * 3 + [3] * 5, alike=range(8), share=1.0) == {2: 3, 3: 5}

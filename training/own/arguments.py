@@ -33,6 +33,10 @@ def add_class(parser: argparse.ArgumentParser, text: str) -> None:
     )
 
 
+def _is_as_written(image: OwnImage) -> bool:
+    return image.raw.untouched or (image.label.suffix.lower() != ".npy" and as_written(image.label))
+
+
 def own_images(args: argparse.Namespace) -> tuple[list[OwnImage], int]:
     """The images of these arguments that can be read, and the number of others, which the log names."""
     if bool(args.images) == bool(args.manifest):
@@ -40,7 +44,7 @@ def own_images(args: argparse.Namespace) -> tuple[list[OwnImage], int]:
     images, problems = collect(args.images, args.labels or args.images, args.manifest, args.partial)
     for problem in problems:
         log.error("%s", problem)
-    if found := [image.label.name for image in images if as_written(image.label)]:
+    if found := [image.label.name for image in images if _is_as_written(image)]:
         log.warning(
             "%d label files are as predict.py wrote them, mistakes and all; unless somebody has found them right, take "
             "them away: %s",

@@ -19,7 +19,7 @@ FAR_SHARE = 0.5  # ...in this share if a JPEG made them; interpolation makes the
 INTERPOLATED = "the labels were resized, turned or moved with interpolation; do it again with nearest neighbour"
 LOSSY = "the labels were once a JPEG or another lossy file; export them anew as TIFF or PNG"
 MASK_NUMBER = 255  # of one cell alone hardly ever
-ODD = 0.25  # share of images of one number with several parts or a hole, from which on that is not one cell's
+ODD = 0.25  # share of images of one number with several parts, from which on that is not one cell's
 OVERLAP = 0.05  # share of outlines, or of the labelled pixels; less is not named
 RINGS = 0.2  # share of the numbers that are rings around others, from which on borders are interpolated
 RING_OF = 1.5  # times as large as a ring, at least, is the cell that it is around; thin cells in rows are alike
@@ -168,7 +168,7 @@ def _scaled(raw: RawLabels) -> Finding:
 
 
 def _fractions(raw: RawLabels, shapes: Sequence[CellShape]) -> Finding | None:
-    if raw.fractions and max(shape.number for shape in shapes) == 1:
+    if max(shape.number for shape in shapes) == 1 and raw.fractions >= sum(shape.area for shape in shapes):
         return _scaled(raw)
     what = f"{len(shapes)} numbers, {raw.fractions} pixels are no whole numbers"
     return Finding("interpolated borders", f"{what}: {INTERPOLATED}", (), True) if raw.fractions else None

@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 # x_crop1, x_x0_y512, x [x=0,y=512,w=512,h=512].
 PART = re.compile(
     r"(?:^|[ _./-]+)(?:t|time|z|frame|slice)[ _-]?\d+$|(?<=\d)[tz]\d+$|[ _./-]+(?:part[ _-]?\d+|"
-    r"(?:tile|crop|patch)(?:[ _-]?\d+)+|x\d+[ _-]?y\d+)$|[ _-]*\[(?:\w+=[\d.]+,?)+\]$",
+    r"(?:tile|crop|patch)(?:[ _-]?\d+)+|x-?\d+[ _-]?y-?\d+)$|[ _-]*\[(?:\w+=[\d.]+,?)+\]$",
     re.IGNORECASE,
 )
-CHANNEL = re.compile(r"[ _.-](?:ch|c|w)\d+$", re.IGNORECASE)  # behind one of these
+CHANNEL = re.compile(r"[ _.-](?:ch|c|w)\d+$", re.IGNORECASE)  # behind one of these...
+CHANNEL_BEFORE = re.compile(r"[ _.-]ch\d+$", re.IGNORECASE)  # ...or before it
 NUMBER = re.compile(r"[ _.-]*\d+$")
 PLANES = "; these are options of predict.py: here save the plane that is labelled as an image of its own"
 NAMED = 5  # files that a warning names
@@ -64,7 +65,7 @@ class OwnImage:
         return int(np.count_nonzero(np.bincount(self.labels.ravel())[1:]))
 
     @property
-    def judged(self) -> bool:
+    def has_inner_cells(self) -> bool:
         """Whether a labelled cell lies wholly within the image: those at its border do not count for F1."""
         return bool(remove_border(self.labels).any())
 
@@ -185,7 +186,7 @@ def groups_of(names: Sequence[str]) -> list[str]:
         if PART.search(CHANNEL.sub("", name)):
             name = CHANNEL.sub("", name)
         while PART.search(name):
-            name = PART.sub("", name)
+            name = CHANNEL_BEFORE.sub("", PART.sub("", name))
         fields.append(name)
     if len(set(fields)) == len(fields):
         bare = [NUMBER.sub("", name) for name in fields]

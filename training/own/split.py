@@ -36,10 +36,10 @@ def split_images(images: Sequence[OwnImage], seed: int = 0) -> dict[str, str]:
             )
         log.warning("all images seem to be of one field or movie: the held-out F1 will be better than on another field")
     drawn = sorted(fields, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    judged = {groups[image.name] for image in images if image.judged}
+    inner = {groups[image.name] for image in images if image.has_inner_cells}
     full, empty = ([g for g in drawn if fields[g] is wanted] for wanted in (True, False))
-    full.sort(key=lambda group: group not in judged)
-    if not judged:
+    full.sort(key=lambda group: group not in inner)
+    if not inner:
         log.warning("in no image is a cell wholly inside; those at the border do not count, so that F1 tells nothing")
     held = full[: math.ceil(len(full) * HELD_OUT) if len(full) > 4 else 1] + empty[: int(len(empty) * HELD_OUT)]
     val = held[::2][: len(held) // 2] if len(full) >= SEPARATE else held

@@ -31,6 +31,7 @@ PATH_OBJECT = re.compile("Path(Annotation|Detection|Cell|Tile)Object")  # ids in
 CELLS = ("detection", "cell")  # QuPath's kinds of objects that are cells wherever there are some...
 DRAWN = "annotation"  # drawn by hand
 REGIONS = (DRAWN, "tile", "tmaCore", "root")  # ...and those that then may be regions
+LARGEST_REPLACED = 2.0  # times as large as the detection below it, an annotation may be the same cell
 LARGEST_DRAWN = 4.0  # times as large as a detection typically is, an annotation may be a cell
 NO_CELLS = "*"  # at the end of a class of QuPath's that is no kind of cell: Region*, Ignore*
 GEOJSON_LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
@@ -127,7 +128,8 @@ def _without_regions(features: Sequence[dict], kinds: Sequence[str | None]) -> l
         if ring is None or cv2.contourArea(ring) > LARGEST_DRAWN * typical:
             continue
         below = [n for n, centre in centres.items() if cv2.pointPolygonTest(ring, centre, False) >= 0]
-        if len(below) <= 1:
+        around = any(cv2.contourArea(ring) > LARGEST_REPLACED * cv2.contourArea(rings[n]) for n in below)
+        if len(below) <= 1 and not around:
             drawn.append(annotation)
             replaced |= set(below)
     return [f for n, f in enumerate(found) if n not in replaced] + drawn

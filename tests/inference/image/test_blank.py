@@ -48,6 +48,17 @@ def test_a_round_field_is_as_bright_as_a_whole_one():
     assert np.abs(normalise(colours).astype(int) - normalise(TISSUE))[ROUND].max() <= 4
 
 
+def test_dark_cells_in_a_round_field_keep_their_contrast():
+    """They are as dark as the black around it could be, and not as black."""
+    y, x = np.mgrid[:200, :150]
+    cells = ((y - 100) % 50 - 25) ** 2 + ((x - 75) % 50 - 25) ** 2 < 60
+    image = np.where(cells, 30 + RNG.integers(0, 10, (200, 150)), PANEL)
+    image = np.where(ROUND, image, RNG.integers(0, 4, (200, 150))).astype(np.uint8)
+    assert 3 <= black_around(np.atleast_3d(image)) < 10
+    found = normalise(image)
+    assert found[ROUND & cells].std() > 3
+
+
 def test_lines_are_found_to_the_pixel():
     rows, columns = white_lines(np.atleast_3d(panels(PANEL).astype(np.float32)))
     assert np.flatnonzero(rows).tolist() == [*range(5), *range(205, 210)]
@@ -75,6 +86,7 @@ def test_images_without_white_lines(image):
         np.where(ROUND, PANEL // 8 * (RNG.random((200, 150)) < 0.2), 0),  # cells in the dark
         PANEL * np.clip(1.5 - np.hypot(*np.ogrid[-1:1:200j, -1:1:150j]), 0, 1),  # a vignette
         np.where(ROUND | (np.arange(150) < 75), PANEL, 3),  # two corners
+        np.where((np.arange(200) % 40 < 12)[:, None], 20, PANEL),  # dark things that reach two corners
         np.zeros((50, 60)),
         np.zeros((0, 4)),
     ],

@@ -309,6 +309,13 @@ def test_a_thumbnail_before_the_image_is_left_out(tissue, tmp_path):
     assert "left out: 24x18" in picture.axes
 
 
+def test_a_reduced_image_of_another_shape_is_a_thumbnail(tissue, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(tissue, photometric="rgb", metadata=None)
+        tiff.write(np.ascontiguousarray(tissue[::5, ::4]), photometric="rgb", metadata=None, subfiletype=1)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, tissue)
+
+
 def test_small_images_of_another_shape_are_kept(tissue, tmp_path):
     """As parts that somebody has cut out; and what is called label-free is no label."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
@@ -357,6 +364,9 @@ def test_arrays_that_tifffile_writes_as_what_they_are_not(tmp_path):
         plane = many[1] if options else many
         plane = plane.transpose(1, 2, 0) if plane.shape[0] == 4 else plane
         assert np.array_equal(found, plane[..., [3, 0]])
+    opaque = np.dstack([RNG.random((40, 50, 3), np.float32), np.ones((40, 50), np.float32)])
+    tifffile.imwrite(tmp_path / "opaque.tif", opaque, photometric="rgb", extrasamples=["unassalpha"])
+    assert np.array_equal(read_image(tmp_path / "opaque.tif").pixels, opaque[..., :3])
     for channels in (2, 5):
         last = RNG.integers(0, 60_000, (128, 100, channels), np.uint16)
         tifffile.imwrite(tmp_path / "last.tif", last)

@@ -55,6 +55,8 @@ def test_labels_scaled_to_1_are_named_so():
     found = check_labels(as_labels((disks() / 7).astype(np.float32), "a.tif"))
     assert [f.kind for f in found] == ["scaled"]
     assert "ConvertObjectsToImage" in found[0].text
+    blurred = cv2.blur((disks() > 0).astype(np.float32), (3, 3))
+    assert [f.kind for f in check_labels(as_labels(blurred, "a.tif"))] == ["interpolated borders"]
 
 
 def test_one_cell_an_image_may_have_a_hole():

@@ -68,6 +68,7 @@ def test_names_that_occur_twice():
         (["s1_x0_y0", "s1_x512_y0", "s2_x0_y0"], ["s1", "s1", "s2"]),
         (["s1 [x=0,y=0,w=9,h=9]", "s1 [x=9,y=0,w=9,h=9]"], ["s1", "s1"]),
         (["a_c1", "a_c2"], ["a_c1", "a_c2"]),
+        (["a_ch1_t0", "a_ch2_t0", "s_x-512_y0"], ["a", "a", "s"]),
         (["set1", "set2", "set10"], ["set1", "set2", "set10"]),
         (["cat", "x_float2"], ["cat", "x_float2"]),
         ([f"{m}_{n}" for m in "abcd" for n in "12"], [m for m in "abcd" for _ in "12"]),

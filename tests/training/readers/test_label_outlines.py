@@ -224,7 +224,7 @@ def test_cells_that_were_drawn_beside_detections_are_cells(tmp_path):
 
     detections = [box(0, 3, 0, 3, "detection"), box(3, 6, 0, 3, "detection")]
     drawn = [box(0, 3, 5, 8, "annotation"), box(3, 6, 1, 4, "annotation")]
-    regions = [box(0, 6, 0, 4, "annotation"), box(0, 3, 0, 3, "tile")]
+    regions = [box(0, 6, 0, 4, "annotation"), box(0, 3, 0, 3, "tile"), box(0, 5, 0, 4, "annotation")]
     labels = read_geojson(save(tmp_path / "a.geojson", [*regions, *detections, *drawn]), SHAPE).labels
     assert labels.tolist() == filled((0, 3, 0, 3), (0, 3, 5, 8), (3, 6, 1, 4))
 
