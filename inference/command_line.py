@@ -95,6 +95,12 @@ def written(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return convert
 
 
+def parse_folder(text: str) -> Path:
+    if not text:
+        raise ValueError("an empty name (an unset variable?); give a folder")
+    return Path(text)
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -115,7 +121,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "-o",
         "--output",
         dest="folder",
-        type=Path,
+        type=written(parse_folder),
         required=True,
         metavar="OUT",
         help="folder for the label TIFFs; made if it does not exist",

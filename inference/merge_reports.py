@@ -55,8 +55,8 @@ def check_place(merged: Path, rows: Sequence[Row]) -> None:
     """Raise ValueError if a file would be lost: one that is no report, or a report of what is not in the parts."""
     if not merged.exists() or not merged.stat().st_size:
         return
-    known = {(row["status"], row["image"]) for row in rows}
-    if any((row["status"], row["image"]) not in known for row in read_report(merged)):
+    known = {row["image"] for row in rows}
+    if any(row["image"] not in known for row in read_report(merged)):
         raise ValueError(f"{merged}: a report of other images, which would be lost; name the merged report first")
 
 

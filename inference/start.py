@@ -2,9 +2,9 @@
 
 import logging
 import os
-import signal
 import sys
 
+from inference import stopping
 from inference.exit_codes import INTERRUPTED, NOTHING_DONE
 from inference.machine import lacks_memory, threads_follow_quota, threads_give_way, too_little_memory
 from inference.streams import secure_streams
@@ -13,8 +13,7 @@ from inference.streams import secure_streams
 def start() -> None:
     """The program, from start to exit."""
     secure_streams()
-    # As Ctrl-C; the first process of a container would ignore it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopping.listen()
     threads_follow_quota()  # NumPy makes its threads when it is imported
     threads_give_way()
     code = _run()

@@ -401,6 +401,35 @@ def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, 
     assert re.fullmatch(r"2 images, \d+ cells, 1 failed; results are in .*out", lines[-1])
 
 
+def test_a_resumed_run_keeps_the_page_of_the_earlier_one(images, tmp_path, untrained_weights):
+    """Which has the pictures of the images that are kept; no other run does."""
+    arguments = (
+        "-i",
+        images / "float.tiff",
+        "-o",
+        tmp_path,
+        "--weights",
+        untrained_weights,
+        "--page",
+        tmp_path / "p.html",
+    )
+    assert run(*arguments) == 0
+    first = (tmp_path / "p.html").read_text()
+    assert run(*arguments) == 0
+    assert [path.name for path in tmp_path.glob("*.html")] == ["p.html"]
+    for n in (1, 2):
+        assert run(*arguments, "--resume") == 0
+        assert (tmp_path / f"p-earlier-{n}.html").exists()
+    assert (tmp_path / "p-earlier-1.html").read_text() == first
+    assert "kept as an earlier run has left it" in (tmp_path / "p.html").read_text()
+
+
+def test_a_folder_without_a_name_is_not_this_one(images, capsys):
+    with pytest.raises(SystemExit):
+        run("-i", images / "float.tiff", "-o", "")
+    assert "an empty name (an unset variable?); give a folder" in capsys.readouterr().err
+
+
 def test_warnings_are_in_report_and_page(images, tmp_path, untrained_weights):
     """One of a format that cannot hold the image, which is not a failure."""
     arguments = (

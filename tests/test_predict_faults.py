@@ -221,7 +221,11 @@ def test_each_part_has_a_report_of_its_own(tmp_path, run, image, caplog):
     (tmp_path / "report.json").write_text("[]")
     assert run("--part", "2/2", report=tmp_path / "report.json") == (2, {})
     assert "put the part's number into the name, such as report-2.json" in caplog.text
-    for name in ("report-2.json", "report-002.json"):
+    (tmp_path / "disk2" / "all").mkdir(parents=True)
+    (tmp_path / "disk2/all/report.json").write_text("[]")
+    assert run("--part", "2/2", report=tmp_path / "disk2/all/report.json") == (2, {})
+    (tmp_path / "part-2").mkdir()
+    for name in ("report-2.json", "report-002.json", "part-2/report.json"):
         assert run("--part", "2/2", report=tmp_path / name) == (0, {"b.png": "done"})
 
 

@@ -1,5 +1,6 @@
 """A run: image files in, result files out; what is the same for all of them, and the exit code."""
 
+import itertools
 import logging
 import os
 import re
@@ -170,7 +171,7 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     tables = [(option, path) for option, path in (("--report", request.report), ("--page", request.page)) if path]
     for option, path in tables:
         claims.check_table(option, path, results)
-        if request.part and request.part[0] not in map(int, re.findall(r"\d+", str(path))):
+        if request.part and request.part[0] not in map(int, re.findall(r"\d+", f"{path.parent.name} {path.name}")):
             raise NotOurs(
                 f"{option} {path}: every part needs one of its own; put the part's number into the name, such as "
                 f"{path.stem}-{request.part[0]}{path.suffix}"
@@ -178,6 +179,15 @@ def claims_of(request: Request, images: Sequence[Found], names: Mapping[Path, Pa
     if len({os.path.realpath(path) for _, path in tables}) < len(tables):
         raise NotOurs(f"--report and --page: both are {request.page}; give two names")
     return claims
+
+
+def keep_earlier(page: Path) -> None:
+    """Give the page of an earlier run, which has pictures of the images that are kept, another name."""
+    if page.exists():
+        names = (page.with_name(f"{page.stem}-earlier-{n}{page.suffix}") for n in itertools.count(1))
+        earlier = next(name for name in names if not name.exists())
+        page.rename(earlier)
+        log.info("%s: the page of the earlier run, with pictures of the images that are kept", earlier)
 
 
 @contextmanager
@@ -192,6 +202,8 @@ def open_page(request: Request) -> Iterator["Page"]:
             yield page
         finally:
             try:
+                if request.resume:
+                    keep_earlier(request.page)
                 page.write()
             except OSError as error:  # the labels are done all the same
                 log.error("%s: the page cannot be written (%s)", request.page, error.strerror)

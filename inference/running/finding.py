@@ -53,7 +53,7 @@ def find_images(
     ----------
     inputs : image files, folders, or patterns such as "day*/*.tif"
     recursive : whether folders in folders are gone into; results then go to folders of the same names
-    any_name : whether nothing is left out for its name
+    any_name : whether nothing is left out for its name, but what macOS puts beside files
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _walk(paths: list[Path], root: Path | None, any_name: bool) -> Iterator[Foun
     """What is to be done with each of some paths; folders are gone into below `root`."""
     for path in paths:
         found = Found(path, path.parent.relative_to(root) if root else Path())
-        if reason := _named_out(path) if not any_name else "":
+        if reason := _named_out(path, any_name):
             yield Skipped(path, reason)
         elif reason := _no_file(path):
             yield found if _calls_itself_an_image(path) else Skipped(path, reason)
@@ -171,11 +171,12 @@ def _is_zarr(folder: Path) -> bool:
         return False
 
 
-def _named_out(path: Path) -> str:
-    """Why a file is left out for its name; "" if it is not."""
-    if path.name.startswith("."):
+def _named_out(path: Path, any_name: bool) -> str:
+    """Why a file is left out for its name; "" if it is not. What macOS puts beside files always is."""
+    if path.name.startswith("._" if any_name else "."):
         return "hidden"
-    if path.name.endswith(RESULT_FILES) or RESULT.fullmatch(path.name.split(".")[0]) or RESULT.fullmatch(path.stem):
+    results = path.name.endswith(RESULT_FILES) or any(map(RESULT.fullmatch, (path.name.split(".")[0], path.stem)))
+    if results and not any_name:
         return "its name is that of a result; name the file with -i if it is an image"
     return ""
 

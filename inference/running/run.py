@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference import __version__
+from inference import __version__, stopping
 from inference.outputs.label_rows import LabelRows, LabelStore
 from inference.outputs.label_tiff import LABEL_SUFFIX, write_label_tiff
 from inference.outputs.pixel_size import PixelSize
@@ -84,6 +84,7 @@ class Run:
         with Progress(len(images), self.request.quiet, self.request.seconds_between_lines) as progress:
             start = time.perf_counter()
             for first, opened in by_image(planes):
+                stopping.check()
                 progress.begin(first.found.path.name)
                 rows.append(self.attempt(first, opened, start, progress.tile))
                 if first.last:
@@ -123,9 +124,10 @@ class Run:
         return row
 
     def _in_time(self, file: str, start: float, on_tile: Callable[[int], None]) -> Callable[[int], None]:
-        """`on_tile`, which raises ImageError once --timeout has passed."""
+        """`on_tile`, which raises ImageError once --timeout has passed, and KeyboardInterrupt if it is to stop."""
 
         def checked(total: int) -> None:
+            stopping.check()
             on_tile(total)
             if self.request.timeout is not None and time.perf_counter() - start > self.request.timeout:
                 raise too_slow(file, self.request.timeout)

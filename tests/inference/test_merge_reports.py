@@ -67,6 +67,18 @@ def test_no_other_file_is_written_over(tmp_path, capsys):
     assert main([str(tmp_path / "all.csv"), *parts]) == main([str(tmp_path / "all.csv"), *parts]) == 0
 
 
+def test_a_part_that_was_resumed_is_merged_once_more(tmp_path):
+    """What was done is then kept, and what failed may be done."""
+    before = rows_of("0.tif") + rows_of("2.tif", status="failed: 2.tif: damaged")
+    write(tmp_path / "1.csv", before, "1/2 of 4")
+    write(tmp_path / "2.csv", rows_of("1.tif", "3.tif"), "2/2 of 4")
+    words = [str(tmp_path / name) for name in ("all.csv", "1.csv", "2.csv")]
+    assert main(words) == 1
+    write(tmp_path / "1.csv", rows_of("0.tif", status="kept") + rows_of("2.tif"), "1/2 of 4")
+    assert main(words) == 0
+    assert "kept,0.tif" in (tmp_path / "all.csv").read_text()
+
+
 @pytest.mark.parametrize("left", [(3, 2, 2), (3, 1, 2), (3, 2, 0), (3, 2, None), (2, 2, 2)])
 def test_parts_that_did_not_come_to_their_end_are_named(tmp_path, capsys, left):
     images = [f"{i}.tif" for i in range(7)]
