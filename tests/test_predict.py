@@ -403,16 +403,8 @@ def test_the_log_tells_what_was_found_and_ends_with_a_summary(images, tmp_path, 
 
 def test_a_resumed_run_keeps_the_page_of_the_earlier_one(images, tmp_path, untrained_weights):
     """Which has the pictures of the images that are kept; no other run does."""
-    arguments = (
-        "-i",
-        images / "float.tiff",
-        "-o",
-        tmp_path,
-        "--weights",
-        untrained_weights,
-        "--page",
-        tmp_path / "p.html",
-    )
+    words = f"-o {tmp_path} --page {tmp_path / 'p.html'} --weights {untrained_weights}".split()
+    arguments = ("-i", images / "float.tiff", *words)
     assert run(*arguments) == 0
     first = (tmp_path / "p.html").read_text()
     assert run(*arguments) == 0
