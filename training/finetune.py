@@ -139,13 +139,21 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
     tasks: list[Task] = []
 
     def task_of(class_: int, routed: Collection[str]) -> Task:
-        moved = {name for task in tasks for name in task.routed if classes[name][0] != task.class_}
-        own = [i for i in images if i.name in routed or (class_ in classes[i.name] and i.name not in moved)]
+        stayed = {name for name, likely in classes.items() if served[name] == likely[0]}
+        own = [i for i in images if i.name in routed or (class_ in classes[i.name] and i.name in stayed)]
         original = original_sample(args.original, class_, ("train",), MIXED, files) if args.original else []
         mixed = [replace(s.record, split="train") for s in original]
         folder = args.out / FOLDER / f"class{class_}"
         task = Task(class_, segmenter.files[class_], own, routed, split_images(own, args.seed), mixed, folder)
         return replace(task, likeness=told_apart(task, features, reference))
+
+    def alike(task: Task) -> set[str]:
+        """Images of classes that are still to come, and that look like those of a task."""
+        if task.likeness is None:
+            return set()
+        settled = {task.class_, *(t.class_ for t in tasks)}
+        others = [i for i in images if served[i.name] not in settled and i.name not in task.routed]
+        return {i.name for i in others if task.likeness.holds(features(i))}
 
     for class_ in sorted(reached, key=lambda c: (-reached[c], c)):
         name, routed = CLASSES[class_].name, {n for n, c in served.items() if c == class_}
@@ -157,14 +165,7 @@ def plan(images: Sequence[OwnImage], segmenter: Segmenter, args: argparse.Namesp
                 )
             continue
         task = task_of(class_, routed)
-        settled = {class_, *(t.class_ for t in tasks)}
-        while task.likeness is not None and (
-            joining := {
-                i.name
-                for i in images
-                if served[i.name] not in settled and i.name not in task.routed and task.likeness.holds(features(i))
-            }
-        ):
+        while joining := alike(task):
             larger = task_of(class_, {*task.routed, *joining})
             if larger.likeness is None:
                 break
